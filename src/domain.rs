@@ -1,0 +1,16 @@
+//! What Onward knows about a referral without touching the world: ids, the Task state machine, the events of the
+//! journal, lanes and retry timing. Pure: no I/O, no async, nothing of the other rooms.
+
+pub mod clock;
+pub mod event;
+pub mod ids;
+pub mod lane;
+pub mod retry;
+pub mod status;
+pub mod task;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use event::{Actor, Event};
+pub use ids::{InboxId, ProviderId, ReferralId, SystemId, TaskId};
+pub use lane::{Side, WakeUp};
+pub use status::{TaskStatus, TransportStatus};

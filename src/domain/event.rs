@@ -1,0 +1,176 @@
+//! The journal's events: everything that can happen to a referral. Their names serve log, metric and timeline alike.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ids::{InboxId, ProviderId, SystemId},
+    lane::Side,
+    status::{TaskStatus, TransportStatus},
+};
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Actor {
+    /// Onward itself.
+    Onward,
+    /// The originating system.
+    System(SystemId),
+    /// The provider.
+    Provider(ProviderId),
+    /// A person at the command line: the operating-system user.
+    Operator(String),
+}
+
+impl std::fmt::Display for Actor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Onward => f.write_str("onward"),
+            Self::System(id) => write!(f, "system:{id}"),
+            Self::Provider(id) => write!(f, "provider:{id}"),
+            Self::Operator(user) => write!(f, "operator:{user}"),
+        }
+    }
+}
+
+/// One thing that happened to one Task. Codes and ids only: free text stays in the FHIR resources.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// Accepted from the originating system, validated, routed and stored.
+    Submitted {
+        /// The route that decided; none when the triage inbox took it.
+        route: Option<String>,
+        /// The version of the route set.
+        route_set: String,
+        /// Where it was sent.
+        inbox: InboxId,
+    },
+    /// The provider's system confirmed that it has the referral.
+    Delivered {
+        /// The inbox it was delivered through.
+        inbox: InboxId,
+        /// The provider's own id of the Task, where it gave one.
+        remote: Option<String>,
+        /// The confirmation was an answer that came before our own bookkeeping.
+        by_answer: bool,
+    },
+    /// Listed in a worklist the provider reads.
+    Listed {
+        /// The inbox whose worklist it is.
+        inbox: InboxId,
+    },
+    /// Not delivered in the time promised; still being tried.
+    DeliveryDelayed,
+    /// The delivery became a dead letter.
+    Undeliverable {
+        /// Why, in words for the IT worklist.
+        why: String,
+    },
+    /// The provider changed the Task.
+    Answered {
+        /// The status before.
+        from: TaskStatus,
+        /// The status now.
+        to: TaskStatus,
+        /// The provider's system skipped this step; it follows from the next.
+        implied: bool,
+    },
+    /// The provider's copy says something the table does not allow; it was not taken.
+    AnswerRefused {
+        /// Why.
+        why: String,
+    },
+    /// The originating record has it.
+    WrittenBack {
+        /// The seq of the event that was written.
+        of: u64,
+        /// The record's own id of the Task.
+        remote: String,
+    },
+    /// The originating ServiceRequest was not found or may not be read; the Task was written all the same.
+    RecordNotFound {
+        /// Why.
+        why: String,
+    },
+    /// The originating ServiceRequest was set to `completed`.
+    RequestClosed,
+    /// The write-back became a dead letter.
+    WriteBackFailed {
+        /// The seq of the event that could not be written.
+        of: u64,
+        /// Why, in words for the IT worklist.
+        why: String,
+    },
+    /// A later status is already in the record, or the Task has ended: this message was not sent.
+    Superseded {
+        /// The lane it was in.
+        side: Side,
+        /// The seq of the event it was about.
+        of: u64,
+    },
+    /// An operator had a dead letter tried again.
+    Replayed {
+        /// The lane it is in.
+        side: Side,
+        /// The seq of the event it is about.
+        of: u64,
+    },
+}
+
+impl Event {
+    /// The event's name in journal, log, metric and timeline.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Submitted { .. } => "submitted",
+            Self::Delivered { .. } => "delivered",
+            Self::Listed { .. } => "listed",
+            Self::DeliveryDelayed => "delivery-delayed",
+            Self::Undeliverable { .. } => "undeliverable",
+            Self::Answered { .. } => "answered",
+            Self::AnswerRefused { .. } => "answer-refused",
+            Self::WrittenBack { .. } => "written-back",
+            Self::RecordNotFound { .. } => "record-not-found",
+            Self::RequestClosed => "request-closed",
+            Self::WriteBackFailed { .. } => "write-back-failed",
+            Self::Superseded { .. } => "superseded",
+            Self::Replayed { .. } => "replayed",
+        }
+    }
+
+    /// Whether the Task's content changes with it, so that it makes a new version and goes to the originating record.
+    pub const fn changes_task(&self) -> bool {
+        matches!(
+            self,
+            Self::Submitted { .. }
+                | Self::Delivered { .. }
+                | Self::Listed { .. }
+                | Self::DeliveryDelayed
+                | Self::Undeliverable { .. }
+                | Self::Answered { .. }
+        )
+    }
+
+    /// The transport status that the event sets.
+    pub const fn transport(&self) -> Option<TransportStatus> {
+        match self {
+            Self::Listed { .. } => Some(TransportStatus::HandedOver),
+            Self::DeliveryDelayed => Some(TransportStatus::DeliveryDelayed),
+            Self::Undeliverable { .. } => Some(TransportStatus::Undeliverable),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_what_the_journal_stores() {
+        let event = Event::Superseded { side: Side::WriteBack, of: 3 };
+        let json = serde_json::to_value(&event).unwrap_or_default();
+        assert_eq!(json.as_object().and_then(|o| o.keys().next()).map(String::as_str), Some(event.name()));
+        assert_eq!(serde_json::from_value::<Event>(json).ok(), Some(event));
+    }
+}

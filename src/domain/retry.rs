@@ -1,0 +1,120 @@
+//! When a message that could not be sent is tried again, and when it is given up.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// How long to wait between tries and how long to keep trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// The longest wait before the second try; doubles with every try after that.
+    pub first: SignedDuration,
+    /// No wait is longer than this, unless the other side asked for it by Retry-After.
+    pub cap: SignedDuration,
+    /// A message older than this when a try fails becomes a dead letter.
+    pub give_up_after: SignedDuration,
+    /// A referral not delivered after this long is shown as `delivery-delayed` in its record.
+    pub delayed_after: SignedDuration,
+}
+
+/// What to do after a try that failed but may yet succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Try again at this moment.
+    At(Timestamp),
+    /// It has been tried for as long as the policy allows.
+    GiveUp,
+}
+
+/// A wait the other side asks for is honoured up to this long; a longer one would be a way to lose a referral.
+const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_hours(24);
+/// Never two tries closer together than this, however the dice fall.
+const WAIT_MIN: SignedDuration = SignedDuration::from_millis(50);
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            first: SignedDuration::from_secs(2),
+            cap: SignedDuration::from_hours(1),
+            give_up_after: SignedDuration::from_hours(7 * 24),
+            delayed_after: SignedDuration::from_mins(15),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The next step after try number `attempt` (1 is the first) of a message made at `since` failed at `now`.
+    ///
+    /// Exponential with full jitter: the wait is `dice` (0 to 1, drawn by the caller) of the doubled bound, so that what
+    /// failed together does not come back together. `retry_after` is what the other side asked for.
+    pub fn next(
+        &self,
+        attempt: u32,
+        since: Timestamp,
+        now: Timestamp,
+        retry_after: Option<SignedDuration>,
+        dice: f64,
+    ) -> Next {
+        if now.duration_since(since) >= self.give_up_after {
+            return Next::GiveUp;
+        }
+        let doublings = attempt.saturating_sub(1).min(40);
+        let bound = self.first.as_secs_f64() * 2f64.powi(doublings as i32);
+        let wait = bound.min(self.cap.as_secs_f64()) * dice.clamp(0.0, 1.0);
+        let mut wait = SignedDuration::from_secs_f64(wait).max(WAIT_MIN);
+        if let Some(asked) = retry_after {
+            wait = wait.max(asked.min(RETRY_AFTER_MAX));
+        }
+        // the last try comes at the end of the policy's time, not long after it
+        let last = since.checked_add(self.give_up_after).unwrap_or(Timestamp::MAX);
+        let at = now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        Next::At(if at > last && last > now { last } else { at })
+    }
+
+    /// Whether a message made at `since` is by now late enough to tell the record.
+    pub fn is_delayed(&self, since: Timestamp, now: Timestamp) -> bool {
+        now.duration_since(since) >= self.delayed_after
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn waits_grow_to_the_cap_and_never_pass_the_end(attempt in 1u32..200, age_s in 0i64..700_000, dice in 0f64..=1.0) {
+            let policy = RetryPolicy::default();
+            let since = Timestamp::UNIX_EPOCH;
+            let now = since + SignedDuration::from_secs(age_s);
+            match policy.next(attempt, since, now, None, dice) {
+                Next::GiveUp => prop_assert!(age_s >= policy.give_up_after.as_secs()),
+                Next::At(at) => {
+                    prop_assert!(at > now);
+                    prop_assert!(at <= now + policy.cap);
+                    let bound = policy.first.as_secs_f64() * 2f64.powi((attempt - 1).min(40) as i32);
+                    prop_assert!(at.duration_since(now).as_secs_f64() <= bound.max(0.051));
+                }
+            }
+        }
+
+        #[test]
+        fn retry_after_is_a_floor_up_to_a_day(asked in 0i64..1_000_000, dice in 0f64..=1.0) {
+            let policy = RetryPolicy::default();
+            let now = Timestamp::UNIX_EPOCH;
+            let next = policy.next(1, now, now, Some(SignedDuration::from_secs(asked)), dice);
+            let Next::At(at) = next else { return Err(TestCaseError::fail("gave up at once")) };
+            prop_assert!(at.duration_since(now).as_secs() >= asked.min(86_400));
+        }
+    }
+
+    #[test]
+    fn the_week_ends_with_one_last_try() {
+        let policy = RetryPolicy::default();
+        let since = Timestamp::UNIX_EPOCH;
+        let end = since + policy.give_up_after;
+        let just_before = end - SignedDuration::from_secs(1);
+        assert_eq!(policy.next(90, since, just_before, None, 1.0), Next::At(end));
+        assert_eq!(policy.next(91, since, end, None, 1.0), Next::GiveUp);
+    }
+}

@@ -3,3 +3,4 @@
 //! `src/README.md` is the map.
 
 pub mod domain;
+pub mod store;

@@ -1,0 +1,485 @@
+//! The `Store` port: where referrals, their Tasks, the journal, the lanes and the outbox are kept.
+//!
+//! It stores what `domain` decided and decides nothing itself. Whatever belongs together is one call and one commit; a call
+//! that returns `Ok` has been made durable. Leases and due times go by the store's clock.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::domain::{
+    Actor, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, TaskStatus, WakeUp, task::TaskState,
+};
+
+pub mod sqlite;
+
+/// Why the store could not do what was asked. Never about the content of a request.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot be reached, is full, or did not answer; whether the commit happened is unknown.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// What it holds cannot be read back.
+    #[error("the store holds something unreadable: {0}")]
+    Corrupt(String),
+}
+
+/// Why an [`Append`] was not stored. Nothing of it was.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// Something else happened to the Task in between: read it again and decide again.
+    #[error("the task has moved on")]
+    Moved,
+    /// The lane is no longer leased under this token, or its message is already settled.
+    #[error("the lane is in other hands")]
+    LeaseLost,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What came in with one request: one referral or several, stored in one commit or not at all.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Identifies the request's original bytes.
+    pub id: Uuid,
+    /// Who sent it.
+    pub system: SystemId,
+    /// Media type of `original`.
+    pub content_type: String,
+    /// The request body as it was sent.
+    pub original: Bytes,
+    /// Its referrals, in the order of their ServiceRequests.
+    pub referrals: Vec<NewReferral>,
+    /// W3C trace context of the request.
+    pub traceparent: Option<String>,
+}
+
+/// A referral about to be stored.
+#[derive(Debug, Clone)]
+pub struct NewReferral {
+    /// Its id.
+    pub id: ReferralId,
+    /// The business key by which “the same again” is recognised; unique for one originating system.
+    pub key: String,
+    /// The placer identifier as `system|value`, where the referral has one.
+    pub identifier: Option<String>,
+    /// SHA-256 of the canonical content.
+    pub digest: [u8; 32],
+    /// Logical id of its ServiceRequest here.
+    pub request: Uuid,
+    /// Logical id of the ServiceRequest in the originating record, where the sender told it.
+    pub origin: Option<String>,
+    /// Version of the route set that decided.
+    pub route_set: String,
+    /// Why it goes where it goes, as JSON.
+    pub decision: String,
+    /// ServiceRequest and all that travels with it.
+    pub resources: Vec<NewResource>,
+    /// One a target.
+    pub tasks: Vec<NewTask>,
+}
+
+/// A FHIR resource about to be stored.
+#[derive(Debug, Clone)]
+pub struct NewResource {
+    /// Its type, such as `Patient`.
+    pub kind: String,
+    /// Its logical id here.
+    pub id: Uuid,
+    /// The resource as JSON.
+    pub body: String,
+}
+
+/// A Task about to be stored.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    /// Its id.
+    pub id: TaskId,
+    /// The inbox it goes to.
+    pub inbox: InboxId,
+    /// The provider whose inbox that is.
+    pub provider: ProviderId,
+    /// What happened first.
+    pub events: Vec<NewEvent>,
+}
+
+/// An event about to be written to the journal.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// What happened.
+    pub event: Event,
+    /// Who did it.
+    pub actor: Actor,
+    /// The Task as JSON after it, where its content changed; `meta` is added on reading.
+    pub body: Option<String>,
+    /// The lanes that must carry it.
+    pub lanes: Vec<Side>,
+}
+
+/// What became of one referral of a [`Submission`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// Its id here: a new one, or that of the referral stored before.
+    pub referral: ReferralId,
+    /// Logical id of its ServiceRequest.
+    pub request: Uuid,
+    /// Its Tasks.
+    pub tasks: Vec<TaskId>,
+    /// Whether this call stored it; otherwise it was here already, with the same content.
+    pub new: bool,
+}
+
+/// What became of a whole [`Submission`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submit {
+    /// All referrals are in the store; wake-ups are leased to the caller, who publishes them.
+    Stored(Vec<Submitted>, Vec<WakeUp>),
+    /// The referral at this index is known under its key with other content; nothing was stored.
+    Differs(usize),
+}
+
+/// A Task with what its handling needs.
+#[derive(Debug, Clone)]
+pub struct TaskRecord {
+    /// Its id.
+    pub id: TaskId,
+    /// The referral it belongs to.
+    pub referral: ReferralId,
+    /// The originating system.
+    pub system: SystemId,
+    /// Logical id of the ServiceRequest here.
+    pub request: Uuid,
+    /// Logical id of the ServiceRequest in the originating record, where known.
+    pub origin: Option<String>,
+    /// The placer identifier as `system|value`.
+    pub identifier: Option<String>,
+    /// Version of the route set that decided.
+    pub route_set: String,
+    /// Where it was routed.
+    pub inbox: InboxId,
+    /// Whose inbox that is.
+    pub provider: ProviderId,
+    /// What the state machine looks at.
+    pub state: TaskState,
+    /// Seq of the newest journal event.
+    pub seq: u64,
+    /// Seq of the newest event that changed the Task's content: its `meta.versionId`.
+    pub version: u64,
+    /// Seq of the newest change that was not our own bookkeeping. An `If-Match` from here up to `version` is not stale.
+    pub answered: u64,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When its content last changed.
+    pub last_updated: Timestamp,
+}
+
+/// One version of a stored FHIR resource.
+#[derive(Debug, Clone)]
+pub struct StoredResource {
+    /// Its type.
+    pub kind: String,
+    /// Its logical id.
+    pub id: Uuid,
+    /// Its `meta.versionId`.
+    pub version: u64,
+    /// Its `meta.lastUpdated`.
+    pub last_updated: Timestamp,
+    /// The referral it belongs to.
+    pub referral: ReferralId,
+    /// The resource as JSON, as it was stored.
+    pub body: String,
+}
+
+/// Who has to do with a referral.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parties {
+    /// Who sent it.
+    pub system: SystemId,
+    /// To whom it was routed.
+    pub providers: Vec<ProviderId>,
+}
+
+/// A line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalLine {
+    /// Its place in the Task's journal, from 1.
+    pub seq: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Who did it.
+    pub actor: Actor,
+    /// What happened.
+    pub event: Event,
+}
+
+/// One try to send a lane message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The lane.
+    pub side: Side,
+    /// The seq of the event it carries.
+    pub of: u64,
+    /// When it began.
+    pub at: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// Where it went, without credentials.
+    pub endpoint: String,
+    /// What came of it: `delivered`, `deferred` or `refused`.
+    pub result: String,
+    /// Why, where it failed; no patient data.
+    pub why: Option<String>,
+}
+
+/// A step in a Task's life: events, the state after them, and what they settle, in one commit.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// The Task.
+    pub task: TaskId,
+    /// The seq the decision was made on; anything newer makes it [`AppendError::Moved`].
+    pub expected_seq: u64,
+    /// What happened, in order; may be empty where only a try is recorded.
+    pub events: Vec<NewEvent>,
+    /// The state after the events.
+    pub state: TaskState,
+    /// Whether this was a side's own change, so that older `If-Match` values are stale from here on.
+    pub answers: bool,
+    /// What it means for a lane.
+    pub settle: Option<Settle>,
+    /// The try that led to it.
+    pub attempt: Option<Attempt>,
+    /// How the provider's copy is to be watched from now on.
+    pub poll: Option<Poll>,
+    /// A dead letter to be tried again at once.
+    pub rearm: Option<Uuid>,
+}
+
+/// What became of the message at the head of a lane.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// The lane.
+    pub side: Side,
+    /// The message's seq.
+    pub seq: u64,
+    /// The lease under which it was sent. None where an answer settles it from outside.
+    pub lease: Option<u64>,
+    /// What became of it.
+    pub outcome: Settled,
+}
+
+/// See [`Settle`].
+#[derive(Debug, Clone)]
+pub enum Settled {
+    /// It arrived, or need not any more.
+    Done {
+        /// What the adapter wants to know at the lane's next message.
+        memory: Option<String>,
+    },
+    /// It is tried again from this moment on.
+    Deferred {
+        /// The moment.
+        until: Timestamp,
+        /// What the adapter wants to know then.
+        memory: Option<String>,
+        /// Why.
+        why: String,
+    },
+    /// It will not be tried again by itself.
+    Dead {
+        /// Why.
+        why: String,
+    },
+}
+
+/// How a provider's copy of a Task is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poll {
+    /// What the adapter knows of the copy.
+    pub memory: String,
+    /// When to look next; never again if none.
+    pub at: Option<Timestamp>,
+}
+
+/// What an [`Append`] led to.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// The Task after it.
+    pub task: TaskRecord,
+    /// Wake-ups for other lanes, leased to the caller, who publishes them.
+    pub wake_ups: Vec<WakeUp>,
+    /// The next message of the settled lane, if one is due; the lease goes on. Otherwise it has ended.
+    pub next: Option<LaneHead>,
+}
+
+/// The message at the head of a lane.
+#[derive(Debug, Clone)]
+pub struct LaneHead {
+    /// The outbox row.
+    pub message: Uuid,
+    /// The seq of the event it carries.
+    pub seq: u64,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When the event happened.
+    pub since: Timestamp,
+    /// Highest seq that this lane ever sent.
+    pub cursor: u64,
+    /// What the adapter left here last time.
+    pub memory: Option<String>,
+}
+
+/// What a lane looks like to a worker that was woken.
+#[derive(Debug)]
+pub enum LaneState {
+    /// Another worker has it and will go on with it.
+    Busy,
+    /// Nothing to send, or nothing due yet.
+    Idle,
+    /// It is the caller's until the lease ends.
+    Leased {
+        /// To be shown when settling.
+        lease: u64,
+        /// What to send.
+        head: LaneHead,
+        /// The Task.
+        task: Box<TaskRecord>,
+    },
+}
+
+/// A dead letter.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The outbox row.
+    pub message: Uuid,
+    /// Its Task.
+    pub task: TaskId,
+    /// Its lane.
+    pub side: Side,
+    /// The seq of the event it carries.
+    pub seq: u64,
+    /// The inbox or originating system it was for.
+    pub to: String,
+    /// Tries made.
+    pub attempts: u32,
+    /// When the event happened.
+    pub since: Timestamp,
+    /// Why it died.
+    pub why: String,
+}
+
+/// A search over Tasks. Every condition given must hold; a list matches by any of its values.
+#[derive(Debug, Clone, Default)]
+pub struct TaskQuery {
+    /// Only Tasks of referrals these systems sent, or …
+    pub systems: Vec<SystemId>,
+    /// … that were routed to these providers. Both empty finds nothing.
+    pub providers: Vec<ProviderId>,
+    /// Task ids.
+    pub ids: Option<Vec<Uuid>>,
+    /// Owners.
+    pub owners: Option<Vec<ProviderId>>,
+    /// Statuses.
+    pub statuses: Option<Vec<TaskStatus>>,
+    /// ServiceRequest ids.
+    pub requests: Option<Vec<Uuid>>,
+    /// Changed at or after.
+    pub from: Option<Timestamp>,
+    /// Changed before.
+    pub before: Option<Timestamp>,
+    /// Only Tasks after this one in the order of ids: the cursor of paging.
+    pub after: Option<TaskId>,
+    /// At most so many.
+    pub count: usize,
+}
+
+/// Wake-ups that are due, and when to look again.
+#[derive(Debug, Clone, Default)]
+pub struct Due {
+    /// To be published by the caller, who holds them under a lease.
+    pub wake_ups: Vec<WakeUp>,
+    /// When the next one is due, if one is waiting.
+    pub next: Option<Timestamp>,
+}
+
+/// The port. Two implementations must pass the same behavioural suite (`tests/it/store.rs`).
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The store's clock.
+    fn now(&self) -> Timestamp;
+
+    /// Stores a request's referrals, or finds them stored.
+    async fn submit(&self, submission: Submission) -> Result<Submit, StoreError>;
+
+    /// Stores a step in a Task's life.
+    async fn append(&self, append: Append) -> Result<Appended, AppendError>;
+
+    /// A Task.
+    async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError>;
+
+    /// Tasks by what a person has in hand: a Task id, a ServiceRequest id or a placer identifier `system|value`.
+    async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError>;
+
+    /// Tasks with their current content, in the order of their ids.
+    async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError>;
+
+    /// ServiceRequests by placer identifier (`system|value`) or id, of these systems or providers.
+    async fn find_requests(
+        &self,
+        query: TaskQuery,
+        identifiers: Option<Vec<String>>,
+    ) -> Result<Vec<StoredResource>, StoreError>;
+
+    /// A version of a resource, the current one if none is named, with those who have to do with its referral.
+    async fn resource(
+        &self,
+        kind: &str,
+        id: Uuid,
+        version: Option<u64>,
+    ) -> Result<Option<(StoredResource, Parties)>, StoreError>;
+
+    /// All versions of a resource, oldest first.
+    async fn versions(&self, kind: &str, id: Uuid) -> Result<Vec<StoredResource>, StoreError>;
+
+    /// The current version of every resource of a referral, its Tasks apart.
+    async fn resources_of(&self, referral: ReferralId) -> Result<Vec<StoredResource>, StoreError>;
+
+    /// What was decided at routing, as JSON.
+    async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError>;
+
+    /// The journal of a Task.
+    async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError>;
+
+    /// Every try to send a message of a Task.
+    async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError>;
+
+    /// Takes a lane for `lease`, if it is free and has something due.
+    async fn lease_lane(&self, task: TaskId, side: Side, lease: Duration) -> Result<LaneState, StoreError>;
+
+    /// Wake-ups that are due and nobody publishes, and those published longer than `republish_after` ago and not done.
+    async fn claim_due(&self, limit: usize, lease: Duration, republish_after: Duration) -> Result<Due, StoreError>;
+
+    /// The broker has confirmed these.
+    async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError>;
+
+    /// The broker gave this one up: it is to be published again.
+    async fn rearm_published(&self, message: Uuid) -> Result<(), StoreError>;
+
+    /// Copies that are due to be looked at; each is the caller's for `lease`.
+    async fn claim_polls(&self, limit: usize, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError>;
+
+    /// How a copy is watched from now on, where nothing else changed.
+    async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError>;
+
+    /// Dead letters, oldest first.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// Whether it can be written to.
+    async fn ready(&self) -> Result<(), StoreError>;
+
+    /// Ends it: what was begun is finished first.
+    async fn close(&self);
+}

@@ -1,0 +1,266 @@
+//! The embedded store: one SQLite file for one process. WAL, synchronous FULL; all writes go through one thread that commits
+//! what is waiting together, reads through a few read-only connections.
+
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags};
+use uuid::Uuid;
+
+use super::{
+    Append, AppendError, Appended, Attempt, DeadLetter, Due, JournalLine, LaneState, Parties, Poll, Store, StoreError,
+    StoredResource, Submission, Submit, TaskQuery, TaskRecord,
+};
+use crate::domain::{Clock, ReferralId, Side, TaskId};
+
+mod append;
+mod journal;
+mod lanes;
+mod migrate;
+mod outbox;
+mod pool;
+mod read;
+mod rows;
+mod search;
+mod submit;
+
+use pool::{Readers, Writer};
+
+/// Why a store file could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another `onward serve` has it.
+    #[error("{0} is in use by another running service; one SQLite file serves one process")]
+    InUse(PathBuf),
+    /// The file or its folder cannot be made or opened.
+    #[error("cannot open {path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// SQLite refuses it.
+    #[error("cannot open {path} as a store: {source}")]
+    Sqlite {
+        /// Which file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A newer version of Onward has migrated it.
+    #[error("{path} was written by a newer version (schema {found}; this one knows up to {known})")]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+}
+
+/// See the module's documentation.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    clock: Arc<dyn Clock>,
+    /// Held for as long as the store lives; the system lets go of it however the process ends.
+    _lock: Option<File>,
+}
+
+/// How long a connection waits for another process (a command beside the running service) to finish its commit.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const READERS: usize = 2;
+
+impl SqliteStore {
+    /// Opens the store for a service: alone, migrated, and with the leases of its predecessor ended.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            make_private_folder(folder).map_err(|source| OpenError::File { path: folder.to_owned(), source })?;
+        }
+        let lock_path = path.with_extension("lock");
+        let file_error = |source| OpenError::File { path: lock_path.clone(), source };
+        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(file_error)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(file_error(source)),
+        }
+        Self::connect(path, clock, Some(lock))
+    }
+
+    /// Opens an existing store beside a service that may be running; for commands.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn open_beside(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        std::fs::metadata(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+        Self::connect(path, clock, None)
+    }
+
+    fn connect(path: &Path, clock: Arc<dyn Clock>, lock: Option<File>) -> Result<Self, OpenError> {
+        let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+        let mut connection = Connection::open(path).map_err(sqlite)?;
+        tune(&connection).map_err(sqlite)?;
+        migrate::run(&mut connection, path)?;
+        if lock.is_some() {
+            // nobody else is alive to hold them: what the last process had in hand goes on at once
+            lanes::end_all_leases(&connection).map_err(sqlite)?;
+        }
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let reader = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+            reader.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+            reader.set_prepared_statement_cache_capacity(64);
+            readers.push(reader);
+        }
+        let spawn = |source| OpenError::File { path: path.to_owned(), source };
+        Ok(Self {
+            writer: Writer::start(connection).map_err(spawn)?,
+            readers: Readers::start(readers).map_err(spawn)?,
+            clock,
+            _lock: lock,
+        })
+    }
+}
+
+/// Referrals lie in it: nobody but the service's own user may look inside.
+fn make_private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn tune(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a commit that was answered survives a power cut
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    async fn submit(&self, submission: Submission) -> Result<Submit, StoreError> {
+        let now = self.now();
+        self.writer.run(move |c| submit::submit(c, &submission, now)).await
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let now = self.now();
+        self.writer.run(move |c| append::append(c, &append, now)).await
+    }
+
+    async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        self.readers.run(move |c| read::task(c, id)).await
+    }
+
+    async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError> {
+        let key = key.to_owned();
+        self.readers.run(move |c| read::find_tasks(c, &key)).await
+    }
+
+    async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
+        self.readers.run(move |c| search::tasks(c, &query)).await
+    }
+
+    async fn find_requests(
+        &self,
+        query: TaskQuery,
+        identifiers: Option<Vec<String>>,
+    ) -> Result<Vec<StoredResource>, StoreError> {
+        self.readers.run(move |c| search::requests(c, &query, identifiers.as_deref())).await
+    }
+
+    async fn resource(
+        &self,
+        kind: &str,
+        id: Uuid,
+        version: Option<u64>,
+    ) -> Result<Option<(StoredResource, Parties)>, StoreError> {
+        let kind = kind.to_owned();
+        self.readers.run(move |c| read::resource(c, &kind, id, version)).await
+    }
+
+    async fn versions(&self, kind: &str, id: Uuid) -> Result<Vec<StoredResource>, StoreError> {
+        let kind = kind.to_owned();
+        self.readers.run(move |c| read::versions(c, &kind, id)).await
+    }
+
+    async fn resources_of(&self, referral: ReferralId) -> Result<Vec<StoredResource>, StoreError> {
+        self.readers.run(move |c| read::resources_of(c, referral)).await
+    }
+
+    async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError> {
+        self.readers.run(move |c| read::decision_of(c, referral)).await
+    }
+
+    async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
+        self.readers.run(move |c| journal::read(c, task)).await
+    }
+
+    async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError> {
+        self.readers.run(move |c| read::attempts(c, task)).await
+    }
+
+    async fn lease_lane(&self, task: TaskId, side: Side, lease: Duration) -> Result<LaneState, StoreError> {
+        let now = self.now();
+        self.writer.run(move |c| lanes::lease(c, task, side, now, lease)).await
+    }
+
+    async fn claim_due(&self, limit: usize, lease: Duration, republish_after: Duration) -> Result<Due, StoreError> {
+        let now = self.now();
+        self.writer.run(move |c| outbox::claim_due(c, limit, now, lease, republish_after)).await
+    }
+
+    async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
+        let now = self.now();
+        self.writer.run(move |c| outbox::mark_published(c, &messages, now)).await
+    }
+
+    async fn rearm_published(&self, message: Uuid) -> Result<(), StoreError> {
+        let now = self.now();
+        self.writer.run(move |c| outbox::rearm_published(c, message, now)).await
+    }
+
+    async fn claim_polls(&self, limit: usize, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError> {
+        let now = self.now();
+        self.writer.run(move |c| lanes::claim_polls(c, limit, now, lease)).await
+    }
+
+    async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError> {
+        self.writer.run(move |c| lanes::plan_poll(c, task, &poll)).await
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        self.readers.run(move |c| outbox::dead_letters(c, limit)).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.writer.run(|c| c.execute_batch("").map_err(rows::store_error)).await
+    }
+
+    async fn close(&self) {
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,227 @@
+//! A step in a Task's life in one commit: events, versions, state, outbox, lane and try.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::{
+    journal, lanes,
+    outbox::{self, NewMessage},
+    read,
+    rows::micros,
+};
+use crate::{
+    domain::{ReferralId, Side, TaskId, WakeUp},
+    store::{Append, AppendError, Appended, Attempt, NewEvent, Settle, Settled, StoreError},
+};
+
+/// Writes events one after another: journal line, version and outbox rows of each.
+pub(super) struct Step<'a> {
+    pub task: TaskId,
+    pub referral: ReferralId,
+    pub system: &'a str,
+    pub inbox: &'a str,
+    pub route_set: &'a str,
+    pub traceparent: Option<&'a str>,
+    pub seq: u64,
+    pub version: u64,
+    pub head_hash: [u8; 32],
+    pub wake_ups: &'a mut Vec<WakeUp>,
+}
+
+impl Step<'_> {
+    pub(super) fn write(&mut self, c: &Connection, events: &[NewEvent], now: Timestamp) -> Result<(), StoreError> {
+        for new in events {
+            self.seq += 1;
+            self.head_hash = journal::write(c, self.task, self.seq, now, new, &self.head_hash)?;
+            if let Some(body) = &new.body {
+                self.version = self.seq;
+                insert_resource(c, "Task", self.task.0, self.seq, self.referral, now, body)?;
+            }
+            for side in &new.lanes {
+                let (to, route_set) = match side {
+                    Side::Delivery => (self.inbox, self.route_set),
+                    Side::WriteBack => (self.system, ""),
+                };
+                let message = NewMessage {
+                    task: self.task,
+                    side: *side,
+                    seq: self.seq,
+                    to,
+                    route_set,
+                    traceparent: self.traceparent,
+                };
+                self.wake_ups.push(outbox::insert(c, &message, now)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<Appended, AppendError> {
+    let before = read::task(c, append.task)?.ok_or(AppendError::Moved)?;
+    if before.seq != append.expected_seq {
+        return Err(AppendError::Moved);
+    }
+    if let Some(settle) = &append.settle {
+        self::settle(c, append.task, settle, now)?;
+    }
+    let head_hash: [u8; 32] = c
+        .prepare_cached("SELECT head_hash FROM task WHERE id = ?")?
+        .query_row([append.task.0.as_bytes()], |row| row.get(0))?;
+    let mut wake_ups = Vec::new();
+    let mut step = Step {
+        task: append.task,
+        referral: before.referral,
+        system: before.system.as_str(),
+        inbox: before.inbox.as_str(),
+        route_set: &before.route_set,
+        traceparent: None,
+        seq: before.seq,
+        version: before.version,
+        head_hash,
+        wake_ups: &mut wake_ups,
+    };
+    step.write(c, &append.events, now)?;
+    let (seq, version, hash) = (step.seq, step.version, step.head_hash);
+    let last_updated = if version > before.version { now } else { before.last_updated };
+    let answered = if append.answers { version } else { before.answered };
+    c.prepare_cached(
+        "UPDATE task SET status = ?, cancel_requested = ?, transport = ?, sent = ?, seq = ?, version = ?, answered = ?,
+                         head_hash = ?, last_updated = ? WHERE id = ?",
+    )?
+    .execute(params![
+        append.state.status.code(),
+        append.state.cancel_requested,
+        append.state.transport.map(|t| t.code()),
+        append.state.sent,
+        seq,
+        version,
+        answered,
+        hash,
+        micros(last_updated),
+        append.task.0.as_bytes(),
+    ])?;
+    if let Some(attempt) = &append.attempt {
+        insert_attempt(c, append.task, attempt)?;
+    }
+    if let Some(poll) = &append.poll {
+        lanes::plan_poll(c, append.task, poll)?;
+    }
+    if let Some(message) = append.rearm {
+        rearm_dead(c, message, now)?;
+    }
+    let next = match &append.settle {
+        Some(Settle { side, lease: Some(_), outcome: Settled::Done { .. } | Settled::Dead { .. }, .. }) => {
+            let next = lanes::due_head(c, append.task, *side, now)?;
+            if next.is_none() {
+                end_lease(c, append.task, *side)?;
+            }
+            next
+        }
+        _ => None,
+    };
+    let task = read::task(c, append.task)?.ok_or(AppendError::Moved)?;
+    if let Some(settle) = &append.settle {
+        // the lane goes on with what this very step put behind it; a wake-up for that would only be turned away
+        if next.is_some() {
+            wake_ups.retain(|w| w.side != settle.side || next.as_ref().is_none_or(|n| n.seq != w.seq));
+        }
+    }
+    Ok(Appended { task, wake_ups, next })
+}
+
+fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Result<(), AppendError> {
+    let side = settle.side.code();
+    if let Some(lease) = settle.lease {
+        let held: Option<bool> = c
+            .prepare_cached("SELECT lease = ? AND lease_until > ? FROM lane WHERE task = ? AND side = ?")?
+            .query_row(params![lease, micros(now), task.0.as_bytes(), side], |row| row.get(0))
+            .optional()?;
+        if held != Some(true) {
+            return Err(AppendError::LeaseLost);
+        }
+    }
+    let id = params![task.0.as_bytes(), side, settle.seq];
+    let changed = match &settle.outcome {
+        Settled::Done { memory } => {
+            c.prepare_cached(
+                "UPDATE lane SET cursor = max(cursor, ?), memory = coalesce(?, memory) WHERE task = ? AND side = ?",
+            )?
+            .execute(params![settle.seq, memory, task.0.as_bytes(), side])?;
+            c.prepare_cached(
+                "UPDATE outbox SET state = 2, lease_until = NULL, attempts = attempts + 1
+                 WHERE task = ? AND side = ? AND seq = ? AND state IN (0, 1)",
+            )?
+            .execute(id)?
+        }
+        Settled::Deferred { until, memory, why } => {
+            c.prepare_cached(
+                "UPDATE lane SET memory = coalesce(?, memory), lease_until = NULL WHERE task = ? AND side = ?",
+            )?
+            .execute(params![memory, task.0.as_bytes(), side])?;
+            c.prepare_cached(
+                "UPDATE outbox SET state = 0, lease_until = NULL, not_before = ?, why = ?, attempts = attempts + 1
+                 WHERE task = ? AND side = ? AND seq = ? AND state IN (0, 1)",
+            )?
+            .execute(params![micros(*until), why, task.0.as_bytes(), side, settle.seq])?
+        }
+        Settled::Dead { why } => c
+            .prepare_cached(
+                "UPDATE outbox SET state = 3, lease_until = NULL, why = ?, attempts = attempts + 1
+                 WHERE task = ? AND side = ? AND seq = ? AND state IN (0, 1)",
+            )?
+            .execute(params![why, task.0.as_bytes(), side, settle.seq])?,
+    };
+    if changed == 0 { Err(AppendError::LeaseLost) } else { Ok(()) }
+}
+
+fn end_lease(c: &Connection, task: TaskId, side: Side) -> Result<(), StoreError> {
+    c.prepare_cached("UPDATE lane SET lease_until = NULL WHERE task = ? AND side = ?")?
+        .execute(params![task.0.as_bytes(), side.code()])?;
+    Ok(())
+}
+
+fn rearm_dead(c: &Connection, message: Uuid, now: Timestamp) -> Result<(), AppendError> {
+    let changed = c
+        .prepare_cached(
+            "UPDATE outbox SET state = 0, lease_until = NULL, not_before = ?1, created = ?1, attempts = 0
+             WHERE id = ?2 AND state = 3",
+        )?
+        .execute(params![micros(now), message.as_bytes()])?;
+    // already replayed by someone else: that one counts
+    if changed == 0 { Err(AppendError::Moved) } else { Ok(()) }
+}
+
+pub(super) fn insert_resource(
+    c: &Connection,
+    kind: &str,
+    id: Uuid,
+    version: u64,
+    referral: ReferralId,
+    now: Timestamp,
+    body: &str,
+) -> Result<(), StoreError> {
+    c.prepare_cached("INSERT INTO resource (kind, id, version, referral, last_updated, body) VALUES (?,?,?,?,?,?)")?
+        .execute(params![kind, id.as_bytes(), version, referral.0.as_bytes(), micros(now), body])?;
+    Ok(())
+}
+
+fn insert_attempt(c: &Connection, task: TaskId, attempt: &Attempt) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "INSERT INTO attempt (task, side, seq, n, at, duration_us, endpoint, result, why)
+         VALUES (?1, ?2, ?3, (SELECT coalesce(max(n), 0) + 1 FROM attempt WHERE task = ?1 AND side = ?2 AND seq = ?3),
+                 ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        task.0.as_bytes(),
+        attempt.side.code(),
+        attempt.of,
+        micros(attempt.at),
+        i64::try_from(attempt.duration.as_micros()).unwrap_or(i64::MAX),
+        attempt.endpoint,
+        attempt.result,
+        attempt.why,
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Lanes: who has one, what stands at its head, and the provider copies that are watched.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    read,
+    rows::{TASK_COLUMNS, micros, micros_after, moment, task_record, uuid},
+};
+use crate::{
+    domain::{Side, TaskId},
+    store::{LaneHead, LaneState, Poll, StoreError, TaskRecord},
+};
+
+/// Makes both lanes of a new Task.
+pub(super) fn make(c: &Connection, task: TaskId) -> Result<(), StoreError> {
+    let mut statement = c.prepare_cached("INSERT INTO lane (task, side) VALUES (?, ?)")?;
+    for side in Side::ALL {
+        statement.execute(params![task.0.as_bytes(), side.code()])?;
+    }
+    Ok(())
+}
+
+/// The message a lane has to send next, if it is due.
+pub(super) fn due_head(
+    c: &Connection,
+    task: TaskId,
+    side: Side,
+    now: Timestamp,
+) -> Result<Option<LaneHead>, StoreError> {
+    let head = c
+        .prepare_cached(
+            "SELECT o.id, o.seq, o.attempts, o.created, o.not_before, l.cursor, l.memory
+             FROM outbox o JOIN lane l ON l.task = o.task AND l.side = o.side
+             WHERE o.task = ? AND o.side = ? AND o.state IN (0, 1) ORDER BY o.seq LIMIT 1",
+        )?
+        .query_row(params![task.0.as_bytes(), side.code()], |row| {
+            let not_before = moment(row, "not_before")?;
+            let head = LaneHead {
+                message: uuid(row, "id")?,
+                seq: row.get("seq")?,
+                attempts: row.get("attempts")?,
+                since: moment(row, "created")?,
+                cursor: row.get("cursor")?,
+                memory: row.get("memory")?,
+            };
+            Ok((not_before, head))
+        })
+        .optional()?;
+    Ok(head.filter(|(not_before, _)| *not_before <= now).map(|(_, head)| head))
+}
+
+pub(super) fn lease(
+    c: &Connection,
+    task: TaskId,
+    side: Side,
+    now: Timestamp,
+    duration: Duration,
+) -> Result<LaneState, StoreError> {
+    let Some(head) = due_head(c, task, side, now)? else { return Ok(LaneState::Idle) };
+    let token: Option<u64> = c
+        .prepare_cached(
+            "UPDATE lane SET lease = lease + 1, lease_until = ?1
+             WHERE task = ?2 AND side = ?3 AND (lease_until IS NULL OR lease_until <= ?4) RETURNING lease",
+        )?
+        .query_row(params![micros_after(now, duration), task.0.as_bytes(), side.code(), micros(now)], |row| row.get(0))
+        .optional()?;
+    let Some(lease) = token else { return Ok(LaneState::Busy) };
+    let Some(task) = read::task(c, task)? else { return Ok(LaneState::Idle) };
+    Ok(LaneState::Leased { lease, head, task: Box::new(task) })
+}
+
+/// A service that starts alone: the leases of its predecessor, and of what that had not yet published, are over.
+pub(super) fn end_all_leases(c: &Connection) -> rusqlite::Result<()> {
+    c.execute("UPDATE lane SET lease_until = NULL WHERE lease_until IS NOT NULL", [])?;
+    c.execute("UPDATE outbox SET lease_until = NULL, state = 0 WHERE state IN (0, 1)", [])?;
+    Ok(())
+}
+
+pub(super) fn claim_polls(
+    c: &Connection,
+    limit: usize,
+    now: Timestamp,
+    lease: Duration,
+) -> Result<Vec<(TaskRecord, String)>, StoreError> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {TASK_COLUMNS}, l.memory FROM lane l INDEXED BY lane_to_poll
+         JOIN task t ON t.id = l.task JOIN referral r ON r.id = t.referral
+         WHERE l.poll_at IS NOT NULL AND l.poll_at <= ? AND l.side = 'delivery' ORDER BY l.poll_at LIMIT ?"
+    ))?;
+    let rows = statement.query_map(params![micros(now), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        Ok((task_record(row)?, row.get::<_, Option<String>>("memory")?.unwrap_or_default()))
+    })?;
+    let due: Vec<(TaskRecord, String)> = rows.collect::<Result<_, _>>()?;
+    let mut later = c.prepare_cached("UPDATE lane SET poll_at = ? WHERE task = ? AND side = 'delivery'")?;
+    for (task, _) in &due {
+        later.execute(params![micros_after(now, lease), task.id.0.as_bytes()])?;
+    }
+    Ok(due)
+}
+
+pub(super) fn plan_poll(c: &Connection, task: TaskId, poll: &Poll) -> Result<(), StoreError> {
+    c.prepare_cached("UPDATE lane SET memory = ?, poll_at = ? WHERE task = ? AND side = 'delivery'")?
+        .execute(params![poll.memory, poll.at.map(micros), task.0.as_bytes()])?;
+    Ok(())
+}

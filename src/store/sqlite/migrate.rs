@@ -1,0 +1,28 @@
+//! Brings a store file to the schema of this version, one numbered step at a time.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::OpenError;
+
+/// Every step ever made, in order; a step that was released is never changed.
+const STEPS: &[&str] = &[include_str!("migrations/0001_frame.sql")];
+
+/// Runs the steps that the file has not seen, each in its own commit.
+pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let known = STEPS.len() as i64;
+    loop {
+        // IMMEDIATE, then look: two processes that open a new file at once do not both run the step
+        let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(sqlite)?;
+        let found: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite)?;
+        if found > known {
+            return Err(OpenError::Newer { path: path.to_owned(), found, known });
+        }
+        let Some(step) = usize::try_from(found).ok().and_then(|n| STEPS.get(n)) else { return Ok(()) };
+        tx.execute_batch(step).map_err(sqlite)?;
+        tx.pragma_update(None, "user_version", found + 1).map_err(sqlite)?;
+        tx.commit().map_err(sqlite)?;
+    }
+}

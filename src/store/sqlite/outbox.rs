@@ -1,0 +1,153 @@
+//! The outbox: wake-ups that are to be published, and those that died.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+use uuid::Uuid;
+
+use super::rows::{micros, micros_after, moment, parse, uuid};
+use crate::{
+    domain::{Side, TaskId, WakeUp, clock::from_micros},
+    store::{DeadLetter, Due, StoreError},
+};
+
+/// A new row is published from memory by the process that wrote it; after this long another may do it.
+const FRESH_LEASE: Duration = Duration::from_secs(30);
+
+/// A message about to lie in the outbox.
+pub(super) struct NewMessage<'a> {
+    pub task: TaskId,
+    pub side: Side,
+    pub seq: u64,
+    pub to: &'a str,
+    pub route_set: &'a str,
+    pub traceparent: Option<&'a str>,
+}
+
+/// Writes a row, leased to the caller, and returns the wake-up it stands for.
+pub(super) fn insert(c: &Connection, new: &NewMessage<'_>, now: Timestamp) -> Result<WakeUp, StoreError> {
+    let message = Uuid::now_v7();
+    c.prepare_cached(
+        "INSERT INTO outbox (id, task, side, seq, destination, route_set, traceparent, state, not_before, lease_until, created)
+         VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+    )?
+    .execute(params![
+        message.as_bytes(),
+        new.task.0.as_bytes(),
+        new.side.code(),
+        new.seq,
+        new.to,
+        new.route_set,
+        new.traceparent,
+        0,
+        micros(now),
+        micros_after(now, FRESH_LEASE),
+        micros(now),
+    ])?;
+    Ok(WakeUp {
+        task: new.task,
+        side: new.side,
+        seq: new.seq,
+        to: new.to.to_owned(),
+        message,
+        route_set: new.route_set.to_owned(),
+        traceparent: new.traceparent.map(str::to_owned),
+    })
+}
+
+fn wake_up(row: &Row<'_>) -> rusqlite::Result<WakeUp> {
+    Ok(WakeUp {
+        task: TaskId(uuid(row, "task")?),
+        side: parse(row, "side")?,
+        seq: row.get("seq")?,
+        to: row.get("destination")?,
+        message: uuid(row, "id")?,
+        route_set: row.get("route_set")?,
+        traceparent: row.get("traceparent")?,
+    })
+}
+
+/// Only the head of a lane is worth a wake-up: whoever sends it goes on with what stands behind it.
+const IS_HEAD: &str = "NOT EXISTS (SELECT 1 FROM outbox p WHERE p.task = o.task AND p.side = o.side AND p.seq < o.seq
+                                   AND p.state IN (0, 1))";
+
+pub(super) fn claim_due(
+    c: &Connection,
+    limit: usize,
+    now: Timestamp,
+    lease: Duration,
+    republish_after: Duration,
+) -> Result<Due, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let until = micros_after(now, lease);
+    let stale = now.as_microsecond().saturating_sub(i64::try_from(republish_after.as_micros()).unwrap_or(i64::MAX));
+    let mut wake_ups = Vec::new();
+    {
+        let mut pending = c.prepare_cached(&format!(
+            "SELECT * FROM outbox o INDEXED BY outbox_pending WHERE o.state = 0 AND o.not_before <= ?1
+             AND (o.lease_until IS NULL OR o.lease_until <= ?1) AND {IS_HEAD} ORDER BY o.not_before LIMIT ?2"
+        ))?;
+        for row in pending.query_map(params![micros(now), limit], wake_up)? {
+            wake_ups.push(row?);
+        }
+        let room = limit - i64::try_from(wake_ups.len()).unwrap_or(limit);
+        let mut published = c.prepare_cached(&format!(
+            "SELECT o.* FROM outbox o INDEXED BY outbox_published
+             JOIN lane l ON l.task = o.task AND l.side = o.side
+             WHERE o.state = 1 AND o.published_at <= ?1 AND (l.lease_until IS NULL OR l.lease_until <= ?2) AND {IS_HEAD}
+             ORDER BY o.published_at LIMIT ?3"
+        ))?;
+        for row in published.query_map(params![stale, micros(now), room.max(0)], wake_up)? {
+            wake_ups.push(row?);
+        }
+    }
+    for wake_up in &wake_ups {
+        c.prepare_cached(
+            "UPDATE outbox SET lease_until = ?, published_at = CASE state WHEN 1 THEN ? END WHERE id = ?",
+        )?
+        .execute(params![until, micros(now), wake_up.message.as_bytes()])?;
+    }
+    let next: Option<i64> = c
+        .prepare_cached(
+            "SELECT min(max(not_before, coalesce(lease_until, 0))) FROM outbox WHERE state = 0 AND not_before > ?",
+        )?
+        .query_row([micros(now)], |row| row.get(0))?;
+    Ok(Due { wake_ups, next: next.map(from_micros) })
+}
+
+pub(super) fn mark_published(c: &Connection, messages: &[Uuid], now: Timestamp) -> Result<(), StoreError> {
+    let mut statement = c.prepare_cached(
+        "UPDATE outbox SET state = 1, published_at = ?, lease_until = NULL WHERE id = ? AND state = 0",
+    )?;
+    for message in messages {
+        statement.execute(params![micros(now), message.as_bytes()])?;
+    }
+    Ok(())
+}
+
+pub(super) fn rearm_published(c: &Connection, message: Uuid, now: Timestamp) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "UPDATE outbox SET state = 0, lease_until = NULL, not_before = max(not_before, ?) WHERE id = ? AND state = 1",
+    )?
+    .execute(params![micros(now), message.as_bytes()])?;
+    Ok(())
+}
+
+pub(super) fn dead_letters(c: &Connection, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+    let mut statement =
+        c.prepare_cached("SELECT * FROM outbox INDEXED BY outbox_dead WHERE state = 3 ORDER BY created, id LIMIT ?")?;
+    let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        Ok(DeadLetter {
+            message: uuid(row, "id")?,
+            task: TaskId(uuid(row, "task")?),
+            side: parse(row, "side")?,
+            seq: row.get("seq")?,
+            to: row.get("destination")?,
+            attempts: row.get("attempts")?,
+            since: moment(row, "created")?,
+            why: row.get::<_, Option<String>>("why")?.unwrap_or_default(),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

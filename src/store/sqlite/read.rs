@@ -1,0 +1,97 @@
+//! Reading what is stored.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, TASK_SOURCE, moment, parse, stored_resource, task_record};
+use crate::{
+    domain::{ReferralId, SystemId, TaskId},
+    store::{Attempt, Parties, StoreError, StoredResource, TaskRecord},
+};
+
+pub(super) fn task(c: &Connection, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+    let mut statement = c.prepare_cached(&format!("SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} WHERE t.id = ?"))?;
+    Ok(statement.query_row([id.0.as_bytes()], task_record).optional()?)
+}
+
+pub(super) fn find_tasks(c: &Connection, key: &str) -> Result<Vec<TaskRecord>, StoreError> {
+    let by_uuid = Uuid::parse_str(key).ok();
+    let sql = match by_uuid {
+        Some(_) => format!("SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} WHERE t.id = ?1 OR r.request = ?1 ORDER BY t.id"),
+        None => format!("SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} WHERE r.identifier = ?1 ORDER BY t.id"),
+    };
+    let mut statement = c.prepare_cached(&sql)?;
+    let rows = match by_uuid {
+        Some(id) => statement.query_map([id.as_bytes().as_slice()], task_record)?.collect::<Result<_, _>>()?,
+        None => statement.query_map([key], task_record)?.collect::<Result<_, _>>()?,
+    };
+    Ok(rows)
+}
+
+pub(super) fn resource(
+    c: &Connection,
+    kind: &str,
+    id: Uuid,
+    version: Option<u64>,
+) -> Result<Option<(StoredResource, Parties)>, StoreError> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {RESOURCE_COLUMNS} FROM resource s WHERE s.kind = ?1 AND s.id = ?2 AND (?3 IS NULL OR s.version = ?3)
+         ORDER BY s.version DESC LIMIT 1"
+    ))?;
+    let found = statement.query_row(params![kind, id.as_bytes(), version], stored_resource).optional()?;
+    let Some(found) = found else { return Ok(None) };
+    let parties = parties(c, found.referral)?;
+    Ok(parties.map(|p| (found, p)))
+}
+
+fn parties(c: &Connection, referral: ReferralId) -> Result<Option<Parties>, StoreError> {
+    let system: Option<SystemId> = c
+        .prepare_cached("SELECT system FROM referral WHERE id = ?")?
+        .query_row([referral.0.as_bytes()], |row| parse(row, "system"))
+        .optional()?;
+    let Some(system) = system else { return Ok(None) };
+    let mut providers = c.prepare_cached("SELECT DISTINCT provider FROM task WHERE referral = ? ORDER BY provider")?;
+    let providers = providers.query_map([referral.0.as_bytes()], |row| parse(row, "provider"))?;
+    Ok(Some(Parties { system, providers: providers.collect::<Result<_, _>>()? }))
+}
+
+pub(super) fn versions(c: &Connection, kind: &str, id: Uuid) -> Result<Vec<StoredResource>, StoreError> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {RESOURCE_COLUMNS} FROM resource s WHERE s.kind = ? AND s.id = ? ORDER BY s.version"
+    ))?;
+    let rows = statement.query_map(params![kind, id.as_bytes()], stored_resource)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn resources_of(c: &Connection, referral: ReferralId) -> Result<Vec<StoredResource>, StoreError> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {RESOURCE_COLUMNS} FROM resource s WHERE s.referral = ? AND s.kind <> 'Task'
+         AND NOT EXISTS (SELECT 1 FROM resource n WHERE n.id = s.id AND n.kind = s.kind AND n.version > s.version)
+         ORDER BY s.id"
+    ))?;
+    let rows = statement.query_map([referral.0.as_bytes()], stored_resource)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn decision_of(c: &Connection, referral: ReferralId) -> Result<Option<String>, StoreError> {
+    let mut statement = c.prepare_cached("SELECT decision FROM referral WHERE id = ?")?;
+    Ok(statement.query_row([referral.0.as_bytes()], |row| row.get(0)).optional()?)
+}
+
+pub(super) fn attempts(c: &Connection, task: TaskId) -> Result<Vec<Attempt>, StoreError> {
+    let mut statement = c.prepare_cached("SELECT * FROM attempt WHERE task = ? ORDER BY at, side, seq, n")?;
+    let rows = statement.query_map([task.0.as_bytes()], |row| {
+        Ok(Attempt {
+            side: parse(row, "side")?,
+            of: row.get("seq")?,
+            at: moment(row, "at")?,
+            duration: Duration::from_micros(row.get("duration_us")?),
+            endpoint: row.get("endpoint")?,
+            result: row.get("result")?,
+            why: row.get("why")?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

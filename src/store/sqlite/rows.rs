@@ -1,0 +1,123 @@
+//! How domain values lie in columns.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use rusqlite::{Row, types::Type};
+use uuid::Uuid;
+
+use crate::{
+    domain::{ReferralId, TaskId, TransportStatus, clock::from_micros, task::TaskState},
+    store::{StoreError, StoredResource, TaskRecord},
+};
+
+/// What SQLite says, as the port says it.
+pub(super) fn store_error(error: rusqlite::Error) -> StoreError {
+    match error {
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..) => StoreError::Corrupt(error.to_string()),
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        store_error(error)
+    }
+}
+
+impl From<rusqlite::Error> for crate::store::AppendError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(store_error(error))
+    }
+}
+
+/// A text column as one of our types.
+pub(super) fn parse<T>(row: &Row<'_>, column: &str) -> rusqlite::Result<T>
+where
+    T: FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let index = row.as_ref().column_index(column)?;
+    let text: String = row.get(index)?;
+    text.parse().map_err(|e: T::Err| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(e)))
+}
+
+/// A JSON text column as one of our types.
+pub(super) fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    let index = row.as_ref().column_index(column)?;
+    let text: String = row.get(index)?;
+    serde_json::from_str(&text).map_err(|e| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(e)))
+}
+
+/// A 16-byte column as a UUID.
+pub(super) fn uuid(row: &Row<'_>, column: &str) -> rusqlite::Result<Uuid> {
+    let index = row.as_ref().column_index(column)?;
+    row.get::<_, [u8; 16]>(index).map(Uuid::from_bytes)
+}
+
+/// A column of microseconds as a moment.
+pub(super) fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
+    row.get::<_, i64>(column).map(from_micros)
+}
+
+/// A moment as microseconds.
+pub(super) fn micros(at: Timestamp) -> i64 {
+    at.as_microsecond()
+}
+
+/// A moment `later` than another, as microseconds.
+pub(super) fn micros_after(at: Timestamp, later: std::time::Duration) -> i64 {
+    at.as_microsecond().saturating_add(i64::try_from(later.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// The columns [`task_record`] reads, of `task t JOIN referral r ON r.id = t.referral`.
+pub(super) const TASK_COLUMNS: &str = "t.id AS task_id, t.referral, t.system, t.inbox, t.provider, t.status, \
+     t.cancel_requested, t.transport, t.sent, t.seq, t.version, t.answered, t.created, t.last_updated, \
+     r.request, r.origin, r.identifier, r.route_set";
+/// Where they come from.
+pub(super) const TASK_SOURCE: &str = "task t JOIN referral r ON r.id = t.referral";
+
+/// A Task from [`TASK_COLUMNS`].
+pub(super) fn task_record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
+    let transport: Option<String> = row.get("transport")?;
+    Ok(TaskRecord {
+        id: TaskId(uuid(row, "task_id")?),
+        referral: ReferralId(uuid(row, "referral")?),
+        system: parse(row, "system")?,
+        request: uuid(row, "request")?,
+        origin: row.get("origin")?,
+        identifier: row.get("identifier")?,
+        route_set: row.get("route_set")?,
+        inbox: parse(row, "inbox")?,
+        provider: parse(row, "provider")?,
+        state: TaskState {
+            status: parse(row, "status")?,
+            cancel_requested: row.get("cancel_requested")?,
+            transport: transport.and_then(|t| t.parse::<TransportStatus>().ok()),
+            sent: row.get("sent")?,
+        },
+        seq: row.get("seq")?,
+        version: row.get("version")?,
+        answered: row.get("answered")?,
+        created: moment(row, "created")?,
+        last_updated: moment(row, "last_updated")?,
+    })
+}
+
+/// The columns [`stored_resource`] reads, of `resource s`.
+pub(super) const RESOURCE_COLUMNS: &str = "s.kind, s.id AS resource_id, s.version AS resource_version, s.referral AS resource_referral, \
+     s.last_updated AS resource_updated, s.body";
+
+/// A resource from [`RESOURCE_COLUMNS`].
+pub(super) fn stored_resource(row: &Row<'_>) -> rusqlite::Result<StoredResource> {
+    Ok(StoredResource {
+        kind: row.get("kind")?,
+        id: uuid(row, "resource_id")?,
+        version: row.get("resource_version")?,
+        last_updated: moment(row, "resource_updated")?,
+        referral: ReferralId(uuid(row, "resource_referral")?),
+        body: row.get("body")?,
+    })
+}

@@ -1,0 +1,104 @@
+//! Searches. Every one is bounded by those who may see what it finds.
+
+use rusqlite::{Connection, ToSql, params_from_iter};
+
+use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, TASK_SOURCE, micros, stored_resource, task_record};
+use crate::store::{StoreError, StoredResource, TaskQuery, TaskRecord};
+
+/// Conditions joined by AND, with their values.
+#[derive(Default)]
+struct Where {
+    sql: String,
+    values: Vec<Box<dyn ToSql>>,
+}
+
+impl Where {
+    fn and(&mut self, sql: &str) {
+        self.sql.push_str(if self.sql.is_empty() { "" } else { " AND " });
+        self.sql.push_str(sql);
+    }
+
+    fn value(&mut self, value: impl ToSql + 'static) {
+        self.values.push(Box::new(value));
+    }
+
+    fn one_of<T: ToSql + 'static>(&mut self, column: &str, values: Option<impl Iterator<Item = T>>) {
+        let Some(values) = values else { return };
+        self.and(&format!("{column} IN "));
+        self.list(values);
+    }
+
+    fn list<T: ToSql + 'static>(&mut self, values: impl Iterator<Item = T>) {
+        let before = self.values.len();
+        self.values.extend(values.map(|v| Box::new(v) as Box<dyn ToSql>));
+        let marks = vec!["?"; self.values.len() - before].join(",");
+        self.sql.push_str(&format!("({marks})"));
+    }
+
+    /// Only what those named in the query have to do with.
+    fn visible(query: &TaskQuery) -> Self {
+        let mut conditions = Self::default();
+        conditions.and("(t.system IN ");
+        conditions.list(query.systems.iter().map(|s| s.as_str().to_owned()));
+        conditions.sql.push_str(" OR t.provider IN ");
+        conditions.list(query.providers.iter().map(|p| p.as_str().to_owned()));
+        conditions.sql.push(')');
+        conditions
+    }
+}
+
+pub(super) fn tasks(c: &Connection, query: &TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
+    let mut w = Where::visible(query);
+    w.one_of("t.id", query.ids.as_ref().map(|l| l.iter().map(|id| id.as_bytes().to_vec())));
+    w.one_of("t.provider", query.owners.as_ref().map(|l| l.iter().map(|p| p.as_str().to_owned())));
+    w.one_of("t.status", query.statuses.as_ref().map(|l| l.iter().map(|s| s.code())));
+    w.one_of("r.request", query.requests.as_ref().map(|l| l.iter().map(|id| id.as_bytes().to_vec())));
+    if let Some(from) = query.from {
+        w.and("t.last_updated >= ?");
+        w.value(micros(from));
+    }
+    if let Some(before) = query.before {
+        w.and("t.last_updated < ?");
+        w.value(micros(before));
+    }
+    if let Some(after) = query.after {
+        w.and("t.id > ?");
+        w.value(after.0.as_bytes().to_vec());
+    }
+    w.value(i64::try_from(query.count).unwrap_or(i64::MAX));
+    let sql = format!(
+        "SELECT {TASK_COLUMNS}, {RESOURCE_COLUMNS} FROM {TASK_SOURCE}
+         JOIN resource s ON s.id = t.id AND s.kind = 'Task' AND s.version = t.version
+         WHERE {} ORDER BY t.id LIMIT ?",
+        w.sql
+    );
+    let mut statement = c.prepare_cached(&sql)?;
+    let rows =
+        statement.query_map(params_from_iter(w.values.iter()), |row| Ok((task_record(row)?, stored_resource(row)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn requests(
+    c: &Connection,
+    query: &TaskQuery,
+    identifiers: Option<&[String]>,
+) -> Result<Vec<StoredResource>, StoreError> {
+    let mut w = Where::visible(query);
+    w.one_of("r.request", query.ids.as_ref().map(|l| l.iter().map(|id| id.as_bytes().to_vec())));
+    w.one_of("r.identifier", identifiers.map(|l| l.iter().cloned()));
+    if let Some(after) = query.after {
+        w.and("r.request > ?");
+        w.value(after.0.as_bytes().to_vec());
+    }
+    w.value(i64::try_from(query.count).unwrap_or(i64::MAX));
+    let sql = format!(
+        "SELECT DISTINCT {RESOURCE_COLUMNS} FROM {TASK_SOURCE}
+         JOIN resource s ON s.id = r.request AND s.kind = 'ServiceRequest'
+         WHERE {} AND NOT EXISTS (SELECT 1 FROM resource n WHERE n.id = s.id AND n.kind = s.kind AND n.version > s.version)
+         ORDER BY s.id LIMIT ?",
+        w.sql
+    );
+    let mut statement = c.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(w.values.iter()), stored_resource)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,145 @@
+//! One request's referrals in one commit: submission, referral, resources, tasks, lanes, journal and outbox.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    append::{self, Step},
+    journal, lanes,
+    rows::{micros, uuid},
+};
+use crate::{
+    domain::{ReferralId, TaskId, WakeUp, task::TaskState},
+    store::{NewReferral, NewTask, StoreError, Submission, Submit, Submitted},
+};
+
+pub(super) fn submit(c: &Connection, submission: &Submission, now: Timestamp) -> Result<Submit, StoreError> {
+    let mut known = Vec::with_capacity(submission.referrals.len());
+    for (index, referral) in submission.referrals.iter().enumerate() {
+        match find(c, submission, referral)? {
+            Some((_, digest)) if digest != referral.digest => return Ok(Submit::Differs(index)),
+            Some((found, _)) => known.push(Some(found)),
+            None => known.push(None),
+        }
+    }
+    if known.iter().any(Option::is_none) {
+        c.prepare_cached("INSERT INTO submission (id, system, at, content_type, original) VALUES (?,?,?,?,?)")?
+            .execute(params![
+                submission.id.as_bytes(),
+                submission.system.as_str(),
+                micros(now),
+                submission.content_type,
+                submission.original.as_ref(),
+            ])?;
+    }
+    let mut done = Vec::with_capacity(known.len());
+    let mut wake_ups = Vec::new();
+    for (referral, known) in submission.referrals.iter().zip(known) {
+        done.push(match known {
+            Some(found) => found,
+            None => insert(c, submission, referral, now, &mut wake_ups)?,
+        });
+    }
+    Ok(Submit::Stored(done, wake_ups))
+}
+
+fn find(
+    c: &Connection,
+    submission: &Submission,
+    referral: &NewReferral,
+) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
+    let row = c
+        .prepare_cached("SELECT id, request, digest FROM referral WHERE system = ? AND key = ?")?
+        .query_row(params![submission.system.as_str(), referral.key], |row| {
+            Ok((uuid(row, "id")?, uuid(row, "request")?, row.get::<_, [u8; 32]>("digest")?))
+        })
+        .optional()?;
+    let Some((id, request, digest)) = row else { return Ok(None) };
+    let mut tasks = c.prepare_cached("SELECT id FROM task WHERE referral = ? ORDER BY id")?;
+    let tasks = tasks.query_map([id.as_bytes()], |row| uuid(row, "id").map(TaskId))?;
+    let tasks = tasks.collect::<Result<_, _>>()?;
+    Ok(Some((Submitted { referral: ReferralId(id), request, tasks, new: false }, digest)))
+}
+
+fn insert(
+    c: &Connection,
+    submission: &Submission,
+    referral: &NewReferral,
+    now: Timestamp,
+    wake_ups: &mut Vec<WakeUp>,
+) -> Result<Submitted, StoreError> {
+    c.prepare_cached(
+        "INSERT INTO referral (id, submission, system, key, identifier, digest, request, origin, route_set, decision, created)
+         VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+    )?
+    .execute(params![
+        referral.id.0.as_bytes(),
+        submission.id.as_bytes(),
+        submission.system.as_str(),
+        referral.key,
+        referral.identifier,
+        referral.digest,
+        referral.request.as_bytes(),
+        referral.origin,
+        referral.route_set,
+        referral.decision,
+        micros(now),
+    ])?;
+    for resource in &referral.resources {
+        append::insert_resource(c, &resource.kind, resource.id, 1, referral.id, now, &resource.body)?;
+    }
+    for task in &referral.tasks {
+        insert_task(c, submission, referral, task, now, wake_ups)?;
+    }
+    Ok(Submitted {
+        referral: referral.id,
+        request: referral.request,
+        tasks: referral.tasks.iter().map(|t| t.id).collect(),
+        new: true,
+    })
+}
+
+fn insert_task(
+    c: &Connection,
+    submission: &Submission,
+    referral: &NewReferral,
+    task: &NewTask,
+    now: Timestamp,
+    wake_ups: &mut Vec<WakeUp>,
+) -> Result<(), StoreError> {
+    let state = TaskState::new();
+    c.prepare_cached(
+        "INSERT INTO task (id, referral, system, inbox, provider, status, cancel_requested, transport, sent, seq, version,
+                           answered, head_hash, created, last_updated)
+         VALUES (?,?,?,?,?,?,0,NULL,0,0,0,0,?,?,?)",
+    )?
+    .execute(params![
+        task.id.0.as_bytes(),
+        referral.id.0.as_bytes(),
+        submission.system.as_str(),
+        task.inbox.as_str(),
+        task.provider.as_str(),
+        state.status.code(),
+        journal::START,
+        micros(now),
+        micros(now),
+    ])?;
+    lanes::make(c, task.id)?;
+    let mut step = Step {
+        task: task.id,
+        referral: referral.id,
+        system: submission.system.as_str(),
+        inbox: task.inbox.as_str(),
+        route_set: &referral.route_set,
+        traceparent: submission.traceparent.as_deref(),
+        seq: 0,
+        version: 0,
+        head_hash: journal::START,
+        wake_ups,
+    };
+    step.write(c, &task.events, now)?;
+    let (seq, version, hash) = (step.seq, step.version, step.head_hash);
+    c.prepare_cached("UPDATE task SET seq = ?1, version = ?2, answered = ?2, head_hash = ?3 WHERE id = ?4")?
+        .execute(params![seq, version, hash, task.id.0.as_bytes()])?;
+    Ok(())
+}

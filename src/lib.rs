@@ -3,3 +3,8 @@
 //! `src/README.md` is the map.
 
 pub mod domain;
+pub mod toml_reader;
+
+pub mod routing;
+
+pub mod config;

@@ -2,5 +2,8 @@
 //! and carries every answer back into that record. The modules stand in the order a referral passes them;
 //! `src/README.md` is the map.
 
+pub mod config;
 pub mod domain;
+pub mod routing;
 pub mod store;
+pub mod toml_reader;

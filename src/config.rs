@@ -1,0 +1,182 @@
+//! What Onward is told by the people who run it: `onward.toml`, the environment and the route file it names. Everything
+//! is read and checked before anything starts, and all faults are told at once. What is read (routes, secrets) is looked
+//! for beside `onward.toml`; what is written (the store) relative to the working directory.
+
+mod endpoint;
+mod env;
+mod read_registry;
+pub mod registry;
+mod secret;
+mod sections;
+mod url;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    domain::{InboxId, ProviderId, SystemId, retry::RetryPolicy},
+    routing::RouteSet,
+    toml_reader::{self, Table},
+};
+
+pub use crate::toml_reader::Fault;
+pub use env::Env;
+pub use registry::Registry;
+pub use secret::{Secret, TokenHash};
+pub use sections::{Broker, Level, Limits, Log, LogFormat, Server, Store};
+pub use url::{BrokerUrl, HiddenUrl, StoreUrl};
+
+use registry::{Inbox, InboxKind, Provider, System};
+use secret::Secrets;
+
+/// The file that is read where none is named.
+pub const DEFAULT_FILE: &str = "onward.toml";
+
+/// Everything `onward.toml` says, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens.
+    pub server: Server,
+    /// Where referrals are kept.
+    pub store: Store,
+    /// What wakes the workers.
+    pub broker: Broker,
+    /// When a message is tried again and given up.
+    pub retry: RetryPolicy,
+    /// What is refused for being too much.
+    pub limits: Limits,
+    /// How it logs.
+    pub log: Log,
+    /// Systems, providers, inboxes and routes.
+    pub registry: Registry,
+    /// Every file that was read, for those who watch them for changes.
+    pub files: Vec<PathBuf>,
+}
+
+/// What reading a configuration ends with: it and its warnings, or its faults.
+pub type Loaded = Result<(Config, Vec<Fault>), Vec<Fault>>;
+
+// === impl Config ===
+
+impl Config {
+    /// Reads the file at `path`, or with `None` only what `env` says.
+    pub fn load(path: Option<&Path>, env: &Env) -> Loaded {
+        let Some(path) = path else { return Self::parse("", Path::new(DEFAULT_FILE), env) };
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let (mut config, warnings) = Self::parse(&text, path, env)?;
+                config.files.insert(0, path.to_owned());
+                Ok((config, warnings))
+            }
+            Err(error) => Err(vec![Fault::of_file(path.display().to_string(), format!("cannot be read: {error}"))]),
+        }
+    }
+
+    /// Reads `text` as if it stood in the file `path`, beside which the files it names are looked for.
+    pub fn parse(text: &str, path: &Path, env: &Env) -> Loaded {
+        let (mut reader, mut table) = toml_reader::read(&path.display().to_string(), text);
+        if reader.has_faults() {
+            return Err(reader.finish().0); // half a file would only show faults that are none
+        }
+        let mut other_faults = env.put_into(&mut reader, &mut table);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let secrets = Secrets::new(env, folder);
+        let mut root = reader.root(&table);
+
+        let server = Server::read(root.section("server"));
+        let store = Store::read(root.section("store"));
+        let broker = Broker::read(root.section("broker"), &secrets);
+        let retry = sections::retry(root.section("retry"));
+        let limits = Limits::read(root.section("limits"));
+        let log = Log::read(root.section("log"));
+        sections::registry_source(root.section("registry"));
+        let (mut registry, ids) = read_registry::read(&mut root, &secrets, &server);
+        let mut files = Vec::new();
+        match read_routes(root.section("routes"), folder, &ids, &mut files) {
+            Ok(routes) => registry.routes = routes,
+            Err(faults) => other_faults.extend(faults),
+        }
+        read_registry::warn_of_idle_inboxes(&root, &registry);
+        root.finish();
+
+        let (mut faults, warnings) = reader.finish();
+        faults.extend(other_faults);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        files.extend(secrets.into_files());
+        Ok((Self { server, store, broker, retry, limits, log, registry, files }, warnings))
+    }
+
+    /// What runs with no configuration: a store under `data_dir`, the embedded broker, loopback, one system, one provider
+    /// and one worklist, all called `local`, with one token for both sides. `env` may override keys as everywhere.
+    pub fn embedded(data_dir: &Path, token: TokenHash, env: &Env) -> Loaded {
+        let (mut config, warnings) = Self::parse("", Path::new(DEFAULT_FILE), env)?;
+        if env.get("ONWARD__STORE__URL").is_none() {
+            config.store.url = StoreUrl::Sqlite(data_dir.join("onward.db"));
+        }
+        config.registry = local_registry(token).map_err(|error| vec![Fault::of_file("onward", error.to_string())])?;
+        // the warnings of an empty file speak of systems and routes that are missing; here they are not
+        let of_environment = |fault: &Fault| fault.file == "environment";
+        Ok((config, warnings.into_iter().filter(of_environment).collect()))
+    }
+}
+
+fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotAnId> {
+    let (system_id, provider_id): (SystemId, ProviderId) = ("local".parse()?, "local".parse()?);
+    let inbox_id: InboxId = "local".parse()?;
+    let (name, ods_code) = ("Local".to_owned(), "LOCAL".to_owned());
+    let system = System {
+        id: system_id.clone(),
+        name: name.clone(),
+        ods_code: ods_code.clone(),
+        kind: "local".to_owned(),
+        tokens: vec![token.clone()],
+        read: None,
+        write_back: None,
+    };
+    let provider = Provider { id: provider_id.clone(), name, ods_code, tokens: vec![token] };
+    let inbox = Inbox { id: inbox_id.clone(), provider: provider_id.clone(), service: None, kind: InboxKind::Worklist };
+    Ok(Registry {
+        systems: BTreeMap::from([(system_id, system)]),
+        providers: BTreeMap::from([(provider_id, provider)]),
+        inboxes: BTreeMap::from([(inbox_id.clone(), inbox)]),
+        routes: RouteSet::all_to(inbox_id),
+    })
+}
+
+/// Reads the route file that `[routes]` names; its own faults are handed back, those of `[routes]` noted.
+fn read_routes(
+    mut table: Table<'_>,
+    folder: &Path,
+    ids: &read_registry::Ids,
+    files: &mut Vec<PathBuf>,
+) -> Result<RouteSet, Vec<Fault>> {
+    let named = table.get("file");
+    let Some(node) = named else {
+        table.warn("file", "no route file: every referral will be refused, because no rule says where it goes");
+        table.finish();
+        return Ok(RouteSet::empty());
+    };
+    table.finish();
+    let Some(name) = node.text("the path of a route file") else { return Ok(RouteSet::empty()) };
+    let path = folder.join(name);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            node.fault(&format!("{}, which cannot be read: {error}", path.display()), "the path of a route file");
+            return Ok(RouteSet::empty());
+        }
+    };
+    files.push(path.clone());
+    let routes = RouteSet::parse(&text, &path.display().to_string(), &ids.inboxes, &ids.systems)?;
+    if routes.triage().is_none() {
+        node.warn("no [triage] in the route file: a referral that no route matches is refused");
+    }
+    Ok(routes)
+}
+
+#[cfg(test)]
+mod tests;

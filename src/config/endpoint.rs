@@ -1,0 +1,94 @@
+//! Reads the ends that Onward talks to: a system's record, a provider's server.
+
+use std::time::Duration;
+
+use super::{
+    Secret,
+    registry::{Answers, Detail, Endpoint, FhirRestInbox, Ids, InboxKind, WriteBack},
+    secret::Secrets,
+    url::{base_url, is_open_to_listeners},
+};
+use crate::toml_reader::{Node, Table};
+
+/// How long one request to another system may take, where nothing is said.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+const POLL_DEFAULT: Duration = Duration::from_secs(30);
+const POLL_MIN: Duration = Duration::from_millis(100);
+const POLL_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// `timeout` of a table.
+pub(super) fn timeout(table: &mut Table<'_>) -> Duration {
+    let found = table.get("timeout").and_then(|node| node.duration(TIMEOUT_MIN, TIMEOUT_MAX));
+    found.unwrap_or(TIMEOUT_DEFAULT)
+}
+
+/// `read = { base-url, token }`.
+pub(super) fn read(node: &Node<'_>, secrets: &Secrets<'_>, timeout: Duration) -> Option<Endpoint> {
+    let mut table = node.table("a table with base-url and token")?;
+    let (base_url, token) = address(&mut table, secrets);
+    table.finish();
+    Some(Endpoint { base_url: base_url?, token, timeout })
+}
+
+/// `write-back = { kind, base-url, token, close-request, detail }`.
+pub(super) fn write_back(node: &Node<'_>, secrets: &Secrets<'_>, timeout: Duration) -> Option<WriteBack> {
+    let mut table = node.table("a table with kind, base-url and token")?;
+    let kind = table.need("kind", "\"fhir-rest\"").and_then(|node| node.choice(&[("fhir-rest", ())]));
+    let (base_url, token) = address(&mut table, secrets);
+    let close_request = table.get("close-request").and_then(|node| node.bool()).unwrap_or(false);
+    let details = [Detail::None, Detail::Codes, Detail::Summary, Detail::Full].map(|detail| (detail.as_str(), detail));
+    let detail = table.get("detail").and_then(|node| node.choice(&details)).unwrap_or(Detail::Summary);
+    table.finish();
+    kind?;
+    Some(WriteBack { base_url: base_url?, token, close_request, detail, timeout })
+}
+
+/// The keys of an inbox: `kind` and what belongs to it. Does not finish the table, which may hold more.
+pub(super) fn inbox_kind(table: &mut Table<'_>, secrets: &Secrets<'_>) -> Option<InboxKind> {
+    let kinds = [("fhir-rest", true), ("worklist", false)];
+    let is_rest = table.need("kind", "\"fhir-rest\" or \"worklist\"").and_then(|node| node.choice(&kinds))?;
+    if is_rest {
+        return fhir_rest(table, secrets).map(InboxKind::FhirRest);
+    }
+    for key in ["base-url", "token", "answers", "poll-every", "ids", "timeout"] {
+        if let Some(node) = table.get(key) {
+            node.fault("a key of the kind \"fhir-rest\"", "only id, provider, service and kind with \"worklist\"");
+        }
+    }
+    Some(InboxKind::Worklist)
+}
+
+fn fhir_rest(table: &mut Table<'_>, secrets: &Secrets<'_>) -> Option<FhirRestInbox> {
+    let (base_url, token) = address(table, secrets);
+    let polled = table.get("answers").and_then(|node| node.choice(&[("push", false), ("poll", true)])).unwrap_or(false);
+    let answers = match (polled, table.get("poll-every")) {
+        (false, None) => Answers::Push,
+        (false, Some(node)) => {
+            node.fault("poll-every without polling", "only with answers = \"poll\"");
+            Answers::Push
+        }
+        (true, node) => {
+            let every = node.and_then(|node| node.duration(POLL_MIN, POLL_MAX));
+            Answers::Poll { every: every.unwrap_or(POLL_DEFAULT) }
+        }
+    };
+    let ids = [("client", Ids::Client), ("server", Ids::Server)];
+    let ids = table.get("ids").and_then(|node| node.choice(&ids)).unwrap_or(Ids::Client);
+    let timeout = timeout(table);
+    Some(FhirRestInbox { base_url: base_url?, token, answers, ids, timeout })
+}
+
+/// `base-url`, which must be there, and `token`, which may.
+fn address(table: &mut Table<'_>, secrets: &Secrets<'_>) -> (Option<String>, Option<Secret>) {
+    let node = table.need("base-url", "\"https://HOST/PATH\"");
+    let url = node.as_ref().and_then(base_url);
+    let token = table.get("token").and_then(|node| secrets.token(&node));
+    if let (Some(node), Some(url)) = (&node, &url)
+        && is_open_to_listeners(url)
+    {
+        node.warn("http:// to another machine: referrals and tokens travel unencrypted; use https://");
+    }
+    (url, token)
+}

@@ -1,0 +1,191 @@
+//! Reads `[[system]]`, `[[provider]]` and `[[inbox]]`, and checks what one says of another.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    str::FromStr,
+};
+
+use super::{
+    Registry, Server, TokenHash, endpoint,
+    registry::{Endpoint, Inbox, InboxKind, Provider, System},
+    secret::Secrets,
+};
+use crate::{
+    domain::{InboxId, ProviderId, SystemId},
+    routing::is_ods_code,
+    toml_reader::{Node, Table, quoted},
+};
+
+const ID: &str = "an id: 1 to 48 of a-z, 0-9 and -";
+const ODS: &str = "an ODS code: 3 to 10 letters and digits";
+const NAME_CHARS_MAX: usize = 200;
+
+/// Every id that the file gives, also to what is wrong otherwise: naming it elsewhere is not a second fault.
+#[derive(Default)]
+pub(super) struct Ids {
+    pub(super) systems: BTreeSet<SystemId>,
+    pub(super) providers: BTreeSet<ProviderId>,
+    pub(super) inboxes: BTreeSet<InboxId>,
+}
+
+/// What has been read so far, to find what is there twice.
+struct Reading<'s, 'e> {
+    secrets: &'s Secrets<'e>,
+    registry: Registry,
+    ids: Ids,
+    /// Whose every token is.
+    owners: BTreeMap<TokenHash, String>,
+}
+
+/// Reads all three lists. The routes are left empty.
+pub(super) fn read(root: &mut Table<'_>, secrets: &Secrets<'_>, server: &Server) -> (Registry, Ids) {
+    let mut reading = Reading { secrets, registry: Registry::default(), ids: Ids::default(), owners: BTreeMap::new() };
+    let systems = root.tables("system");
+    let providers = root.tables("provider");
+    let inboxes = root.tables("inbox");
+    systems.into_iter().for_each(|table| reading.system(table));
+    providers.into_iter().for_each(|table| reading.provider(table));
+    inboxes.into_iter().for_each(|table| reading.inbox(table));
+    if !server.listen.ip().is_loopback() && !reading.owners.is_empty() {
+        root.warn(
+            "server.listen",
+            "listens beyond this machine without TLS of its own: tokens and referrals can be read on the way unless TLS stands before it",
+        );
+    }
+    (reading.registry, reading.ids)
+}
+
+/// Warns of inboxes that no route leads to.
+pub(super) fn warn_of_idle_inboxes(root: &Table<'_>, registry: &Registry) {
+    let routes = &registry.routes;
+    if routes.routes().is_empty() && routes.triage().is_none() {
+        return; // told once already
+    }
+    for id in registry.inboxes.keys() {
+        if !routes.routes().iter().any(|route| route.to == *id) && routes.triage() != Some(id) {
+            root.warn("routes.file", format!("no route leads to the inbox {id}"));
+        }
+    }
+}
+
+// === impl Reading ===
+
+impl Reading<'_, '_> {
+    fn system(&mut self, mut table: Table<'_>) {
+        let id = new_id(&mut table, &mut self.ids.systems);
+        let (name, ods_code) = named(&mut table);
+        let kind = table.get("kind").and_then(|node| node.line(NAME_CHARS_MAX)).unwrap_or_else(|| "other".to_owned());
+        let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("system {id}")));
+        let timeout = endpoint::timeout(&mut table);
+        let write_back = table.get("write-back").map(|node| endpoint::write_back(&node, self.secrets, timeout));
+        let read = table.get("read").and_then(|node| endpoint::read(&node, self.secrets, timeout));
+        if write_back.is_none() {
+            table.warn("write-back", "none: statuses do not get into the record, its users must look for them here");
+        }
+        if tokens.is_empty() {
+            table.warn("tokens", "none: this system cannot send anything");
+        }
+        table.finish();
+        let write_back = write_back.flatten();
+        let as_write_back = |to: &super::registry::WriteBack| Endpoint {
+            base_url: to.base_url.clone(),
+            token: to.token.clone(),
+            timeout,
+        };
+        let read = read.or_else(|| write_back.as_ref().map(as_write_back));
+        if let (Some(id), Some(name), Some(ods_code)) = (id, name, ods_code) {
+            self.registry.systems.insert(id.clone(), System { id, name, ods_code, kind, tokens, read, write_back });
+        }
+    }
+
+    fn provider(&mut self, mut table: Table<'_>) {
+        let id = new_id(&mut table, &mut self.ids.providers);
+        let (name, ods_code) = named(&mut table);
+        let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("provider {id}")));
+        let inbox = table.get("inbox");
+        let inbox_id = inbox.as_ref().and(id.as_ref()).and_then(|id| id.as_str().parse::<InboxId>().ok());
+        self.ids.inboxes.extend(inbox_id.clone());
+        let kind = inbox.and_then(|node| {
+            let mut inbox = node.table("a table with kind")?;
+            let kind = endpoint::inbox_kind(&mut inbox, self.secrets);
+            inbox.finish();
+            kind
+        });
+        if let Some(InboxKind::Worklist) = kind
+            && tokens.is_empty()
+        {
+            table.warn("tokens", "none: this provider cannot fetch what waits in its worklist");
+        }
+        table.finish();
+        let (Some(id), Some(name), Some(ods_code)) = (id, name, ods_code) else { return };
+        if let (Some(kind), Some(inbox_id)) = (kind, inbox_id) {
+            let inbox = Inbox { id: inbox_id.clone(), provider: id.clone(), service: None, kind };
+            self.registry.inboxes.insert(inbox_id, inbox);
+        }
+        self.registry.providers.insert(id.clone(), Provider { id, name, ods_code, tokens });
+    }
+
+    fn inbox(&mut self, mut table: Table<'_>) {
+        let id = new_id(&mut table, &mut self.ids.inboxes);
+        let provider = table.need("provider", "the id of a provider").and_then(|node| {
+            let ids: Vec<String> = self.ids.providers.iter().map(ToString::to_string).collect();
+            let allowed = format!("the id of a provider: {}", ids.join(", "));
+            let id = node.parse::<ProviderId>(&allowed)?;
+            let known = self.ids.providers.contains(&id);
+            if !known {
+                node.fault(&format!("\"{id}\", which is no provider"), allowed);
+            }
+            known.then_some(id)
+        });
+        let service = table.get("service").and_then(|node| node.line(NAME_CHARS_MAX));
+        let kind = endpoint::inbox_kind(&mut table, self.secrets);
+        table.finish();
+        if let (Some(id), Some(provider), Some(kind)) = (id, provider, kind) {
+            self.registry.inboxes.insert(id.clone(), Inbox { id, provider, service, kind });
+        }
+    }
+
+    /// The hashes of `tokens`. One token belongs to one client.
+    fn tokens(&mut self, table: &mut Table<'_>, owner: Option<String>) -> Vec<TokenHash> {
+        let owner = owner.unwrap_or_else(|| "another client".to_owned());
+        let nodes = table.get("tokens").map(|node| node.items("a list of secrets")).unwrap_or_default();
+        let mut hashes = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let Some(token) = self.secrets.token(&node) else { continue };
+            let hash = TokenHash::of(token.reveal());
+            match self.owners.get(&hash) {
+                Some(other) => node.fault(&format!("a token that {other} has already"), "a token of its own"),
+                None => {
+                    self.owners.insert(hash.clone(), owner.clone());
+                    hashes.push(hash);
+                }
+            }
+        }
+        hashes
+    }
+}
+
+/// `id`, which none of `given` has; kept among them.
+fn new_id<T: FromStr + Ord + Clone + Display>(table: &mut Table<'_>, given: &mut BTreeSet<T>) -> Option<T> {
+    let node = table.need("id", ID)?;
+    let id = node.parse::<T>(ID)?;
+    if !given.insert(id.clone()) {
+        node.fault(&format!("\"{id}\" a second time"), "an id once");
+        return None;
+    }
+    Some(id)
+}
+
+/// `name` and `ods-code`.
+fn named(table: &mut Table<'_>) -> (Option<String>, Option<String>) {
+    let name = table.need("name", "a name for people").and_then(|node| node.line(NAME_CHARS_MAX));
+    let ods_code = |node: Node<'_>| {
+        let text = node.text(ODS)?;
+        if !is_ods_code(text) {
+            node.fault(&quoted(text), ODS);
+        }
+        is_ods_code(text).then(|| text.to_ascii_uppercase())
+    };
+    (name, table.need("ods-code", ODS).and_then(ods_code))
+}

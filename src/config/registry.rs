@@ -1,0 +1,195 @@
+//! Who takes part: originating systems, providers, inboxes and the routes between them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Secret, TokenHash};
+use crate::{
+    domain::{InboxId, ProviderId, SystemId},
+    routing::RouteSet,
+};
+
+/// Everyone who takes part, and the routes. Replaced as a whole when the files change.
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    /// The record systems that send referrals.
+    pub systems: BTreeMap<SystemId, System>,
+    /// The organisations that receive them.
+    pub providers: BTreeMap<ProviderId, Provider>,
+    /// Where referrals wait for them.
+    pub inboxes: BTreeMap<InboxId, Inbox>,
+    /// Which referral goes to which inbox.
+    pub routes: RouteSet,
+}
+
+/// A registered client.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Client {
+    /// An originating system.
+    System(SystemId),
+    /// A provider.
+    Provider(ProviderId),
+}
+
+/// An originating system.
+#[derive(Debug, Clone)]
+pub struct System {
+    /// Its id in routes, queue names and the journal.
+    pub id: SystemId,
+    /// Its name for people.
+    pub name: String,
+    /// The ODS code of the organisation that runs it, in capitals.
+    pub ods_code: String,
+    /// What it is, in the trust's own word, such as `mental-health-epr`. Nothing is decided by it.
+    pub kind: String,
+    /// The tokens it may show.
+    pub tokens: Vec<TokenHash>,
+    /// Where its records are read. Where write-back is.
+    pub read: Option<Endpoint>,
+    /// Where statuses go. `None`: its users look into Onward.
+    pub write_back: Option<WriteBack>,
+}
+
+/// A FHIR server that is read.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Without a slash at the end.
+    pub base_url: String,
+    /// The bearer token it wants.
+    pub token: Option<Secret>,
+    /// How long one request may take.
+    pub timeout: Duration,
+}
+
+/// How statuses go back into the originating record. Kind `fhir-rest`, the only one in this version.
+#[derive(Debug, Clone)]
+pub struct WriteBack {
+    /// Without a slash at the end.
+    pub base_url: String,
+    /// The bearer token it wants.
+    pub token: Option<Secret>,
+    /// Whether a ServiceRequest that is still `active` there becomes `completed` with its Task.
+    pub close_request: bool,
+    /// How much goes back.
+    pub detail: Detail,
+    /// How long one request may take.
+    pub timeout: Duration,
+}
+
+/// How much of a provider's answer goes back into the record; each includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// Nothing at all.
+    None,
+    /// Statuses and codes, no words.
+    Codes,
+    /// And what was said in short.
+    Summary,
+    /// And every note and output.
+    Full,
+}
+
+/// An organisation that receives referrals.
+#[derive(Debug, Clone)]
+pub struct Provider {
+    /// Its id.
+    pub id: ProviderId,
+    /// Its name for people.
+    pub name: String,
+    /// Its ODS code, in capitals.
+    pub ods_code: String,
+    /// The tokens it may show.
+    pub tokens: Vec<TokenHash>,
+}
+
+/// Where referrals for a provider, or for one of its services, wait.
+#[derive(Debug, Clone)]
+pub struct Inbox {
+    /// Its id in routes and queue names.
+    pub id: InboxId,
+    /// Whose it is.
+    pub provider: ProviderId,
+    /// The service it is for, in the trust's own words or as an identifier.
+    pub service: Option<String>,
+    /// How referrals get out of it.
+    pub kind: InboxKind,
+}
+
+/// How referrals get out of an inbox.
+#[derive(Debug, Clone)]
+pub enum InboxKind {
+    /// Onward sends them to the provider's FHIR server.
+    FhirRest(FhirRestInbox),
+    /// The provider fetches them from Onward.
+    Worklist,
+}
+
+/// The FHIR server of a provider.
+#[derive(Debug, Clone)]
+pub struct FhirRestInbox {
+    /// Without a slash at the end.
+    pub base_url: String,
+    /// The bearer token it wants.
+    pub token: Option<Secret>,
+    /// How its answers come.
+    pub answers: Answers,
+    /// Who gives the delivered resources their ids.
+    pub ids: Ids,
+    /// How long one request may take.
+    pub timeout: Duration,
+}
+
+/// How a provider's answers come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// It writes to Onward's Task.
+    Push,
+    /// It writes to its own copy, which Onward reads.
+    Poll {
+        /// How often.
+        every: Duration,
+    },
+}
+
+/// Who gives the delivered resources their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ids {
+    /// Onward: `PUT` with our ids, where the server allows it.
+    Client,
+    /// The server: `POST` with `If-None-Exist`.
+    Server,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// Whom a presented token stands for: nobody, or one client. Only the embedded registry has one token for two.
+    /// How long it takes does not tell whether or where it is found.
+    pub fn client_of(&self, token: &str) -> Vec<Client> {
+        let shown = TokenHash::of(token);
+        // no early end: every hash is compared
+        let is_shown = |tokens: &[TokenHash]| tokens.iter().filter(|token| token.is(&shown)).count() > 0;
+        let systems = self.systems.values().filter(|system| is_shown(&system.tokens));
+        let providers = self.providers.values().filter(|provider| is_shown(&provider.tokens));
+        let systems = systems.map(|system| Client::System(system.id.clone()));
+        systems.chain(providers.map(|provider| Client::Provider(provider.id.clone()))).collect()
+    }
+
+    /// The inboxes of a provider.
+    pub fn inboxes_of<'r>(&'r self, provider: &'r ProviderId) -> impl Iterator<Item = &'r Inbox> {
+        self.inboxes.values().filter(move |inbox| inbox.provider == *provider)
+    }
+}
+
+// === impl Detail ===
+
+impl Detail {
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Codes => "codes",
+            Self::Summary => "summary",
+            Self::Full => "full",
+        }
+    }
+}

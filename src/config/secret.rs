@@ -1,0 +1,187 @@
+//! Secrets: where they are read from, and how they are held so that no log, fault or Debug shows them.
+
+use std::{
+    cell::RefCell,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::{constant_time, digest};
+
+use super::Env;
+use crate::toml_reader::Node;
+
+const ALLOWED: &str = "{ env = \"NAME\" } or { file = \"PATH\" }";
+/// A shorter token could be guessed.
+const TOKEN_CHARS_MIN: usize = 16;
+/// A longer one would not fit into a header.
+const TOKEN_CHARS_MAX: usize = 4096;
+
+/// A secret that Onward must show to somebody else: a token it sends, a password. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// The SHA-256 of a token that a client shows to Onward. The token itself is not kept.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TokenHash([u8; 32]);
+
+/// Reads secrets and remembers from which files.
+pub(super) struct Secrets<'e> {
+    env: &'e Env,
+    folder: &'e Path,
+    files: RefCell<Vec<PathBuf>>,
+}
+
+// === impl Secret ===
+
+impl Secret {
+    /// Keeps a text as a secret, whatever its length.
+    pub fn of(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text. Only for the one place that sends it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+// === impl TokenHash ===
+
+impl TokenHash {
+    /// The hash of a token.
+    pub fn of(token: &str) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        Self(bytes)
+    }
+
+    /// Compares in constant time.
+    pub fn is(&self, other: &TokenHash) -> bool {
+        constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash(…)")
+    }
+}
+
+// === impl Secrets ===
+
+impl<'e> Secrets<'e> {
+    pub(super) fn new(env: &'e Env, folder: &'e Path) -> Self {
+        Self { env, folder, files: RefCell::default() }
+    }
+
+    pub(super) fn into_files(self) -> Vec<PathBuf> {
+        self.files.into_inner()
+    }
+
+    /// A bearer token, to be shown or to be expected.
+    pub(super) fn token(&self, node: &Node<'_>) -> Option<Secret> {
+        let secret = self.read(node)?;
+        let length = secret.0.len();
+        if !(TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&length) {
+            node.fault(
+                &format!("a secret of {length} characters"),
+                format!("{TOKEN_CHARS_MIN} to {TOKEN_CHARS_MAX} characters"),
+            );
+            return None;
+        }
+        if !secret.0.bytes().all(|b| b.is_ascii_graphic()) {
+            node.fault(
+                "a secret that no Authorization header can carry",
+                "letters, digits and signs of ASCII, no spaces",
+            );
+            return None;
+        }
+        Some(secret)
+    }
+
+    /// A password: anything that is not empty.
+    pub(super) fn password(&self, node: &Node<'_>) -> Option<Secret> {
+        self.read(node)
+    }
+
+    /// The text a secret refers to, without the line break that ends a file. No fault repeats it.
+    fn read(&self, node: &Node<'_>) -> Option<Secret> {
+        if node.is_text() {
+            node.fault(
+                "the secret itself",
+                format!("{ALLOWED}, so that no secret stands in a file that is passed around"),
+            );
+            return None;
+        }
+        let mut table = node.table(ALLOWED)?;
+        let (env, file) = (table.get("env"), table.get("file"));
+        table.finish();
+        let text = match (env, file) {
+            (Some(env), None) => self.of_variable(&env),
+            (None, Some(file)) => self.of_file(&file),
+            (Some(_), Some(_)) => {
+                node.fault("both env and file", ALLOWED);
+                None
+            }
+            (None, None) => {
+                node.fault("neither env nor file", ALLOWED);
+                None
+            }
+        }?;
+        if text.is_empty() {
+            node.fault("an empty secret", ALLOWED);
+            return None;
+        }
+        Some(Secret(text))
+    }
+
+    fn of_variable(&self, node: &Node<'_>) -> Option<String> {
+        let allowed = "the name of an environment variable: letters, digits and _";
+        let name = node.text(allowed)?;
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            node.fault("something else", allowed); // perhaps the secret itself: not repeated
+            return None;
+        }
+        let text = self.env.get(name);
+        if text.is_none() {
+            node.fault(&format!("{}, which is not set", named(name)), "an environment variable that is set");
+        }
+        text.map(str::to_owned)
+    }
+
+    fn of_file(&self, node: &Node<'_>) -> Option<String> {
+        let path = self.folder.join(node.text("the path of a file")?);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let line = text.strip_suffix('\n').unwrap_or(&text);
+                let line = line.strip_suffix('\r').unwrap_or(line).to_owned();
+                self.files.borrow_mut().push(path);
+                Some(line)
+            }
+            Err(error) => {
+                node.fault(
+                    &format!("a file that cannot be read ({error})"),
+                    "a readable file, looked for beside onward.toml",
+                );
+                None
+            }
+        }
+    }
+}
+
+/// A variable's name is told only where it looks like one, in capitals: a token may be all letters and digits, too.
+fn named(name: &str) -> &str {
+    if name.bytes().any(|b| b.is_ascii_lowercase()) { "a variable" } else { name }
+}

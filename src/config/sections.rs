@@ -1,0 +1,265 @@
+//! The tables of `onward.toml` that are not lists: one struct a table, with its defaults and bounds.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use jiff::SignedDuration;
+
+use super::{
+    BrokerUrl, StoreUrl,
+    secret::Secrets,
+    url::{base_url, broker_url, is_open_to_listeners, store_url},
+};
+use crate::{
+    domain::retry::RetryPolicy,
+    toml_reader::{Table, duration_text},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// `[server]`: where Onward listens.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The address it listens on. Default `127.0.0.1:8787`.
+    pub listen: SocketAddr,
+    /// How others reach it, without a slash at the end. `None`: as it listens, see [`Server::base_url_at`].
+    pub base_url: Option<String>,
+}
+
+/// `[store]`: where referrals are kept.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// Default `sqlite:./onward-data/onward.db`.
+    pub url: StoreUrl,
+}
+
+/// `[broker]`: what wakes the workers.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// Default `embedded:`.
+    pub url: BrokerUrl,
+    /// A message published but not done after this long is published again. Default 30 seconds.
+    pub republish_after: Duration,
+    /// How many messages of one queue a worker holds at once. Default 32.
+    pub prefetch: u16,
+}
+
+/// `[limits]`: what is refused for being too much.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// A larger body is answered with 413. Default 5 MiB.
+    pub body_bytes: usize,
+    /// Deeper nesting of JSON or XML is refused. Default 64.
+    pub depth: usize,
+    /// A Bundle with more entries is refused. Default 500.
+    pub bundle_entries: usize,
+    /// More open connections wait to be taken. Default 1,024.
+    pub connections: usize,
+    /// More requests at once are answered with 503 and Retry-After. Default 256.
+    pub concurrent_requests: usize,
+    /// A connection that has not sent its headers by then is closed. Default 10 seconds.
+    pub header_timeout: Duration,
+    /// A request that is not answered by then is answered with 503. Default 30 seconds.
+    pub request_timeout: Duration,
+    /// How long a stopping service waits for what it has begun. Default 20 seconds.
+    pub drain: Duration,
+}
+
+/// `[log]`: how Onward logs.
+#[derive(Debug, Clone, Copy)]
+pub struct Log {
+    /// Default text.
+    pub format: LogFormat,
+    /// Default info.
+    pub level: Level,
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged: this and everything graver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Only what somebody must look at.
+    Error,
+    /// Also what may become trouble.
+    Warn,
+    /// Also what happens to referrals.
+    Info,
+    /// Also what the parts do.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+// === impl Server ===
+
+impl Server {
+    pub(super) fn read(mut table: Table<'_>) -> Self {
+        let allowed = "ADDRESS:PORT, such as \"127.0.0.1:8787\"";
+        let listen = table.get("listen").and_then(|node| node.parse(allowed));
+        let base_url = table.get("base-url").and_then(|node| {
+            let url = base_url(&node)?;
+            if is_open_to_listeners(&url) {
+                node.warn("http:// to another machine: referrals and tokens travel unencrypted; put TLS before it");
+            }
+            Some(url)
+        });
+        let server = Self { listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8787))), base_url };
+        if server.listen.ip().is_unspecified() && server.base_url.is_none() {
+            table.warn(
+                "base-url",
+                "listens on every address but has no base-url: links name an address nobody can reach",
+            );
+        }
+        table.finish();
+        server
+    }
+
+    /// How others reach it when it listens at `bound`, which differs from `listen` where that asks for port 0.
+    pub fn base_url_at(&self, bound: SocketAddr) -> String {
+        self.base_url.clone().unwrap_or_else(|| format!("http://{bound}"))
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    pub(super) fn read(mut table: Table<'_>) -> Self {
+        let url = table.get("url").and_then(|node| store_url(&node));
+        table.finish();
+        Self { url: url.unwrap_or_else(|| StoreUrl::Sqlite(PathBuf::from("./onward-data/onward.db"))) }
+    }
+}
+
+// === impl Broker ===
+
+impl Broker {
+    pub(super) fn read(mut table: Table<'_>, secrets: &Secrets<'_>) -> Self {
+        let password = table.get("password").and_then(|node| secrets.password(&node));
+        let url = match table.get("url") {
+            Some(node) => broker_url(&node, password.as_ref()),
+            None => {
+                if password.is_some() {
+                    table.fault(
+                        "password",
+                        "found a password for the embedded broker; allowed: only with a url of RabbitMQ",
+                    );
+                }
+                None
+            }
+        };
+        let republish_after = table.get("republish-after").and_then(|node| node.duration(SECOND, HOUR));
+        let prefetch = table.get("prefetch").and_then(|node| node.number(1, 1_000));
+        table.finish();
+        Self {
+            url: url.unwrap_or(BrokerUrl::Embedded),
+            republish_after: republish_after.unwrap_or(30 * SECOND),
+            prefetch: prefetch.and_then(|number| u16::try_from(number).ok()).unwrap_or(32),
+        }
+    }
+}
+
+// === impl Limits ===
+
+impl Limits {
+    pub(super) fn read(mut table: Table<'_>) -> Self {
+        let body = table.get("body").and_then(|node| node.size(1 << 10, 64 << 20)).unwrap_or(5 << 20);
+        let mut number = |key, default: u32, min, max| -> usize {
+            let found = table.get(key).and_then(|node| node.number(min, max));
+            usize::try_from(found.unwrap_or(default)).unwrap_or(usize::MAX)
+        };
+        let depth = number("depth", 64, 16, 256);
+        let bundle_entries = number("bundle-entries", 500, 1, 10_000);
+        let connections = number("connections", 1_024, 1, 100_000);
+        let concurrent_requests = number("concurrent-requests", 256, 1, 100_000);
+        let mut span =
+            |key, default: u32| table.get(key).and_then(|node| node.duration(SECOND, HOUR)).unwrap_or(default * SECOND);
+        let header_timeout = span("header-timeout", 10);
+        let request_timeout = span("request-timeout", 30);
+        let drain = span("drain", 20);
+        table.finish();
+        let body_bytes = usize::try_from(body).unwrap_or(usize::MAX);
+        Self {
+            body_bytes,
+            depth,
+            bundle_entries,
+            connections,
+            concurrent_requests,
+            header_timeout,
+            request_timeout,
+            drain,
+        }
+    }
+}
+
+// === impl Log ===
+
+impl Log {
+    pub(super) fn read(mut table: Table<'_>) -> Self {
+        let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+        let levels =
+            [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace].map(|level| (level.as_str(), level));
+        let format = table.get("format").and_then(|node| node.choice(&formats)).unwrap_or(LogFormat::Text);
+        let level = table.get("level").and_then(|node| node.choice(&levels)).unwrap_or(Level::Info);
+        table.finish();
+        Self { format, level }
+    }
+}
+
+impl Level {
+    /// The word in the file, which is also what `tracing` calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// `[retry]`: when a message is tried again and given up.
+pub(super) fn retry(mut table: Table<'_>) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    let mut span = |key, min, default: SignedDuration| {
+        let found = table.get(key).and_then(|node| node.duration(min, YEAR));
+        found.and_then(|span| SignedDuration::try_from(span).ok()).unwrap_or(default)
+    };
+    let policy = RetryPolicy {
+        first: span("first", Duration::from_millis(50), default.first),
+        cap: span("cap", Duration::from_millis(50), default.cap),
+        give_up_after: span("give-up-after", SECOND, default.give_up_after),
+        delayed_after: span("delayed-after", SECOND, default.delayed_after),
+    };
+    let at_most = |key, span: SignedDuration, other, most: SignedDuration| {
+        if span > most {
+            let (span, most) = (duration_text(span.unsigned_abs()), duration_text(most.unsigned_abs()));
+            table.fault(key, format!("found {span}; allowed: at most {other}, which is {most}"));
+        }
+    };
+    at_most("first", policy.first, "cap", policy.cap);
+    at_most("cap", policy.cap, "give-up-after", policy.give_up_after);
+    at_most("delayed-after", policy.delayed_after, "give-up-after", policy.give_up_after);
+    table.finish();
+    policy
+}
+
+/// `[registry]`: only files in this version.
+pub(super) fn registry_source(mut table: Table<'_>) {
+    if let Some(node) = table.get("source") {
+        match node.choice(&[("file", true), ("store", false)]) {
+            Some(true) | None => {}
+            Some(false) => node.fault("\"store\", which is not part of this version", "\"file\""),
+        }
+    }
+    table.finish();
+}

@@ -1,0 +1,215 @@
+//! URLs of the configuration. Those that may hold a password never show it.
+
+use std::{fmt, path::PathBuf};
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::Secret;
+use crate::toml_reader::{Node, quoted};
+
+/// Where referrals are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// An embedded SQLite file, relative to the working directory.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server. Read, but not part of this version: the start says so.
+    Postgres(HiddenUrl),
+}
+
+/// What wakes the workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BrokerUrl {
+    /// The broker in this process.
+    Embedded,
+    /// A RabbitMQ, password included.
+    Amqp(HiddenUrl),
+}
+
+/// A URL that may hold a password; Debug and Display show it without.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HiddenUrl {
+    full: String,
+    shown: String,
+}
+
+/// The parts of `scheme://user:password@host:port/path?query`.
+struct Parts<'t> {
+    scheme: &'t str,
+    user: Option<&'t str>,
+    password: Option<&'t str>,
+    /// Host and port.
+    host: &'t str,
+    /// From the first `/`, `?` or `#` on.
+    rest: &'t str,
+}
+
+const STORE_URLS: &str = "\"sqlite:PATH\" or \"postgres://…\"";
+const BROKER_URLS: &str = "\"embedded:\", \"amqp://…\" or \"amqps://…\"";
+const HTTP_URLS: &str = "\"https://HOST/PATH\" or \"http://HOST/PATH\", without user, password, ? and #";
+
+// === impl HiddenUrl ===
+
+impl HiddenUrl {
+    /// The whole URL with its password. Only for the one place that connects.
+    pub fn reveal(&self) -> &str {
+        &self.full
+    }
+
+    fn of(parts: &Parts<'_>, password: Option<&str>) -> Self {
+        let Parts { scheme, user, host, rest, .. } = parts;
+        let (full_user, shown_user) = match (user, password) {
+            (Some(user), Some(password)) => (format!("{user}:{password}@"), format!("{user}:…@")),
+            (Some(user), None) => (format!("{user}@"), format!("{user}@")),
+            (None, _) => (String::new(), String::new()),
+        };
+        let path = rest.split(['?', '#']).next().unwrap_or_default();
+        Self {
+            full: format!("{scheme}://{full_user}{host}{rest}"),
+            shown: format!("{scheme}://{shown_user}{host}{path}"),
+        }
+    }
+}
+
+impl fmt::Display for HiddenUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for HiddenUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HiddenUrl({})", self.shown)
+    }
+}
+
+impl fmt::Display for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("embedded:"),
+            Self::Amqp(url) => url.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => url.fmt(f),
+        }
+    }
+}
+
+/// A store's URL.
+pub(super) fn store_url(node: &Node<'_>) -> Option<StoreUrl> {
+    let text = node.text(STORE_URLS)?;
+    if let Some(path) = text.strip_prefix("sqlite:") {
+        if path.is_empty() || path.starts_with("//") || path == ":memory:" {
+            node.fault(&quoted(text), "\"sqlite:PATH\", the path of a file and without //");
+            return None;
+        }
+        return Some(StoreUrl::Sqlite(PathBuf::from(path)));
+    }
+    match Parts::of(text).filter(|parts| matches!(parts.scheme, "postgres" | "postgresql")) {
+        Some(parts) => Some(StoreUrl::Postgres(HiddenUrl::of(&parts, parts.password))),
+        None => {
+            node.fault("another URL", STORE_URLS); // not repeated: it may hold a password
+            None
+        }
+    }
+}
+
+/// A broker's URL, the password put into it where it stands apart.
+pub(super) fn broker_url(node: &Node<'_>, password: Option<&Secret>) -> Option<BrokerUrl> {
+    let text = node.text(BROKER_URLS)?;
+    if matches!(text, "embedded:" | "embedded") {
+        if password.is_some() {
+            node.fault("a password for the embedded broker", "a password only with \"amqp://…\" or \"amqps://…\"");
+        }
+        return Some(BrokerUrl::Embedded);
+    }
+    let Some(parts) = Parts::of(text).filter(|parts| matches!(parts.scheme, "amqp" | "amqps")) else {
+        node.fault("another URL", BROKER_URLS);
+        return None;
+    };
+    if parts.scheme == "amqp" && !is_loopback(parts.host) {
+        node.warn("amqp:// to another machine: messages and password travel unencrypted; use amqps://");
+    }
+    match (parts.password, password) {
+        (Some(_), Some(_)) => {
+            node.fault("a password in the URL and one beside it", "one of the two");
+            None
+        }
+        (None, Some(_)) if parts.user.is_none_or(str::is_empty) => {
+            node.fault("a password but no user", "\"amqps://USER@HOST\" with password = { env = … } beside it");
+            None
+        }
+        (None, Some(password)) => {
+            let encoded = utf8_percent_encode(password.reveal(), NON_ALPHANUMERIC).to_string();
+            Some(BrokerUrl::Amqp(HiddenUrl::of(&parts, Some(&encoded))))
+        }
+        (in_url, None) => {
+            if in_url.is_some() && !node.is_variable() {
+                node.warn(
+                    "the password stands in the file; put it beside the URL as password = { env = … } or { file = … }",
+                );
+            }
+            Some(BrokerUrl::Amqp(HiddenUrl::of(&parts, in_url)))
+        }
+    }
+}
+
+/// A base URL: http or https, no user, no query, no slash at the end.
+pub(super) fn base_url(node: &Node<'_>) -> Option<String> {
+    let text = node.text(HTTP_URLS)?;
+    let parts = Parts::of(text).filter(|parts| matches!(parts.scheme, "http" | "https"));
+    let sound = |parts: &Parts<'_>| {
+        let host = parts.host.strip_prefix('[').unwrap_or(parts.host);
+        let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '@' | '\\');
+        !host.is_empty() && !host.starts_with(':') && parts.user.is_none() && !text.contains(bad)
+    };
+    match parts {
+        Some(parts) if sound(&parts) => Some(text.trim_end_matches('/').to_owned()),
+        // a URL with a user may hold a password: not repeated
+        Some(parts) if parts.user.is_some() => {
+            node.fault("a URL with a user in it", HTTP_URLS);
+            None
+        }
+        _ => {
+            node.fault(&quoted(text), HTTP_URLS);
+            None
+        }
+    }
+}
+
+/// Whether a base URL carries what it carries unencrypted to another machine.
+pub(super) fn is_open_to_listeners(base_url: &str) -> bool {
+    Parts::of(base_url).is_some_and(|parts| parts.scheme == "http" && !is_loopback(parts.host))
+}
+
+fn is_loopback(host_and_port: &str) -> bool {
+    let host = match host_and_port.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host_and_port.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+// === impl Parts ===
+
+impl<'t> Parts<'t> {
+    fn of(text: &'t str) -> Option<Self> {
+        let (scheme, after) = text.split_once("://")?;
+        let (authority, rest) = after.split_at(after.find(['/', '?', '#']).unwrap_or(after.len()));
+        let (credentials, host) = match authority.rsplit_once('@') {
+            Some((credentials, host)) => (Some(credentials), host),
+            None => (None, authority),
+        };
+        let (user, password) = match credentials.map(|both| both.split_once(':').ok_or(both)) {
+            Some(Ok((user, password))) => (Some(user), Some(password)),
+            Some(Err(user)) => (Some(user), None),
+            None => (None, None),
+        };
+        (!host.is_empty()).then_some(Self { scheme, user, password, host, rest })
+    }
+}

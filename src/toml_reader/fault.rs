@@ -1,0 +1,44 @@
+//! One thing that is wrong with a file, told so that the person who wrote it can put it right.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What is wrong and where. Never holds the text of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The file as it was named, or `environment`.
+    pub file: String,
+    /// The line, from 1; 0 where the file as a whole, or the environment, is meant.
+    pub line: usize,
+    /// The column in characters, from 1; 0 where there is no line.
+    pub column: usize,
+    /// The key, such as `system[0].ods-code`, or the name of the environment variable; may be empty.
+    pub key: String,
+    /// What was found and what is allowed.
+    pub message: String,
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// A fault of a file as a whole, such as one that cannot be read.
+    pub fn of_file(file: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { file: file.into(), line: 0, column: 0, key: String::new(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        match self.key.as_str() {
+            "" => write!(f, ": {}", self.message),
+            key => write!(f, " {key}: {}", self.message),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -298,8 +298,8 @@ pub enum Settled {
 /// How a provider's copy of a Task is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poll {
-    /// What the adapter knows of the copy.
-    pub memory: String,
+    /// What the adapter knows of the copy; what it knew before, if none.
+    pub memory: Option<String>,
     /// When to look next; never again if none.
     pub at: Option<Timestamp>,
 }

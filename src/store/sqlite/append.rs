@@ -173,7 +173,16 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
             )?
             .execute(params![why, task.0.as_bytes(), side, settle.seq])?,
     };
-    if changed == 0 { Err(AppendError::LeaseLost) } else { Ok(()) }
+    match settle.lease {
+        Some(_) if changed == 0 => Err(AppendError::LeaseLost),
+        Some(_) => Ok(()),
+        None => {
+            // settled from outside: whoever is sending it just now must not settle it again, nor keep the lane
+            c.prepare_cached("UPDATE lane SET lease = lease + 1, lease_until = NULL WHERE task = ? AND side = ?")?
+                .execute(params![task.0.as_bytes(), side])?;
+            Ok(())
+        }
+    }
 }
 
 fn end_lease(c: &Connection, task: TaskId, side: Side) -> Result<(), StoreError> {

@@ -102,7 +102,7 @@ pub(super) fn claim_polls(
 }
 
 pub(super) fn plan_poll(c: &Connection, task: TaskId, poll: &Poll) -> Result<(), StoreError> {
-    c.prepare_cached("UPDATE lane SET memory = ?, poll_at = ? WHERE task = ? AND side = 'delivery'")?
+    c.prepare_cached("UPDATE lane SET memory = coalesce(?, memory), poll_at = ? WHERE task = ? AND side = 'delivery'")?
         .execute(params![poll.memory, poll.at.map(micros), task.0.as_bytes()])?;
     Ok(())
 }

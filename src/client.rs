@@ -1,0 +1,327 @@
+//! The HTTP client towards provider and record systems: FHIR JSON over hyper and rustls, every answer bounded in size and time.
+//!
+//! It follows no redirect: an endpoint is where the configuration says it is. What it tells of a failure is meant for the IT
+//! worklist and carries no content.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request, StatusCode,
+    header::{self, HeaderMap, HeaderValue},
+};
+use hyper_rustls::HttpsConnector;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use crate::{
+    config::registry::Endpoint,
+    fhir::gate::{self, Limits},
+};
+
+/// An answer larger than this is not read.
+const ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE_PER_HOST: usize = 32;
+
+/// The client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("no usable root certificates: {0}")]
+pub struct NoRoots(#[from] std::io::Error);
+
+/// What a server answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// `ETag`, as sent.
+    pub etag: Option<String>,
+    /// `Location`, as sent.
+    pub location: Option<String>,
+    /// `Retry-After`.
+    pub retry_after: Option<SignedDuration>,
+    /// The body, where there is one and it is FHIR JSON.
+    pub body: Option<Value>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// No connection, so nothing was sent.
+    #[error("cannot connect")]
+    Connect,
+    /// No answer in time. Whether the server acted is unknown.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// The connection broke. Whether the server acted is unknown.
+    #[error("the connection broke before the answer was complete")]
+    Broken,
+    /// The answer is not one that can be read: too large or not FHIR JSON. The server may have acted.
+    #[error("the answer cannot be read: {0}")]
+    Unreadable(String),
+    /// The URL or a header cannot be written. Nothing was sent.
+    #[error("the request cannot be made: {0}")]
+    Unusable(String),
+}
+
+/// A failure as the one who sent the request should take it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It may heal: try again, no sooner than asked.
+    Transient {
+        /// What `Retry-After` asked for.
+        retry_after: Option<SignedDuration>,
+        /// In words, without content.
+        why: String,
+    },
+    /// It will be the same next time.
+    Permanent {
+        /// In words, without content.
+        why: String,
+    },
+}
+
+/// See the module's documentation. Cheap to clone; connections are pooled per host.
+#[derive(Clone)]
+pub struct FhirClient {
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl FhirClient {
+    /// A client that trusts the machine's root certificates.
+    ///
+    /// # Errors
+    /// [`NoRoots`] where the machine has none.
+    pub fn new() -> Result<Self, NoRoots> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_native_roots()?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .build(connector);
+        Ok(Self { http })
+    }
+
+    /// `GET base/path`.
+    ///
+    /// # Errors
+    /// [`CallError`] where there is no answer that can be read.
+    pub async fn get(&self, to: &Endpoint, path: &str, headers: &[(&'static str, &str)]) -> Result<Answer, CallError> {
+        self.call(to, Method::GET, path, headers, None).await
+    }
+
+    /// `POST`, `PUT` or another method with a FHIR JSON body.
+    ///
+    /// # Errors
+    /// [`CallError`] where there is no answer that can be read.
+    pub async fn send(
+        &self,
+        to: &Endpoint,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: &Value,
+    ) -> Result<Answer, CallError> {
+        self.call(to, method, path, headers, Some(body)).await
+    }
+
+    async fn call(
+        &self,
+        to: &Endpoint,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Answer, CallError> {
+        let request = request(to, method, path, headers, body)?;
+        let exchange = async {
+            let response = self.http.request(request).await.map_err(|error| {
+                if error.is_connect() { CallError::Connect } else { CallError::Broken }
+            })?;
+            let (parts, body) = response.into_parts();
+            let bytes = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
+            let bytes = bytes.map_err(|error| {
+                if error.is::<http_body_util::LengthLimitError>() {
+                    CallError::Unreadable(format!("larger than {ANSWER_MAX_BYTES} bytes"))
+                } else {
+                    CallError::Broken
+                }
+            })?;
+            answer(parts.status, &parts.headers, &bytes.to_bytes())
+        };
+        tokio::time::timeout(to.timeout, exchange).await.unwrap_or(Err(CallError::TimedOut(to.timeout)))
+    }
+}
+
+fn request(
+    to: &Endpoint,
+    method: Method,
+    path: &str,
+    headers: &[(&'static str, &str)],
+    body: Option<&Value>,
+) -> Result<Request<Full<Bytes>>, CallError> {
+    let unusable = |what: &str| CallError::Unusable(what.to_owned());
+    let url = if path.is_empty() { to.base_url.clone() } else { format!("{}/{path}", to.base_url) };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(url)
+        .header(header::ACCEPT, "application/fhir+json")
+        .header(header::USER_AGENT, concat!("onward/", env!("CARGO_PKG_VERSION")));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    if let Some(token) = &to.token {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
+            .map_err(|_| unusable("the token has characters that a header cannot carry"))?;
+        value.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    let bytes = match body {
+        Some(body) => {
+            request = request.header(header::CONTENT_TYPE, "application/fhir+json");
+            Bytes::from(body.to_string())
+        }
+        None => Bytes::new(),
+    };
+    request.body(Full::new(bytes)).map_err(|_| unusable("the URL or a header is not well formed"))
+}
+
+fn answer(status: StatusCode, headers: &HeaderMap, bytes: &[u8]) -> Result<Answer, CallError> {
+    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).map(str::to_owned);
+    let json = text(header::CONTENT_TYPE).is_some_and(|t| t.contains("json"));
+    let body = if bytes.is_empty() || !(json || status.is_success()) {
+        None
+    } else {
+        let limits = Limits { bytes: ANSWER_MAX_BYTES, ..Limits::default() };
+        match gate::read(bytes, &limits) {
+            Ok(body) => Some(body),
+            // an error page is no news; a success that cannot be read is
+            Err(_) if !status.is_success() => None,
+            Err(issue) => return Err(CallError::Unreadable(issue.diagnostics)),
+        }
+    };
+    Ok(Answer {
+        status,
+        etag: text(header::ETAG),
+        location: text(header::LOCATION),
+        retry_after: text(header::RETRY_AFTER).and_then(|t| retry_after(&t)),
+        body,
+    })
+}
+
+/// `Retry-After` as seconds or as an HTTP date (RFC 9110, 10.2.3).
+fn retry_after(text: &str) -> Option<SignedDuration> {
+    if let Ok(seconds) = text.trim().parse::<u32>() {
+        return Some(SignedDuration::from_secs(i64::from(seconds)));
+    }
+    let at = httpdate::parse_http_date(text.trim()).ok()?;
+    let wait = at.duration_since(std::time::SystemTime::now()).unwrap_or_default();
+    SignedDuration::try_from(wait).ok()
+}
+
+impl Answer {
+    /// The failure that this answer is, if it is one.
+    ///
+    /// 401 and 403 count as transient: a token that ran out or a right not yet given is mended in a configuration, and the
+    /// referral must then go on by itself. So do 408, 425, 429 and every 5xx except 501 and 505.
+    pub fn failure(&self) -> Option<Failure> {
+        if self.status.is_success() || self.status == StatusCode::NOT_MODIFIED {
+            return None;
+        }
+        let why = self.describe();
+        let transient = match self.status.as_u16() {
+            401 | 403 | 408 | 425 | 429 => true,
+            501 | 505 => false,
+            code => code >= 500,
+        };
+        Some(if transient {
+            Failure::Transient { retry_after: self.retry_after, why }
+        } else {
+            Failure::Permanent { why }
+        })
+    }
+
+    /// The answer in words: status and the issue codes and places of its OperationOutcome, but not its free text, which may
+    /// repeat what was sent.
+    pub fn describe(&self) -> String {
+        let mut text = format!("HTTP {}", self.status.as_u16());
+        let issues = self.body.as_ref().map(|b| crate::fhir::tree::items(b, "issue")).unwrap_or_default();
+        for issue in issues.iter().take(5) {
+            let code = issue.get("code").and_then(Value::as_str).unwrap_or("?");
+            let place = issue.get("expression").and_then(|e| e.get(0)).and_then(Value::as_str);
+            let plain = |t: &str| t.chars().filter(|c| c.is_ascii_graphic()).take(80).collect::<String>();
+            text.push_str(&format!("; {}", plain(code)));
+            if let Some(place) = place {
+                text.push_str(&format!(" at {}", plain(place)));
+            }
+        }
+        text
+    }
+}
+
+impl CallError {
+    /// The failure as its sender should take it: all of these may heal, except a request that cannot be written.
+    pub fn failure(&self) -> Failure {
+        let why = self.to_string();
+        match self {
+            Self::Unusable(_) => Failure::Permanent { why },
+            _ => Failure::Transient { retry_after: None, why },
+        }
+    }
+}
+
+/// A value for use in a query, percent-encoded.
+pub fn query(value: &str) -> String {
+    percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16) -> Answer {
+        let status = StatusCode::from_u16(status).unwrap();
+        Answer { status, etag: None, location: None, retry_after: None, body: None }
+    }
+
+    #[test]
+    fn what_can_heal_is_tried_again() {
+        for status in [401, 403, 408, 425, 429, 500, 502, 503, 504] {
+            assert!(matches!(answered(status).failure(), Some(Failure::Transient { .. })), "{status}");
+        }
+        for status in [301, 400, 404, 405, 409, 410, 412, 415, 422, 501] {
+            assert!(matches!(answered(status).failure(), Some(Failure::Permanent { .. })), "{status}");
+        }
+        assert_eq!(answered(201).failure(), None);
+        assert_eq!(answered(304).failure(), None);
+    }
+
+    #[test]
+    fn an_outcome_is_told_by_code_and_place_only() {
+        let body = serde_json::json!({"resourceType": "OperationOutcome", "issue": [
+            {"severity": "error", "code": "value", "diagnostics": "Mrs Example, 9990000018", "expression": ["Patient.name"]}]});
+        let told = Answer { body: Some(body), ..answered(422) }.describe();
+        assert_eq!(told, "HTTP 422; value at Patient.name");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(retry_after("7"), Some(SignedDuration::from_secs(7)));
+        assert_eq!(retry_after("Thu, 01 Jan 1970 00:00:00 GMT"), Some(SignedDuration::ZERO));
+        assert_eq!(retry_after("soon"), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! The scheduler: publishes what has become due, publishes again what was published and not done in time, and re-arms what the
+//! broker itself gave up.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Relay;
+use crate::{broker::Broker, store::Store};
+
+/// The outbox is looked at this often even if nothing asks for it, so that a lost hint costs a moment and not a referral.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A row is ours to publish for this long.
+const LEASE: Duration = Duration::from_secs(30);
+/// At most so many are published in one go: a broker that lost everything is refilled, not flooded.
+const AT_ONCE: usize = 512;
+const DEAD_PREFETCH: u16 = 16;
+
+/// See the module's documentation.
+pub struct Scheduler {
+    /// Where the outbox is.
+    pub store: Arc<dyn Store>,
+    /// Where what it gave up comes from.
+    pub broker: Arc<dyn Broker>,
+    /// Who publishes.
+    pub relay: Relay,
+    /// How long a published message may stay undone.
+    pub republish_after: Duration,
+}
+
+impl Scheduler {
+    /// Runs until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        tokio::join!(self.publish_due(&stop), self.rearm_dead(&stop));
+    }
+
+    async fn publish_due(&self, stop: &CancellationToken) {
+        loop {
+            let wait = match self.look().await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::warn!(%error, "the outbox cannot be read");
+                    LOOK_EVERY
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.relay.asked_to_look() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Hands over what is due; says how long nothing will be.
+    async fn look(&self) -> Result<Duration, crate::store::StoreError> {
+        let limit = AT_ONCE.min(self.relay.room());
+        if limit == 0 {
+            return Ok(LOOK_EVERY);
+        }
+        let due = self.store.claim_due(limit, LEASE, self.republish_after).await?;
+        let full = due.wake_ups.len() == limit;
+        if !due.wake_ups.is_empty() {
+            metrics::counter!("onward_wake_ups_due_total").increment(due.wake_ups.len() as u64);
+            self.relay.publish_all(due.wake_ups).await;
+        }
+        if full {
+            // the bound on the rate: a batch, a breath, the next
+            return Ok(Duration::from_millis(20));
+        }
+        let until_next = due.next.map(|next| next.duration_since(self.store.now()));
+        let until_next = until_next.map_or(LOOK_EVERY, |d| Duration::try_from(d).unwrap_or(Duration::ZERO));
+        Ok(until_next.clamp(Duration::from_millis(5), LOOK_EVERY))
+    }
+
+    async fn rearm_dead(&self, stop: &CancellationToken) {
+        loop {
+            let mut dead = match self.broker.consume_dead(DEAD_PREFETCH).await {
+                Ok(dead) => dead,
+                Err(error) => {
+                    tracing::warn!(%error, "the broker's own dead letters cannot be read");
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_secs(5)) => continue,
+                        () = stop.cancelled() => return,
+                    }
+                }
+            };
+            loop {
+                let next = tokio::select! { next = dead.recv() => next, () = stop.cancelled() => return };
+                let Some(delivery) = next else { break };
+                let wake_up = &delivery.wake_up;
+                tracing::warn!(task.id = %wake_up.task, lane = %wake_up.side, "the broker gave up a wake-up; it is re-armed");
+                metrics::counter!("onward_broker_dead_letters_total").increment(1);
+                match self.store.rearm_published(wake_up.message).await {
+                    Ok(()) => {
+                        self.relay.look_again();
+                        delivery.ack().await;
+                    }
+                    Err(_) => delivery.release().await,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A provider's answer becomes a transition: what it may change, whether the table allows it, and the commit that holds it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+
+use crate::{
+    config::registry::{InboxKind, Registry},
+    domain::{
+        Actor, Event, Side, TaskId, TaskStatus,
+        task::{Answer, Refusal, TaskState},
+    },
+    fhir::{outcome::Issue, task as fhir_task},
+    lanes::{Relay, task_body},
+    store::{Append, AppendError, NewEvent, Poll, Settle, Settled, Store, StoreError, TaskRecord},
+};
+
+pub mod change;
+
+/// How often an answer is decided again because our own bookkeeping came in between.
+const MOVED_MAX: usize = 20;
+
+/// Why an answer is not taken. Nothing of it is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// There is no such Task.
+    #[error("there is no such Task")]
+    NotFound,
+    /// The Task was changed since the version the answer was made from.
+    #[error("the Task has changed since that version; the current one is {current}")]
+    Stale {
+        /// The current version.
+        current: u64,
+    },
+    /// The table of Task states does not have it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It is not a Task, or changes what is not the provider's to change.
+    #[error("the Task cannot be taken as it is")]
+    Invalid(Vec<Issue>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where an answer comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A request, made from this version of the Task.
+    Request {
+        /// `If-Match`.
+        version: u64,
+    },
+    /// The provider's own copy: steps that its system skipped are implied, and this is how it is watched from now on.
+    Copy(Poll),
+}
+
+/// Takes providers' answers.
+#[derive(Clone)]
+pub struct Status {
+    store: Arc<dyn Store>,
+    relay: Relay,
+    registry: Arc<ArcSwap<Registry>>,
+}
+
+impl Status {
+    /// One over this store.
+    pub fn new(store: Arc<dyn Store>, relay: Relay, registry: Arc<ArcSwap<Registry>>) -> Self {
+        Self { store, relay, registry }
+    }
+
+    /// Takes an answer: `make` turns the Task as it stands into the Task as the provider wants it. An answer that changes
+    /// nothing makes no new version. Whether the caller may answer at all was decided before (`auth`).
+    ///
+    /// # Errors
+    /// [`StatusError`]
+    pub async fn answer(
+        &self,
+        id: TaskId,
+        source: Source,
+        make: impl Fn(&Value) -> Result<Value, Vec<Issue>> + Send + Sync,
+    ) -> Result<TaskRecord, StatusError> {
+        for _ in 0..MOVED_MAX {
+            let task = self.store.task(id).await?.ok_or(StatusError::NotFound)?;
+            if let Source::Request { version } = source
+                && !(task.answered..=task.version).contains(&version)
+            {
+                return Err(StatusError::Stale { current: task.version });
+            }
+            let current = task_body(&*self.store, id, task.version).await?;
+            let wanted = make(&current).map_err(StatusError::Invalid)?;
+            let mut new = change::merge(&current, &wanted, task.provider.as_str()).map_err(StatusError::Invalid)?;
+            let to = fhir_task::status(&new)
+                .map_err(|e| StatusError::Invalid(vec![change::bad_status(&e)]))?;
+            if change::same(&current, &mut new) {
+                if let Source::Copy(poll) = &source {
+                    self.store.plan_poll(id, poll.clone()).await?;
+                }
+                return Ok(task);
+            }
+            let append = self.decide(&task, &current, new, to, &source)?;
+            match self.store.append(append).await {
+                Ok(appended) => {
+                    self.tell(&appended.task);
+                    self.relay.publish_all(appended.wake_ups).await;
+                    return Ok(appended.task);
+                }
+                Err(AppendError::Moved | AppendError::LeaseLost) => {}
+                Err(AppendError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Unavailable("the task moves on faster than an answer can be stored".into()).into())
+    }
+
+    fn decide(
+        &self,
+        task: &TaskRecord,
+        current: &Value,
+        new: Value,
+        to: TaskStatus,
+        source: &Source,
+    ) -> Result<Append, StatusError> {
+        let registry = self.registry.load();
+        let back = write_back_lanes(&registry, task);
+        let now = self.store.now();
+        let mut steps = Steps { events: Vec::new(), state: task.state, back, now, task };
+        let unconfirmed = steps.confirm_delivery(&registry, current);
+        let way = match source {
+            Source::Request { .. } => vec![to],
+            Source::Copy(_) => match steps.state.way_to(to) {
+                way if way.is_empty() => vec![to],
+                way => way,
+            },
+        };
+        let last = way.len() - 1;
+        for (n, step) in way.into_iter().enumerate() {
+            let implied = n < last;
+            let has_reason = implied || fhir_task::has_reason(&new);
+            let from = steps.state.status;
+            let state = steps.state.answer(Answer { to: step, has_reason })?;
+            let body = if implied { current } else { &new };
+            steps.push(Event::Answered { from, to: step, implied }, body, state);
+        }
+        let settle = unconfirmed.then_some(Settle {
+            side: Side::Delivery,
+            seq: 1,
+            lease: None,
+            outcome: Settled::Done { memory: None },
+        });
+        let poll = match source {
+            Source::Copy(poll) if !steps.state.status.is_terminal() => Some(poll.clone()),
+            Source::Copy(poll) => Some(Poll { at: None, ..poll.clone() }),
+            Source::Request { .. } => None,
+        };
+        Ok(Append {
+            task: task.id,
+            expected_seq: task.seq,
+            state: steps.state,
+            events: steps.events,
+            answers: true,
+            settle,
+            attempt: None,
+            poll,
+            rearm: None,
+        })
+    }
+
+    /// Notes that a copy says what cannot be taken; once for each thing it says.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn refuse_copy(&self, id: TaskId, poll: Poll, why: String) -> Result<(), StoreError> {
+        for _ in 0..MOVED_MAX {
+            let Some(task) = self.store.task(id).await? else { return Ok(()) };
+            let actor = Actor::Provider(task.provider.clone());
+            let event = Event::AnswerRefused { why: why.clone() };
+            tracing::warn!(task.id = %id, why, "a provider's copy says what cannot be taken");
+            metrics::counter!("onward_alerts_total", "alert" => event.name()).increment(1);
+            let appended = self
+                .store
+                .append(Append {
+                    task: id,
+                    expected_seq: task.seq,
+                    state: task.state,
+                    events: vec![NewEvent { event, actor, body: None, lanes: vec![] }],
+                    answers: false,
+                    settle: None,
+                    attempt: None,
+                    poll: Some(poll.clone()),
+                    rearm: None,
+                })
+                .await;
+            match appended {
+                Ok(_) => return Ok(()),
+                Err(AppendError::Moved | AppendError::LeaseLost) => {}
+                Err(AppendError::Store(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, task: &TaskRecord) {
+        metrics::counter!("onward_events_total", "event" => "answered").increment(1);
+        tracing::info!(task.id = %task.id, inbox.id = %task.inbox, task.status = %task.state.status, "answered");
+    }
+}
+
+/// The lanes a change of this Task goes to: back to the record, where its system has one.
+pub fn write_back_lanes(registry: &Registry, task: &TaskRecord) -> Vec<Side> {
+    let has_record = registry.systems.get(&task.system).is_some_and(|s| s.write_back.is_some());
+    if has_record { vec![Side::WriteBack] } else { vec![] }
+}
+
+/// Events in the making, each with the state and content after it.
+struct Steps<'a> {
+    events: Vec<NewEvent>,
+    state: TaskState,
+    back: Vec<Side>,
+    now: jiff::Timestamp,
+    task: &'a TaskRecord,
+}
+
+impl Steps<'_> {
+    fn push(&mut self, event: Event, body: &Value, state: TaskState) {
+        let mut body = body.clone();
+        fhir_task::set_state(&mut body, state.status, state.transport, self.now);
+        self.state = state;
+        let actor = Actor::Provider(self.task.provider.clone());
+        self.events.push(NewEvent { event, actor, body: Some(body.to_string()), lanes: self.back.clone() });
+    }
+
+    /// An answer that comes before our own note of the delivery confirms it in the same commit. Says whether it did.
+    fn confirm_delivery(&mut self, registry: &Registry, current: &Value) -> bool {
+        let worklist = registry.inboxes.get(&self.task.inbox).is_some_and(|i| matches!(i.kind, InboxKind::Worklist));
+        let inbox = self.task.inbox.clone();
+        if worklist && !self.state.sent {
+            let state = self.state.handed_over();
+            self.push(Event::Listed { inbox }, current, state);
+            return true;
+        }
+        if !worklist && self.state.status == TaskStatus::Requested {
+            let state = self.state.delivered();
+            self.push(Event::Delivered { inbox, remote: None, by_answer: true }, current, state);
+            return true;
+        }
+        false
+    }
+}

@@ -1,0 +1,217 @@
+//! How much of a status goes back into the record: what the system is configured for, narrowed by the referral's Consent.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    config::registry::Detail,
+    fhir::{
+        task::{CANONICAL, TRANSPORT_SYSTEM},
+        tree,
+    },
+};
+
+/// Elements of a Task that say more than how far it has come.
+const TELLING: &[&str] = &["statusReason", "businessStatus", "note", "output", "executionPeriod"];
+
+/// `configured`, or less where an active Consent of the referral says so.
+///
+/// A Consent that was refused (`status` rejected) leaves the bare status. A provision that denies disclosure (`action`
+/// `disclose`, or no action at all) to the referrer (an actor in the role of an information recipient, or no actor) leaves the
+/// bare status too, or, where it names by `code` what must not be told, what remains without that: of our own codes
+/// (`…/CodeSystem/write-back-detail`) the level below the one named, of any other the codes without free text. A provision that
+/// permits one of our levels bounds it to that.
+pub fn narrowed(configured: Detail, resources: &[Value]) -> Detail {
+    resources
+        .iter()
+        .filter(|r| tree::resource_type(r) == Some("Consent"))
+        .map(|consent| match consent.get("status").and_then(Value::as_str) {
+            Some("rejected") => Detail::None,
+            Some("active") => consent.get("provision").map_or(Detail::Full, bound),
+            _ => Detail::Full,
+        })
+        .fold(configured, Detail::min)
+}
+
+fn bound(provision: &Value) -> Detail {
+    let own = match provision.get("type").and_then(Value::as_str) {
+        Some("deny") if is_disclosure(provision) && is_to_referrer(provision) => denied(provision),
+        Some("permit") => levels(provision).flatten().min().unwrap_or(Detail::Full),
+        _ => Detail::Full,
+    };
+    tree::items(provision, "provision").iter().map(bound).fold(own, Detail::min)
+}
+
+fn denied(provision: &Value) -> Detail {
+    let below = |level: Option<Detail>| match level {
+        Some(Detail::Full) => Detail::Summary,
+        Some(Detail::Codes | Detail::None) => Detail::None,
+        Some(Detail::Summary) | None => Detail::Codes,
+    };
+    levels(provision).map(below).min().unwrap_or(Detail::None)
+}
+
+/// The levels a provision names by `code`; none for a code that is not one of ours.
+fn levels(provision: &Value) -> impl Iterator<Item = Option<Detail>> {
+    let system = format!("{CANONICAL}/CodeSystem/write-back-detail");
+    tree::items(provision, "code").iter().flat_map(|concept| tree::items(concept, "coding")).map(move |coding| {
+        let text = |name| coding.get(name).and_then(Value::as_str);
+        let all = [Detail::None, Detail::Codes, Detail::Summary, Detail::Full];
+        (text("system") == Some(&*system)).then(|| all.into_iter().find(|d| Some(d.as_str()) == text("code"))).flatten()
+    })
+}
+
+fn has_code(concept: &Value, codes: &[&str]) -> bool {
+    tree::items(concept, "coding")
+        .iter()
+        .filter_map(|c| c.get("code").and_then(Value::as_str))
+        .any(|code| codes.contains(&code))
+}
+
+fn is_disclosure(provision: &Value) -> bool {
+    let actions = tree::items(provision, "action");
+    actions.is_empty() || actions.iter().any(|action| has_code(action, &["disclose"]))
+}
+
+fn is_to_referrer(provision: &Value) -> bool {
+    let actors = tree::items(provision, "actor");
+    actors.is_empty() || actors.iter().filter_map(|a| a.get("role")).any(|role| has_code(role, &["IRCP", "PRCP", "REFT"]))
+}
+
+/// Takes from a Task what goes beyond `detail`. The transport status stays: it tells of the message, not of the person.
+pub fn reduce(task: &mut Value, detail: Detail) {
+    let Some(object) = task.as_object_mut() else { return };
+    match detail {
+        Detail::Full => {}
+        Detail::Summary => {
+            object.shift_remove("note");
+            object.shift_remove("output");
+        }
+        Detail::Codes => {
+            for name in ["note", "executionPeriod"] {
+                object.shift_remove(name);
+            }
+            for name in ["statusReason", "businessStatus"] {
+                keep(object, name, codes_only);
+            }
+            keep(object, "output", coded_outputs);
+        }
+        Detail::None => {
+            let business = object.get("businessStatus").and_then(transport_only);
+            for name in TELLING {
+                object.shift_remove(*name);
+            }
+            if let Some(business) = business {
+                object.insert("businessStatus".into(), business);
+            }
+        }
+    }
+}
+
+fn keep(object: &mut Map<String, Value>, name: &str, of: impl Fn(&Value) -> Option<Value>) {
+    let kept = object.get(name).and_then(of);
+    match kept {
+        Some(value) => {
+            object.insert(name.to_owned(), value);
+        }
+        None => {
+            object.shift_remove(name);
+        }
+    }
+}
+
+/// A concept with its codes and nothing that was typed.
+fn codes_only(concept: &Value) -> Option<Value> {
+    let codings: Vec<Value> = tree::items(concept, "coding")
+        .iter()
+        .map(|coding| {
+            let mut coding = coding.clone();
+            if let Some(object) = coding.as_object_mut() {
+                object.retain(|name, _| matches!(name.as_str(), "system" | "version" | "code"));
+            }
+            coding
+        })
+        .filter(|c| c.get("code").is_some())
+        .collect();
+    (!codings.is_empty()).then(|| serde_json::json!({ "coding": codings }))
+}
+
+fn coded_outputs(outputs: &Value) -> Option<Value> {
+    let coded: Vec<Value> = outputs
+        .as_array()?
+        .iter()
+        .filter_map(|output| {
+            let kind = codes_only(output.get("type")?)?;
+            let value = codes_only(output.get("valueCodeableConcept")?)?;
+            Some(serde_json::json!({"type": kind, "valueCodeableConcept": value}))
+        })
+        .collect();
+    (!coded.is_empty()).then(|| coded.into())
+}
+
+fn transport_only(business: &Value) -> Option<Value> {
+    let ours = |c: &&Value| c.get("system").and_then(Value::as_str) == Some(TRANSPORT_SYSTEM);
+    let coding = tree::items(business, "coding").iter().find(ours)?;
+    Some(serde_json::json!({ "coding": [coding] }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn consent(provision: Value) -> Vec<Value> {
+        vec![json!({"resourceType": "Consent", "status": "active", "provision": provision})]
+    }
+
+    fn deny(code: Option<(&str, &str)>) -> Value {
+        let mut provision = json!({"type": "deny", "action": [{"coding": [{"code": "disclose"}]}],
+            "actor": [{"role": {"coding": [{"code": "IRCP"}]}, "reference": {"display": "referrer"}}]});
+        if let Some((system, code)) = code {
+            provision["code"] = json!([{"coding": [{"system": system, "code": code}]}]);
+        }
+        json!({"type": "permit", "provision": [provision]})
+    }
+
+    const OURS: &str = "https://onward.example/fhir/CodeSystem/write-back-detail";
+
+    #[test]
+    fn consent_narrows_and_never_widens() {
+        for (consent, expected) in [
+            (consent(deny(None)), Detail::None),
+            (consent(deny(Some(("https://elsewhere.example", "free-text")))), Detail::Codes),
+            (consent(deny(Some((OURS, "full")))), Detail::Summary),
+            (consent(deny(Some((OURS, "summary")))), Detail::Codes),
+            (consent(deny(Some((OURS, "codes")))), Detail::None),
+            (consent(json!({"type": "permit", "code": [{"coding": [{"system": OURS, "code": "codes"}]}]})), Detail::Codes),
+            (consent(json!({"type": "deny", "action": [{"coding": [{"code": "collect"}]}]})), Detail::Full),
+            (vec![json!({"resourceType": "Consent", "status": "rejected"})], Detail::None),
+            (vec![], Detail::Full),
+        ] {
+            assert_eq!(narrowed(Detail::Full, &consent), expected, "{consent:?}");
+            assert_eq!(narrowed(Detail::None, &consent), Detail::None);
+        }
+    }
+
+    #[test]
+    fn each_level_says_less() {
+        let task = json!({"status": "rejected", "note": [{"text": "moved away"}], "executionPeriod": {"start": "2026-01-01"},
+            "statusReason": {"coding": [{"system": "s", "code": "FC", "display": "full"}], "text": "no room before May"},
+            "businessStatus": {"coding": [{"system": TRANSPORT_SYSTEM, "code": "overdue"}, {"system": "s", "code": "4.0"}]},
+            "output": [{"type": {"text": "letter"}, "valueString": "Dear colleague"}]});
+        let at = |detail| {
+            let mut reduced = task.clone();
+            reduce(&mut reduced, detail);
+            reduced
+        };
+        assert_eq!(at(Detail::Full), task);
+        assert_eq!(at(Detail::Summary)["statusReason"]["text"], "no room before May");
+        assert_eq!(at(Detail::Summary).get("note"), None);
+        assert_eq!(at(Detail::Codes)["statusReason"], json!({"coding": [{"system": "s", "code": "FC"}]}));
+        assert_eq!(at(Detail::Codes).get("output"), None);
+        assert_eq!(
+            at(Detail::None),
+            json!({"status": "rejected", "businessStatus": {"coding": [{"system": TRANSPORT_SYSTEM, "code": "overdue"}]}})
+        );
+    }
+}

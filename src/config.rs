@@ -92,13 +92,12 @@ impl Config {
         let limits = Limits::read(root.section("limits"));
         let log = Log::read(root.section("log"));
         sections::registry_source(root.section("registry"));
-        let (mut registry, ids) = read_registry::read(&mut root, &secrets, &server);
+        let (mut registry, ids) = read_registry::read(&mut root, &secrets);
         let mut files = Vec::new();
         match read_routes(root.section("routes"), folder, &ids, &mut files) {
             Ok(routes) => registry.routes = routes,
             Err(faults) => other_faults.extend(faults),
         }
-        read_registry::warn_of_idle_inboxes(&root, &registry);
         root.finish();
 
         let (mut faults, warnings) = reader.finish();
@@ -174,6 +173,11 @@ fn read_routes(
     let routes = RouteSet::parse(&text, &path.display().to_string(), &ids.inboxes, &ids.systems)?;
     if routes.triage().is_none() {
         node.warn("no [triage] in the route file: a referral that no route matches is refused");
+    }
+    for inbox in &ids.inboxes {
+        if !routes.routes().iter().any(|route| route.to == *inbox) && routes.triage() != Some(inbox) {
+            node.warn(format!("no route leads to the inbox {inbox}"));
+        }
     }
     Ok(routes)
 }

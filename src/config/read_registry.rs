@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    Registry, Server, TokenHash, endpoint,
-    registry::{Endpoint, Inbox, InboxKind, Provider, System},
+    Registry, TokenHash, endpoint,
+    registry::{Answers, Endpoint, Inbox, InboxKind, Provider, System},
     secret::Secrets,
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
 const ID: &str = "an id: 1 to 48 of a-z, 0-9 and -";
 const ODS: &str = "an ODS code: 3 to 10 letters and digits";
 const NAME_CHARS_MAX: usize = 200;
+const NO_TOKEN: &str = "no tokens: this provider can neither fetch what waits here nor answer it";
 
 /// Every id that the file gives, also to what is wrong otherwise: naming it elsewhere is not a second fault.
 #[derive(Default)]
@@ -39,7 +40,7 @@ struct Reading<'s, 'e> {
 }
 
 /// Reads all three lists. The routes are left empty.
-pub(super) fn read(root: &mut Table<'_>, secrets: &Secrets<'_>, server: &Server) -> (Registry, Ids) {
+pub(super) fn read(root: &mut Table<'_>, secrets: &Secrets<'_>) -> (Registry, Ids) {
     let mut reading = Reading { secrets, registry: Registry::default(), ids: Ids::default(), owners: BTreeMap::new() };
     let systems = root.tables("system");
     let providers = root.tables("provider");
@@ -47,26 +48,7 @@ pub(super) fn read(root: &mut Table<'_>, secrets: &Secrets<'_>, server: &Server)
     systems.into_iter().for_each(|table| reading.system(table));
     providers.into_iter().for_each(|table| reading.provider(table));
     inboxes.into_iter().for_each(|table| reading.inbox(table));
-    if !server.listen.ip().is_loopback() && !reading.owners.is_empty() {
-        root.warn(
-            "server.listen",
-            "listens beyond this machine without TLS of its own: tokens and referrals can be read on the way unless TLS stands before it",
-        );
-    }
     (reading.registry, reading.ids)
-}
-
-/// Warns of inboxes that no route leads to.
-pub(super) fn warn_of_idle_inboxes(root: &Table<'_>, registry: &Registry) {
-    let routes = &registry.routes;
-    if routes.routes().is_empty() && routes.triage().is_none() {
-        return; // told once already
-    }
-    for id in registry.inboxes.keys() {
-        if !routes.routes().iter().any(|route| route.to == *id) && routes.triage() != Some(id) {
-            root.warn("routes.file", format!("no route leads to the inbox {id}"));
-        }
-    }
 }
 
 // === impl Reading ===
@@ -112,10 +94,8 @@ impl Reading<'_, '_> {
             inbox.finish();
             kind
         });
-        if let Some(InboxKind::Worklist) = kind
-            && tokens.is_empty()
-        {
-            table.warn("tokens", "none: this provider cannot fetch what waits in its worklist");
+        if tokens.is_empty() && kind.as_ref().is_some_and(needs_token) {
+            table.warn("tokens", NO_TOKEN);
         }
         table.finish();
         let (Some(id), Some(name), Some(ods_code)) = (id, name, ods_code) else { return };
@@ -140,6 +120,10 @@ impl Reading<'_, '_> {
         });
         let service = table.get("service").and_then(|node| node.line(NAME_CHARS_MAX));
         let kind = endpoint::inbox_kind(&mut table, self.secrets);
+        let owner = provider.as_ref().and_then(|id| self.registry.providers.get(id));
+        if owner.is_some_and(|owner| owner.tokens.is_empty()) && kind.as_ref().is_some_and(needs_token) {
+            table.warn("provider", NO_TOKEN);
+        }
         table.finish();
         if let (Some(id), Some(provider), Some(kind)) = (id, provider, kind) {
             self.registry.inboxes.insert(id.clone(), Inbox { id, provider, service, kind });
@@ -163,6 +147,14 @@ impl Reading<'_, '_> {
             }
         }
         hashes
+    }
+}
+
+/// Whether the provider must come to Onward to see a referral or to answer it.
+fn needs_token(kind: &InboxKind) -> bool {
+    match kind {
+        InboxKind::Worklist => true,
+        InboxKind::FhirRest(server) => server.answers == Answers::Push,
     }
 }
 

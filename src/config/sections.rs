@@ -104,7 +104,13 @@ pub enum Level {
 impl Server {
     pub(super) fn read(mut table: Table<'_>) -> Self {
         let allowed = "ADDRESS:PORT, such as \"127.0.0.1:8787\"";
-        let listen = table.get("listen").and_then(|node| node.parse(allowed));
+        let listen = table.get("listen").and_then(|node| {
+            let listen: SocketAddr = node.parse(allowed)?;
+            if !listen.ip().is_loopback() {
+                node.warn("listens beyond this machine without TLS of its own: put TLS before it, or tokens and referrals can be read on the way");
+            }
+            Some(listen)
+        });
         let base_url = table.get("base-url").and_then(|node| {
             let url = base_url(&node)?;
             if is_open_to_listeners(&url) {

@@ -163,15 +163,12 @@ pub(super) fn broker_url(node: &Node<'_>, password: Option<&Secret>) -> Option<B
 pub(super) fn base_url(node: &Node<'_>) -> Option<String> {
     let text = node.text(HTTP_URLS)?;
     let parts = Parts::of(text).filter(|parts| matches!(parts.scheme, "http" | "https"));
-    let sound = |parts: &Parts<'_>| {
-        let host = parts.host.strip_prefix('[').unwrap_or(parts.host);
-        let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '@' | '\\');
-        !host.is_empty() && !host.starts_with(':') && parts.user.is_none() && !text.contains(bad)
-    };
+    let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '@' | '\\');
+    let sound = |parts: &Parts<'_>| parts.user.is_none() && !text.contains(bad);
     match parts {
         Some(parts) if sound(&parts) => Some(text.trim_end_matches('/').to_owned()),
         // a URL with a user may hold a password: not repeated
-        Some(parts) if parts.user.is_some() => {
+        _ if text.contains('@') => {
             node.fault("a URL with a user in it", HTTP_URLS);
             None
         }
@@ -185,6 +182,20 @@ pub(super) fn base_url(node: &Node<'_>) -> Option<String> {
 /// Whether a base URL carries what it carries unencrypted to another machine.
 pub(super) fn is_open_to_listeners(base_url: &str) -> bool {
     Parts::of(base_url).is_some_and(|parts| parts.scheme == "http" && !is_loopback(parts.host))
+}
+
+/// `host`, `host:port` or `[v6]:port`; the port may be any, but a port.
+fn is_host(host_and_port: &str) -> bool {
+    let (host, port) = match host_and_port.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+        Some((v6, port)) if v6.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port.strip_prefix(':').or(Some(port))),
+        Some(_) => return false,
+        None => host_and_port.split_once(':').map_or((host_and_port, None), |(host, port)| (host, Some(port))),
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let sound = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    !host.is_empty()
+        && host.bytes().all(sound)
+        && port.is_none_or(|port| port.is_empty() && host == "v6" || is_port(port))
 }
 
 fn is_loopback(host_and_port: &str) -> bool {
@@ -210,6 +221,6 @@ impl<'t> Parts<'t> {
             Some(Err(user)) => (Some(user), None),
             None => (None, None),
         };
-        (!host.is_empty()).then_some(Self { scheme, user, password, host, rest })
+        is_host(host).then_some(Self { scheme, user, password, host, rest })
     }
 }

@@ -113,7 +113,7 @@ fn any_of<T: FromStr>(node: &Node<'_>, allowed: &str) -> Option<Vec<T>> {
 
 /// The values of one condition; `None` after a fault.
 fn values<T>(node: &Node<'_>, allowed: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    let list_of = format!("a list of {allowed}");
+    let list_of = format!("a list, each item {allowed}");
     let items = node.items(&list_of);
     if items.is_empty() && node.is_list() {
         node.fault("an empty list, which nothing can match", format!("at least one: {allowed}"));

@@ -142,9 +142,9 @@ name = "t"
             "routes.toml:10:26 route[1].when.patient-area[0]: found \"L1 9ZZ\"; \
              allowed: a postcode area such as \"CH\" or an outward code such as \"L1\"",
             "routes.toml:10:47 route[1].when.system[0]: found \"rio\"; allowed: one of epr, gp",
-            "routes.toml:10:72 route[1].when.requester-org: found a text; \
-             allowed: a list of an ODS code: 3 to 10 letters and digits",
-            "routes.toml:10:92 route[1].when.performer[0]: found \"a b\"; allowed: an ODS code, \"system|value\" \
+            "routes.toml:10:71 route[1].when.requester-org: found a text; \
+             allowed: a list, each item an ODS code: 3 to 10 letters and digits",
+            "routes.toml:10:91 route[1].when.performer[0]: found \"a b\"; allowed: an ODS code, \"system|value\" \
              or a reference such as \"https://…/HealthcareService/1\"",
             "routes.toml:12:1 route[1].from: found an unknown key; allowed: name, priority, when, to",
             "routes.toml:14:1 route[2].name: found nothing; needed: a name for people, once in the file",

@@ -67,11 +67,6 @@ impl<'d> Table<'d> {
         items.iter().filter_map(|item| item.table(&allowed)).collect()
     }
 
-    /// Whether the table stands in the file, be it empty.
-    pub fn is_given(&self) -> bool {
-        self.keys.is_some()
-    }
-
     /// Notes a fault of this table; `key` may be empty.
     pub fn fault(&self, key: &str, message: impl Into<String>) {
         self.reader.fault(self.at, &self.path_of(key), message.into());
@@ -117,11 +112,6 @@ impl<'d> Node<'d> {
     /// Whether it came from an environment variable.
     pub fn is_variable(&self) -> bool {
         self.reader.is_variable(self.at)
-    }
-
-    /// The key of this value, such as `system[0].id`.
-    pub fn path(&self) -> &str {
-        &self.path
     }
 
     /// A text.

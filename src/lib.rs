@@ -3,3 +3,5 @@
 //! `src/README.md` is the map.
 
 pub mod domain;
+pub mod fhir;
+pub mod profiles;

@@ -1,9 +1,24 @@
 //! Onward carries a referral from the record system where a clinician wrote it to the organisation that will help the person,
-//! and carries every answer back into that record. The modules stand in the order a referral passes them;
-//! `src/README.md` is the map.
+//! and carries every answer back into that record. `src/README.md` is the map.
 
-pub mod config;
-pub mod domain;
+// the way of a referral
+pub mod auth;
+pub mod intake;
+pub mod profiles;
 pub mod routing;
+
+pub mod delivery;
+pub mod lanes;
+pub mod status;
+pub mod writeback;
+
+// what the stages stand on
+pub mod broker;
+pub mod client;
+pub mod domain;
+pub mod fhir;
 pub mod store;
+
+// the way in, and running it
+pub mod config;
 pub mod toml_reader;

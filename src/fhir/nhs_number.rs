@@ -1,0 +1,88 @@
+//! The NHS number: ten digits of which the last checks the others (NHS Data Dictionary, modulus 11).
+
+use std::{fmt, str::FromStr};
+
+/// The identifier system of NHS numbers.
+pub const SYSTEM: &str = "https://fhir.nhs.uk/Id/nhs-number";
+
+/// A number whose check digit is right. It names a person: it has no `Display`, and `Debug` hides it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct NhsNumber(String);
+
+/// Why something is no NHS number; does not say what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnNhsNumber {
+    /// Not ten digits.
+    #[error("an NHS number is ten digits without spaces")]
+    Form,
+    /// Ten digits, but not ones that were ever given to a person.
+    #[error("the check digit of the NHS number is wrong")]
+    CheckDigit,
+}
+
+impl NhsNumber {
+    /// The ten digits. What gets them must not log them.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for NhsNumber {
+    type Err = NotAnNhsNumber;
+
+    fn from_str(text: &str) -> Result<Self, NotAnNhsNumber> {
+        if text.len() != 10 || !text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(NotAnNhsNumber::Form);
+        }
+        // weights 10 to 2, and the check digit itself 1: the whole sum is a multiple of 11
+        let sum: u32 = text.bytes().zip((1..=10).rev()).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
+        if sum.is_multiple_of(11) { Ok(Self(text.to_owned())) } else { Err(NotAnNhsNumber::CheckDigit) }
+    }
+}
+
+impl fmt::Debug for NhsNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NhsNumber(hidden)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_check_digit_decides() {
+        for good in ["9990000018", "9434765919", "9000000009", "4010232137"] {
+            assert!(good.parse::<NhsNumber>().is_ok(), "{good}");
+        }
+        // the last two would need the check digit 10, which is not given out
+        for bad in ["9990000019", "3478526985", "1234567890", "9990000011"] {
+            assert_eq!(bad.parse::<NhsNumber>(), Err(NotAnNhsNumber::CheckDigit), "{bad}");
+        }
+        for bad in ["", "999 000 0018", "999000001", "99900000188", "999000001X", "٩٩٩٠٠"] {
+            assert_eq!(bad.parse::<NhsNumber>(), Err(NotAnNhsNumber::Form), "{bad}");
+        }
+    }
+
+    #[test]
+    fn it_is_never_printed() {
+        let number: NhsNumber = "9990000018".parse().unwrap();
+        assert!(!format!("{number:?}{:?}", Some(&number)).contains("999"));
+    }
+
+    proptest! {
+        #[test]
+        fn one_wrong_digit_is_always_found(first in "[0-9]{9}", place in 0usize..10, by in 1u8..10) {
+            for check in 0..10 {
+                let number = format!("{first}{check}");
+                if number.parse::<NhsNumber>().is_ok() {
+                    let mut digits = number.into_bytes();
+                    digits[place] = b'0' + (digits[place] - b'0' + by) % 10;
+                    prop_assert!(String::from_utf8(digits).unwrap().parse::<NhsNumber>().is_err());
+                }
+            }
+        }
+    }
+}

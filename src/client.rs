@@ -149,9 +149,11 @@ impl FhirClient {
     ) -> Result<Answer, CallError> {
         let request = request(to, method, path, headers, body)?;
         let exchange = async {
-            let response = self.http.request(request).await.map_err(|error| {
-                if error.is_connect() { CallError::Connect } else { CallError::Broken }
-            })?;
+            let response = self
+                .http
+                .request(request)
+                .await
+                .map_err(|error| if error.is_connect() { CallError::Connect } else { CallError::Broken })?;
             let (parts, body) = response.into_parts();
             let bytes = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
             let bytes = bytes.map_err(|error| {

@@ -33,12 +33,7 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// One that delivers what lies in `store`; `base_url` is where this Onward is reached.
-    pub fn new(
-        store: Arc<dyn Store>,
-        client: FhirClient,
-        registry: Arc<ArcSwap<Registry>>,
-        base_url: String,
-    ) -> Self {
+    pub fn new(store: Arc<dyn Store>, client: FhirClient, registry: Arc<ArcSwap<Registry>>, base_url: String) -> Self {
         Self { store, client, registry, base_url }
     }
 
@@ -52,11 +47,11 @@ impl Deliveries {
         let resources = self.store.resources_of(task.referral).await?;
         let mut carried = Vec::with_capacity(resources.len());
         for resource in resources {
-            let body: Value =
-                serde_json::from_str(&resource.body).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            let body: Value = serde_json::from_str(&resource.body).map_err(|e| StoreError::Corrupt(e.to_string()))?;
             carried.push(body);
         }
-        let bundle = package::transaction(&package::Parts { task: body, resources: carried, inbox, base_url: &self.base_url });
+        let bundle =
+            package::transaction(&package::Parts { task: body, resources: carried, inbox, base_url: &self.base_url });
         let outcome = fhir_rest::deliver(&self.client, inbox, task.id, &bundle, again).await;
         Ok(Carried { endpoint: inbox.base_url.clone(), outcome })
     }
@@ -70,7 +65,9 @@ fn refused(why: &str) -> Carried {
 fn destination<'r>(registry: &'r Registry, task: &TaskRecord) -> Result<&'r Inbox, &'static str> {
     match registry.inboxes.get(&task.inbox) {
         None => Err("the inbox it was routed to is not configured any more"),
-        Some(inbox) if inbox.provider != task.provider => Err("the inbox it was routed to belongs to another provider now"),
+        Some(inbox) if inbox.provider != task.provider => {
+            Err("the inbox it was routed to belongs to another provider now")
+        }
         Some(inbox) => Ok(inbox),
     }
 }

@@ -15,7 +15,8 @@ use crate::{
         task::TaskState,
     },
     store::{
-        Append, AppendError, Attempt, LaneHead, LaneState, NewEvent, Poll, Settle, Settled, Store, StoreError, TaskRecord,
+        Append, AppendError, Attempt, LaneHead, LaneState, NewEvent, Poll, Settle, Settled, Store, StoreError,
+        TaskRecord,
     },
 };
 
@@ -221,7 +222,9 @@ impl Worker {
 
     fn judge(&self, head: &LaneHead, outcome: Outcome) -> (Verdict, Settled) {
         match outcome {
-            Outcome::Arrived { remote, memory, notes } => (Verdict::Arrived { remote, notes }, Settled::Done { memory }),
+            Outcome::Arrived { remote, memory, notes } => {
+                (Verdict::Arrived { remote, notes }, Settled::Done { memory })
+            }
             Outcome::Superseded => (Verdict::Superseded, Settled::Done { memory: None }),
             Outcome::Refused { why } => (Verdict::Dead { why: why.clone() }, Settled::Dead { why }),
             Outcome::Deferred { retry_after, memory, why } => {

@@ -91,8 +91,7 @@ impl Status {
             let current = task_body(&*self.store, id, task.version).await?;
             let wanted = make(&current).map_err(StatusError::Invalid)?;
             let mut new = change::merge(&current, &wanted, task.provider.as_str()).map_err(StatusError::Invalid)?;
-            let to = fhir_task::status(&new)
-                .map_err(|e| StatusError::Invalid(vec![change::bad_status(&e)]))?;
+            let to = fhir_task::status(&new).map_err(|e| StatusError::Invalid(vec![change::bad_status(&e)]))?;
             if change::same(&current, &mut new) {
                 if let Source::Copy(poll) = &source {
                     self.store.plan_poll(id, poll.clone()).await?;

@@ -36,10 +36,7 @@ impl WriteBacks {
 
     async fn resources(&self, task: &TaskRecord) -> Result<Vec<Value>, StoreError> {
         let stored = self.store.resources_of(task.referral).await?;
-        stored
-            .iter()
-            .map(|r| serde_json::from_str(&r.body).map_err(|e| StoreError::Corrupt(e.to_string())))
-            .collect()
+        stored.iter().map(|r| serde_json::from_str(&r.body).map_err(|e| StoreError::Corrupt(e.to_string()))).collect()
     }
 }
 
@@ -66,7 +63,8 @@ impl Carrier for WriteBacks {
             return Err(StoreError::Corrupt(format!("task {} has no ServiceRequest", task.id)));
         };
         let detail = detail::narrowed(write_back.detail, &resources);
-        let line = Line { task, seq: head.seq, body: &body, request, resources: &resources, detail, base_url: &self.base_url };
+        let line =
+            Line { task, seq: head.seq, body: &body, request, resources: &resources, detail, base_url: &self.base_url };
         let outcome = Record { client: &self.client, write_back }.write(&line, head.memory.as_deref(), again).await;
         Ok(Carried { endpoint: write_back.base_url.clone(), outcome })
     }

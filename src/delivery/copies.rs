@@ -124,7 +124,9 @@ impl Copies {
         let seen = copy.etag.as_deref().and_then(version_number);
         let Some(seen) = seen else { return vec![newest] };
         let answer = self.client.get(to, &format!("Task/{}/_history", copy.id), &[]).await;
-        let Some(bundle) = answer.ok().filter(|a| a.status.is_success()).and_then(|a| a.body) else { return vec![newest] };
+        let Some(bundle) = answer.ok().filter(|a| a.status.is_success()).and_then(|a| a.body) else {
+            return vec![newest];
+        };
         let number = |task: &Value| {
             let version = task.get("meta").and_then(|m| m.get("versionId")).and_then(Value::as_str)?;
             version.parse::<u64>().ok()

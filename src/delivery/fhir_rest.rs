@@ -110,7 +110,9 @@ async fn look(client: &FhirClient, to: &Endpoint, task: TaskId) -> Result<Option
     if let Some(failure) = answer.failure() {
         return Err(match failure {
             // a server that cannot be asked now is not one that has lost the referral
-            Failure::Permanent { why } => Failure::Transient { retry_after: None, why: format!("looking for our Task: {why}") },
+            Failure::Permanent { why } => {
+                Failure::Transient { retry_after: None, why: format!("looking for our Task: {why}") }
+            }
             transient => transient,
         });
     }
@@ -129,8 +131,14 @@ pub fn copy_of(task: &Value) -> Copy {
 /// looked at.
 pub fn found_task(bundle: &Value, task: TaskId) -> Option<Value> {
     let ours = crate::fhir::task::identifier_value(task);
-    tree::items(bundle, "entry").iter().filter_map(|e| e.get("resource")).find(|found| {
-        tree::resource_type(found) == Some("Task")
-            && tree::items(found, "identifier").iter().any(|i| i.get("value").and_then(Value::as_str) == Some(&*ours))
-    }).cloned()
+    tree::items(bundle, "entry")
+        .iter()
+        .filter_map(|e| e.get("resource"))
+        .find(|found| {
+            tree::resource_type(found) == Some("Task")
+                && tree::items(found, "identifier")
+                    .iter()
+                    .any(|i| i.get("value").and_then(Value::as_str) == Some(&*ours))
+        })
+        .cloned()
 }

@@ -145,7 +145,10 @@ mod tests {
         let bundle = made(Ids::Server);
         let request = &bundle["entry"][0];
         assert_eq!(request["resource"]["subject"]["reference"], "urn:uuid:p");
-        assert_eq!(request["resource"]["supportingInfo"][0]["reference"], "https://elsewhere.example/fhir/Observation/1");
+        assert_eq!(
+            request["resource"]["supportingInfo"][0]["reference"],
+            "https://elsewhere.example/fhir/Observation/1"
+        );
         assert_eq!(request["resource"].get("id"), None);
     }
 }

@@ -30,7 +30,11 @@ pub struct Relay {
 
 impl Relay {
     /// Starts it; it ends with `stop`.
-    pub fn start(store: Arc<dyn Store>, broker: Arc<dyn Broker>, stop: CancellationToken) -> (Self, tokio::task::JoinHandle<()>) {
+    pub fn start(
+        store: Arc<dyn Store>,
+        broker: Arc<dyn Broker>,
+        stop: CancellationToken,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
         let relay = Self { queue, look: Arc::new(Notify::new()) };
         let task = tokio::spawn(run(store, broker, waiting, stop));
@@ -62,7 +66,12 @@ impl Relay {
     }
 }
 
-async fn run(store: Arc<dyn Store>, broker: Arc<dyn Broker>, mut waiting: mpsc::Receiver<WakeUp>, stop: CancellationToken) {
+async fn run(
+    store: Arc<dyn Store>,
+    broker: Arc<dyn Broker>,
+    mut waiting: mpsc::Receiver<WakeUp>,
+    stop: CancellationToken,
+) {
     let mut in_flight = FuturesUnordered::new();
     let mut confirmed: Vec<Uuid> = Vec::new();
     loop {

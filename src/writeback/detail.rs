@@ -74,7 +74,8 @@ fn is_disclosure(provision: &Value) -> bool {
 
 fn is_to_referrer(provision: &Value) -> bool {
     let actors = tree::items(provision, "actor");
-    actors.is_empty() || actors.iter().filter_map(|a| a.get("role")).any(|role| has_code(role, &["IRCP", "PRCP", "REFT"]))
+    actors.is_empty()
+        || actors.iter().filter_map(|a| a.get("role")).any(|role| has_code(role, &["IRCP", "PRCP", "REFT"]))
 }
 
 /// Takes from a Task what goes beyond `detail`. The transport status stays: it tells of the message, not of the person.
@@ -183,7 +184,10 @@ mod tests {
             (consent(deny(Some((OURS, "full")))), Detail::Summary),
             (consent(deny(Some((OURS, "summary")))), Detail::Codes),
             (consent(deny(Some((OURS, "codes")))), Detail::None),
-            (consent(json!({"type": "permit", "code": [{"coding": [{"system": OURS, "code": "codes"}]}]})), Detail::Codes),
+            (
+                consent(json!({"type": "permit", "code": [{"coding": [{"system": OURS, "code": "codes"}]}]})),
+                Detail::Codes,
+            ),
             (consent(json!({"type": "deny", "action": [{"coding": [{"code": "collect"}]}]})), Detail::Full),
             (vec![json!({"resourceType": "Consent", "status": "rejected"})], Detail::None),
             (vec![], Detail::Full),

@@ -155,7 +155,13 @@ impl Record<'_> {
     }
 
     /// Read, merge, write; as often as others come in between.
-    async fn write_by_reading(&self, line: &Line<'_>, new: &Value, memory: &mut Memory, again: bool) -> Result<(), Stop> {
+    async fn write_by_reading(
+        &self,
+        line: &Line<'_>,
+        new: &Value,
+        memory: &mut Memory,
+        again: bool,
+    ) -> Result<(), Stop> {
         let to = self.endpoint();
         // as we left it, so far as we know: then it need not be read
         let mut blind = memory.task.is_some() && memory.etag.is_some() && !again;
@@ -178,8 +184,11 @@ impl Record<'_> {
                         memory.task = None;
                         let condition = format!("identifier={}", query(&identifier_token(line.task.id)));
                         let headers = [("if-none-exist", &*condition)];
-                        let answer =
-                            self.client.send(&to, Method::POST, "Task", &headers, new).await.map_err(|e| e.failure())?;
+                        let answer = self
+                            .client
+                            .send(&to, Method::POST, "Task", &headers, new)
+                            .await
+                            .map_err(|e| e.failure())?;
                         match answer.status {
                             StatusCode::CREATED => return self.remember(&answer, line, memory).await,
                             StatusCode::OK => continue, // someone was faster: read what is there
@@ -230,7 +239,9 @@ impl Record<'_> {
     /// Keeps id and ETag of what was written; a record that does not say them is asked at the next write.
     async fn remember(&self, answer: &Answer, line: &Line<'_>, memory: &mut Memory) -> Result<(), Stop> {
         let located = answer.location.as_deref().and_then(|location| match parse(location) {
-            Target::Relative { kind: "Task", id, .. } | Target::Absolute { kind: "Task", id, .. } => Some(id.to_owned()),
+            Target::Relative { kind: "Task", id, .. } | Target::Absolute { kind: "Task", id, .. } => {
+                Some(id.to_owned())
+            }
             _ => None,
         });
         let told = answer.body.as_ref().filter(|b| tree::resource_type(b) == Some("Task")).map(copy_of);
@@ -267,7 +278,8 @@ impl Record<'_> {
         };
         let Some(request) = found else {
             let status = answer.status.as_u16();
-            let why = if answer.status.is_success() { "no such ServiceRequest".into() } else { format!("HTTP {status}") };
+            let why =
+                if answer.status.is_success() { "no such ServiceRequest".into() } else { format!("HTTP {status}") };
             return Ok(Found::NotThere(why));
         };
         if let Some(token) = &identifier

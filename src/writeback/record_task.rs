@@ -28,8 +28,20 @@ pub fn make(line: &Line<'_>, origin: Option<&Origin>) -> Value {
     });
     let Some(object) = task.as_object_mut() else { return task };
     for name in [
-        "identifier", "groupIdentifier", "status", "statusReason", "businessStatus", "intent", "priority", "code",
-        "executionPeriod", "authoredOn", "lastModified", "owner", "note", "output",
+        "identifier",
+        "groupIdentifier",
+        "status",
+        "statusReason",
+        "businessStatus",
+        "intent",
+        "priority",
+        "code",
+        "executionPeriod",
+        "authoredOn",
+        "lastModified",
+        "owner",
+        "note",
+        "output",
     ] {
         if let Some(value) = line.body.get(name) {
             object.insert(name.to_owned(), value.clone());
@@ -37,7 +49,10 @@ pub fn make(line: &Line<'_>, origin: Option<&Origin>) -> Value {
     }
     match origin {
         Some(origin) => {
-            object.insert("focus".into(), json!({"reference": format!("ServiceRequest/{}", origin.id), "type": "ServiceRequest"}));
+            object.insert(
+                "focus".into(),
+                json!({"reference": format!("ServiceRequest/{}", origin.id), "type": "ServiceRequest"}),
+            );
             object.insert("for".into(), origin.subject.clone());
         }
         None => {
@@ -91,9 +106,13 @@ pub fn merge(record: &Value, new: &Value, task: TaskId) -> Value {
         i.get("system").and_then(Value::as_str) == Some(URI_SYSTEM)
             && i.get("value").and_then(Value::as_str).is_some_and(|v| v == identifier || v.ends_with(&task.to_string()))
     };
-    put(&mut merged, "identifier", union(record.get("identifier"), new.get("identifier"), |a, b| {
-        a == b || (is_ours(a) && is_ours(b) && a.get("value") == b.get("value"))
-    }));
+    put(
+        &mut merged,
+        "identifier",
+        union(record.get("identifier"), new.get("identifier"), |a, b| {
+            a == b || (is_ours(a) && is_ours(b) && a.get("value") == b.get("value"))
+        }),
+    );
     let mut extensions: Vec<Value> = crate::fhir::tree::items(&Value::Object(merged.clone()), "extension").to_vec();
     extensions.retain(|e| e.get("url").and_then(Value::as_str) != Some(SEQ_EXTENSION));
     extensions.extend(new.get("extension").and_then(Value::as_array).into_iter().flatten().cloned());

@@ -1,0 +1,279 @@
+//! Intake: what becomes of an incoming referral, whatever way it came in. Read apart, checked, routed, and stored in one commit
+//! with its Tasks, journal and outbox; only then is it acknowledged.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    client::FhirClient,
+    config::registry::{InboxKind, Provider, Registry, System},
+    domain::{Actor, Event, ReferralId, Side, SystemId, TaskId},
+    fhir::{
+        Issue, IssueCode, canonical, ods_code,
+        task::{self as fhir_task, NewTask},
+        tree,
+    },
+    lanes::Relay,
+    routing::{Facts, NoRoute},
+    store::{
+        NewEvent, NewReferral, NewResource, NewTask as StoredTask, Store, StoreError, Submission, Submit, Submitted,
+    },
+};
+
+pub mod apart;
+pub mod key;
+pub mod record;
+
+use apart::{Apart, Draft};
+
+/// A request to refer, parsed and known to come from this system.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// Who sends it.
+    pub system: SystemId,
+    /// The resource type that the URL asks for: `ServiceRequest`, or `Bundle` for the service base.
+    pub expected: &'static str,
+    /// Media type of the body.
+    pub content_type: String,
+    /// The body as it came.
+    pub original: Bytes,
+    /// The body as JSON.
+    pub body: Value,
+    /// `If-None-Exist`
+    pub if_none_exist: Option<String>,
+    /// `Idempotency-Key`
+    pub idempotency_key: Option<String>,
+    /// `traceparent`, where well-formed.
+    pub traceparent: Option<String>,
+}
+
+/// A request that was stored, or had been stored before.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// What became of each ServiceRequest, in their order.
+    pub referrals: Vec<Submitted>,
+    /// Where each entry of a Bundle lies now: resource type and id here, in the order of the entries. Empty where the same had
+    /// been stored before, and for a single ServiceRequest.
+    pub entries: Vec<(String, Uuid)>,
+    /// Whether the sender gave nothing to know it by, so that sending it again would make it anew.
+    pub minted: bool,
+}
+
+/// Why a request was not accepted. Nothing of it was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// It is not right FHIR, or not what this URL takes: 400.
+    #[error("the referral is not valid")]
+    Invalid(Vec<Issue>),
+    /// It is right FHIR and breaks a rule: 422.
+    #[error("the referral breaks a rule")]
+    Rule(Vec<Issue>),
+    /// Its key is known with other content: 409.
+    #[error("a referral with this identifier and other content was accepted before")]
+    Differs(Issue),
+    /// The record it refers to cannot be read just now: 503.
+    #[error("the originating record cannot be read: {0}")]
+    RecordAway(String),
+    /// The store failed: 503.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// See the module's documentation.
+#[derive(Clone)]
+pub struct Intake {
+    /// Where referrals are stored.
+    pub store: Arc<dyn Store>,
+    /// Who publishes their wake-ups.
+    pub relay: Relay,
+    /// Systems, inboxes and routes.
+    pub registry: Arc<ArcSwap<Registry>>,
+    /// How records are read.
+    pub client: FhirClient,
+    /// Where this Onward is reached.
+    pub base_url: String,
+}
+
+impl Intake {
+    /// Accepts a request, or says everything that is wrong with it.
+    ///
+    /// # Errors
+    /// [`IntakeError`]
+    pub async fn accept(&self, incoming: Incoming) -> Result<Accepted, IntakeError> {
+        // one view of the registry from beginning to end: no referral is routed by a mixture
+        let registry = self.registry.load_full();
+        let Some(system) = registry.systems.get(&incoming.system) else {
+            let issue = Issue::error(IssueCode::Forbidden, "%resource", "the originating system is not registered");
+            return Err(IntakeError::Rule(vec![issue]));
+        };
+        let apart = apart::read(&incoming.body, incoming.expected, self.store.now())?;
+        let mut referrals = Vec::new();
+        let mut entries: BTreeMap<usize, (String, Uuid)> = BTreeMap::new();
+        let mut issues = Vec::new();
+        let mut minted = false;
+        for (index, draft) in apart.drafts.iter().enumerate() {
+            let key = key::of(&apart, draft, index, &incoming);
+            minted |= key.minted;
+            match self.referral(&registry, system, &apart, draft, key).await {
+                Ok((referral, ids)) => {
+                    for (item, id) in ids {
+                        let kind = apart.items[item].kind.clone();
+                        entries.entry(item).or_insert((kind, id));
+                    }
+                    referrals.push(referral);
+                }
+                Err(IntakeError::Rule(more)) => issues.extend(more),
+                Err(other) => return Err(other),
+            }
+        }
+        if !issues.is_empty() {
+            return Err(IntakeError::Rule(issues));
+        }
+        let submission = Submission {
+            id: Uuid::now_v7(),
+            system: incoming.system,
+            content_type: incoming.content_type,
+            original: incoming.original,
+            referrals,
+            traceparent: incoming.traceparent,
+        };
+        match self.store.submit(submission).await? {
+            Submit::Stored(done, wake_ups) => {
+                self.relay.publish_all(wake_ups).await;
+                self.tell(&system.id, &done);
+                // a referral known before keeps its ids: those made here for it were never stored
+                let all_new = done.iter().all(|d| d.new);
+                let entries = if all_new { entries.into_values().collect() } else { vec![] };
+                Ok(Accepted { referrals: done, entries, minted })
+            }
+            Submit::Differs(index) => {
+                let place = &apart.items[apart.drafts[index].request].path;
+                let told = "a referral with this identifier and other content was accepted before; to change it, update that one";
+                Err(IntakeError::Differs(Issue::error(IssueCode::Duplicate, format!("{place}.identifier"), told)))
+            }
+        }
+    }
+
+    fn tell(&self, system: &SystemId, done: &[Submitted]) {
+        for referral in done {
+            let result = if referral.new { "stored" } else { "known" };
+            metrics::counter!("onward_referrals_total", "result" => result).increment(1);
+            tracing::info!(system.id = %system, referral.id = %referral.referral, result, "a referral was accepted");
+        }
+    }
+
+    /// One ServiceRequest with all that belongs to it, routed and ready to be stored. Also says which id each item got.
+    async fn referral(
+        &self,
+        registry: &Registry,
+        system: &System,
+        apart: &Apart,
+        draft: &Draft,
+        key: key::Key,
+    ) -> Result<(NewReferral, Vec<(usize, Uuid)>), IntakeError> {
+        let ids: BTreeMap<usize, Uuid> = draft.members.iter().map(|item| (*item, Uuid::now_v7())).collect();
+        let originals: Vec<&Value> = draft.members.iter().map(|item| &apart.items[*item].resource).collect();
+        let digest = canonical::digest(&originals);
+        let mut resources = apart.rewritten(draft, &ids);
+        record::bring_in(&self.client, system, &mut resources).await.map_err(IntakeError::RecordAway)?;
+
+        let request_id = ids.get(&draft.request).copied().unwrap_or_default();
+        let find = |reference: &str| resources.iter().find(|r| r.reference() == reference).map(|r| &r.body);
+        let request_reference = format!("ServiceRequest/{request_id}");
+        let request = find(&request_reference).cloned().unwrap_or_default();
+        let place = &apart.items[draft.request].path;
+        let facts = Facts::of(&system.id, &request, &|reference| find(reference));
+        let decision =
+            registry.routes.decide(&facts).map_err(|none| IntakeError::Rule(vec![no_route(place, &none)]))?;
+        let Some(inbox) = registry.inboxes.get(&decision.inbox) else {
+            let told = format!("the route leads to the inbox “{}”, which is not configured", decision.inbox);
+            return Err(IntakeError::Rule(vec![Issue::error(IssueCode::Processing, place.clone(), told)]));
+        };
+        if let InboxKind::FhirRest(_) = inbox.kind {
+            require_person(place, &request, &find)?;
+        }
+        let Some(provider) = registry.providers.get(&inbox.provider) else {
+            let told = format!("the inbox “{}” belongs to no provider", inbox.id);
+            return Err(IntakeError::Rule(vec![Issue::error(IssueCode::Processing, place.clone(), told)]));
+        };
+        let now = self.store.now();
+        let task_id = TaskId::mint();
+        let new = NewTask { id: task_id, base_url: &self.base_url, request: &request, owner: owner(provider), at: now };
+        let submitted = NewEvent {
+            event: Event::Submitted {
+                route: decision.route.clone(),
+                route_set: registry.routes.version().to_owned(),
+                inbox: inbox.id.clone(),
+            },
+            actor: Actor::System(system.id.clone()),
+            body: Some(fhir_task::make(&new).to_string()),
+            lanes: vec![Side::Delivery],
+        };
+        let explanation = registry.routes.explain(&facts);
+        let referral = NewReferral {
+            id: ReferralId::mint(),
+            key: key.text,
+            identifier: key.identifier,
+            digest,
+            request: request_id,
+            origin: apart.origin(draft, system),
+            route_set: registry.routes.version().to_owned(),
+            decision: serde_json::to_string(&explanation).unwrap_or_default(),
+            resources: resources
+                .iter()
+                .map(|r| NewResource { kind: r.kind.clone(), id: r.id, body: r.body.to_string() })
+                .collect(),
+            tasks: vec![StoredTask {
+                id: task_id,
+                inbox: inbox.id.clone(),
+                provider: inbox.provider.clone(),
+                events: vec![submitted],
+            }],
+        };
+        Ok((referral, ids.into_iter().collect()))
+    }
+}
+
+fn no_route(place: &str, none: &NoRoute) -> Issue {
+    let tried = if none.tried.is_empty() { "there are none".to_owned() } else { none.tried.join(", ") };
+    let told = format!("no route matches this referral, and no triage inbox is configured; routes tried: {tried}");
+    Issue::error(IssueCode::BusinessRule, place, told)
+}
+
+/// A provider that is pushed to must be told who the person is: nobody can ask the record from there.
+fn require_person<'a>(
+    place: &str,
+    request: &'a Value,
+    find: &dyn Fn(&str) -> Option<&'a Value>,
+) -> Result<(), IntakeError> {
+    let reference = tree::text(request, "subject.reference").unwrap_or_default();
+    let person = match reference.strip_prefix('#') {
+        Some(id) => tree::items(request, "contained").iter().find(|r| r.get("id").and_then(Value::as_str) == Some(id)),
+        None => find(reference),
+    };
+    let named = person.is_some_and(|p| {
+        tree::identifiers(p).next().is_some()
+            && tree::items(p, "name").iter().any(|n| {
+                n.get("text").or_else(|| n.get("family")).and_then(Value::as_str).is_some_and(|t| !t.trim().is_empty())
+            })
+    });
+    if named {
+        return Ok(());
+    }
+    let told = "this referral goes to a provider's own system, so the person must come with it: carry or contain a Patient \
+                with identifier and name, or refer to one that the configured read endpoint gives";
+    Err(IntakeError::Rule(vec![Issue::error(IssueCode::Required, format!("{place}.subject"), told)]))
+}
+
+fn owner(provider: &Provider) -> Value {
+    json!({
+        "reference": format!("Organization/{}", provider.id),
+        "type": "Organization",
+        "identifier": {"system": ods_code::ORGANISATION_SYSTEM, "value": provider.ods_code},
+        "display": provider.name,
+    })
+}

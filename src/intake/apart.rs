@@ -1,0 +1,400 @@
+//! Takes a request apart: which ServiceRequests it holds, what belongs to each, and what refers to what. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::IntakeError;
+use crate::{
+    config::registry::System,
+    fhir::{
+        Issue, IssueCode,
+        reference::{Target, parse},
+        tree,
+    },
+    profiles::basic,
+};
+
+/// One resource of a request.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// As it was sent.
+    pub resource: Value,
+    /// Its type.
+    pub kind: String,
+    /// Where it stands, as FHIRPath.
+    pub path: String,
+    /// `Bundle.entry.fullUrl`
+    pub full_url: Option<String>,
+    /// `Bundle.entry.request.ifNoneExist`
+    pub if_none_exist: Option<String>,
+}
+
+/// One referral of a request: indexes of items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// Its ServiceRequest.
+    pub request: usize,
+    /// All that belongs to it, the ServiceRequest included, in the order they stand in.
+    pub members: Vec<usize>,
+}
+
+/// A request taken apart.
+#[derive(Debug, Clone)]
+pub struct Apart {
+    /// Its resources, in their order.
+    pub items: Vec<Item>,
+    /// Its referrals, in the order of their ServiceRequests.
+    pub drafts: Vec<Draft>,
+    /// For each item, the items it refers to.
+    links: Vec<BTreeSet<usize>>,
+}
+
+/// A resource with its place in Onward.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// Its type.
+    pub kind: String,
+    /// Its id here.
+    pub id: Uuid,
+    /// Its content, referring to others by their ids here.
+    pub body: Value,
+}
+
+impl Placed {
+    /// `Type/id`
+    pub fn reference(&self) -> String {
+        format!("{}/{}", self.kind, self.id)
+    }
+}
+
+/// Takes a body apart and checks it.
+///
+/// # Errors
+/// [`IntakeError::Invalid`] where anything is not right FHIR or not what was expected, otherwise [`IntakeError::Rule`] where a
+/// rule is broken; all faults at once.
+pub fn read(body: &Value, expected: &str, now: Timestamp) -> Result<Apart, IntakeError> {
+    let kind = tree::resource_type(body).unwrap_or_default();
+    if kind != expected {
+        let told = format!("a {expected} is expected here");
+        let place = if kind.is_empty() { "%resource" } else { kind };
+        return Err(IntakeError::Invalid(vec![Issue::error(IssueCode::Invalid, place, told)]));
+    }
+    let mut faults = Faults::default();
+    for finding in basic::check(body, "", now) {
+        faults.add(finding.rule, finding.issue);
+    }
+    let items = if expected == "Bundle" { entries(body, &mut faults) } else { vec![single(body)] };
+    let apart = Apart::of(items, &mut faults);
+    faults.into_result()?;
+    Ok(apart)
+}
+
+#[derive(Default)]
+struct Faults {
+    invalid: Vec<Issue>,
+    rule: Vec<Issue>,
+}
+
+impl Faults {
+    fn add(&mut self, rule: bool, issue: Issue) {
+        let list = if rule { &mut self.rule } else { &mut self.invalid };
+        if !list.contains(&issue) {
+            list.push(issue);
+        }
+    }
+
+    fn into_result(mut self) -> Result<(), IntakeError> {
+        if !self.invalid.is_empty() {
+            self.invalid.extend(self.rule);
+            return Err(IntakeError::Invalid(self.invalid));
+        }
+        if self.rule.is_empty() { Ok(()) } else { Err(IntakeError::Rule(self.rule)) }
+    }
+}
+
+fn single(body: &Value) -> Item {
+    Item {
+        resource: body.clone(),
+        kind: "ServiceRequest".to_owned(),
+        path: "ServiceRequest".to_owned(),
+        full_url: None,
+        if_none_exist: None,
+    }
+}
+
+fn entries(bundle: &Value, faults: &mut Faults) -> Vec<Item> {
+    let kind = bundle.get("type").and_then(Value::as_str).unwrap_or_default();
+    if !kind.is_empty() && kind != "transaction" {
+        let told = "a referral is sent as a transaction; other types of Bundle are not taken here";
+        faults.add(false, Issue::error(IssueCode::Value, "Bundle.type", told));
+    }
+    let mut items = Vec::new();
+    for (index, entry) in tree::items(bundle, "entry").iter().enumerate() {
+        let place = format!("Bundle.entry[{index}]");
+        let text = |path: &str| tree::text(entry, path).map(str::to_owned);
+        let Some(resource) = entry.get("resource").filter(|r| r.is_object()) else {
+            let told = "each entry of a referral carries a resource";
+            faults.add(false, Issue::error(IssueCode::Required, format!("{place}.resource"), told));
+            continue;
+        };
+        if let Some(method) = tree::text(entry, "request.method")
+            && !matches!(method, "POST" | "PUT")
+        {
+            let told = "the method must be POST or PUT: a referral carries resources and changes nothing else";
+            faults.add(false, Issue::error(IssueCode::NotSupported, format!("{place}.request.method"), told));
+        }
+        items.push(Item {
+            kind: tree::resource_type(resource).unwrap_or_default().to_owned(),
+            resource: resource.clone(),
+            path: format!("{place}.resource"),
+            full_url: text("fullUrl"),
+            if_none_exist: text("request.ifNoneExist"),
+        });
+    }
+    if !items.iter().any(|i| i.kind == "ServiceRequest") {
+        let told = "the Bundle holds no ServiceRequest, so there is nothing to refer";
+        faults.add(false, Issue::error(IssueCode::Required, "Bundle.entry", told));
+    }
+    items
+}
+
+impl Apart {
+    fn of(items: Vec<Item>, faults: &mut Faults) -> Self {
+        let mut apart = Self { items, drafts: vec![], links: vec![] };
+        for index in 0..apart.items.len() {
+            let links = apart.links_of(index, faults);
+            apart.links.push(links);
+        }
+        apart.drafts = apart.divide();
+        apart
+    }
+
+    /// What an item refers to inside the request. References that must resolve inside and do not are faults.
+    fn links_of(&self, index: usize, faults: &mut Faults) -> BTreeSet<usize> {
+        let item = &self.items[index];
+        let contained: BTreeSet<&str> = tree::items(&item.resource, "contained")
+            .iter()
+            .filter_map(|r| r.get("id").and_then(Value::as_str))
+            .collect();
+        let mut links = BTreeSet::new();
+        tree::each_reference(&item.resource, &mut |path, reference| {
+            let Some(literal) = reference.get("reference").and_then(Value::as_str) else { return };
+            let place = path.replacen(item.kind.as_str(), &item.path, 1);
+            match parse(literal) {
+                Target::Contained(id) if !id.is_empty() && !contained.contains(id) => {
+                    let told = "nothing with this id is contained";
+                    faults.add(true, Issue::error(IssueCode::NotFound, place, told));
+                }
+                Target::Urn(_) if self.resolve(index, literal).is_none() => {
+                    let told = "no entry of the Bundle has this fullUrl";
+                    faults.add(true, Issue::error(IssueCode::NotFound, place, told));
+                }
+                _ => links.extend(self.resolve(index, literal)),
+            }
+        });
+        // attachments point to a carried Binary by URL
+        let mut copy = item.resource.clone();
+        tree::map_references(&mut copy, &mut |literal| {
+            links.extend(self.resolve(index, literal));
+            None
+        });
+        links.remove(&index);
+        links
+    }
+
+    /// The item that a literal reference in item `from` names (R4 bundle, “Resolving references in Bundles”).
+    fn resolve(&self, from: usize, literal: &str) -> Option<usize> {
+        let by_url = |url: &str| self.items.iter().position(|i| i.full_url.as_deref() == Some(url));
+        match parse(literal) {
+            Target::Urn(urn) => by_url(urn),
+            Target::Absolute { base, kind, id, .. } => by_url(&format!("{base}/{kind}/{id}")),
+            Target::Relative { kind, id, .. } => {
+                let base = self.items[from].full_url.as_deref().and_then(|url| match parse(url) {
+                    Target::Absolute { base, .. } => Some(base),
+                    _ => None,
+                });
+                base.and_then(|base| by_url(&format!("{base}/{kind}/{id}"))).or_else(|| {
+                    self.items.iter().position(|i| {
+                        let own = i.resource.get("id").and_then(Value::as_str);
+                        i.kind == kind && own == Some(id)
+                    })
+                })
+            }
+            Target::Contained(_) | Target::Other(_) => None,
+        }
+    }
+
+    /// Which items belong to which ServiceRequest. With one, all do. With several, an item goes with those it leads to or is
+    /// led to from; another request's documents do not travel along because both name the same person.
+    fn divide(&self) -> Vec<Draft> {
+        let requests: Vec<usize> = (0..self.items.len()).filter(|i| self.items[*i].kind == "ServiceRequest").collect();
+        if let [request] = requests[..] {
+            return vec![Draft { request, members: (0..self.items.len()).collect() }];
+        }
+        let reach: Vec<BTreeSet<usize>> = (0..self.items.len()).map(|i| self.reach(i, &requests)).collect();
+        let draft = |request: usize| {
+            let mine = &reach[request];
+            let belongs = |item: usize| {
+                if item == request || mine.contains(&item) {
+                    return true;
+                }
+                if requests.contains(&item) {
+                    return false;
+                }
+                let about: Vec<usize> = requests.iter().copied().filter(|r| reach[item].contains(r)).collect();
+                if !about.is_empty() {
+                    return about.contains(&request);
+                }
+                let led_to = requests.iter().any(|r| reach[*r].contains(&item));
+                // of the same person, or of nobody in particular
+                !led_to && (reach[item].is_empty() || reach[item].iter().any(|i| mine.contains(i)))
+            };
+            Draft { request, members: (0..self.items.len()).filter(|i| belongs(*i)).collect() }
+        };
+        requests.iter().copied().map(draft).collect()
+    }
+
+    /// All that an item leads to. The way ends at a ServiceRequest: what that one carries is its own.
+    fn reach(&self, from: usize, requests: &[usize]) -> BTreeSet<usize> {
+        let mut reached = BTreeSet::new();
+        let mut next: Vec<usize> = self.links[from].iter().copied().collect();
+        while let Some(item) = next.pop() {
+            if reached.insert(item) && !requests.contains(&item) {
+                next.extend(self.links[item].iter().copied());
+            }
+        }
+        // an entry that leads to another request is only known to be about it
+        if requests.contains(&from) {
+            reached.retain(|i| !requests.contains(i));
+        }
+        reached
+    }
+
+    /// The members of a draft with their ids here, referring to each other by these.
+    pub fn rewritten(&self, draft: &Draft, ids: &BTreeMap<usize, Uuid>) -> Vec<Placed> {
+        let place = |item: usize| {
+            let id = ids.get(&item).copied().unwrap_or_default();
+            let mut body = self.items[item].resource.clone();
+            tree::map_references(&mut body, &mut |literal| {
+                let target = self.resolve(item, literal)?;
+                Some(format!("{}/{}", self.items[target].kind, ids.get(&target)?))
+            });
+            if let Some(object) = body.as_object_mut() {
+                if object.contains_key("id") {
+                    object.insert("id".into(), id.to_string().into());
+                } else {
+                    object.shift_insert(1.min(object.len()), "id".into(), id.to_string().into());
+                }
+            }
+            Placed { kind: self.items[item].kind.clone(), id, body }
+        };
+        draft.members.iter().copied().map(place).collect()
+    }
+
+    /// The id of a draft's ServiceRequest in the originating record, where the sender told it: by the URL of its entry, or by
+    /// its own id.
+    pub fn origin(&self, draft: &Draft, system: &System) -> Option<String> {
+        let item = &self.items[draft.request];
+        let record = system.write_back.as_ref().map(|w| w.base_url.as_str());
+        if let Some(url) = &item.full_url
+            && let Target::Absolute { base, id, .. } = parse(url)
+            && Some(base) == record
+        {
+            return Some(id.to_owned());
+        }
+        item.resource.get("id").and_then(Value::as_str).map(str::to_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn entry(url: &str, resource: Value) -> Value {
+        let kind = resource["resourceType"].as_str().unwrap_or_default().to_owned();
+        json!({"fullUrl": url, "resource": resource, "request": {"method": "POST", "url": kind}})
+    }
+
+    fn request(subject: &str, info: &[&str]) -> Value {
+        let info: Vec<Value> = info.iter().map(|i| json!({"reference": i})).collect();
+        let mut request = json!({"resourceType": "ServiceRequest", "status": "active", "intent": "order",
+            "subject": {"reference": subject}});
+        if !info.is_empty() {
+            request["supportingInfo"] = info.into();
+        }
+        request
+    }
+
+    fn bundle(entries: Vec<Value>) -> Value {
+        json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    }
+
+    fn apart(body: &Value) -> Apart {
+        read(body, "Bundle", Timestamp::now()).unwrap()
+    }
+
+    #[test]
+    fn what_belongs_to_one_request_does_not_travel_with_the_other() {
+        let body = bundle(vec![
+            entry(
+                "urn:uuid:00000000-0000-4000-8000-00000000000a",
+                request("urn:uuid:00000000-0000-4000-8000-0000000000f1", &[]),
+            ),
+            entry(
+                "urn:uuid:00000000-0000-4000-8000-00000000000b",
+                request(
+                    "urn:uuid:00000000-0000-4000-8000-0000000000f1",
+                    &["urn:uuid:00000000-0000-4000-8000-0000000000d1"],
+                ),
+            ),
+            entry("urn:uuid:00000000-0000-4000-8000-0000000000f1", json!({"resourceType": "Patient", "active": true})),
+            entry(
+                "urn:uuid:00000000-0000-4000-8000-0000000000d1",
+                json!({"resourceType": "DocumentReference", "status": "current", "content": [{"attachment": {"title": "x"}}],
+                       "subject": {"reference": "urn:uuid:00000000-0000-4000-8000-0000000000f1"}}),
+            ),
+            entry(
+                "urn:uuid:00000000-0000-4000-8000-0000000000c1",
+                json!({"resourceType": "QuestionnaireResponse", "status": "completed",
+                       "basedOn": [{"reference": "urn:uuid:00000000-0000-4000-8000-00000000000a"}]}),
+            ),
+            entry(
+                "urn:uuid:00000000-0000-4000-8000-0000000000e1",
+                json!({"resourceType": "Flag", "status": "active", "code": {"text": "dog"},
+                       "subject": {"reference": "urn:uuid:00000000-0000-4000-8000-0000000000f1"}}),
+            ),
+        ]);
+        let drafts = apart(&body).drafts;
+        assert_eq!(drafts[0], Draft { request: 0, members: vec![0, 2, 4, 5] });
+        assert_eq!(drafts[1], Draft { request: 1, members: vec![1, 2, 3, 5] });
+    }
+
+    #[test]
+    fn references_are_written_by_ids_here_and_only_those() {
+        let body = bundle(vec![
+            entry("https://epr.example/fhir/ServiceRequest/1", request("Patient/2", &["Observation/9"])),
+            entry("https://epr.example/fhir/Patient/2", json!({"resourceType": "Patient", "id": "2"})),
+        ]);
+        let apart = apart(&body);
+        let ids: BTreeMap<usize, Uuid> = [(0, Uuid::now_v7()), (1, Uuid::now_v7())].into();
+        let placed = apart.rewritten(&apart.drafts[0], &ids);
+        assert_eq!(placed[0].body["subject"]["reference"], format!("Patient/{}", ids[&1]));
+        assert_eq!(placed[0].body["supportingInfo"][0]["reference"], "Observation/9");
+        assert_eq!(placed[1].body["id"], ids[&1].to_string());
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_named_with_its_place() {
+        let body = bundle(vec![entry(
+            "urn:uuid:00000000-0000-4000-8000-00000000000a",
+            request("urn:uuid:00000000-0000-4000-8000-0000000000ff", &[]),
+        )]);
+        let Err(IntakeError::Rule(issues)) = read(&body, "Bundle", Timestamp::now()) else { panic!("accepted") };
+        assert_eq!(issues[0].expression, ["Bundle.entry[0].resource.subject"]);
+    }
+}

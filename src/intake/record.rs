@@ -1,0 +1,84 @@
+//! References to what the sender did not carry: read from its record at intake, within bounds, or made absolute. A relative
+//! reference means something only where it was written; at the provider it could name another person.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::apart::Placed;
+use crate::{
+    client::FhirClient,
+    config::registry::{Endpoint, System},
+    fhir::{
+        reference::{Target, parse},
+        tree,
+    },
+};
+
+/// At most so many resources are read for one referral; what is beyond is made absolute.
+const READ_MAX: usize = 16;
+
+/// Brings in what the resources refer to relatively and do not carry.
+///
+/// A system without a read endpoint keeps its references as they are: they are then known to mean its own record.
+///
+/// # Errors
+/// In words, where the person cannot be read just now: the sender should try again.
+pub async fn bring_in(client: &FhirClient, system: &System, resources: &mut Vec<Placed>) -> Result<(), String> {
+    let Some(endpoint) = &system.read else { return Ok(()) };
+    let carried: Vec<String> = resources.iter().map(Placed::reference).collect();
+    let is_outside = |literal: &str| match parse(literal) {
+        Target::Relative { kind, id, .. } => !carried.contains(&format!("{kind}/{id}")),
+        _ => false,
+    };
+    let mut outside: Vec<String> = Vec::new();
+    for resource in resources.iter() {
+        tree::each_reference(&resource.body, &mut |_, reference| {
+            let literal = reference.get("reference").and_then(Value::as_str).unwrap_or_default();
+            if is_outside(literal) && !outside.iter().any(|o| o == literal) {
+                outside.push(literal.to_owned());
+            }
+        });
+    }
+    let mut found: Vec<(String, Placed)> = Vec::new();
+    for literal in outside.iter().take(READ_MAX) {
+        if let Some(body) = read(client, endpoint, literal).await? {
+            found.push((literal.clone(), body));
+        }
+    }
+    for resource in resources.iter_mut() {
+        tree::map_references(&mut resource.body, &mut |literal| {
+            if !is_outside(literal) {
+                return None;
+            }
+            let read = found.iter().find(|(l, _)| l == literal);
+            Some(read.map_or_else(|| format!("{}/{literal}", endpoint.base_url), |(_, placed)| placed.reference()))
+        });
+    }
+    resources.extend(found.into_iter().map(|(_, placed)| placed));
+    Ok(())
+}
+
+async fn read(client: &FhirClient, endpoint: &Endpoint, literal: &str) -> Result<Option<Placed>, String> {
+    let Target::Relative { kind, id, .. } = parse(literal) else { return Ok(None) };
+    let is_person = kind == "Patient";
+    let body = match client.get(endpoint, &format!("{kind}/{id}"), &[]).await {
+        Ok(answer) if answer.status.is_success() => answer.body,
+        // a person who cannot be read now may be readable in a moment; anything else is named by its URL
+        Ok(answer) if is_person && (answer.status.is_server_error() || answer.status.as_u16() == 429) => {
+            return Err(answer.describe());
+        }
+        Err(error) if is_person => return Err(error.to_string()),
+        _ => None,
+    };
+    let Some(mut body) = body.filter(|b| tree::resource_type(b) == Some(kind)) else { return Ok(None) };
+    // what it refers to in turn stays in the record
+    tree::map_references(&mut body, &mut |inner| match parse(inner) {
+        Target::Relative { .. } => Some(format!("{}/{inner}", endpoint.base_url)),
+        _ => None,
+    });
+    let new_id = Uuid::now_v7();
+    if let Some(object) = body.as_object_mut() {
+        object.insert("id".into(), new_id.to_string().into());
+    }
+    Ok(Some(Placed { kind: kind.to_owned(), id: new_id, body }))
+}

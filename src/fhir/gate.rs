@@ -137,6 +137,16 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
         Ok(Value::Bool(value))
     }
 
+    fn visit_u64<E: serde::de::Error>(self, integer: u64) -> Result<Value, E> {
+        self.0.count()?;
+        number(self.0, &integer.to_string())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, integer: i64) -> Result<Value, E> {
+        self.0.count()?;
+        number(self.0, &integer.to_string())
+    }
+
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Value, E> {
         self.visit_string(text.to_owned())
     }
@@ -169,7 +179,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
         let mut key = entries.next_key_seed(KeySeed)?;
         if matches!(key, Some(Key::Number)) {
             let text: String = entries.next_value()?;
-            return number(walk, text);
+            return number(walk, &text);
         }
         walk.descend()?;
         while let Some(Key::Name(name)) = key {
@@ -195,7 +205,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     }
 }
 
-fn number<E: serde::de::Error>(walk: &mut Walk<'_>, text: String) -> Result<Value, E> {
+fn number<E: serde::de::Error>(walk: &mut Walk<'_>, text: &str) -> Result<Value, E> {
     if text.len() > walk.limits.number_digits {
         let said = format!("a number of more than {} characters", walk.limits.number_digits);
         return Err(walk.refuse(IssueCode::TooCostly, said));
@@ -205,7 +215,7 @@ fn number<E: serde::de::Error>(walk: &mut Walk<'_>, text: String) -> Result<Valu
 
 /// A key, or serde_json's sign that a number follows.
 ///
-/// With `arbitrary_precision` a number comes as a map with one magic key, which a forged object could have as well. They
+/// With `arbitrary_precision` a number that is no small integer comes as a map with one magic key, which a forged object could have as well. They
 /// differ in one thing: asked for an option, the reader of a written key says “some” and lets it be read, while the magic
 /// key answers with itself.
 enum Key {

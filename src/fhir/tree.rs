@@ -96,12 +96,16 @@ pub(crate) fn is_reference(object: &Map<String, Value>) -> bool {
     }
 }
 
+/// What an Attachment may have: a `Bundle.link` or a request has a `url` as well, and other elements beside it.
+const OF_AN_ATTACHMENT: [&str; 10] =
+    ["id", "extension", "contentType", "language", "data", "url", "size", "hash", "title", "creation"];
+
 /// The key of `object` under which it points at another resource, if it does.
 pub(crate) fn pointing_key(object: &Map<String, Value>, is_extension: bool) -> Option<&'static str> {
     if object.get("reference").is_some_and(Value::is_string) {
         return Some("reference");
     }
-    if is_extension {
+    if is_extension || !object.keys().all(|key| OF_AN_ATTACHMENT.contains(&key.strip_prefix('_').unwrap_or(key))) {
         return None;
     }
     let points = match reference::parse(object.get("url")?.as_str()?) {
@@ -148,7 +152,7 @@ mod tests {
                 "extension": [{ "url": "Patient/1", "valueReference": { "reference": "urn:uuid:b" } }],
                 "contained": [{ "resourceType": "Condition", "subject": { "reference": "urn:uuid:b" } }],
                 "identifier": [{ "system": "urn:ietf:rfc:3986", "value": "urn:uuid:b" }] } },
-            { "resource": { "resourceType": "DocumentReference", "content": [
+            { "request": { "method": "PUT", "url": "Patient/1" }, "resource": { "resourceType": "DocumentReference", "content": [
                 { "attachment": { "url": "urn:uuid:b", "contentType": "text/plain" } },
                 { "attachment": { "url": "https://example.org/a.pdf" } }] } }] })
     }
@@ -179,7 +183,9 @@ mod tests {
     #[test]
     fn only_what_points_is_rewritten() {
         let mut bundle = referral();
-        map_references(&mut bundle, &mut |literal| (literal == "urn:uuid:b").then(|| "Patient/9".into()));
+        map_references(&mut bundle, &mut |literal| {
+            ["urn:uuid:b", "Patient/1"].contains(&literal).then(|| "Patient/9".into())
+        });
         let request = &bundle["entry"][0]["resource"];
         assert_eq!(request["subject"]["reference"], "Patient/9");
         assert_eq!(request["extension"][0]["valueReference"]["reference"], "Patient/9");
@@ -187,6 +193,7 @@ mod tests {
         assert_eq!(request["identifier"][0]["value"], "urn:uuid:b");
         assert_eq!(request["extension"][0]["url"], "Patient/1");
         assert_eq!(bundle["entry"][0]["fullUrl"], "urn:uuid:a");
+        assert_eq!(bundle["entry"][1]["request"]["url"], "Patient/1");
         assert_eq!(bundle["entry"][1]["resource"]["content"][0]["attachment"]["url"], "Patient/9");
         assert_eq!(bundle["entry"][1]["resource"]["content"][1]["attachment"]["url"], "https://example.org/a.pdf");
     }

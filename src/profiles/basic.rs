@@ -4,6 +4,8 @@
 
 mod table;
 
+use std::collections::HashSet;
+
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde_json::{Map, Value};
 
@@ -86,7 +88,8 @@ impl Checker {
                 };
                 if object.get("subject").and_then(Value::as_object).is_some_and(nobody) {
                     let said = "the subject needs a reference or an identifier";
-                    self.fault(IssueCode::Required, &path::child(path, "subject"), said);
+                    // R4 lets a subject be only described, but nobody could be helped by that
+                    self.broken_rule(IssueCode::Required, &path::child(path, "subject"), said);
                 }
             }
             "DocumentReference" => {
@@ -100,9 +103,18 @@ impl Checker {
                 }
             }
             "Bundle" => {
+                let is_work = object.get("type").is_some_and(|kind| kind == "transaction" || kind == "batch");
+                let mut urls = HashSet::new();
                 for (index, entry) in list("entry").enumerate().filter_map(with_object) {
                     let entry_path = inner("entry", index);
-                    self.element(entry, &entry_path, ("request", Shape::Object, false));
+                    self.element(entry, &entry_path, ("request", Shape::Object, is_work));
+                    let version = entry.get("resource").and_then(|resource| resource.pointer("/meta/versionId"));
+                    if let Some(url) = entry.get("fullUrl").and_then(Value::as_str)
+                        && !urls.insert((url, version.and_then(Value::as_str)))
+                    {
+                        let said = "another entry has the same fullUrl";
+                        self.fault(IssueCode::Invariant, &path::child(&entry_path, "fullUrl"), said);
+                    }
                     if let Some(request) = entry.get("request").and_then(Value::as_object) {
                         let request_path = path::child(&entry_path, "request");
                         self.element(request, &request_path, ("method", Shape::Code(table::HTTP_VERB), true));
@@ -269,7 +281,7 @@ fn holds_resource(key: &str, value: &Value) -> bool {
     key == "contained" || (matches!(key, "resource" | "outcome") && value.get("resourceType").is_some())
 }
 
-fn with_object<'a>((index, item): (usize, &'a Value)) -> Option<(usize, &'a Map<String, Value>)> {
+fn with_object((index, item): (usize, &Value)) -> Option<(usize, &Map<String, Value>)> {
     item.as_object().map(|object| (index, object))
 }
 

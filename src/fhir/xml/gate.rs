@@ -312,6 +312,10 @@ impl<'l> Pass<'l> {
             let attribute = attribute.map_err(syntax)?;
             self.count()?;
             attribute_text(&attribute.value)?;
+            let foreign = attribute.key.prefix().is_some_and(|prefix| prefix.as_ref() != b"xml");
+            if foreign && attribute.key.as_namespace_binding().is_none() {
+                return structure("an attribute that XHTML does not have");
+            }
         }
         let raw = std::str::from_utf8(start.attributes_raw()).map_err(syntax)?;
         let div = self.div.get_or_insert(Div { text: String::new(), depth: 0 });

@@ -56,9 +56,9 @@ pub struct Incoming {
 pub struct Accepted {
     /// What became of each ServiceRequest, in their order.
     pub referrals: Vec<Submitted>,
-    /// Where each entry of a Bundle lies now: resource type and id here, in the order of the entries. Empty where the same had
-    /// been stored before, and for a single ServiceRequest.
-    pub entries: Vec<(String, Uuid)>,
+    /// Where each item of the request lies now, as `Type/id`, in their order; none where a part of it had come before under
+    /// another wrapper.
+    pub entries: Vec<Option<String>>,
     /// Whether the sender gave nothing to know it by, so that sending it again would make it anew.
     pub minted: bool,
 }
@@ -112,7 +112,7 @@ impl Intake {
         };
         let apart = apart::read(&incoming.body, incoming.expected, self.store.now())?;
         let mut referrals = Vec::new();
-        let mut entries: BTreeMap<usize, (String, Uuid)> = BTreeMap::new();
+        let mut entries: Vec<Option<String>> = vec![None; apart.items.len()];
         let mut issues = Vec::new();
         let mut minted = false;
         for (index, draft) in apart.drafts.iter().enumerate() {
@@ -121,8 +121,7 @@ impl Intake {
             match self.referral(&registry, system, &apart, draft, key).await {
                 Ok((referral, ids)) => {
                     for (item, id) in ids {
-                        let kind = apart.items[item].kind.clone();
-                        entries.entry(item).or_insert((kind, id));
+                        entries[item].get_or_insert_with(|| format!("{}/{id}", apart.items[item].kind));
                     }
                     referrals.push(referral);
                 }
@@ -139,15 +138,14 @@ impl Intake {
             content_type: incoming.content_type,
             original: incoming.original,
             referrals,
+            answer: json!(entries).to_string(),
             traceparent: incoming.traceparent,
         };
         match self.store.submit(submission).await? {
             Submit::Stored(done, wake_ups) => {
                 self.relay.publish_all(wake_ups).await;
                 self.tell(&system.id, &done);
-                // a referral known before keeps its ids: those made here for it were never stored
-                let all_new = done.iter().all(|d| d.new);
-                let entries = if all_new { entries.into_values().collect() } else { vec![] };
+                let entries = entries_now(&apart, &done, entries);
                 Ok(Accepted { referrals: done, entries, minted })
             }
             Submit::Differs(index) => {
@@ -236,6 +234,26 @@ impl Intake {
         };
         Ok((referral, ids.into_iter().collect()))
     }
+}
+
+/// Where the items lie. A referral that was known keeps the ids it got then; those made for it now were never stored.
+fn entries_now(apart: &Apart, done: &[Submitted], made: Vec<Option<String>>) -> Vec<Option<String>> {
+    if done.iter().all(|d| d.new) {
+        return made;
+    }
+    let mut entries = vec![None; made.len()];
+    if let [first, rest @ ..] = done
+        && !first.new
+        && rest.iter().all(|d| d.answer == first.answer)
+        && let Ok(then) = serde_json::from_str::<Vec<Option<String>>>(&first.answer)
+        && then.len() == entries.len()
+    {
+        entries = then;
+    }
+    for (draft, referral) in apart.drafts.iter().zip(done) {
+        entries[draft.request] = Some(format!("ServiceRequest/{}", referral.request));
+    }
+    entries
 }
 
 fn no_route(place: &str, none: &NoRoute) -> Issue {

@@ -21,4 +21,5 @@ pub mod store;
 
 // the way in, and running it
 pub mod config;
+pub mod http;
 pub mod toml_reader;

@@ -54,6 +54,8 @@ pub struct Submission {
     pub original: Bytes,
     /// Its referrals, in the order of their ServiceRequests.
     pub referrals: Vec<NewReferral>,
+    /// What the answer says beside them, kept so that the same again is answered the same.
+    pub answer: String,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
 }
@@ -131,6 +133,8 @@ pub struct Submitted {
     pub tasks: Vec<TaskId>,
     /// Whether this call stored it; otherwise it was here already, with the same content.
     pub new: bool,
+    /// [`Submission::answer`] of the request that stored it.
+    pub answer: String,
 }
 
 /// What became of a whole [`Submission`].

@@ -23,13 +23,14 @@ pub(super) fn submit(c: &Connection, submission: &Submission, now: Timestamp) ->
         }
     }
     if known.iter().any(Option::is_none) {
-        c.prepare_cached("INSERT INTO submission (id, system, at, content_type, original) VALUES (?,?,?,?,?)")?
+        c.prepare_cached("INSERT INTO submission (id, system, at, content_type, original, answer) VALUES (?,?,?,?,?,?)")?
             .execute(params![
                 submission.id.as_bytes(),
                 submission.system.as_str(),
                 micros(now),
                 submission.content_type,
                 submission.original.as_ref(),
+                submission.answer,
             ])?;
     }
     let mut done = Vec::with_capacity(known.len());
@@ -49,16 +50,17 @@ fn find(
     referral: &NewReferral,
 ) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
     let row = c
-        .prepare_cached("SELECT id, request, digest FROM referral WHERE system = ? AND key = ?")?
+        .prepare_cached("SELECT r.id, r.request, r.digest, s.answer FROM referral r JOIN submission s ON s.id = r.submission
+             WHERE r.system = ? AND r.key = ?")?
         .query_row(params![submission.system.as_str(), referral.key], |row| {
-            Ok((uuid(row, "id")?, uuid(row, "request")?, row.get::<_, [u8; 32]>("digest")?))
+            Ok((uuid(row, "id")?, uuid(row, "request")?, row.get::<_, [u8; 32]>("digest")?, row.get("answer")?))
         })
         .optional()?;
-    let Some((id, request, digest)) = row else { return Ok(None) };
+    let Some((id, request, digest, answer)) = row else { return Ok(None) };
     let mut tasks = c.prepare_cached("SELECT id FROM task WHERE referral = ? ORDER BY id")?;
     let tasks = tasks.query_map([id.as_bytes()], |row| uuid(row, "id").map(TaskId))?;
     let tasks = tasks.collect::<Result<_, _>>()?;
-    Ok(Some((Submitted { referral: ReferralId(id), request, tasks, new: false }, digest)))
+    Ok(Some((Submitted { referral: ReferralId(id), request, tasks, new: false, answer }, digest)))
 }
 
 fn insert(
@@ -96,6 +98,7 @@ fn insert(
         request: referral.request,
         tasks: referral.tasks.iter().map(|t| t.id).collect(),
         new: true,
+        answer: submission.answer.clone(),
     })
 }
 

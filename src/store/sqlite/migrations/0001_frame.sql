@@ -5,7 +5,8 @@ CREATE TABLE submission (
   system       TEXT NOT NULL,
   at           INTEGER NOT NULL,
   content_type TEXT NOT NULL,
-  original     BLOB NOT NULL
+  original     BLOB NOT NULL,
+  answer       TEXT NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE referral (

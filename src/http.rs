@@ -1,0 +1,96 @@
+//! The HTTP interface: FHIR REST, health, metrics. Handlers translate and call; they decide nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{get, post, put},
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
+
+use crate::{
+    broker::Broker,
+    config::{Limits, Registry},
+    fhir::XmlConverter,
+    intake::Intake,
+    status::Status,
+    store::Store,
+};
+
+pub mod call;
+pub mod capability;
+mod health;
+mod read;
+pub mod reply;
+mod search;
+pub mod serve;
+mod write;
+
+/// What the handlers call.
+pub struct App {
+    /// Reading.
+    pub store: Arc<dyn Store>,
+    /// Its health.
+    pub broker: Arc<dyn Broker>,
+    /// Who calls.
+    pub registry: Arc<ArcSwap<Registry>>,
+    /// Referrals in.
+    pub intake: Intake,
+    /// Answers in.
+    pub status: Status,
+    /// XML in and out.
+    pub xml: Arc<XmlConverter>,
+    /// What is refused for being too much.
+    pub limits: Limits,
+    /// Where this Onward is reached.
+    pub base_url: String,
+    /// What `/metrics` shows.
+    pub metrics: PrometheusHandle,
+    /// Places for requests being worked on.
+    pub places: Arc<Semaphore>,
+}
+
+/// Shared by all requests.
+pub type Shared = Arc<App>;
+
+/// How long a refused client is asked to wait, in seconds.
+const RETRY_AFTER_S: u64 = 2;
+
+/// Every route there is.
+pub fn router(app: Shared) -> Router {
+    let fhir = Router::new()
+        // originating systems
+        .route("/fhir", post(write::transaction))
+        .route("/fhir/ServiceRequest", get(search::requests).post(write::create))
+        // providers
+        .route("/fhir/Task", get(search::tasks).post(reply::not_allowed))
+        .route("/fhir/Task/{id}", put(write::update).patch(write::patch).get(read::task))
+        .route("/fhir/Task/{id}/_history", get(read::task_history))
+        .route("/fhir/Task/{id}/_history/{version}", get(read::task_version))
+        .route("/fhir/Task/{id}/$package", get(read::package))
+        // both
+        .route("/fhir/metadata", get(capability::metadata))
+        .route("/fhir/Organization/{id}", get(read::organization))
+        .route("/fhir/{kind}/{id}", get(read::resource))
+        .route("/fhir/{kind}/{id}/_history", get(read::history))
+        .route("/fhir/{kind}/{id}/_history/{version}", get(read::version))
+        .fallback(reply::not_found)
+        .method_not_allowed_fallback(reply::not_allowed)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), reply::render));
+    Router::new()
+        // whoever keeps it running
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .merge(fhir)
+        .layer(DefaultBodyLimit::disable()) // the call reads the body under its own bound
+        .with_state(app)
+}
+
+/// The longest time a request may take.
+pub(crate) fn request_timeout(app: &App) -> Duration {
+    app.limits.request_timeout
+}

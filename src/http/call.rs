@@ -1,0 +1,185 @@
+//! A request as the handlers see it: who calls, with which parameters, and the body read within bounds.
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+use super::{App, Shared, reply::Fault};
+use crate::{
+    auth,
+    config::registry::Client,
+    fhir::{
+        Issue, IssueCode, gate,
+        negotiate::{Format, of_content_type},
+    },
+};
+
+/// Who calls, and what beside path and body.
+pub struct Caller {
+    /// The clients that the token stands for; at least one.
+    pub clients: Vec<Client>,
+    /// The query, decoded, in its order.
+    pub query: Vec<(String, String)>,
+    /// The headers.
+    pub headers: HeaderMap,
+}
+
+/// A [`Caller`] with a resource.
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    /// Media type of the body.
+    pub content_type: String,
+    /// The body as it came.
+    pub original: Bytes,
+    /// The body as JSON; a JSON Patch as it is.
+    pub body: Value,
+}
+
+impl FromRequestParts<Shared> for Caller {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Fault> {
+        let shown = parts.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(auth::bearer);
+        let clients = shown.map(|token| app.registry.load().client_of(token)).unwrap_or_default();
+        if clients.is_empty() {
+            let told = if shown.is_some() { "the token is not known" } else { "a bearer token is needed" };
+            let code = if shown.is_some() { IssueCode::Security } else { IssueCode::Login };
+            return Err(Fault::new(StatusCode::UNAUTHORIZED, Issue::error(code, "http.Authorization", told)));
+        }
+        let query = pairs(parts.uri.query().unwrap_or_default());
+        Ok(Self { clients, query, headers: parts.headers.clone() })
+    }
+}
+
+impl FromRequest<Shared> for Call {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Fault> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, app).await?;
+        let content_type = caller.header(&header::CONTENT_TYPE).unwrap_or_default().to_owned();
+        let is_patch = is_json_patch(&content_type);
+        let format = if is_patch { Some(Format::Json) } else { of_content_type(Some(&content_type)) };
+        let Some(format) = format else {
+            let told = "the body must be application/fhir+json or application/fhir+xml (PATCH: application/json-patch+json)";
+            let issue = Issue::error(IssueCode::NotSupported, "http.Content-Type", told);
+            return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue));
+        };
+        let original = read(app, &parts.headers, body).await?;
+        let limits = gate::Limits { bytes: app.limits.body_bytes, depth: app.limits.depth, ..gate::Limits::default() };
+        let body = match format {
+            Format::Json => gate::read(&original, &limits),
+            Format::Xml => app.xml.read(original.clone(), &limits).await,
+        };
+        let body = body.map_err(|issue| match issue.code {
+            IssueCode::Transient | IssueCode::Timeout => Fault::unavailable("the body could not be read just now"),
+            _ => Fault::invalid(vec![issue]),
+        })?;
+        Ok(Self { caller, content_type, original, body })
+    }
+}
+
+async fn read(app: &App, headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Fault> {
+    let limit = app.limits.body_bytes;
+    let too_long = || {
+        let told = format!("the body is larger than {limit} bytes");
+        Fault::new(StatusCode::PAYLOAD_TOO_LARGE, Issue::error(IssueCode::TooLong, "%resource", told))
+    };
+    // what announces itself as too large is not read at all
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|n| n > limit) {
+        return Err(too_long());
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(read) => Ok(read.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
+        Err(_) => {
+            let issue = Issue::error(IssueCode::Incomplete, "%resource", "the body ended before it was complete");
+            Err(Fault::invalid(vec![issue]))
+        }
+    }
+}
+
+/// Whether this is the media type of a JSON Patch (RFC 6902, 6).
+pub fn is_json_patch(content_type: &str) -> bool {
+    content_type.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json-patch+json"))
+}
+
+impl Caller {
+    /// A header as text.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+
+    /// What `Prefer: return=…` asks for (R4 http, 3.1.0.1.9).
+    pub fn prefers_return(&self) -> Option<&str> {
+        let prefer = self.header(&HeaderName::from_static("prefer"))?;
+        prefer.split([',', ';']).find_map(|part| part.trim().strip_prefix("return="))
+    }
+
+    /// The version an `If-Match` names.
+    ///
+    /// # Errors
+    /// 428 where there is none, 400 where it is not an ETag of ours.
+    pub fn if_match(&self) -> Result<u64, Fault> {
+        let Some(text) = self.header(&header::IF_MATCH) else {
+            let told = "If-Match is needed: the ETag of the version this change was made from";
+            let issue = Issue::error(IssueCode::Required, "http.If-Match", told);
+            return Err(Fault::new(StatusCode::PRECONDITION_REQUIRED, issue));
+        };
+        version_of(text).ok_or_else(|| {
+            let told = "If-Match is not an ETag such as W/\"3\"";
+            Fault::invalid(vec![Issue::error(IssueCode::Value, "http.If-Match", told)])
+        })
+    }
+
+    /// Whether `If-None-Match` names this version.
+    pub fn has_already(&self, version: u64) -> bool {
+        self.header(&header::IF_NONE_MATCH)
+            .is_some_and(|list| list.split(',').any(|tag| tag.trim() == "*" || version_of(tag.trim()) == Some(version)))
+    }
+}
+
+/// The version in an ETag, weak or strong.
+fn version_of(etag: &str) -> Option<u64> {
+    let quoted = etag.trim().strip_prefix("W/").unwrap_or(etag.trim());
+    quoted.strip_prefix('"')?.strip_suffix('"')?.parse().ok()
+}
+
+/// A query string as decoded pairs.
+pub fn pairs(query: &str) -> Vec<(String, String)> {
+    let decode = |text: &str| {
+        let spaced = text.replace('+', " ");
+        percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    };
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(name), decode(value))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etags_and_queries_are_read() {
+        assert_eq!(version_of("W/\"3\""), Some(3));
+        assert_eq!(version_of("\"3\""), Some(3));
+        for bad in ["3", "W/3", "\"\"", "W/\"x\"", ""] {
+            assert_eq!(version_of(bad), None, "{bad}");
+        }
+        let read = pairs("owner=Organization%2Fa&status=requested,received&_include=Task:focus&x");
+        assert_eq!(read[0], ("owner".into(), "Organization/a".into()));
+        assert_eq!(read[3], ("x".into(), String::new()));
+    }
+}

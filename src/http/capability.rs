@@ -1,0 +1,77 @@
+//! What this interface can do, said truly (R4 CapabilityStatement).
+
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::{
+    Shared,
+    reply::{Answer, Reply},
+    search::{REQUEST_PARAMETERS, TASK_INCLUDES, TASK_PARAMETERS},
+};
+
+/// When this statement last changed.
+const DATE: &str = "2026-11-22";
+/// Types that are carried with a referral and read at their own URL.
+const CARRIED: &[&str] = &[
+    "Patient", "Practitioner", "PractitionerRole", "Organization", "Consent", "QuestionnaireResponse", "DocumentReference",
+    "Binary", "RelatedPerson", "Flag", "HealthcareService", "Observation", "Condition", "Encounter", "CarePlan",
+    "Communication", "Location", "Provenance",
+];
+
+/// `GET /fhir/metadata`
+pub async fn metadata(State(app): State<Shared>) -> Answer {
+    Ok(Reply::ok(statement(&app.base_url)))
+}
+
+fn parameters(list: &[(&str, &str)]) -> Vec<Value> {
+    list.iter().map(|(name, kind)| json!({"name": name, "type": kind})).collect()
+}
+
+fn codes(list: &[&str]) -> Vec<Value> {
+    list.iter().map(|code| json!({"code": code})).collect()
+}
+
+fn statement(base_url: &str) -> Value {
+    let mut resources = vec![
+        json!({
+            "type": "ServiceRequest",
+            "interaction": codes(&["create", "read", "vread", "history-instance", "search-type"]),
+            "versioning": "versioned", "conditionalCreate": true, "conditionalRead": "not-match",
+            "searchParam": parameters(REQUEST_PARAMETERS),
+        }),
+        json!({
+            "type": "Task",
+            "interaction": codes(&["read", "vread", "history-instance", "update", "patch", "search-type"]),
+            "versioning": "versioned-update", "conditionalRead": "not-match",
+            "searchParam": parameters(TASK_PARAMETERS), "searchInclude": TASK_INCLUDES,
+            "operation": [{"name": "package",
+                "definition": format!("{base_url}/fhir/OperationDefinition/Task-package"),
+                "documentation": "GET Task/{id}/$package: the whole referral as a collection Bundle."}],
+            "documentation": "A provider changes status, statusReason, businessStatus, note, output, executionPeriod, and its \
+                              owner within its own organisation; If-Match is needed.",
+        }),
+    ];
+    resources.extend(CARRIED.iter().map(|kind| {
+        json!({"type": kind, "interaction": codes(&["read", "vread", "history-instance"]), "versioning": "versioned",
+               "conditionalRead": "not-match"})
+    }));
+    json!({
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": DATE,
+        "kind": "instance",
+        "software": {"name": "Onward", "version": env!("CARGO_PKG_VERSION")},
+        "implementation": {"description": "Carries referrals to providers and their answers back", "url": format!("{base_url}/fhir")},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "application/fhir+xml"],
+        "patchFormat": ["application/json-patch+json"],
+        "rest": [{
+            "mode": "server",
+            "security": {"description": "A bearer token of a registered system or provider. Each sees only what it sent or what \
+                                         was routed to it."},
+            "resource": resources,
+            "interaction": [{"code": "transaction", "documentation": "A referral as a Bundle: POST and PUT entries with at \
+                             least one ServiceRequest."}],
+        }],
+    })
+}

@@ -1,0 +1,280 @@
+//! Answers: every one, faults included, is a resource, written as JSON or XML as the client asked. The one place where an error
+//! becomes a status.
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{RETRY_AFTER_S, Shared, request_timeout};
+use crate::{
+    fhir::{
+        Issue, IssueCode,
+        negotiate::{Format, of_accept},
+        outcome,
+    },
+    intake::IntakeError,
+    status::StatusError,
+    store::StoreError,
+};
+
+/// An answer in the making.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    status: StatusCode,
+    headers: Vec<(HeaderName, String)>,
+    body: Option<Value>,
+}
+
+/// Why there is no other answer: a status and what is wrong.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    status: StatusCode,
+    issues: Vec<Issue>,
+    retry_after_s: Option<u64>,
+}
+
+/// What a handler gives.
+pub type Answer = Result<Reply, Fault>;
+
+/// The resource an answer carries, until it is written.
+#[derive(Clone)]
+struct Resource(Value);
+
+impl Reply {
+    /// 200 with a resource.
+    pub fn ok(body: Value) -> Self {
+        Self { status: StatusCode::OK, headers: vec![], body: Some(body) }
+    }
+
+    /// A bare status.
+    pub fn empty(status: StatusCode) -> Self {
+        Self { status, headers: vec![], body: None }
+    }
+
+    /// With another status.
+    pub fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// With another resource, or none.
+    pub fn body(mut self, body: Option<Value>) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// With a header.
+    pub fn header(mut self, name: HeaderName, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// With `ETag` and `Last-Modified` (R4 http, 3.1.0.5).
+    pub fn version(self, version: u64, last_updated: Timestamp) -> Self {
+        self.header(header::ETAG, etag(version)).header(header::LAST_MODIFIED, http_date(last_updated))
+    }
+}
+
+/// A version as a weak ETag.
+pub fn etag(version: u64) -> String {
+    format!("W/\"{version}\"")
+}
+
+fn http_date(at: Timestamp) -> String {
+    httpdate::fmt_http_date(std::time::SystemTime::from(at))
+}
+
+impl Fault {
+    /// A status with one issue.
+    pub fn new(status: StatusCode, issue: Issue) -> Self {
+        Self { status, issues: vec![issue], retry_after_s: None }
+    }
+
+    /// Absent, or not for this client: that must look the same.
+    pub fn not_found() -> Self {
+        let told = "there is no such resource, or it is not for this client";
+        Self::new(StatusCode::NOT_FOUND, Issue::error(IssueCode::NotFound, "%resource", told))
+    }
+
+    /// Not just now.
+    pub fn unavailable(told: &str) -> Self {
+        let issue = Issue::error(IssueCode::Transient, "%resource", told);
+        Self { retry_after_s: Some(RETRY_AFTER_S), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, issue) }
+    }
+
+    /// 400 with these.
+    pub fn invalid(issues: Vec<Issue>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, issues, retry_after_s: None }
+    }
+
+    fn rule(issues: Vec<Issue>) -> Self {
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, issues, retry_after_s: None }
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed a request");
+        Self::unavailable("the store is not available just now; nothing was changed that was not answered")
+    }
+}
+
+impl From<IntakeError> for Fault {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Invalid(issues) => Self::invalid(issues),
+            IntakeError::Rule(issues) => Self::rule(issues),
+            IntakeError::Differs(issue) => Self::new(StatusCode::CONFLICT, issue),
+            IntakeError::RecordAway(why) => {
+                tracing::warn!(why, "a referral waits for its record");
+                Self::unavailable("the originating record, which this referral refers to, cannot be read just now")
+            }
+            IntakeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StatusError> for Fault {
+    fn from(error: StatusError) -> Self {
+        use crate::domain::task::Refusal;
+        let told = error.to_string();
+        match error {
+            StatusError::NotFound => Self::not_found(),
+            StatusError::Stale { .. } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, Issue::error(IssueCode::Conflict, "Task.meta.versionId", told))
+            }
+            StatusError::Refused(Refusal::Illegal { .. }) => {
+                Self::rule(vec![Issue::error(IssueCode::BusinessRule, "Task.status", told)])
+            }
+            StatusError::Refused(Refusal::ReasonMissing { .. }) => {
+                Self::rule(vec![Issue::error(IssueCode::Required, "Task.statusReason", told)])
+            }
+            StatusError::Invalid(issues) => {
+                let rule = |i: &Issue| {
+                    matches!(i.code, IssueCode::BusinessRule | IssueCode::Conflict | IssueCode::Processing | IssueCode::TooCostly)
+                };
+                if issues.iter().any(rule) { Self::rule(issues) } else { Self::invalid(issues) }
+            }
+            StatusError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        for (name, value) in self.headers {
+            // ours are ASCII; one that is not is left out rather than the answer
+            if let Ok(value) = HeaderValue::try_from(value) {
+                response.headers_mut().append(name, value);
+            }
+        }
+        if let Some(body) = self.body {
+            response.extensions_mut().insert(Resource(body));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let mut reply = Reply::empty(self.status).body(Some(outcome(&self.issues)));
+        if self.status == StatusCode::UNAUTHORIZED {
+            reply = reply.header(header::WWW_AUTHENTICATE, "Bearer".to_owned());
+        }
+        if let Some(seconds) = self.retry_after_s {
+            reply = reply.header(header::RETRY_AFTER, seconds.to_string());
+        }
+        reply.into_response()
+    }
+}
+
+/// What has no route.
+pub async fn not_found() -> Fault {
+    Fault::not_found()
+}
+
+/// A route that does not know the method.
+pub async fn not_allowed(method: Method) -> Fault {
+    let told = format!("{method} is not supported here; /fhir/metadata says what is");
+    let told = told.chars().take(120).collect::<String>();
+    Fault::new(StatusCode::METHOD_NOT_ALLOWED, Issue::error(IssueCode::NotSupported, "%resource", told))
+}
+
+/// Around every FHIR request: a place to work in, a limit in time, and the answer written in the format asked for.
+pub async fn render(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let begun = tokio::time::Instant::now();
+    let method = request.method().clone();
+    let accept = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let request_id = HeaderName::from_static("x-request-id");
+    let mirrored = request.headers().get(&request_id).cloned();
+    let query = request.uri().query().unwrap_or_default();
+    let format_param = super::call::pairs(query).into_iter().find(|(name, _)| name == "_format").map(|(_, value)| value);
+    let format = of_accept(accept.as_deref(), format_param.as_deref());
+
+    let response = match (format, app.places.clone().try_acquire_owned()) {
+        (None, _) => {
+            let told = "only application/fhir+json and application/fhir+xml can be given";
+            Fault::new(StatusCode::NOT_ACCEPTABLE, Issue::error(IssueCode::NotSupported, "http.Accept", told)).into_response()
+        }
+        (_, Err(_)) => Fault::unavailable("too many requests are being worked on; try again shortly").into_response(),
+        (Some(_), Ok(place)) => {
+            let run = async move {
+                let response = next.run(request).await;
+                drop(place);
+                response
+            };
+            // on its own task: what was begun is finished even if the client goes away
+            let task = tokio::spawn(run);
+            match tokio::time::timeout(request_timeout(&app), task).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "a handler failed");
+                    let issue = Issue::error(IssueCode::Exception, "%resource", "an internal error; it was logged");
+                    Fault::new(StatusCode::INTERNAL_SERVER_ERROR, issue).into_response()
+                }
+                Err(_) => Fault::unavailable("the request took too long; whether it was stored is unknown, send it again").into_response(),
+            }
+        }
+    };
+    let mut response = write(&app, format.unwrap_or(Format::Json), response).await;
+    if let Some(id) = mirrored {
+        response.headers_mut().insert(request_id, id);
+    }
+    let status = response.status().as_u16().to_string();
+    metrics::histogram!("onward_request_seconds", "method" => method.to_string(), "status" => status)
+        .record(begun.elapsed().as_secs_f64());
+    response
+}
+
+async fn write(app: &Shared, format: Format, mut response: Response) -> Response {
+    let Some(Resource(body)) = response.extensions_mut().remove::<Resource>() else { return response };
+    let (bytes, format) = match format {
+        Format::Json => (body.to_string().into_bytes(), Format::Json),
+        Format::Xml => match app.xml.write(body.clone()).await {
+            Ok(bytes) => (bytes, Format::Xml),
+            Err(issue) => {
+                tracing::error!(issue = issue.diagnostics, "an answer could not be written as XML");
+                (body.to_string().into_bytes(), Format::Json)
+            }
+        },
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(format)));
+    *response.body_mut() = Body::from(bytes);
+    response
+}
+
+const fn content_type(format: Format) -> &'static str {
+    match format {
+        Format::Json => "application/fhir+json; charset=utf-8",
+        Format::Xml => "application/fhir+xml; charset=utf-8",
+    }
+}
+

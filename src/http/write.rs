@@ -1,0 +1,233 @@
+//! What clients write: referrals, and answers to them.
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderName, StatusCode, header},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Shared,
+    call::{Call, Caller, is_json_patch},
+    read::{self, current},
+    reply::{Answer, Fault, Reply, etag},
+};
+use crate::{
+    auth::{Deed, may},
+    config::registry::Client,
+    domain::{SystemId, clock::instant},
+    fhir::{Issue, IssueCode, outcome, patch as fhir_patch},
+    intake::{Accepted, Incoming},
+    profiles::basic,
+    status::Source,
+    store::{Parties, Submitted, TaskRecord},
+};
+
+const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Tells a sender that gave its referral nothing to know it by that sending it again makes another.
+const NOT_REPEATABLE: HeaderName = HeaderName::from_static("onward-not-repeatable");
+
+/// `POST /fhir/ServiceRequest`
+pub async fn create(State(app): State<Shared>, call: Call) -> Answer {
+    let incoming = incoming(&call, "ServiceRequest")?;
+    let accepted = app.intake.accept(incoming).await?;
+    let Some(referral) = accepted.referrals.first() else { return Err(Fault::not_found()) };
+    let (stored, _) = app.store.resource("ServiceRequest", referral.request, None).await?.ok_or_else(Fault::not_found)?;
+    let status = if referral.new { StatusCode::CREATED } else { StatusCode::OK };
+    let location = format!("{}/fhir/ServiceRequest/{}/_history/{}", app.base_url, referral.request, stored.version);
+    let body = read::resource_body(&stored)?;
+    let reply = Reply::empty(status)
+        .header(header::LOCATION, location)
+        .version(stored.version, stored.last_updated)
+        .body(preferred(&call.caller, body, referral.new));
+    Ok(with_notes(reply, &app, &accepted))
+}
+
+/// `POST /fhir` with a transaction Bundle.
+pub async fn transaction(State(app): State<Shared>, call: Call) -> Answer {
+    let minimal = call.caller.prefers_return() == Some("minimal");
+    let incoming = incoming(&call, "Bundle")?;
+    let accepted = app.intake.accept(incoming).await?;
+    let new = accepted.referrals.iter().any(|r| r.new);
+    let mut entries = Vec::with_capacity(accepted.entries.len());
+    for place in &accepted.entries {
+        entries.push(entry(&app, place.as_deref(), &accepted.referrals, minimal).await?);
+    }
+    let body = json!({"resourceType": "Bundle", "type": "transaction-response", "entry": entries});
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(with_notes(Reply::ok(body).status(status), &app, &accepted))
+}
+
+async fn entry(app: &Shared, place: Option<&str>, referrals: &[Submitted], minimal: bool) -> Result<Value, Fault> {
+    let found = match place.and_then(|p| p.split_once('/')) {
+        Some((kind, id)) => match id.parse() {
+            Ok(id) => app.store.resource(kind, id, None).await?,
+            Err(_) => None,
+        },
+        None => None,
+    };
+    let Some((stored, _)) = found else { return Ok(json!({"response": {"status": "200 OK"}})) };
+    let new = referrals.iter().any(|r| r.referral == stored.referral && r.new);
+    let mut entry = json!({"response": {
+        "status": if new { "201 Created" } else { "200 OK" },
+        "location": format!("{}/fhir/{}/{}/_history/{}", app.base_url, stored.kind, stored.id, stored.version),
+        "etag": etag(stored.version),
+        "lastModified": instant(stored.last_updated),
+    }});
+    if !minimal && stored.kind == "ServiceRequest" {
+        entry["resource"] = read::resource_body(&stored)?;
+    }
+    Ok(entry)
+}
+
+fn incoming(call: &Call, expected: &'static str) -> Result<Incoming, Fault> {
+    let header = |name| call.caller.header(&name).map(str::to_owned);
+    Ok(Incoming {
+        system: sender(&call.caller)?,
+        expected,
+        content_type: call.content_type.clone(),
+        original: call.original.clone(),
+        body: call.body.clone(),
+        if_none_exist: header(IF_NONE_EXIST),
+        idempotency_key: header(IDEMPOTENCY_KEY),
+        traceparent: header(TRACEPARENT).filter(|t| is_traceparent(t)),
+    })
+}
+
+fn sender(caller: &Caller) -> Result<SystemId, Fault> {
+    let system = caller.clients.iter().find_map(|client| match client {
+        Client::System(id) => Some(id.clone()),
+        Client::Provider(_) => None,
+    });
+    system.ok_or_else(|| {
+        let told = "only an originating system may refer; this token is a provider's";
+        Fault::new(StatusCode::FORBIDDEN, Issue::error(IssueCode::Forbidden, "http.Authorization", told))
+    })
+}
+
+/// `version-traceid-parentid-flags` in lower-case hex (W3C Trace Context, 3.2).
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |part: &str, length| {
+        part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    matches!(parts[..], [v, t, p, f] if hex(v, 2) && hex(t, 32) && hex(p, 16) && hex(f, 2))
+}
+
+/// The body by `Prefer: return=…`; the resource where nothing is preferred.
+fn preferred(caller: &Caller, resource: Value, new: bool) -> Option<Value> {
+    match caller.prefers_return() {
+        Some("minimal") => None,
+        Some("OperationOutcome") => {
+            let told = if new { "accepted, routed and stored" } else { "this referral had been accepted before" };
+            Some(outcome(&[Issue::information(IssueCode::Informational, "ServiceRequest", told)]))
+        }
+        _ => Some(resource),
+    }
+}
+
+/// Where to follow each Task, and whether sending it again would make it anew.
+fn with_notes(mut reply: Reply, app: &Shared, accepted: &Accepted) -> Reply {
+    for task in accepted.referrals.iter().flat_map(|r| &r.tasks) {
+        reply = reply.header(header::LINK, format!("<{}/fhir/Task/{task}>; rel=\"monitor\"", app.base_url));
+    }
+    if accepted.minted {
+        let told = "no identifier, If-None-Exist or Idempotency-Key was given".to_owned();
+        reply = reply.header(NOT_REPEATABLE, told);
+    }
+    reply
+}
+
+/// `PUT /fhir/Task/{id}`
+pub async fn update(State(app): State<Shared>, Path(id): Path<String>, call: Call) -> Answer {
+    if is_json_patch(&call.content_type) {
+        let issue = Issue::error(IssueCode::NotSupported, "http.Content-Type", "a PUT carries the whole Task");
+        return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue));
+    }
+    let task = answerable(&app, &call.caller, &id).await?;
+    let version = call.caller.if_match()?;
+    check(&call.body, &app).map_err(Fault::invalid)?;
+    let wanted = without_own_base(call.body, &app.base_url);
+    let changed = app.status.answer(task.id, Source::Request { version }, |_| Ok(wanted.clone())).await?;
+    answered(&app, &call.caller, &changed).await
+}
+
+/// `PATCH /fhir/Task/{id}` with a JSON Patch (RFC 6902).
+pub async fn patch(State(app): State<Shared>, Path(id): Path<String>, call: Call) -> Answer {
+    if !is_json_patch(&call.content_type) {
+        let told = "a PATCH is application/json-patch+json";
+        let issue = Issue::error(IssueCode::NotSupported, "http.Content-Type", told);
+        return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue));
+    }
+    let task = answerable(&app, &call.caller, &id).await?;
+    let version = call.caller.if_match()?;
+    let changed = app
+        .status
+        .answer(task.id, Source::Request { version }, |current| {
+            let patched = fhir_patch::json_patch(current, &call.body).map_err(|issue| vec![issue])?;
+            let patched = without_empty(patched);
+            check(&patched, &app)?;
+            Ok(patched)
+        })
+        .await?;
+    answered(&app, &call.caller, &changed).await
+}
+
+/// The Task, if this client may answer it; a system that only sees it is told so.
+async fn answerable(app: &Shared, caller: &Caller, id: &str) -> Result<TaskRecord, Fault> {
+    let task = read::visible_task(app, caller, id).await?;
+    let parties = Parties { system: task.system.clone(), providers: vec![task.provider.clone()] };
+    if may(&caller.clients, Deed::Answer, &parties).is_none() {
+        let told = "only the provider it was routed to may change this Task";
+        return Err(Fault::new(StatusCode::FORBIDDEN, Issue::error(IssueCode::Forbidden, "Task", told)));
+    }
+    Ok(task)
+}
+
+fn check(task: &Value, app: &Shared) -> Result<(), Vec<Issue>> {
+    let findings = basic::check(task, "", app.store.now());
+    if findings.is_empty() { Ok(()) } else { Err(findings.into_iter().map(|f| f.issue).collect()) }
+}
+
+/// Clients that resolve references write ours in full; that is no change.
+fn without_own_base(mut task: Value, base_url: &str) -> Value {
+    let base = format!("{base_url}/fhir/");
+    crate::fhir::tree::map_references(&mut task, &mut |reference| reference.strip_prefix(&*base).map(str::to_owned));
+    task
+}
+
+/// A patch that takes the last item of a list leaves the empty list, which FHIR does not have.
+fn without_empty(mut task: Value) -> Value {
+    if let Some(object) = task.as_object_mut() {
+        object.retain(|_, value| !matches!(value, Value::Array(items) if items.is_empty()));
+    }
+    task
+}
+
+async fn answered(app: &Shared, caller: &Caller, task: &TaskRecord) -> Answer {
+    let body = current(app, task).await?;
+    let reply = Reply::ok(body.clone()).version(task.version, task.last_updated);
+    Ok(match caller.prefers_return() {
+        Some("minimal") => reply.body(None),
+        Some("OperationOutcome") => {
+            let told = format!("the Task is {}", task.state.status);
+            reply.body(Some(outcome(&[Issue::information(IssueCode::Informational, "Task", told)])))
+        }
+        _ => reply,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_well_formed_traceparent_travels() {
+        assert!(is_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        for bad in ["", "00-xyz-b7ad6b7169203331-01", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a-b-c-d"] {
+            assert!(!is_traceparent(bad), "{bad}");
+        }
+    }
+}

@@ -2,7 +2,8 @@
 //! what is waiting together, reads through a few read-only connections.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -90,11 +91,18 @@ impl SqliteStore {
         }
         let lock_path = path.with_extension("lock");
         let file_error = |source| OpenError::File { path: lock_path.clone(), source };
-        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(file_error)?;
+        let lock = private().create(true).truncate(false).open(&lock_path).map_err(file_error)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => return Err(file_error(source)),
+        }
+        match private().create_new(true).open(path) {
+            Err(source) if source.kind() != ErrorKind::AlreadyExists => {
+                return Err(OpenError::File { path: path.to_owned(), source });
+            }
+            // an existing file is not opened here: closing it again would drop the locks SQLite holds in this process
+            _ => {}
         }
         Self::connect(path, clock, Some(lock))
     }
@@ -142,6 +150,15 @@ fn make_private_folder(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+/// The same for the files; SQLite gives the mode of the store to those it lays beside it.
+fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 fn tune(connection: &Connection) -> rusqlite::Result<()> {

@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use onward::{
     domain::{Actor, Event, ManualClock, ReferralId, Side, TaskId, TaskStatus, WakeUp, task::TaskState},
     store::{
-        Append, Appended, Attempt, Due, LaneHead, LaneState, NewEvent, NewReferral, NewResource, NewTask, Settle, Settled,
-        Store, Submission, Submit, Submitted, TaskRecord,
+        Append, Appended, Attempt, Due, LaneHead, LaneState, NewEvent, NewReferral, NewResource, NewTask, Settle,
+        Settled, Store, Submission, Submit, Submitted, TaskRecord,
     },
 };
 use uuid::Uuid;
@@ -175,7 +175,12 @@ pub async fn task(b: &Bench, id: TaskId) -> TaskRecord {
 
 /// An event that says little, with a body and lanes as wished.
 pub fn event(body: Option<&str>, lanes: &[Side]) -> NewEvent {
-    NewEvent { event: Event::DeliveryDelayed, actor: Actor::Onward, body: body.map(str::to_owned), lanes: lanes.to_vec() }
+    NewEvent {
+        event: Event::DeliveryDelayed,
+        actor: Actor::Onward,
+        body: body.map(str::to_owned),
+        lanes: lanes.to_vec(),
+    }
 }
 
 /// A step that changes nothing yet, decided on what `task` shows.

@@ -109,7 +109,7 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
         lanes::plan_poll(c, append.task, poll)?;
     }
     if let Some(message) = append.rearm {
-        rearm_dead(c, message, now)?;
+        rearm_dead(c, append.task, message, now)?;
     }
     let next = match &append.settle {
         Some(Settle { side, lease: Some(_), outcome: Settled::Done { .. } | Settled::Dead { .. }, .. }) => {
@@ -182,13 +182,13 @@ fn end_lease(c: &Connection, task: TaskId, side: Side) -> Result<(), StoreError>
     Ok(())
 }
 
-fn rearm_dead(c: &Connection, message: Uuid, now: Timestamp) -> Result<(), AppendError> {
+fn rearm_dead(c: &Connection, task: TaskId, message: Uuid, now: Timestamp) -> Result<(), AppendError> {
     let changed = c
         .prepare_cached(
             "UPDATE outbox SET state = 0, lease_until = NULL, not_before = ?1, created = ?1, attempts = 0
-             WHERE id = ?2 AND state = 3",
+             WHERE id = ?2 AND task = ?3 AND state = 3",
         )?
-        .execute(params![micros(now), message.as_bytes()])?;
+        .execute(params![micros(now), message.as_bytes(), task.0.as_bytes()])?;
     // already replayed by someone else: that one counts
     if changed == 0 { Err(AppendError::Moved) } else { Ok(()) }
 }

@@ -85,8 +85,8 @@ pub(super) fn claim_due(
     let mut wake_ups = Vec::new();
     {
         let mut pending = c.prepare_cached(&format!(
-            "SELECT * FROM outbox o INDEXED BY outbox_pending WHERE o.state = 0 AND o.not_before <= ?1
-             AND (o.lease_until IS NULL OR o.lease_until <= ?1) AND {IS_HEAD} ORDER BY o.not_before LIMIT ?2"
+            "SELECT * FROM outbox o INDEXED BY outbox_pending WHERE o.state = 0 AND o.due <= ?1 AND {IS_HEAD}
+             ORDER BY o.due LIMIT ?2"
         ))?;
         for row in pending.query_map(params![micros(now), limit], wake_up)? {
             wake_ups.push(row?);
@@ -109,16 +109,16 @@ pub(super) fn claim_due(
         .execute(params![until, micros(now), wake_up.message.as_bytes()])?;
     }
     let next: Option<i64> = c
-        .prepare_cached(
-            "SELECT min(max(not_before, coalesce(lease_until, 0))) FROM outbox WHERE state = 0 AND not_before > ?",
-        )?
+        .prepare_cached("SELECT min(due) FROM outbox INDEXED BY outbox_pending WHERE state = 0 AND due > ?")?
         .query_row([micros(now)], |row| row.get(0))?;
     Ok(Due { wake_ups, next: next.map(from_micros) })
 }
 
 pub(super) fn mark_published(c: &Connection, messages: &[Uuid], now: Timestamp) -> Result<(), StoreError> {
+    // without a lease it was settled while the confirmation was on its way: deferred, it waits for its time as pending
     let mut statement = c.prepare_cached(
-        "UPDATE outbox SET state = 1, published_at = ?, lease_until = NULL WHERE id = ? AND state = 0",
+        "UPDATE outbox SET state = 1, published_at = ?, lease_until = NULL
+         WHERE id = ? AND state = 0 AND lease_until IS NOT NULL",
     )?;
     for message in messages {
         statement.execute(params![micros(now), message.as_bytes()])?;

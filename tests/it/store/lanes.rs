@@ -184,7 +184,8 @@ pub async fn an_answer_settles_from_outside(b: Bench) {
     add(&b, id, &[Side::Delivery]).await;
     let held = lease(&b, id, Side::Delivery).await;
     let from_outside = Settle { side: Side::Delivery, seq: 1, lease: None, outcome: done() };
-    let answer = Append { settle: Some(from_outside.clone()), events: vec![event(None, &[])], ..step(&task(&b, id).await) };
+    let answer =
+        Append { settle: Some(from_outside.clone()), events: vec![event(None, &[])], ..step(&task(&b, id).await) };
     let appended = b.store.append(answer).await.unwrap();
     assert!(appended.next.is_none(), "the one who answers does not send");
     busy(&b, id, Side::Delivery).await; // whoever was sending is not overtaken

@@ -75,9 +75,12 @@ pub async fn tasks_by_what_one_has_in_hand(b: Bench) {
 }
 
 pub async fn requests_by_identifier_and_id(b: Bench) {
-    let a = referral_for("a", &["life-rooms", "citizens-advice"]);
-    let c = referral_for("c", &["citizens-advice"]);
-    let all = vec![a.clone(), referral("b"), c.clone()];
+    let all = vec![
+        referral_for("a", &["life-rooms", "citizens-advice"]),
+        referral("b"),
+        referral_for("c", &["citizens-advice"]),
+    ];
+    let (a, c) = (&all[0], &all[2]);
     stored(b.store.submit(submission(all.clone())).await.unwrap());
     let found = |query: TaskQuery, identifiers: Option<Vec<String>>| {
         let store = b.store.clone();

@@ -1,7 +1,14 @@
 //! Searching: whatever is asked, it is what a naive filter over everything finds, and only for those who may see it.
 
-use onward::{domain::{ProviderId, SystemId}, store::TaskQuery};
-use proptest::{prelude::*, sample::select, test_runner::{Config, TestCaseError, TestRunner}};
+use onward::{
+    domain::{ProviderId, SystemId},
+    store::TaskQuery,
+};
+use proptest::{
+    prelude::*,
+    sample::select,
+    test_runner::{Config, TestCaseError, TestRunner},
+};
 
 use super::*;
 
@@ -34,15 +41,23 @@ fn asked() -> impl Strategy<Value = Asked> {
     fn some_of<S: Strategy>(one: S) -> impl Strategy<Value = Option<Vec<S::Value>>> {
         prop::option::weighted(0.3, prop::collection::vec(one, 0..6))
     }
-    let seen_by = (
-        prop::collection::vec(0..SYSTEMS.len(), 0..3),
-        prop::collection::vec(0..PROVIDERS.len(), 0..3),
-    );
-    let what = (some_of(0..40usize), some_of(0..PROVIDERS.len()), some_of(select(TaskStatus::ALL)), some_of(0..15usize));
+    let seen_by = (prop::collection::vec(0..SYSTEMS.len(), 0..3), prop::collection::vec(0..PROVIDERS.len(), 0..3));
+    let what =
+        (some_of(0..40usize), some_of(0..PROVIDERS.len()), some_of(select(TaskStatus::ALL)), some_of(0..15usize));
     let when = (prop::option::weighted(0.3, 0..20i64), prop::option::weighted(0.3, 0..20i64));
-    (seen_by, what, when, 1..8usize).prop_map(|((systems, providers), (ids, owners, statuses, requests), when, count)| {
-        Asked { systems, providers, ids, owners, statuses, requests, from: when.0, before: when.1, count }
-    })
+    (seen_by, what, when, 1..8usize).prop_map(
+        |((systems, providers), (ids, owners, statuses, requests), when, count)| Asked {
+            systems,
+            providers,
+            ids,
+            owners,
+            statuses,
+            requests,
+            from: when.0,
+            before: when.1,
+            count,
+        },
+    )
 }
 
 impl Asked {

@@ -42,7 +42,9 @@ fn broken_at(c: &Connection, task: TaskId) -> Option<i64> {
         context.finish().as_ref().to_vec()
     };
     let mut lines = c
-        .prepare("SELECT seq, at, event, actor, detail, salt, commitment, hash FROM journal WHERE task = ? ORDER BY seq")
+        .prepare(
+            "SELECT seq, at, event, actor, detail, salt, commitment, hash FROM journal WHERE task = ? ORDER BY seq",
+        )
         .unwrap();
     let mut lines = lines.query([task.0.as_bytes()]).unwrap();
     let (mut before, mut next) = (vec![0; 32], 1i64);
@@ -67,7 +69,8 @@ fn broken_at(c: &Connection, task: TaskId) -> Option<i64> {
         }
         (before, next) = (hash, next + 1);
     }
-    let head: Vec<u8> = c.query_row("SELECT head_hash FROM task WHERE id = ?", [task.0.as_bytes()], |r| r.get(0)).unwrap();
+    let head: Vec<u8> =
+        c.query_row("SELECT head_hash FROM task WHERE id = ?", [task.0.as_bytes()], |r| r.get(0)).unwrap();
     (head != before).then_some(next)
 }
 
@@ -119,7 +122,10 @@ async fn tries_are_numbered() {
 async fn what_was_sent_is_kept_byte_for_byte() {
     let (folder, clock) = closed();
     let b = bench_in(&folder, &clock);
-    let sent = Submission { original: Bytes::from_static(b"\xef\xbb\xbf<Bundle/>\r\n\0\xff"), ..submission(vec![referral("a")]) };
+    let sent = Submission {
+        original: Bytes::from_static(b"\xef\xbb\xbf<Bundle/>\r\n\0\xff"),
+        ..submission(vec![referral("a")])
+    };
     b.store.submit(sent.clone()).await.unwrap();
     let original: Vec<u8> = raw(folder.path())
         .query_row("SELECT original FROM submission WHERE id = ?", [sent.id.as_bytes()], |r| r.get(0))

@@ -42,11 +42,14 @@ pub async fn a_step_is_written_whole(b: Bench) {
     let journal = b.store.journal(before.id).await.unwrap();
     let submitted = Event::Submitted { route: None, route_set: "2026-03-01".into(), inbox: before.inbox.clone() };
     let at = start() + secs(10);
-    assert_eq!(journal, [
-        JournalLine { seq: 1, at: start(), actor: Actor::System(before.system.clone()), event: submitted },
-        JournalLine { seq: 2, at, actor: Actor::Onward, event: delivered },
-        JournalLine { seq: 3, at, actor: provider, event: answered },
-    ]);
+    assert_eq!(
+        journal,
+        [
+            JournalLine { seq: 1, at: start(), actor: Actor::System(before.system.clone()), event: submitted },
+            JournalLine { seq: 2, at, actor: Actor::Onward, event: delivered },
+            JournalLine { seq: 3, at, actor: provider, event: answered },
+        ]
+    );
 }
 
 pub async fn a_stale_step_stores_nothing(b: Bench) {

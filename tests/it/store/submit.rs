@@ -8,10 +8,7 @@ pub async fn stores_everything_and_leases_the_wake_ups(b: Bench) {
     let new = referral_for("a", &["life-rooms", "citizens-advice"]);
     let (submitted, wake_ups) = stored(b.store.submit(submission(vec![new.clone()])).await.unwrap());
     let tasks: Vec<_> = new.tasks.iter().map(|t| t.id).collect();
-    assert_eq!(
-        submitted,
-        [Submitted { referral: new.id, request: new.request, tasks: tasks.clone(), new: true }]
-    );
+    assert_eq!(submitted, [Submitted { referral: new.id, request: new.request, tasks: tasks.clone(), new: true }]);
 
     let record = task(&b, tasks[1]).await;
     assert_eq!((record.referral, record.request, record.id), (new.id, new.request, tasks[1]));
@@ -22,10 +19,10 @@ pub async fn stores_everything_and_leases_the_wake_ups(b: Bench) {
     assert_eq!((record.seq, record.version, record.answered), (1, 1, 1));
     assert_eq!((record.created, record.last_updated), (start(), start()));
 
-    assert_eq!(wake_ups.iter().map(|w| (w.task, w.side, w.seq, w.to.as_str())).collect::<Vec<_>>(), [
-        (tasks[0], Side::Delivery, 1, "life-rooms"),
-        (tasks[1], Side::Delivery, 1, "citizens-advice"),
-    ]);
+    assert_eq!(
+        wake_ups.iter().map(|w| (w.task, w.side, w.seq, w.to.as_str())).collect::<Vec<_>>(),
+        [(tasks[0], Side::Delivery, 1, "life-rooms"), (tasks[1], Side::Delivery, 1, "citizens-advice"),]
+    );
     assert!(wake_ups.iter().all(|w| w.route_set == "2026-03-01" && w.traceparent.is_some()));
 
     assert!(claim(&b).await.wake_ups.is_empty(), "they are leased to the one who submitted");

@@ -83,9 +83,10 @@ CREATE TABLE lane (
   poll_at     INTEGER,
   PRIMARY KEY (task, side)
 ) WITHOUT ROWID;
+CREATE INDEX lane_leased ON lane (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX lane_to_poll ON lane (poll_at) WHERE poll_at IS NOT NULL;
 
--- state: 0 pending, 1 published, 2 done, 3 dead
+-- state: 0 pending, 1 published, 2 done, 3 dead. due: from when on anyone may publish what is pending
 CREATE TABLE outbox (
   id           BLOB PRIMARY KEY,
   task         BLOB NOT NULL,
@@ -100,10 +101,11 @@ CREATE TABLE outbox (
   lease_until  INTEGER,
   published_at INTEGER,
   created      INTEGER NOT NULL,
-  why          TEXT
+  why          TEXT,
+  due          INTEGER GENERATED ALWAYS AS (max(not_before, coalesce(lease_until, 0))) VIRTUAL
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX outbox_lane ON outbox (task, side, seq);
-CREATE INDEX outbox_pending ON outbox (not_before) WHERE state = 0;
+CREATE INDEX outbox_pending ON outbox (due) WHERE state = 0;
 CREATE INDEX outbox_published ON outbox (published_at) WHERE state = 1;
 CREATE INDEX outbox_dead ON outbox (created) WHERE state = 3;
 

@@ -22,6 +22,7 @@ CREATE TABLE referral (
   created    INTEGER NOT NULL,
   UNIQUE (system, key)
 ) WITHOUT ROWID;
+CREATE INDEX referral_by_system ON referral (system, request);
 CREATE INDEX referral_by_request ON referral (request);
 CREATE INDEX referral_by_identifier ON referral (identifier) WHERE identifier IS NOT NULL;
 
@@ -46,7 +47,10 @@ CREATE TABLE task (
 ) WITHOUT ROWID;
 CREATE INDEX task_by_referral ON task (referral);
 CREATE INDEX task_by_provider ON task (provider, status, id);
+CREATE INDEX task_by_provider_paged ON task (provider, id);
+CREATE INDEX task_by_provider_changed ON task (provider, last_updated);
 CREATE INDEX task_by_system ON task (system, id);
+CREATE INDEX task_by_system_changed ON task (system, last_updated);
 
 CREATE TABLE resource (
   kind         TEXT NOT NULL,

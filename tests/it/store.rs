@@ -57,6 +57,7 @@ macro_rules! behaviours {
             lanes: a_lease_is_exclusive_until_it_ends, one_of_many_gets_the_lane, an_idle_lane_is_not_leased,
                 an_old_lease_settles_nothing, a_settled_message_is_not_settled_again, done_goes_on_with_the_next,
                 done_goes_on_with_what_the_step_added, the_last_done_ends_the_lease, a_deferred_head_blocks_the_lane,
+                what_stands_behind_a_waiting_head_wakes_nobody,
                 a_dead_head_lets_the_lane_go_on, an_answer_settles_from_outside, memory_is_kept, sides_are_independent,
                 a_copy_is_watched_by_one, a_copy_is_planned_with_a_step;
             outbox: only_heads_are_claimed, a_claim_is_exclusive_and_bounded, published_is_published_again_if_not_done,

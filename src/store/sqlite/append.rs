@@ -51,7 +51,7 @@ impl Step<'_> {
                     route_set,
                     traceparent: self.traceparent,
                 };
-                self.wake_ups.push(outbox::insert(c, &message, now)?);
+                self.wake_ups.extend(outbox::insert(c, &message, now)?);
             }
         }
         Ok(())
@@ -173,7 +173,18 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
             )?
             .execute(params![why, task.0.as_bytes(), side, settle.seq])?,
     };
-    if changed == 0 { Err(AppendError::LeaseLost) } else { Ok(()) }
+    if changed == 0 {
+        return Err(AppendError::LeaseLost);
+    }
+    match &settle.outcome {
+        Settled::Deferred { until, .. } => outbox::hold_back(c, task, settle.side, settle.seq, *until)?,
+        // a head that waited may have gone before its time; nobody goes on with the lane, so the sweeper must find the next
+        Settled::Done { .. } | Settled::Dead { .. } if settle.lease.is_none() => {
+            outbox::let_go(c, task, settle.side, settle.seq, now)?;
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 fn end_lease(c: &Connection, task: TaskId, side: Side) -> Result<(), StoreError> {

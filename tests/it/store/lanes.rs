@@ -166,6 +166,25 @@ pub async fn a_deferred_head_blocks_the_lane(b: Bench) {
     assert_eq!(next.map(|n| n.seq), Some(2));
 }
 
+pub async fn what_stands_behind_a_waiting_head_wakes_nobody(b: Bench) {
+    let id = one_task(&b, "a").await.id;
+    let early = add(&b, id, &[Side::Delivery]).await;
+    b.store.mark_published(early.wake_ups.iter().map(|w| w.message).collect()).await.unwrap();
+    let held = lease(&b, id, Side::Delivery).await;
+    b.store.append(held.settle(Side::Delivery, deferred(start() + secs(300)))).await.unwrap();
+    let late = add(&b, id, &[Side::Delivery, Side::WriteBack]).await;
+    assert_eq!(late.wake_ups.iter().map(|w| w.side).collect::<Vec<_>>(), [Side::WriteBack]);
+    b.clock.advance(299);
+    assert_eq!(heads(&claim(&b).await.wake_ups), [(id, 3)], "the write-back only");
+
+    // an answer settles the head before its time: the lane goes on at once
+    let settle = Some(Settle { side: Side::Delivery, seq: 1, lease: None, outcome: done() });
+    b.store.append(Append { settle, ..step(&task(&b, id).await) }).await.unwrap();
+    assert_eq!(heads(&claim(&b).await.wake_ups), [(id, 2)]);
+    let held = lease(&b, id, Side::Delivery).await;
+    assert_eq!(b.store.append(held.settle(Side::Delivery, done())).await.unwrap().next.map(|n| n.seq), Some(3));
+}
+
 pub async fn a_dead_head_lets_the_lane_go_on(b: Bench) {
     let id = one_task(&b, "a").await.id;
     add(&b, id, &[Side::Delivery]).await;

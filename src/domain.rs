@@ -9,7 +9,7 @@ pub mod retry;
 pub mod status;
 pub mod task;
 
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use event::{Actor, Event};
 pub use ids::{InboxId, ProviderId, ReferralId, SystemId, TaskId};
 pub use lane::{Side, WakeUp};

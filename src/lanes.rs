@@ -21,6 +21,7 @@ use crate::{
 };
 
 pub mod consumers;
+pub mod dead;
 pub mod relay;
 pub mod scheduler;
 

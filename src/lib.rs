@@ -20,6 +20,9 @@ pub mod fhir;
 pub mod store;
 
 // the way in, and running it
+pub mod cli;
 pub mod config;
 pub mod http;
+pub mod service;
+pub mod telemetry;
 pub mod toml_reader;

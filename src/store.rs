@@ -258,7 +258,7 @@ pub struct Append {
     pub attempt: Option<Attempt>,
     /// How the provider's copy is to be watched from now on.
     pub poll: Option<Poll>,
-    /// A dead letter to be tried again at once.
+    /// A dead letter of this Task to be tried again at once; [`AppendError::Moved`] if it is not, or no longer, one.
     pub rearm: Option<Uuid>,
 }
 
@@ -313,7 +313,7 @@ pub struct Poll {
 pub struct Appended {
     /// The Task after it.
     pub task: TaskRecord,
-    /// Wake-ups for other lanes, leased to the caller, who publishes them.
+    /// Wake-ups for other lanes, leased to the caller, who publishes them. None for a message behind a head that waits.
     pub wake_ups: Vec<WakeUp>,
     /// The next message of the settled lane, if one is due; the lease goes on. Otherwise it has ended.
     pub next: Option<LaneHead>,
@@ -405,7 +405,8 @@ pub struct TaskQuery {
 pub struct Due {
     /// To be published by the caller, who holds them under a lease.
     pub wake_ups: Vec<WakeUp>,
-    /// When the next one is due, if one is waiting.
+    /// When the next pending one is due, if one is waiting, leases of others included. What the broker lost is not in it: look
+    /// again now and then all the same.
     pub next: Option<Timestamp>,
 }
 
@@ -415,7 +416,7 @@ pub trait Store: Send + Sync + 'static {
     /// The store's clock.
     fn now(&self) -> Timestamp;
 
-    /// Stores a request's referrals, or finds them stored.
+    /// Stores a request's referrals, or finds them stored. A key that a request names twice counts as known the second time.
     async fn submit(&self, submission: Submission) -> Result<Submit, StoreError>;
 
     /// Stores a step in a Task's life.
@@ -466,7 +467,7 @@ pub trait Store: Send + Sync + 'static {
     /// Wake-ups that are due and nobody publishes, and those published longer than `republish_after` ago and not done.
     async fn claim_due(&self, limit: usize, lease: Duration, republish_after: Duration) -> Result<Due, StoreError>;
 
-    /// The broker has confirmed these.
+    /// The broker has confirmed these. One that was settled or deferred meanwhile stays so.
     async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError>;
 
     /// The broker gave this one up: it is to be published again.

@@ -66,7 +66,8 @@ impl FromRequest<Shared> for Call {
         let is_patch = is_json_patch(&content_type);
         let format = if is_patch { Some(Format::Json) } else { of_content_type(Some(&content_type)) };
         let Some(format) = format else {
-            let told = "the body must be application/fhir+json or application/fhir+xml (PATCH: application/json-patch+json)";
+            let told =
+                "the body must be application/fhir+json or application/fhir+xml (PATCH: application/json-patch+json)";
             let issue = Issue::error(IssueCode::NotSupported, "http.Content-Type", told);
             return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue));
         };

@@ -13,9 +13,24 @@ use super::{
 const DATE: &str = "2026-11-22";
 /// Types that are carried with a referral and read at their own URL.
 const CARRIED: &[&str] = &[
-    "Patient", "Practitioner", "PractitionerRole", "Organization", "Consent", "QuestionnaireResponse", "DocumentReference",
-    "Binary", "RelatedPerson", "Flag", "HealthcareService", "Observation", "Condition", "Encounter", "CarePlan",
-    "Communication", "Location", "Provenance",
+    "Patient",
+    "Practitioner",
+    "PractitionerRole",
+    "Organization",
+    "Consent",
+    "QuestionnaireResponse",
+    "DocumentReference",
+    "Binary",
+    "RelatedPerson",
+    "Flag",
+    "HealthcareService",
+    "Observation",
+    "Condition",
+    "Encounter",
+    "CarePlan",
+    "Communication",
+    "Location",
+    "Provenance",
 ];
 
 /// `GET /fhir/metadata`

@@ -45,7 +45,13 @@ pub(super) async fn visible_task(app: &Shared, caller: &Caller, id: &str) -> Res
     Ok(task)
 }
 
-async fn visible(app: &Shared, caller: &Caller, kind: &str, id: &str, version: Option<u64>) -> Result<StoredResource, Fault> {
+async fn visible(
+    app: &Shared,
+    caller: &Caller,
+    kind: &str,
+    id: &str,
+    version: Option<u64>,
+) -> Result<StoredResource, Fault> {
     // Tasks have a rule of their own and never come this way
     if !is_resource_type(kind) || kind == "Task" {
         return Err(Fault::not_found());
@@ -73,7 +79,11 @@ pub async fn task(State(app): State<Shared>, Path(id): Path<String>, caller: Cal
 }
 
 /// `GET /fhir/Task/{id}/_history/{version}`
-pub async fn task_version(State(app): State<Shared>, Path((id, version)): Path<(String, String)>, caller: Caller) -> Answer {
+pub async fn task_version(
+    State(app): State<Shared>,
+    Path((id, version)): Path<(String, String)>,
+    caller: Caller,
+) -> Answer {
     let task = visible_task(&app, &caller, &id).await?;
     let found = app.store.resource("Task", task.id.0, Some(number(&version)?)).await?;
     let (stored, _) = found.ok_or_else(Fault::not_found)?;

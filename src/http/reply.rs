@@ -146,9 +146,10 @@ impl From<StatusError> for Fault {
         let told = error.to_string();
         match error {
             StatusError::NotFound => Self::not_found(),
-            StatusError::Stale { .. } => {
-                Self::new(StatusCode::PRECONDITION_FAILED, Issue::error(IssueCode::Conflict, "Task.meta.versionId", told))
-            }
+            StatusError::Stale { .. } => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                Issue::error(IssueCode::Conflict, "Task.meta.versionId", told),
+            ),
             StatusError::Refused(Refusal::Illegal { .. }) => {
                 Self::rule(vec![Issue::error(IssueCode::BusinessRule, "Task.status", told)])
             }
@@ -157,7 +158,10 @@ impl From<StatusError> for Fault {
             }
             StatusError::Invalid(issues) => {
                 let rule = |i: &Issue| {
-                    matches!(i.code, IssueCode::BusinessRule | IssueCode::Conflict | IssueCode::Processing | IssueCode::TooCostly)
+                    matches!(
+                        i.code,
+                        IssueCode::BusinessRule | IssueCode::Conflict | IssueCode::Processing | IssueCode::TooCostly
+                    )
                 };
                 if issues.iter().any(rule) { Self::rule(issues) } else { Self::invalid(issues) }
             }
@@ -216,13 +220,15 @@ pub async fn render(State(app): State<Shared>, request: Request, next: Next) -> 
     let request_id = HeaderName::from_static("x-request-id");
     let mirrored = request.headers().get(&request_id).cloned();
     let query = request.uri().query().unwrap_or_default();
-    let format_param = super::call::pairs(query).into_iter().find(|(name, _)| name == "_format").map(|(_, value)| value);
+    let format_param =
+        super::call::pairs(query).into_iter().find(|(name, _)| name == "_format").map(|(_, value)| value);
     let format = of_accept(accept.as_deref(), format_param.as_deref());
 
     let response = match (format, app.places.clone().try_acquire_owned()) {
         (None, _) => {
             let told = "only application/fhir+json and application/fhir+xml can be given";
-            Fault::new(StatusCode::NOT_ACCEPTABLE, Issue::error(IssueCode::NotSupported, "http.Accept", told)).into_response()
+            Fault::new(StatusCode::NOT_ACCEPTABLE, Issue::error(IssueCode::NotSupported, "http.Accept", told))
+                .into_response()
         }
         (_, Err(_)) => Fault::unavailable("too many requests are being worked on; try again shortly").into_response(),
         (Some(_), Ok(place)) => {
@@ -240,7 +246,10 @@ pub async fn render(State(app): State<Shared>, request: Request, next: Next) -> 
                     let issue = Issue::error(IssueCode::Exception, "%resource", "an internal error; it was logged");
                     Fault::new(StatusCode::INTERNAL_SERVER_ERROR, issue).into_response()
                 }
-                Err(_) => Fault::unavailable("the request took too long; whether it was stored is unknown, send it again").into_response(),
+                Err(_) => {
+                    Fault::unavailable("the request took too long; whether it was stored is unknown, send it again")
+                        .into_response()
+                }
             }
         }
     };
@@ -277,4 +286,3 @@ const fn content_type(format: Format) -> &'static str {
         Format::Xml => "application/fhir+xml; charset=utf-8",
     }
 }
-

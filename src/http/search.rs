@@ -185,7 +185,8 @@ impl Search {
                 self.query.count = count.clamp(1, COUNT_MAX);
             }
             "_after" => {
-                let after: TaskId = value.parse().map_err(|_| bad_value(name, "use the link that the last page gave"))?;
+                let after: TaskId =
+                    value.parse().map_err(|_| bad_value(name, "use the link that the last page gave"))?;
                 self.query.after = Some(after);
             }
             "_format" | "_pretty" => {}

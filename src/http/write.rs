@@ -31,10 +31,11 @@ const NOT_REPEATABLE: HeaderName = HeaderName::from_static("onward-not-repeatabl
 
 /// `POST /fhir/ServiceRequest`
 pub async fn create(State(app): State<Shared>, call: Call) -> Answer {
-    let incoming = incoming(&call, "ServiceRequest")?;
+    let incoming = incoming(&app, &call, "ServiceRequest")?;
     let accepted = app.intake.accept(incoming).await?;
     let Some(referral) = accepted.referrals.first() else { return Err(Fault::not_found()) };
-    let (stored, _) = app.store.resource("ServiceRequest", referral.request, None).await?.ok_or_else(Fault::not_found)?;
+    let (stored, _) =
+        app.store.resource("ServiceRequest", referral.request, None).await?.ok_or_else(Fault::not_found)?;
     let status = if referral.new { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("{}/fhir/ServiceRequest/{}/_history/{}", app.base_url, referral.request, stored.version);
     let body = read::resource_body(&stored)?;
@@ -48,7 +49,7 @@ pub async fn create(State(app): State<Shared>, call: Call) -> Answer {
 /// `POST /fhir` with a transaction Bundle.
 pub async fn transaction(State(app): State<Shared>, call: Call) -> Answer {
     let minimal = call.caller.prefers_return() == Some("minimal");
-    let incoming = incoming(&call, "Bundle")?;
+    let incoming = incoming(&app, &call, "Bundle")?;
     let accepted = app.intake.accept(incoming).await?;
     let new = accepted.referrals.iter().any(|r| r.new);
     let mut entries = Vec::with_capacity(accepted.entries.len());
@@ -82,7 +83,13 @@ async fn entry(app: &Shared, place: Option<&str>, referrals: &[Submitted], minim
     Ok(entry)
 }
 
-fn incoming(call: &Call, expected: &'static str) -> Result<Incoming, Fault> {
+fn incoming(app: &Shared, call: &Call, expected: &'static str) -> Result<Incoming, Fault> {
+    let entries = crate::fhir::tree::items(&call.body, "entry").len();
+    if entries > app.limits.bundle_entries {
+        let told = format!("a Bundle may have at most {} entries", app.limits.bundle_entries);
+        let issue = Issue::error(IssueCode::TooCostly, "Bundle.entry", told);
+        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, issue));
+    }
     let header = |name| call.caller.header(&name).map(str::to_owned);
     Ok(Incoming {
         system: sender(&call.caller)?,
@@ -226,7 +233,9 @@ mod tests {
     #[test]
     fn only_a_well_formed_traceparent_travels() {
         assert!(is_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
-        for bad in ["", "00-xyz-b7ad6b7169203331-01", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a-b-c-d"] {
+        for bad in
+            ["", "00-xyz-b7ad6b7169203331-01", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a-b-c-d"]
+        {
             assert!(!is_traceparent(bad), "{bad}");
         }
     }

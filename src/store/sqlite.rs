@@ -2,7 +2,8 @@
 //! what is waiting together, reads through a few read-only connections.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -54,6 +55,16 @@ pub enum OpenError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// An older version of Onward made it; a service migrates it at its start, a command does not.
+    #[error("{path} has schema {found}, this version has {known}; the service of this version has not run on it yet")]
+    Older {
+        /// Which file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
     /// A newer version of Onward has migrated it.
     #[error("{path} was written by a newer version (schema {found}; this one knows up to {known})")]
     Newer {
@@ -90,11 +101,18 @@ impl SqliteStore {
         }
         let lock_path = path.with_extension("lock");
         let file_error = |source| OpenError::File { path: lock_path.clone(), source };
-        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path).map_err(file_error)?;
+        let lock = private().create(true).truncate(false).open(&lock_path).map_err(file_error)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => return Err(file_error(source)),
+        }
+        match private().create_new(true).open(path) {
+            Err(source) if source.kind() != ErrorKind::AlreadyExists => {
+                return Err(OpenError::File { path: path.to_owned(), source });
+            }
+            // an existing file is not opened here: closing it again would drop the locks SQLite holds in this process
+            _ => {}
         }
         Self::connect(path, clock, Some(lock))
     }
@@ -108,12 +126,27 @@ impl SqliteStore {
         Self::connect(path, clock, None)
     }
 
+    /// Whether an existing file is a store of this version; changes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn inspect(path: &Path) -> Result<(), OpenError> {
+        std::fs::metadata(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+        let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+        migrate::same(&connection, path)
+    }
+
     fn connect(path: &Path, clock: Arc<dyn Clock>, lock: Option<File>) -> Result<Self, OpenError> {
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(sqlite)?;
         tune(&connection).map_err(sqlite)?;
-        migrate::run(&mut connection, path)?;
-        if lock.is_some() {
+        if lock.is_none() {
+            migrate::same(&connection, path)?;
+        } else {
+            migrate::run(&mut connection, path)?;
             // nobody else is alive to hold them: what the last process had in hand goes on at once
             lanes::end_all_leases(&connection).map_err(sqlite)?;
         }
@@ -144,6 +177,15 @@ fn make_private_folder(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
+/// The same for the files; SQLite gives the mode of the store to those it lays beside it.
+fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -151,6 +193,8 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    // 32 MiB: the indexes that every write touches stay in memory
+    connection.pragma_update(None, "cache_size", -32_768)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }

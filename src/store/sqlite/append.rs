@@ -51,7 +51,7 @@ impl Step<'_> {
                     route_set,
                     traceparent: self.traceparent,
                 };
-                self.wake_ups.push(outbox::insert(c, &message, now)?);
+                self.wake_ups.extend(outbox::insert(c, &message, now)?);
             }
         }
         Ok(())
@@ -109,7 +109,7 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
         lanes::plan_poll(c, append.task, poll)?;
     }
     if let Some(message) = append.rearm {
-        rearm_dead(c, message, now)?;
+        rearm_dead(c, append.task, message, now)?;
     }
     let next = match &append.settle {
         Some(Settle { side, lease: Some(_), outcome: Settled::Done { .. } | Settled::Dead { .. }, .. }) => {
@@ -173,16 +173,19 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
             )?
             .execute(params![why, task.0.as_bytes(), side, settle.seq])?,
     };
-    match settle.lease {
-        Some(_) if changed == 0 => Err(AppendError::LeaseLost),
-        Some(_) => Ok(()),
-        None => {
-            // settled from outside: whoever is sending it just now must not settle it again, nor keep the lane
-            c.prepare_cached("UPDATE lane SET lease = lease + 1, lease_until = NULL WHERE task = ? AND side = ?")?
-                .execute(params![task.0.as_bytes(), side])?;
-            Ok(())
-        }
+    if changed == 0 && settle.lease.is_some() {
+        return Err(AppendError::LeaseLost);
     }
+    if let Settled::Deferred { until, .. } = &settle.outcome {
+        outbox::hold_back(c, task, settle.side, settle.seq, *until)?;
+    } else if settle.lease.is_none() {
+        // settled from outside: whoever is sending it just now must not settle it again nor keep the lane, and the sweeper
+        // must find what stands behind it
+        c.prepare_cached("UPDATE lane SET lease = lease + 1, lease_until = NULL WHERE task = ? AND side = ?")?
+            .execute(params![task.0.as_bytes(), side])?;
+        outbox::let_go(c, task, settle.side, settle.seq, now)?;
+    }
+    Ok(())
 }
 
 fn end_lease(c: &Connection, task: TaskId, side: Side) -> Result<(), StoreError> {
@@ -191,13 +194,13 @@ fn end_lease(c: &Connection, task: TaskId, side: Side) -> Result<(), StoreError>
     Ok(())
 }
 
-fn rearm_dead(c: &Connection, message: Uuid, now: Timestamp) -> Result<(), AppendError> {
+fn rearm_dead(c: &Connection, task: TaskId, message: Uuid, now: Timestamp) -> Result<(), AppendError> {
     let changed = c
         .prepare_cached(
             "UPDATE outbox SET state = 0, lease_until = NULL, not_before = ?1, created = ?1, attempts = 0
-             WHERE id = ?2 AND state = 3",
+             WHERE id = ?2 AND task = ?3 AND state = 3",
         )?
-        .execute(params![micros(now), message.as_bytes()])?;
+        .execute(params![micros(now), message.as_bytes(), task.0.as_bytes()])?;
     // already replayed by someone else: that one counts
     if changed == 0 { Err(AppendError::Moved) } else { Ok(()) }
 }

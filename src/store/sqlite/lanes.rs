@@ -75,7 +75,8 @@ pub(super) fn lease(
 /// A service that starts alone: the leases of its predecessor, and of what that had not yet published, are over.
 pub(super) fn end_all_leases(c: &Connection) -> rusqlite::Result<()> {
     c.execute("UPDATE lane SET lease_until = NULL WHERE lease_until IS NOT NULL", [])?;
-    c.execute("UPDATE outbox SET lease_until = NULL, state = 0 WHERE state IN (0, 1)", [])?;
+    c.execute("UPDATE outbox SET lease_until = NULL WHERE state = 0 AND due > not_before", [])?;
+    c.execute("UPDATE outbox SET lease_until = NULL, state = 0 WHERE state = 1", [])?;
     Ok(())
 }
 

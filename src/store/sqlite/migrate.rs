@@ -26,3 +26,15 @@ pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), OpenEr
         tx.commit().map_err(sqlite)?;
     }
 }
+
+/// Whether the file has the schema of this version; changes nothing.
+pub(super) fn same(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let read: rusqlite::Result<i64> = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let found = read.map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+    let (path, known) = (path.to_owned(), STEPS.len() as i64);
+    match found.cmp(&known) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Less => Err(OpenError::Older { path, found, known }),
+        std::cmp::Ordering::Greater => Err(OpenError::Newer { path, found, known }),
+    }
+}

@@ -25,9 +25,15 @@ pub(super) struct NewMessage<'a> {
     pub traceparent: Option<&'a str>,
 }
 
-/// Writes a row, leased to the caller, and returns the wake-up it stands for.
-pub(super) fn insert(c: &Connection, new: &NewMessage<'_>, now: Timestamp) -> Result<WakeUp, StoreError> {
+/// Writes a row, leased to the caller, and returns the wake-up it stands for. Behind a head that waits it waits as well, and
+/// nobody is woken.
+pub(super) fn insert(c: &Connection, new: &NewMessage<'_>, now: Timestamp) -> Result<Option<WakeUp>, StoreError> {
     let message = Uuid::now_v7();
+    let waits: Option<i64> = c
+        .prepare_cached("SELECT max(not_before) FROM outbox WHERE task = ? AND side = ? AND state IN (0, 1)")?
+        .query_row(params![new.task.0.as_bytes(), new.side.code()], |row| row.get(0))?;
+    let not_before = waits.unwrap_or(i64::MIN).max(micros(now));
+    let woken = not_before == micros(now);
     c.prepare_cached(
         "INSERT INTO outbox (id, task, side, seq, destination, route_set, traceparent, state, not_before, lease_until, created)
          VALUES (?,?,?,?,?,?,?,?,?,?,?)",
@@ -41,11 +47,11 @@ pub(super) fn insert(c: &Connection, new: &NewMessage<'_>, now: Timestamp) -> Re
         new.route_set,
         new.traceparent,
         0,
-        micros(now),
-        micros_after(now, FRESH_LEASE),
+        not_before,
+        woken.then(|| micros_after(now, FRESH_LEASE)),
         micros(now),
     ])?;
-    Ok(WakeUp {
+    Ok(woken.then(|| WakeUp {
         task: new.task,
         side: new.side,
         seq: new.seq,
@@ -53,7 +59,33 @@ pub(super) fn insert(c: &Connection, new: &NewMessage<'_>, now: Timestamp) -> Re
         message,
         route_set: new.route_set.to_owned(),
         traceparent: new.traceparent.map(str::to_owned),
-    })
+    }))
+}
+
+/// What stands behind a head that waits, waits with it: the sweeper would look at it in vain, again and again.
+pub(super) fn hold_back(
+    c: &Connection,
+    task: TaskId,
+    side: Side,
+    behind: u64,
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "UPDATE outbox SET state = 0, lease_until = NULL, not_before = max(not_before, ?)
+         WHERE task = ? AND side = ? AND seq > ? AND state IN (0, 1)",
+    )?
+    .execute(params![micros(until), task.0.as_bytes(), side.code(), behind])?;
+    Ok(())
+}
+
+/// Undoes [`hold_back`]. What waits after a try of its own goes on waiting.
+pub(super) fn let_go(c: &Connection, task: TaskId, side: Side, behind: u64, now: Timestamp) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "UPDATE outbox SET not_before = min(not_before, ?), state = 0, lease_until = NULL
+         WHERE task = ? AND side = ? AND seq > ? AND state IN (0, 1) AND attempts = 0",
+    )?
+    .execute(params![micros(now), task.0.as_bytes(), side.code(), behind])?;
+    Ok(())
 }
 
 fn wake_up(row: &Row<'_>) -> rusqlite::Result<WakeUp> {
@@ -85,8 +117,8 @@ pub(super) fn claim_due(
     let mut wake_ups = Vec::new();
     {
         let mut pending = c.prepare_cached(&format!(
-            "SELECT * FROM outbox o INDEXED BY outbox_pending WHERE o.state = 0 AND o.not_before <= ?1
-             AND (o.lease_until IS NULL OR o.lease_until <= ?1) AND {IS_HEAD} ORDER BY o.not_before LIMIT ?2"
+            "SELECT * FROM outbox o INDEXED BY outbox_pending WHERE o.state = 0 AND o.due <= ?1 AND {IS_HEAD}
+             ORDER BY o.due LIMIT ?2"
         ))?;
         for row in pending.query_map(params![micros(now), limit], wake_up)? {
             wake_ups.push(row?);
@@ -109,16 +141,16 @@ pub(super) fn claim_due(
         .execute(params![until, micros(now), wake_up.message.as_bytes()])?;
     }
     let next: Option<i64> = c
-        .prepare_cached(
-            "SELECT min(max(not_before, coalesce(lease_until, 0))) FROM outbox WHERE state = 0 AND not_before > ?",
-        )?
+        .prepare_cached("SELECT min(due) FROM outbox INDEXED BY outbox_pending WHERE state = 0 AND due > ?")?
         .query_row([micros(now)], |row| row.get(0))?;
     Ok(Due { wake_ups, next: next.map(from_micros) })
 }
 
 pub(super) fn mark_published(c: &Connection, messages: &[Uuid], now: Timestamp) -> Result<(), StoreError> {
+    // without a lease it was settled while the confirmation was on its way: deferred, it waits for its time as pending
     let mut statement = c.prepare_cached(
-        "UPDATE outbox SET state = 1, published_at = ?, lease_until = NULL WHERE id = ? AND state = 0",
+        "UPDATE outbox SET state = 1, published_at = ?, lease_until = NULL
+         WHERE id = ? AND state = 0 AND lease_until IS NOT NULL",
     )?;
     for message in messages {
         statement.execute(params![micros(now), message.as_bytes()])?;

@@ -92,6 +92,16 @@ impl Writer {
     }
 }
 
+/// What is queued is written before the store's file is let go: another process that opens it finds nobody writing.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 fn commit(connection: &Connection, group: Vec<Write>) {
     let mut finishes = Vec::with_capacity(group.len());
     let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(store_error);
@@ -104,6 +114,12 @@ fn commit(connection: &Connection, group: Vec<Write>) {
         return;
     }
     for write in group {
+        if connection.is_autocommit() {
+            // a full disk or an I/O error has ended the transaction: what is left must not commit by itself. Nobody who is
+            // dropped here waits: being dropped is an answer
+            drop(write);
+            continue;
+        }
         let entered = connection.execute_batch("SAVEPOINT one");
         let (keep, finish) = write(connection);
         let left = if keep && entered.is_ok() {

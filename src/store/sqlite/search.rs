@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, ToSql, params_from_iter};
 
-use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, TASK_SOURCE, micros, stored_resource, task_record};
+use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, micros, stored_resource, task_record};
 use crate::store::{StoreError, StoredResource, TaskQuery, TaskRecord};
 
 /// Conditions joined by AND, with their values.
@@ -35,24 +35,39 @@ impl Where {
         self.sql.push_str(&format!("({marks})"));
     }
 
-    /// Only what those named in the query have to do with.
-    fn visible(query: &TaskQuery) -> Self {
-        let mut conditions = Self::default();
-        conditions.and("(t.system IN ");
-        conditions.list(query.systems.iter().map(|s| s.as_str().to_owned()));
-        conditions.sql.push_str(" OR t.provider IN ");
-        conditions.list(query.providers.iter().map(|p| p.as_str().to_owned()));
-        conditions.sql.push(')');
-        conditions
+    /// Only what these systems sent, or what was routed to these providers. A side that names nobody is left out: with it,
+    /// SQLite would read the whole table. `before` and `after` enclose the providers' values.
+    fn visible(query: &TaskQuery, system: &str, before: &str, after: &str) -> Self {
+        let mut w = Self::default();
+        w.sql.push('(');
+        if !query.systems.is_empty() || query.providers.is_empty() {
+            w.sql.push_str(&format!("{system} IN "));
+            w.list(query.systems.iter().map(|s| s.as_str().to_owned()));
+        }
+        if !query.providers.is_empty() {
+            w.sql.push_str(if query.systems.is_empty() { "" } else { " OR " });
+            w.sql.push_str(before);
+            w.list(query.providers.iter().map(|p| p.as_str().to_owned()));
+            w.sql.push_str(after);
+        }
+        w.sql.push(')');
+        w
     }
 }
 
 pub(super) fn tasks(c: &Connection, query: &TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
-    let mut w = Where::visible(query);
+    let named = query.ids.is_some() || query.requests.is_some();
+    // “+” keeps SQLite from reading all that is visible where the query names the few it wants
+    let (system, provider) = if named { ("+t.system", "+t.provider IN ") } else { ("t.system", "t.provider IN ") };
+    let mut w = Where::visible(query, system, provider, "");
     w.one_of("t.id", query.ids.as_ref().map(|l| l.iter().map(|id| id.as_bytes().to_vec())));
     w.one_of("t.provider", query.owners.as_ref().map(|l| l.iter().map(|p| p.as_str().to_owned())));
     w.one_of("t.status", query.statuses.as_ref().map(|l| l.iter().map(|s| s.code())));
-    w.one_of("r.request", query.requests.as_ref().map(|l| l.iter().map(|id| id.as_bytes().to_vec())));
+    if let Some(requests) = &query.requests {
+        w.and("t.referral IN (SELECT id FROM referral WHERE request IN ");
+        w.list(requests.iter().map(|id| id.as_bytes().to_vec()));
+        w.sql.push(')');
+    }
     if let Some(from) = query.from {
         w.and("t.last_updated >= ?");
         w.value(micros(from));
@@ -66,10 +81,12 @@ pub(super) fn tasks(c: &Connection, query: &TaskQuery) -> Result<Vec<(TaskRecord
         w.value(after.0.as_bytes().to_vec());
     }
     w.value(i64::try_from(query.count).unwrap_or(i64::MAX));
+    // first which, then what they hold: bodies are read only for the page
     let sql = format!(
-        "SELECT {TASK_COLUMNS}, {RESOURCE_COLUMNS} FROM {TASK_SOURCE}
-         JOIN resource s ON s.id = t.id AND s.kind = 'Task' AND s.version = t.version
-         WHERE {} ORDER BY t.id LIMIT ?",
+        "WITH page AS MATERIALIZED (SELECT t.id FROM task t WHERE {} ORDER BY t.id LIMIT ?)
+         SELECT {TASK_COLUMNS}, {RESOURCE_COLUMNS} FROM page CROSS JOIN task t ON t.id = page.id
+         JOIN referral r ON r.id = t.referral JOIN resource s ON s.id = t.id AND s.kind = 'Task' AND s.version = t.version
+         ORDER BY t.id",
         w.sql
     );
     let mut statement = c.prepare_cached(&sql)?;
@@ -83,7 +100,13 @@ pub(super) fn requests(
     query: &TaskQuery,
     identifiers: Option<&[String]>,
 ) -> Result<Vec<StoredResource>, StoreError> {
-    let mut w = Where::visible(query);
+    let named = query.ids.is_some() || identifiers.is_some();
+    let (system, routed) = if named {
+        ("+r.system", "EXISTS (SELECT 1 FROM task t WHERE t.referral = r.id AND +t.provider IN ")
+    } else {
+        ("r.system", "r.id IN (SELECT referral FROM task WHERE provider IN ")
+    };
+    let mut w = Where::visible(query, system, routed, ")");
     w.one_of("r.request", query.ids.as_ref().map(|l| l.iter().map(|id| id.as_bytes().to_vec())));
     w.one_of("r.identifier", identifiers.map(|l| l.iter().cloned()));
     if let Some(after) = query.after {
@@ -92,10 +115,9 @@ pub(super) fn requests(
     }
     w.value(i64::try_from(query.count).unwrap_or(i64::MAX));
     let sql = format!(
-        "SELECT DISTINCT {RESOURCE_COLUMNS} FROM {TASK_SOURCE}
-         JOIN resource s ON s.id = r.request AND s.kind = 'ServiceRequest'
+        "SELECT {RESOURCE_COLUMNS} FROM referral r CROSS JOIN resource s ON s.id = r.request AND s.kind = 'ServiceRequest'
          WHERE {} AND NOT EXISTS (SELECT 1 FROM resource n WHERE n.id = s.id AND n.kind = s.kind AND n.version > s.version)
-         ORDER BY s.id LIMIT ?",
+         ORDER BY r.request LIMIT ?",
         w.sql
     );
     let mut statement = c.prepare_cached(&sql)?;

@@ -1,5 +1,7 @@
 //! One request's referrals in one commit: submission, referral, resources, tasks, lanes, journal and outbox.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -15,30 +17,40 @@ use crate::{
 
 pub(super) fn submit(c: &Connection, submission: &Submission, now: Timestamp) -> Result<Submit, StoreError> {
     let mut known = Vec::with_capacity(submission.referrals.len());
+    let mut digests = HashMap::new();
     for (index, referral) in submission.referrals.iter().enumerate() {
-        match find(c, submission, referral)? {
-            Some((_, digest)) if digest != referral.digest => return Ok(Submit::Differs(index)),
-            Some((found, _)) => known.push(Some(found)),
-            None => known.push(None),
+        let found = find(c, submission, referral)?;
+        let digest = found.as_ref().map_or(referral.digest, |(_, digest)| *digest);
+        // a request may name one key twice: then the second is the same again, or it differs
+        if *digests.entry(referral.key.as_str()).or_insert(digest) != referral.digest {
+            return Ok(Submit::Differs(index));
         }
+        known.push(found.map(|(found, _)| found));
     }
     if known.iter().any(Option::is_none) {
-        c.prepare_cached("INSERT INTO submission (id, system, at, content_type, original, answer) VALUES (?,?,?,?,?,?)")?
-            .execute(params![
-                submission.id.as_bytes(),
-                submission.system.as_str(),
-                micros(now),
-                submission.content_type,
-                submission.original.as_ref(),
-                submission.answer,
-            ])?;
+        c.prepare_cached(
+            "INSERT INTO submission (id, system, at, content_type, original, answer) VALUES (?,?,?,?,?,?)",
+        )?
+        .execute(params![
+            submission.id.as_bytes(),
+            submission.system.as_str(),
+            micros(now),
+            submission.content_type,
+            submission.original.as_ref(),
+            submission.answer,
+        ])?;
     }
     let mut done = Vec::with_capacity(known.len());
     let mut wake_ups = Vec::new();
+    let mut inserted: HashMap<&str, Submitted> = HashMap::new();
     for (referral, known) in submission.referrals.iter().zip(known) {
-        done.push(match known {
+        done.push(match known.or_else(|| inserted.get(referral.key.as_str()).cloned()) {
             Some(found) => found,
-            None => insert(c, submission, referral, now, &mut wake_ups)?,
+            None => {
+                let new = insert(c, submission, referral, now, &mut wake_ups)?;
+                inserted.insert(&referral.key, Submitted { new: false, ..new.clone() });
+                new
+            }
         });
     }
     Ok(Submit::Stored(done, wake_ups))
@@ -50,8 +62,10 @@ fn find(
     referral: &NewReferral,
 ) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
     let row = c
-        .prepare_cached("SELECT r.id, r.request, r.digest, s.answer FROM referral r JOIN submission s ON s.id = r.submission
-             WHERE r.system = ? AND r.key = ?")?
+        .prepare_cached(
+            "SELECT r.id, r.request, r.digest, s.answer FROM referral r JOIN submission s ON s.id = r.submission
+             WHERE r.system = ? AND r.key = ?",
+        )?
         .query_row(params![submission.system.as_str(), referral.key], |row| {
             Ok((uuid(row, "id")?, uuid(row, "request")?, row.get::<_, [u8; 32]>("digest")?, row.get("answer")?))
         })

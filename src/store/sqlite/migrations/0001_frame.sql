@@ -23,6 +23,7 @@ CREATE TABLE referral (
   created    INTEGER NOT NULL,
   UNIQUE (system, key)
 ) WITHOUT ROWID;
+CREATE INDEX referral_by_system ON referral (system, request);
 CREATE INDEX referral_by_request ON referral (request);
 CREATE INDEX referral_by_identifier ON referral (identifier) WHERE identifier IS NOT NULL;
 
@@ -47,7 +48,10 @@ CREATE TABLE task (
 ) WITHOUT ROWID;
 CREATE INDEX task_by_referral ON task (referral);
 CREATE INDEX task_by_provider ON task (provider, status, id);
+CREATE INDEX task_by_provider_paged ON task (provider, id);
+CREATE INDEX task_by_provider_changed ON task (provider, last_updated);
 CREATE INDEX task_by_system ON task (system, id);
+CREATE INDEX task_by_system_changed ON task (system, last_updated);
 
 CREATE TABLE resource (
   kind         TEXT NOT NULL,
@@ -84,9 +88,10 @@ CREATE TABLE lane (
   poll_at     INTEGER,
   PRIMARY KEY (task, side)
 ) WITHOUT ROWID;
+CREATE INDEX lane_leased ON lane (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX lane_to_poll ON lane (poll_at) WHERE poll_at IS NOT NULL;
 
--- state: 0 pending, 1 published, 2 done, 3 dead
+-- state: 0 pending, 1 published, 2 done, 3 dead. due: from when on anyone may publish what is pending
 CREATE TABLE outbox (
   id           BLOB PRIMARY KEY,
   task         BLOB NOT NULL,
@@ -101,10 +106,11 @@ CREATE TABLE outbox (
   lease_until  INTEGER,
   published_at INTEGER,
   created      INTEGER NOT NULL,
-  why          TEXT
+  why          TEXT,
+  due          INTEGER GENERATED ALWAYS AS (max(not_before, coalesce(lease_until, 0))) VIRTUAL
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX outbox_lane ON outbox (task, side, seq);
-CREATE INDEX outbox_pending ON outbox (not_before) WHERE state = 0;
+CREATE INDEX outbox_pending ON outbox (due) WHERE state = 0;
 CREATE INDEX outbox_published ON outbox (published_at) WHERE state = 1;
 CREATE INDEX outbox_dead ON outbox (created) WHERE state = 3;
 

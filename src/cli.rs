@@ -1,0 +1,161 @@
+//! The command line. Every command reads the same configuration as the service; those that write journal under the
+//! operating-system user.
+//!
+//! Exit: 0 good, 1 a finding, 2 wrong usage.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{Config, DEFAULT_FILE, Env, StoreUrl, TokenHash},
+    domain::SystemClock,
+    service::StartError,
+    store::sqlite::SqliteStore,
+};
+
+mod check;
+mod dead;
+mod demo;
+mod referral;
+mod routes;
+mod serve;
+
+/// Where a service without a configuration keeps everything.
+const DATA_FOLDER: &str = "onward-data";
+
+/// Carries a referral from the record it was written in to the organisation that will help, and every answer back.
+#[derive(Parser)]
+#[command(name = "onward", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the service.
+    Serve(ConfigFile),
+    /// Shows the whole loop with simulated record systems and providers in this process.
+    Demo(demo::Options),
+    /// Says everything that is wrong with the configuration. Changes nothing.
+    Check(check::Options),
+    /// Routes: where a referral would go, and why.
+    #[command(subcommand)]
+    Routes(routes::Routes),
+    /// Referrals: what happened to one.
+    #[command(subcommand)]
+    Referral(referral::Referral),
+    /// Dead letters: what will not be tried again by itself.
+    #[command(subcommand)]
+    Dead(dead::Dead),
+}
+
+/// Which configuration.
+#[derive(Args, Debug, Clone)]
+struct ConfigFile {
+    /// The configuration file. Without it ./onward.toml, and without that embedded defaults under ./onward-data.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+/// How a command ends that has a finding.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Finding(String);
+
+/// What commands give: whether all was good.
+type Ended = anyhow::Result<()>;
+
+/// Runs the command that was called.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("onward: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(file) => serve::run(&file).await,
+            Command::Demo(options) => demo::run(options).await,
+            Command::Check(options) => check::run(&options).await,
+            Command::Routes(routes) => routes::run(&routes).await,
+            Command::Referral(referral) => referral::run(&referral).await,
+            Command::Dead(dead) => dead::run(&dead).await,
+        }
+    });
+    // not waited for: whatever still runs has been told to end, and a blocked read must not keep the process
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = format!("{error:#}");
+            if !text.is_empty() {
+                eprintln!("onward: {text}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl ConfigFile {
+    /// The file that counts, if there is one.
+    fn path(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)))
+    }
+
+    /// The configuration; its warnings go to standard error.
+    fn load(&self, env: &Env) -> anyhow::Result<Config> {
+        let loaded = match self.path() {
+            Some(path) => Config::load(Some(&path), env),
+            None => Config::embedded(Path::new(DATA_FOLDER), embedded_token()?, env),
+        };
+        match loaded {
+            Ok((config, warnings)) => {
+                for warning in warnings {
+                    eprintln!("warning: {warning}");
+                }
+                Ok(config)
+            }
+            Err(faults) => {
+                for fault in &faults {
+                    eprintln!("{fault}");
+                }
+                let s = if faults.len() == 1 { "" } else { "s" };
+                Err(Finding(format!("the configuration has {} fault{s}", faults.len())).into())
+            }
+        }
+    }
+
+    /// The store that the configuration names, beside a service that may be running.
+    fn open_store(&self) -> anyhow::Result<Arc<SqliteStore>> {
+        let config = self.load(&Env::of_process())?;
+        match &config.store.url {
+            StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open_beside(path, Arc::new(SystemClock))?)),
+            StoreUrl::Postgres(_) => Err(StartError::NoPostgres.into()),
+        }
+    }
+}
+
+/// The token of a service without a configuration, as far as it has one.
+fn embedded_token() -> anyhow::Result<TokenHash> {
+    let text = std::fs::read_to_string(serve::token_path()).unwrap_or_default();
+    Ok(TokenHash::of(text.trim()))
+}
+
+/// Who acts.
+fn operator() -> String {
+    whoami::username()
+}
+
+/// Prints a value as JSON on standard output.
+fn print_json(value: &serde_json::Value) {
+    println!("{value:#}");
+}

@@ -1,0 +1,118 @@
+//! `onward check`
+
+use std::{sync::Arc, time::Duration};
+
+use clap::Args;
+use tokio::time::Instant;
+
+use super::{ConfigFile, Ended, Finding};
+use crate::{
+    broker::{Broker, RabbitMq},
+    client::FhirClient,
+    config::{
+        BrokerUrl, Config, Env, StoreUrl,
+        registry::{Endpoint, InboxKind},
+    },
+    fhir::tree,
+    store::sqlite::SqliteStore,
+};
+
+/// How long the broker is given to be there.
+const BROKER_WAIT: Duration = Duration::from_secs(10);
+
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Reaches store, broker and every endpoint as well.
+    #[arg(long)]
+    connect: bool,
+}
+
+pub(super) async fn run(options: &Options) -> Ended {
+    let config = options.file.load(&Env::of_process())?;
+    let registry = &config.registry;
+    println!(
+        "good: {} systems, {} providers, {} inboxes, {} routes (version {}){}",
+        registry.systems.len(),
+        registry.providers.len(),
+        registry.inboxes.len(),
+        registry.routes.routes().len(),
+        registry.routes.version(),
+        registry.routes.triage().map_or(", no triage".to_owned(), |inbox| format!(", triage to {inbox}")),
+    );
+    if !options.connect {
+        return Ok(());
+    }
+    let mut bad = 0;
+    let mut tell = |what: &str, result: Result<String, String>| match result {
+        Ok(said) => println!("good: {what}: {said}"),
+        Err(said) => {
+            bad += 1;
+            println!("BAD:  {what}: {said}");
+        }
+    };
+    tell("store", store(&config));
+    tell("broker", broker(&config).await);
+    let client = FhirClient::new()?;
+    for (what, endpoint) in endpoints(&config) {
+        tell(&what, reach(&client, &endpoint).await);
+    }
+    if bad == 0 { Ok(()) } else { Err(Finding(format!("{bad} could not be reached")).into()) }
+}
+
+fn store(config: &Config) -> Result<String, String> {
+    match &config.store.url {
+        StoreUrl::Postgres(_) => Err("PostgreSQL is not part of this version; use \"sqlite:PATH\"".to_owned()),
+        StoreUrl::Sqlite(path) if !path.exists() => Ok(format!("{} is made at the first start", path.display())),
+        StoreUrl::Sqlite(path) => match SqliteStore::inspect(path) {
+            Ok(()) => Ok(format!("{} is a store of this version", path.display())),
+            Err(error) => Err(error.to_string()),
+        },
+    }
+}
+
+async fn broker(config: &Config) -> Result<String, String> {
+    let BrokerUrl::Amqp(url) = &config.broker.url else { return Ok("embedded".to_owned()) };
+    let broker: Arc<dyn Broker> =
+        Arc::new(RabbitMq::connect(url.reveal(), Default::default()).map_err(|e| e.to_string())?);
+    let until = Instant::now() + BROKER_WAIT;
+    let mut health = broker.health();
+    while !health.connected && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        health = broker.health();
+    }
+    broker.close().await;
+    if health.connected { Ok(health.detail) } else { Err(health.detail) }
+}
+
+fn endpoints(config: &Config) -> Vec<(String, Endpoint)> {
+    let mut all = Vec::new();
+    for system in config.registry.systems.values() {
+        if let Some(back) = &system.write_back {
+            let endpoint =
+                Endpoint { base_url: back.base_url.clone(), token: back.token.clone(), timeout: back.timeout };
+            all.push((format!("write-back of {}", system.id), endpoint));
+        }
+        let other = |read: &&Endpoint| system.write_back.as_ref().is_none_or(|back| back.base_url != read.base_url);
+        if let Some(read) = system.read.as_ref().filter(other) {
+            all.push((format!("reading of {}", system.id), read.clone()));
+        }
+    }
+    for inbox in config.registry.inboxes.values() {
+        if let InboxKind::FhirRest(rest) = &inbox.kind {
+            all.push((format!("inbox {}", inbox.id), crate::delivery::fhir_rest::endpoint(rest)));
+        }
+    }
+    all
+}
+
+async fn reach(client: &FhirClient, endpoint: &Endpoint) -> Result<String, String> {
+    let answer = client.get(endpoint, "metadata", &[]).await.map_err(|e| format!("{}: {e}", endpoint.base_url))?;
+    let is_fhir = answer.body.as_ref().and_then(tree::resource_type) == Some("CapabilityStatement");
+    match (answer.status.is_success(), is_fhir) {
+        (true, true) => Ok(format!("{} is a FHIR server", endpoint.base_url)),
+        (true, false) => Err(format!("{} does not give a CapabilityStatement at /metadata", endpoint.base_url)),
+        (false, _) => Err(format!("{}: {}", endpoint.base_url, answer.describe())),
+    }
+}

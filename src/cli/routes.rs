@@ -1,0 +1,93 @@
+//! `onward routes`
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{ConfigFile, Ended, Finding, print_json};
+use crate::{
+    config::Env,
+    domain::{SystemId, Timestamp},
+    fhir::{Limits, XmlConverter, gate, tree},
+    intake::{IntakeError, apart},
+    routing::Facts,
+};
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Routes {
+    /// Says where a referral would go, and for every rule why it does or does not match.
+    Explain {
+        /// A ServiceRequest or a transaction Bundle, JSON or XML.
+        referral: PathBuf,
+        /// The originating system it would come from; every registered one, if not said.
+        #[arg(long, value_name = "ID")]
+        system: Option<SystemId>,
+        #[command(flatten)]
+        file: ConfigFile,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) async fn run(routes: &Routes) -> Ended {
+    let Routes::Explain { referral, system, file, json } = routes;
+    let config = file.load(&Env::of_process())?;
+    let registry = &config.registry;
+    if let Some(unknown) = system.as_ref().filter(|id| !registry.systems.contains_key(id)) {
+        let known: Vec<_> = registry.systems.keys().map(SystemId::as_str).collect();
+        return Err(
+            Finding(format!("no originating system is called “{unknown}”; there are: {}", known.join(", "))).into()
+        );
+    }
+    let body = read(referral).await?;
+    let expected = if tree::resource_type(&body) == Some("Bundle") { "Bundle" } else { "ServiceRequest" };
+    let apart = apart::read(&body, expected, Timestamp::now()).map_err(|error| not_right(&error))?;
+    let systems = registry.systems.keys().filter(|id| system.as_ref().is_none_or(|wanted| wanted == *id));
+    let mut all = Vec::new();
+    let mut unrouted = 0;
+    for from in systems {
+        for draft in &apart.drafts {
+            let ids = draft.members.iter().map(|item| (*item, uuid::Uuid::now_v7())).collect();
+            let placed = apart.rewritten(draft, &ids);
+            let find = |reference: &str| placed.iter().find(|r| r.reference() == reference).map(|r| &r.body);
+            let id = ids.get(&draft.request).map(|id| format!("ServiceRequest/{id}")).unwrap_or_default();
+            let Some(request) = find(&id) else { continue };
+            let explanation = registry.routes.explain(&Facts::of(from, request, &|r| find(r)));
+            unrouted += usize::from(explanation.inbox.is_none());
+            let identifier =
+                tree::identifiers(request).next().map(|(s, v, _)| format!("{}|{v}", s.unwrap_or_default()));
+            if *json {
+                all.push(json!({"system": from.as_str(), "identifier": identifier, "explanation": explanation}));
+            } else {
+                println!("from {from}, {}", identifier.as_deref().unwrap_or("without identifier"));
+                println!("{explanation}\n");
+            }
+        }
+    }
+    if *json {
+        print_json(&all.into());
+    }
+    if unrouted == 0 {
+        Ok(())
+    } else {
+        Err(Finding("a referral would be refused: no route, and no triage inbox".into()).into())
+    }
+}
+
+async fn read(file: &PathBuf) -> anyhow::Result<Value> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let is_xml = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'<') || bytes.starts_with(b"\xef\xbb\xbf<");
+    let limits = Limits::default();
+    let read =
+        if is_xml { XmlConverter::new(1).read(bytes.into(), &limits).await } else { gate::read(&bytes, &limits) };
+    read.map_err(|issue| Finding(format!("{}: {}", issue.expression.join(", "), issue.diagnostics)).into())
+}
+
+fn not_right(error: &IntakeError) -> Finding {
+    let (IntakeError::Invalid(issues) | IntakeError::Rule(issues)) = error else { return Finding(error.to_string()) };
+    let lines: Vec<String> = issues.iter().map(|i| format!("{}: {}", i.expression.join(", "), i.diagnostics)).collect();
+    Finding(format!("it would be refused\n  {}", lines.join("\n  ")))
+}

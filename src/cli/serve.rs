@@ -1,0 +1,80 @@
+//! `onward serve`
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use aws_lc_rs::rand;
+
+use super::{ConfigFile, DATA_FOLDER, Ended};
+use crate::{config::Env, service::Service, telemetry};
+
+/// Random bytes in a token that we make.
+const TOKEN_BYTES: usize = 24;
+
+/// Where the token of a service without a configuration lies.
+pub(super) fn token_path() -> PathBuf {
+    Path::new(DATA_FOLDER).join("token")
+}
+
+pub(super) async fn run(file: &ConfigFile) -> Ended {
+    let env = Env::of_process();
+    let path = file.path();
+    if path.is_none() {
+        make_token()?;
+    }
+    let config = file.load(&env)?;
+    telemetry::init_logs(&config.log);
+    let files = config.files.clone();
+    let service = Service::start(config).await?;
+    match &path {
+        Some(path) => eprintln!("onward: serving {} as {} says", service.base_url(), path.display()),
+        None => eprintln!(
+            "onward: serving {} on embedded defaults, for trying out: one system and one provider, both called “local”, with \
+             the token in {}; everything is kept in ./{DATA_FOLDER}",
+            service.base_url(),
+            token_path().display()
+        ),
+    }
+    tracing::info!(base_url = service.base_url(), "serving");
+    tokio::select! {
+        () = service.watch(path.clone(), env, files), if path.is_some() => {}
+        ended = asked_to_end() => ended?,
+    }
+    eprintln!("onward: ending; what is in hand is finished first");
+    service.stop().await;
+    Ok(())
+}
+
+/// SIGINT or SIGTERM.
+pub(super) async fn asked_to_end() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Makes a token for the embedded defaults, once, readable by its owner only.
+fn make_token() -> anyhow::Result<()> {
+    let path = token_path();
+    if path.exists() {
+        return Ok(());
+    }
+    let mut folder = std::fs::DirBuilder::new();
+    folder.recursive(true);
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder.create(DATA_FOLDER).with_context(|| format!("cannot make the folder {DATA_FOLDER}"))?;
+    let mut bytes = [0u8; TOKEN_BYTES];
+    rand::fill(&mut bytes).ok().context("no random numbers")?;
+    let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let mut options = std::fs::File::options();
+    options.write(true).create_new(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    writeln!(file, "{text}")?;
+    Ok(())
+}

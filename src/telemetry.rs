@@ -1,0 +1,46 @@
+//! Logs and figures.
+//!
+//! What never goes into either: names, NHS numbers, addresses, free text, bodies, tokens, URLs with queries. A log line carries
+//! ids, codes, counts and times. Field names are dotted and stable (`task.id`, `inbox.id`, `system.id`, `message.seq`).
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::{Log, LogFormat};
+
+/// Seconds; from the fastest read to the slowest request that is let run.
+const LATENCY_BUCKETS_S: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Sends the logs to standard error from now on. A second call changes nothing.
+pub fn init_logs(log: &Log) {
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
+        .parse_lossy(format!("warn,onward={}", log.level.as_str()));
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // it fails only where another subscriber is set already
+    let _ = match log.format {
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => lines.with_target(false).try_init(),
+    };
+}
+
+/// Collects figures from now on; one collection for the whole process.
+pub fn metrics() -> PrometheusHandle {
+    METRICS
+        .get_or_init(|| {
+            let buckets = Matcher::Full("onward_request_seconds".into());
+            let builder = PrometheusBuilder::new();
+            let builder = PrometheusBuilder::set_buckets_for_metric(builder, buckets, LATENCY_BUCKETS_S);
+            let builder = builder.unwrap_or_else(|_| PrometheusBuilder::new());
+            let recorder = builder.build_recorder();
+            let handle = recorder.handle();
+            // it fails only where another recorder is set already; then that one has the figures
+            let _ = metrics::set_global_recorder(recorder);
+            handle
+        })
+        .clone()
+}

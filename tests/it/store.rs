@@ -1,0 +1,272 @@
+//! The behavioural suite of the `Store` port. Every behaviour is written once, over the port alone, and runs against every
+//! implementation: a new one is one line `behaviours!(name, maker);` at the end of this file.
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use onward::{
+    domain::{Actor, Event, ManualClock, ReferralId, Side, TaskId, TaskStatus, WakeUp, task::TaskState},
+    store::{
+        Append, Appended, Attempt, Due, LaneHead, LaneState, NewEvent, NewReferral, NewResource, NewTask, Settle,
+        Settled, Store, Submission, Submit, Submitted, TaskRecord,
+    },
+};
+use uuid::Uuid;
+
+mod lanes;
+mod outbox;
+mod read;
+mod search;
+mod sqlite;
+mod steps;
+mod submit;
+
+/// A fresh, empty store and the clock it goes by.
+pub struct Bench {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<ManualClock>,
+    /// Makes another like it.
+    pub again: fn() -> Bench,
+    /// What must live as long as the store, such as its folder.
+    _keep: Box<dyn Any + Send + Sync>,
+}
+
+impl Bench {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<ManualClock>,
+        again: fn() -> Self,
+        keep: impl Any + Send + Sync,
+    ) -> Self {
+        Self { store, clock, again, _keep: Box::new(keep) }
+    }
+}
+
+/// Runs every behaviour against one implementation.
+macro_rules! behaviours {
+    ($name:ident, $make:path) => {
+        behaviours!(@ $name, $make;
+            submit: stores_everything_and_leases_the_wake_ups, the_same_again_is_answered_and_not_stored,
+                other_content_differs_and_stores_nothing, one_that_differs_keeps_all_out, several_in_one_commit,
+                known_and_new_in_one_request, the_same_key_twice_in_one_request, systems_do_not_share_keys,
+                a_hundred_at_once_store_one;
+            steps: a_step_is_written_whole, a_stale_step_stores_nothing, a_task_nobody_knows_has_moved,
+                answers_and_bookkeeping_are_told_apart, a_refused_step_does_not_harm_its_neighbours,
+                racing_steps_lose_nothing, tries_are_kept_in_order, load_of_submits_and_steps;
+            lanes: a_lease_is_exclusive_until_it_ends, one_of_many_gets_the_lane, an_idle_lane_is_not_leased,
+                an_old_lease_settles_nothing, a_settled_message_is_not_settled_again, done_goes_on_with_the_next,
+                done_goes_on_with_what_the_step_added, the_last_done_ends_the_lease, a_deferred_head_blocks_the_lane,
+                what_stands_behind_a_waiting_head_wakes_nobody,
+                a_dead_head_lets_the_lane_go_on, an_answer_settles_from_outside, memory_is_kept, sides_are_independent,
+                a_copy_is_watched_by_one, a_copy_is_planned_with_a_step;
+            outbox: only_heads_are_claimed, a_claim_is_exclusive_and_bounded, published_is_published_again_if_not_done,
+                what_is_published_again_waits_for_its_lane, a_late_confirmation_does_not_undo_a_deferral,
+                given_up_by_the_broker_is_pending_again, it_says_when_the_next_is_due, a_dead_letter_is_replayed_once,
+                a_replay_names_its_own_task, concurrent_claims_do_not_share;
+            read: versions_and_parties, a_referral_with_all_that_travels_with_it, tasks_by_what_one_has_in_hand,
+                requests_by_identifier_and_id, it_is_ready_until_it_is_closed;
+            search: finds_what_a_naive_filter_finds;
+        );
+    };
+    (@ $name:ident, $make:path; $($room:ident: $($behaviour:ident),+;)+) => {
+        mod $name {
+            $(mod $room {
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn $behaviour() {
+                        crate::store::$room::$behaviour($make()).await;
+                    }
+                )+
+            })+
+        }
+    };
+}
+
+/// When every test begins.
+pub fn start() -> Timestamp {
+    "2026-03-02T09:00:00Z".parse().unwrap()
+}
+
+pub fn secs(n: i64) -> SignedDuration {
+    SignedDuration::from_secs(n)
+}
+
+pub const MINUTE: Duration = Duration::from_secs(60);
+pub const HOUR: Duration = Duration::from_secs(3600);
+
+/// A referral for the inbox `life-rooms`, with a Patient and one Task whose first event goes down the delivery lane.
+pub fn referral(key: &str) -> NewReferral {
+    referral_for(key, &["life-rooms"])
+}
+
+pub fn referral_for(key: &str, inboxes: &[&str]) -> NewReferral {
+    let request = Uuid::now_v7();
+    let patient = Uuid::now_v7();
+    NewReferral {
+        id: ReferralId::mint(),
+        key: key.to_owned(),
+        identifier: Some(format!("https://epr.example/placer|{key}")),
+        digest: digest(key),
+        request,
+        origin: Some(format!("origin-{key}")),
+        route_set: "2026-03-01".into(),
+        decision: format!(r#"{{"rule":"{key}"}}"#),
+        resources: vec![
+            NewResource { kind: "ServiceRequest".into(), id: request, body: format!(r#"{{"about":"{key}"}}"#) },
+            NewResource { kind: "Patient".into(), id: patient, body: r#"{"active":true}"#.into() },
+        ],
+        tasks: inboxes.iter().map(|inbox| task_for(inbox)).collect(),
+    }
+}
+
+/// A Task for an inbox whose provider bears the same name.
+pub fn task_for(inbox: &str) -> NewTask {
+    NewTask {
+        id: TaskId::mint(),
+        inbox: inbox.parse().unwrap(),
+        provider: inbox.parse().unwrap(),
+        events: vec![NewEvent {
+            event: Event::Submitted { route: None, route_set: "2026-03-01".into(), inbox: inbox.parse().unwrap() },
+            actor: Actor::System("mersey-epr".parse().unwrap()),
+            body: Some(r#"{"status":"requested"}"#.into()),
+            lanes: vec![Side::Delivery],
+        }],
+    }
+}
+
+/// Stands for the SHA-256 of some content.
+pub fn digest(content: &str) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (i, b) in content.bytes().enumerate() {
+        out[i % 32] ^= b.rotate_left(u32::try_from(i / 32).unwrap());
+    }
+    out
+}
+
+pub fn submission(referrals: Vec<NewReferral>) -> Submission {
+    Submission {
+        id: Uuid::now_v7(),
+        system: "mersey-epr".parse().unwrap(),
+        content_type: "application/fhir+json".into(),
+        original: Bytes::from_static(b"{ as it was sent }"),
+        referrals,
+        answer: "[]".into(),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+    }
+}
+
+/// What a submit stored; anything else is a failure.
+#[track_caller]
+pub fn stored(submit: Submit) -> (Vec<Submitted>, Vec<WakeUp>) {
+    match submit {
+        Submit::Stored(submitted, wake_ups) => (submitted, wake_ups),
+        Submit::Differs(index) => panic!("the referral at {index} differs"),
+    }
+}
+
+/// Stores one referral and returns its only Task.
+pub async fn one_task(b: &Bench, key: &str) -> TaskRecord {
+    let (submitted, _) = stored(b.store.submit(submission(vec![referral(key)])).await.unwrap());
+    task(b, submitted[0].tasks[0]).await
+}
+
+pub async fn task(b: &Bench, id: TaskId) -> TaskRecord {
+    b.store.task(id).await.unwrap().expect("the task is there")
+}
+
+/// An event that says little, with a body and lanes as wished.
+pub fn event(body: Option<&str>, lanes: &[Side]) -> NewEvent {
+    NewEvent {
+        event: Event::DeliveryDelayed,
+        actor: Actor::Onward,
+        body: body.map(str::to_owned),
+        lanes: lanes.to_vec(),
+    }
+}
+
+/// A step that changes nothing yet, decided on what `task` shows.
+pub fn step(task: &TaskRecord) -> Append {
+    Append {
+        task: task.id,
+        expected_seq: task.seq,
+        events: Vec::new(),
+        state: task.state,
+        answers: false,
+        settle: None,
+        attempt: None,
+        poll: None,
+        rearm: None,
+    }
+}
+
+/// Puts another message into lanes of a Task.
+pub async fn add(b: &Bench, id: TaskId, lanes: &[Side]) -> Appended {
+    let now = task(b, id).await;
+    b.store.append(Append { events: vec![event(Some("{}"), lanes)], ..step(&now) }).await.unwrap()
+}
+
+/// A lane that must be free and have something due.
+pub struct Held {
+    pub lease: u64,
+    pub head: LaneHead,
+    pub task: TaskRecord,
+}
+
+pub async fn lease(b: &Bench, id: TaskId, side: Side) -> Held {
+    match b.store.lease_lane(id, side, MINUTE).await.unwrap() {
+        LaneState::Leased { lease, head, task } => Held { lease, head, task: *task },
+        other => panic!("the lane should have been free and due, but it is {other:?}"),
+    }
+}
+
+impl Held {
+    /// A step that settles the message at the lane's head under this lease.
+    pub fn settle(&self, side: Side, outcome: Settled) -> Append {
+        let settle = Settle { side, seq: self.head.seq, lease: Some(self.lease), outcome };
+        Append { settle: Some(settle), ..step(&self.task) }
+    }
+}
+
+pub fn done() -> Settled {
+    Settled::Done { memory: None }
+}
+
+pub fn deferred(until: Timestamp) -> Settled {
+    Settled::Deferred { until, memory: None, why: "503 from the provider".into() }
+}
+
+pub fn dead() -> Settled {
+    Settled::Dead { why: "404 from the provider".into() }
+}
+
+pub fn attempt(side: Side, of: u64, result: &str, at: Timestamp) -> Attempt {
+    Attempt {
+        side,
+        of,
+        at,
+        duration: Duration::from_micros(1234),
+        endpoint: "https://provider.example/fhir".into(),
+        result: result.into(),
+        why: (result != "delivered").then(|| "503".into()),
+    }
+}
+
+/// Claims what is due for a minute; what was published counts as lost after an hour.
+pub async fn claim(b: &Bench) -> Due {
+    b.store.claim_due(1000, MINUTE, HOUR).await.unwrap()
+}
+
+/// The (task, seq) of wake-ups.
+pub fn heads(wake_ups: &[WakeUp]) -> Vec<(TaskId, u64)> {
+    let mut heads: Vec<_> = wake_ups.iter().map(|w| (w.task, w.seq)).collect();
+    heads.sort();
+    heads
+}
+
+/// A state with nothing but a status.
+pub fn state(status: TaskStatus) -> TaskState {
+    TaskState { status, ..TaskState::new() }
+}
+
+behaviours!(on_sqlite, crate::store::sqlite::bench);

@@ -1,0 +1,128 @@
+//! Reading what is stored.
+
+use onward::store::{Parties, TaskQuery};
+
+use super::*;
+
+pub async fn versions_and_parties(b: Bench) {
+    let new = referral_for("a", &["life-rooms", "citizens-advice"]);
+    let (submitted, _) = stored(b.store.submit(submission(vec![new.clone()])).await.unwrap());
+    one_task(&b, "another").await;
+    let id = submitted[0].tasks[0];
+    b.clock.advance(5);
+    let events = vec![event(None, &[]), event(Some(r#"{"n":3}"#), &[]), event(Some(r#"{"n":4}"#), &[])];
+    b.store.append(Append { events, ..step(&task(&b, id).await) }).await.unwrap();
+
+    let versions = b.store.versions("Task", id.0).await.unwrap();
+    let seen: Vec<_> = versions.iter().map(|v| (v.version, v.body.as_str(), v.last_updated)).collect();
+    let (then, now) = (start(), start() + secs(5));
+    assert_eq!(seen, [(1, r#"{"status":"requested"}"#, then), (3, r#"{"n":3}"#, now), (4, r#"{"n":4}"#, now)]);
+    assert!(versions.iter().all(|v| v.referral == new.id && v.kind == "Task" && v.id == id.0));
+
+    let (current, parties) = b.store.resource("Task", id.0, None).await.unwrap().unwrap();
+    assert_eq!((current.version, current.body.as_str()), (4, r#"{"n":4}"#));
+    let providers = ["citizens-advice", "life-rooms"].map(|p| p.parse().unwrap()).to_vec();
+    assert_eq!(parties, Parties { system: "mersey-epr".parse().unwrap(), providers });
+    for version in &versions {
+        let (one, _) = b.store.resource("Task", id.0, Some(version.version)).await.unwrap().unwrap();
+        assert_eq!(one.body, version.body);
+    }
+    for (kind, id, version) in [("Task", id.0, Some(2)), ("Patient", id.0, None), ("Task", new.request, None)] {
+        assert!(b.store.resource(kind, id, version).await.unwrap().is_none());
+    }
+    assert!(b.store.versions("Patient", id.0).await.unwrap().is_empty());
+}
+
+pub async fn a_referral_with_all_that_travels_with_it(b: Bench) {
+    let exact = "{\"valueDecimal\":1.50,\n  \"text\":\"Zoë – “ok”\\u0000\"}";
+    let mut new = referral("a");
+    new.resources.push(NewResource { kind: "Observation".into(), id: Uuid::now_v7(), body: exact.into() });
+    // the same logical id under another type is another resource
+    new.resources.push(NewResource { kind: "Group".into(), id: new.request, body: "{}".into() });
+    let (submitted, _) = stored(b.store.submit(submission(vec![new.clone()])).await.unwrap());
+    one_task(&b, "another").await;
+    add(&b, submitted[0].tasks[0], &[]).await;
+
+    let mut found: Vec<_> =
+        b.store.resources_of(new.id).await.unwrap().into_iter().map(|r| (r.kind, r.id, r.body, r.version)).collect();
+    let mut sent: Vec<_> = new.resources.iter().map(|r| (r.kind.clone(), r.id, r.body.clone(), 1)).collect();
+    found.sort();
+    sent.sort();
+    assert_eq!(found, sent, "to the byte, and without the Task");
+    assert_eq!(b.store.decision_of(new.id).await.unwrap(), Some(new.decision));
+    assert_eq!(b.store.decision_of(ReferralId::mint()).await.unwrap(), None);
+    assert!(b.store.resources_of(ReferralId::mint()).await.unwrap().is_empty());
+}
+
+pub async fn tasks_by_what_one_has_in_hand(b: Bench) {
+    let a = referral_for("a", &["life-rooms", "citizens-advice"]);
+    stored(b.store.submit(submission(vec![a.clone(), referral("b")])).await.unwrap());
+    // placer identifiers are the originating system's: another may use the same
+    let other = Submission { system: "gp-north".parse().unwrap(), ..submission(vec![referral("a")]) };
+    let other = stored(b.store.submit(other).await.unwrap()).0[0].tasks[0];
+    let both: Vec<_> = a.tasks.iter().map(|t| t.id).collect();
+
+    let found = |key: String| {
+        let store = b.store.clone();
+        async move { store.find_tasks(&key).await.unwrap().iter().map(|t| t.id).collect::<Vec<_>>() }
+    };
+    assert_eq!(found(both[1].to_string()).await, [both[1]]);
+    assert_eq!(found(a.request.to_string()).await, both);
+    assert_eq!(found(a.identifier.unwrap()).await, [both[0], both[1], other]);
+    for nothing in [Uuid::now_v7().to_string(), a.id.to_string(), "a".into(), "%".into(), String::new()] {
+        assert!(found(nothing).await.is_empty());
+    }
+}
+
+pub async fn requests_by_identifier_and_id(b: Bench) {
+    let all = vec![
+        referral_for("a", &["life-rooms", "citizens-advice"]),
+        referral("b"),
+        referral_for("c", &["citizens-advice"]),
+    ];
+    let (a, c) = (&all[0], &all[2]);
+    stored(b.store.submit(submission(all.clone())).await.unwrap());
+    let found = |query: TaskQuery, identifiers: Option<Vec<String>>| {
+        let store = b.store.clone();
+        async move { store.find_requests(query, identifiers).await.unwrap().iter().map(|r| r.id).collect::<Vec<_>>() }
+    };
+    let sent = TaskQuery { systems: vec!["mersey-epr".parse().unwrap()], count: 10, ..TaskQuery::default() };
+    let received = TaskQuery { providers: vec!["citizens-advice".parse().unwrap()], count: 10, ..TaskQuery::default() };
+    let stranger = TaskQuery { systems: vec!["gp-north".parse().unwrap()], count: 10, ..TaskQuery::default() };
+    let ids: Vec<_> = all.iter().map(|r| r.request).collect();
+
+    assert_eq!(found(sent.clone(), None).await, ids, "each once, in the order of ids");
+    assert_eq!(found(received.clone(), None).await, [a.request, c.request]);
+    assert_eq!(found(sent.clone(), a.identifier.clone().map(|i| vec![i])).await, [a.request]);
+    let of_b = all[1].identifier.clone().map(|i| vec![i]);
+    assert!(found(received.clone(), of_b.clone()).await.is_empty());
+    assert!(found(stranger, of_b.clone()).await.is_empty());
+    assert!(found(TaskQuery { count: 10, ..TaskQuery::default() }, of_b).await.is_empty());
+    assert!(found(sent.clone(), Some(vec![])).await.is_empty());
+    let by_id = TaskQuery { ids: Some(vec![c.request, Uuid::now_v7()]), ..sent.clone() };
+    assert_eq!(found(by_id, None).await, [c.request]);
+    let first = found(TaskQuery { count: 2, ..sent.clone() }, None).await;
+    assert_eq!(first, ids[..2]);
+    assert_eq!(found(TaskQuery { after: Some(TaskId(first[1])), ..sent }, None).await, ids[2..]);
+}
+
+pub async fn it_is_ready_until_it_is_closed(b: Bench) {
+    b.store.ready().await.unwrap();
+    let begun: Vec<_> = (0..20)
+        .map(|n| {
+            let store = b.store.clone();
+            tokio::spawn(async move { store.submit(submission(vec![referral(&format!("k{n}"))])).await })
+        })
+        .collect();
+    b.store.ready().await.unwrap();
+    b.store.close().await;
+    assert!(b.store.ready().await.is_err());
+    assert!(b.store.submit(submission(vec![referral("late")])).await.is_err());
+    for one in begun {
+        // finished or refused, never hanging; and what was answered is there
+        if let Ok(submit) = one.await.unwrap() {
+            task(&b, stored(submit).0[0].tasks[0]).await;
+        }
+    }
+    b.store.close().await;
+}

@@ -1,0 +1,166 @@
+//! Searching: whatever is asked, it is what a naive filter over everything finds, and only for those who may see it.
+
+use onward::{
+    domain::{ProviderId, SystemId},
+    store::TaskQuery,
+};
+use proptest::{
+    prelude::*,
+    sample::select,
+    test_runner::{Config, TestCaseError, TestRunner},
+};
+
+use super::*;
+
+const SYSTEMS: [&str; 3] = ["mersey-epr", "gp-north", "gp-south"];
+const PROVIDERS: [&str; 4] = ["life-rooms", "citizens-advice", "mind", "age-uk"];
+
+/// A referral as it is generated: its system, its providers, and for each Task when it changed and to which status.
+type Generated = (usize, Vec<(usize, i64, TaskStatus)>);
+
+/// A query in terms of what was generated.
+#[derive(Debug, Clone)]
+struct Asked {
+    systems: Vec<usize>,
+    providers: Vec<usize>,
+    ids: Option<Vec<usize>>,
+    owners: Option<Vec<usize>>,
+    statuses: Option<Vec<TaskStatus>>,
+    requests: Option<Vec<usize>>,
+    from: Option<i64>,
+    before: Option<i64>,
+    count: usize,
+}
+
+fn generated() -> impl Strategy<Value = Vec<Generated>> {
+    let one = (0..PROVIDERS.len(), 0..20i64, select(TaskStatus::ALL));
+    prop::collection::vec((0..SYSTEMS.len(), prop::collection::vec(one, 1..4)), 1..12)
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    fn some_of<S: Strategy>(one: S) -> impl Strategy<Value = Option<Vec<S::Value>>> {
+        prop::option::weighted(0.3, prop::collection::vec(one, 0..6))
+    }
+    let seen_by = (prop::collection::vec(0..SYSTEMS.len(), 0..3), prop::collection::vec(0..PROVIDERS.len(), 0..3));
+    let what =
+        (some_of(0..40usize), some_of(0..PROVIDERS.len()), some_of(select(TaskStatus::ALL)), some_of(0..15usize));
+    let when = (prop::option::weighted(0.3, 0..20i64), prop::option::weighted(0.3, 0..20i64));
+    (seen_by, what, when, 1..8usize).prop_map(
+        |((systems, providers), (ids, owners, statuses, requests), when, count)| Asked {
+            systems,
+            providers,
+            ids,
+            owners,
+            statuses,
+            requests,
+            from: when.0,
+            before: when.1,
+            count,
+        },
+    )
+}
+
+impl Asked {
+    fn query(&self, all: &[TaskRecord]) -> TaskQuery {
+        let provider = |i: &usize| -> ProviderId { PROVIDERS[*i].parse().unwrap() };
+        let system = |i: &usize| -> SystemId { SYSTEMS[*i].parse().unwrap() };
+        // an index beyond what there is stands for an id that nothing has
+        let id = |i: &usize| all.get(*i).map_or(Uuid::nil(), |t| t.id.0);
+        let request = |i: &usize| all.get(*i).map_or(Uuid::nil(), |t| t.request);
+        TaskQuery {
+            systems: self.systems.iter().map(system).collect(),
+            providers: self.providers.iter().map(provider).collect(),
+            ids: self.ids.as_ref().map(|l| l.iter().map(id).collect()),
+            owners: self.owners.as_ref().map(|l| l.iter().map(provider).collect()),
+            statuses: self.statuses.clone(),
+            requests: self.requests.as_ref().map(|l| l.iter().map(request).collect()),
+            from: self.from.map(|s| start() + secs(s)),
+            before: self.before.map(|s| start() + secs(s)),
+            after: None,
+            count: self.count,
+        }
+    }
+}
+
+fn naive<'a>(all: &'a [TaskRecord], q: &TaskQuery) -> Vec<&'a TaskRecord> {
+    fn among<T: PartialEq>(list: &Option<Vec<T>>, value: &T) -> bool {
+        list.as_ref().is_none_or(|l| l.contains(value))
+    }
+    let mut found: Vec<_> = all
+        .iter()
+        .filter(|t| q.systems.contains(&t.system) || q.providers.contains(&t.provider))
+        .filter(|t| among(&q.ids, &t.id.0) && among(&q.owners, &t.provider) && among(&q.statuses, &t.state.status))
+        .filter(|t| among(&q.requests, &t.request))
+        .filter(|t| q.from.is_none_or(|at| t.last_updated >= at) && q.before.is_none_or(|at| t.last_updated < at))
+        .collect();
+    found.sort_by_key(|t| t.id);
+    found
+}
+
+/// Stores what was generated and returns the Tasks as they stand.
+async fn populate(b: &Bench, generated: &[Generated]) -> Vec<TaskRecord> {
+    let mut changes = Vec::new();
+    for (n, (system, tasks)) in generated.iter().enumerate() {
+        let inboxes: Vec<_> = tasks.iter().map(|(provider, ..)| PROVIDERS[*provider]).collect();
+        let new = referral_for(&format!("k{n}"), &inboxes);
+        let new = Submission { system: SYSTEMS[*system].parse().unwrap(), ..submission(vec![new]) };
+        let (submitted, _) = stored(b.store.submit(new).await.unwrap());
+        changes.extend(submitted[0].tasks.iter().zip(tasks).map(|(id, (_, at, status))| (*at, *id, *status)));
+    }
+    changes.sort_by_key(|(at, ..)| *at);
+    let mut all = Vec::new();
+    for (at, id, status) in changes {
+        b.clock.advance(at - (b.store.now() - start()).total(jiff::Unit::Second).unwrap() as i64);
+        let body = format!(r#"{{"status":"{status}"}}"#);
+        let now = task(b, id).await;
+        let changed = Append { events: vec![event(Some(&body), &[])], state: state(status), ..step(&now) };
+        all.push(b.store.append(changed).await.unwrap().task);
+    }
+    all
+}
+
+pub async fn finds_what_a_naive_filter_finds(b: Bench) {
+    let again = b.again;
+    tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
+        let strategy = (generated(), prop::collection::vec(asked(), 40));
+        TestRunner::new(config)
+            .run(&strategy, |(generated, queries)| {
+                runtime.block_on(async {
+                    let b = again();
+                    let all = populate(&b, &generated).await;
+                    for asked in queries {
+                        agrees(&b, &all, &asked).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .unwrap();
+    })
+    .await
+    .unwrap();
+}
+
+/// Pages through a query and compares with the naive filter.
+async fn agrees(b: &Bench, all: &[TaskRecord], asked: &Asked) -> Result<(), TestCaseError> {
+    let mut query = asked.query(all);
+    let expected = naive(all, &query);
+    let mut found = Vec::new();
+    loop {
+        let page = b.store.search_tasks(query.clone()).await.unwrap();
+        prop_assert!(page.len() <= asked.count);
+        let last = page.last().map(|(t, _)| t.id);
+        for (record, resource) in page {
+            prop_assert_eq!(resource.id, record.id.0);
+            prop_assert_eq!(resource.version, record.version);
+            prop_assert_eq!(resource.body, format!(r#"{{"status":"{}"}}"#, record.state.status));
+            found.push(record);
+        }
+        let Some(last) = last else { break };
+        query.after = Some(last);
+    }
+    let ids = |l: &[&TaskRecord]| l.iter().map(|t| t.id).collect::<Vec<_>>();
+    prop_assert_eq!(ids(&found.iter().collect::<Vec<_>>()), ids(&expected), "{:?}", asked);
+    Ok(())
+}

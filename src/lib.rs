@@ -2,4 +2,5 @@
 //! and carries every answer back into that record. The modules stand in the order a referral passes them;
 //! `src/README.md` is the map.
 
+pub mod broker;
 pub mod domain;

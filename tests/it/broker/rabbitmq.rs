@@ -1,0 +1,1 @@
+//! What only RabbitMQ can do: go away, lose a queue, be misconfigured.

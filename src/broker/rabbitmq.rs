@@ -49,6 +49,8 @@ pub struct Options {
     pub name: String,
     /// Certificates in PEM that are trusted beside the operating system's; for `amqps`.
     pub ca_pem: Option<String>,
+    /// A node that has not answered after this long is left and the next one tried.
+    pub connect_timeout: Duration,
     /// Times that a wake-up may come back unacknowledged before RabbitMQ dead-letters it.
     pub delivery_limit: u32,
     /// A publish is given up after this long.
@@ -89,6 +91,7 @@ impl Default for Options {
         Self {
             name: "onward".to_owned(),
             ca_pem: None,
+            connect_timeout: Duration::from_secs(10),
             delivery_limit: 20,
             confirm_timeout: Duration::from_secs(20),
             patience: Duration::from_secs(1),
@@ -113,6 +116,7 @@ impl RabbitMq {
                 name: format!("{} {part}", options.name),
                 addresses: Arc::clone(&addresses),
                 ca_pem: options.ca_pem.clone(),
+                connect_timeout: options.connect_timeout,
                 closing: closing_links.subscribe(),
             })
         };
@@ -155,6 +159,7 @@ impl RabbitMq {
             name: format!("{} consume {}", self.options.name, links.len() + 1),
             addresses: Arc::clone(&self.addresses),
             ca_pem: self.options.ca_pem.clone(),
+            connect_timeout: self.options.connect_timeout,
             closing: self.closing_links.subscribe(),
         });
         let users = Arc::new(AtomicUsize::new(1));

@@ -16,25 +16,31 @@ use tokio::time::timeout;
 
 use super::address::Address;
 
-/// TCP and TLS. lapin's own `connection_timeout` has no effect on its asynchronous connections.
-const REACH_TIMEOUT: Duration = Duration::from_secs(5);
-/// All of it, AMQP's greeting included.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A second handle on a connection's socket. lapin runs a thread for each connection that ends only with the socket: a
 /// broker that accepts and never speaks would leave one behind at every try.
 #[derive(Clone, Default)]
-pub(super) struct Fuse(Arc<Mutex<Option<TcpStream>>>);
+pub(super) struct Fuse(Arc<Mutex<FuseState>>);
 
-/// Connects to one node. The error is in words fit for the health page.
+#[derive(Default)]
+struct FuseState {
+    blown: bool,
+    socket: Option<TcpStream>,
+}
+
+/// Cuts off what did not become a connection.
+struct BlowOnDrop(Option<Fuse>);
+
+/// Connects to one node: TCP, TLS and AMQP's greeting within `limit`. The error is in words fit for the health page.
 pub(super) async fn connect(
     address: &Address,
     name: &str,
     ca_pem: Option<String>,
+    limit: Duration,
 ) -> Result<(Connection, Fuse), String> {
-    let fuse = Fuse::default();
-    let stream = fuse.clone();
+    let mut failing = BlowOnDrop(Some(Fuse::default()));
+    let fuse = failing.0.clone().unwrap_or_default();
     let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
     // lapin's own recovery stays off. It gives up after 16 tries, fails every publish meanwhile, replays consumers whose
     // queue is gone and does not repair channels; what must be rebuilt anyway is rebuilt in one way only.
@@ -44,28 +50,23 @@ pub(super) async fn connect(
         runtime,
         async move |uri, runtime| {
             let tls = OwnedTLSConfig { cert_chain: ca_pem.clone(), ..Default::default() };
-            let reached = timeout(REACH_TIMEOUT, uri.connect_with_config_async(tls.as_ref(), &runtime)).await;
+            // lapin's own `connection_timeout` has no effect on its asynchronous connections
+            let reached = timeout(limit, uri.connect_with_config_async(tls.as_ref(), &runtime)).await;
             let reached = reached.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
             let socket = match &reached {
                 AsyncTcpStream::Plain(socket) => socket.get_ref().as_fd().try_clone_to_owned(),
                 AsyncTcpStream::Rustls(tls) => tls.get_ref().0.get_ref().as_fd().try_clone_to_owned(),
                 _ => return Ok(reached),
             };
-            stream.arm(TcpStream::from(socket?));
+            fuse.arm(TcpStream::from(socket?));
             Ok(reached)
         },
         properties,
     );
-    match timeout(CONNECT_TIMEOUT, connecting).await {
-        Ok(Ok(connection)) => Ok((connection, fuse)),
-        Ok(Err(error)) => {
-            fuse.blow();
-            Err(address.redact(&error.to_string()))
-        }
-        Err(_) => {
-            fuse.blow();
-            Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))
-        }
+    match timeout(limit, connecting).await {
+        Ok(Ok(connection)) => Ok((connection, failing.0.take().unwrap_or_default())),
+        Ok(Err(error)) => Err(address.redact(&error.to_string())),
+        Err(_) => Err(format!("no answer within {} s", limit.as_secs())),
     }
 }
 
@@ -79,14 +80,34 @@ pub(super) async fn close(connection: &Connection, fuse: &Fuse) {
 
 impl Fuse {
     fn arm(&self, socket: TcpStream) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.socket = Some(socket);
+        // the socket may come only after its connection was given up
+        if state.blown {
+            state.blow();
+        }
     }
 
     /// Cuts the connection off, whatever state it is in.
     fn blow(&self) {
-        if let Some(socket) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).blow();
+    }
+}
+
+impl FuseState {
+    fn blow(&mut self) {
+        self.blown = true;
+        if let Some(socket) = self.socket.take() {
             // an error says that it was closed already
             let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for BlowOnDrop {
+    fn drop(&mut self) {
+        if let Some(fuse) = &self.0 {
+            fuse.blow();
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::{
     Acker, Channel, Consumer,
     message::Delivery as Message,
@@ -185,11 +185,13 @@ fn away(error: lapin::Error) -> BrokerError {
 impl Receipt for Held {
     async fn settle(mut self: Box<Self>, verdict: Verdict) {
         let Some(acker) = self.acker.take() else { return };
-        let told = match verdict {
-            Verdict::Done => acker.ack(BasicAckOptions::default()).await,
-            Verdict::Again => acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).await,
+        // Queued for sending at the first poll. Waiting until it is written would cost a worker a turn through lapin's
+        // thread and tell it nothing: only a later delivery says that an acknowledgement was lost.
+        let queued = match verdict {
+            Verdict::Done => acker.ack(BasicAckOptions::default()).now_or_never(),
+            Verdict::Again => acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).now_or_never(),
         };
-        if !matches!(told, Ok(true)) {
+        if let Some(Ok(false) | Err(_)) = queued {
             tracing::debug!(?verdict, "the connection was lost before a delivery was settled; it comes again");
         }
     }

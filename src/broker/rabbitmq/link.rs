@@ -56,6 +56,7 @@ pub(super) struct Plan {
     pub(super) name: String,
     pub(super) addresses: Arc<[Address]>,
     pub(super) ca_pem: Option<String>,
+    pub(super) connect_timeout: Duration,
     pub(super) closing: watch::Receiver<bool>,
 }
 
@@ -118,7 +119,7 @@ async fn supervise(plan: Plan, state: watch::Sender<State>) {
         let address = &plan.addresses[node % plan.addresses.len()];
         node += 1;
         let attempt = tokio::select! {
-            attempt = connect(address, &plan.name, plan.ca_pem.clone()) => attempt,
+            attempt = connect(address, &plan.name, plan.ca_pem.clone(), plan.connect_timeout) => attempt,
             () = asked(&mut closing) => break,
         };
         let why = match attempt {

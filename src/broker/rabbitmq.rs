@@ -20,8 +20,8 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::{
-    sync::{Mutex as AsyncMutex, Semaphore, mpsc, watch},
-    time::{Instant, timeout, timeout_at},
+    sync::{Mutex as AsyncMutex, Semaphore, broadcast, mpsc, watch},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use self::{
@@ -34,8 +34,9 @@ use self::{
 use super::{Broker, BrokerError, BrokerHealth, Delivery, Queue};
 use crate::domain::lane::WakeUp;
 
-/// Times that a returned message is published after its queue was declared again.
-const DECLARED_AGAIN: usize = 2;
+/// Times that a message is published by one call: again when it was returned and its queue declared, or when the channel was
+/// lost before its confirmation came.
+const TRIES: usize = 3;
 const DECLARE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long [`Broker::close`] waits for what is under way, and then for the connections.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,6 +75,7 @@ pub struct RabbitMq {
     control: Link,
     setups: Arc<Semaphore>,
     declared: Mutex<HashMap<Queue, Arc<AsyncMutex<Option<Instant>>>>>,
+    remade: broadcast::Sender<Queue>,
     closing: watch::Sender<bool>,
     closing_links: watch::Sender<bool>,
     alive: Mutex<Option<mpsc::Sender<()>>>,
@@ -136,6 +138,7 @@ impl RabbitMq {
             control,
             setups: Arc::new(Semaphore::new(SETUPS_AT_ONCE)),
             declared: Mutex::default(),
+            remade: broadcast::Sender::new(64),
             closing,
             closing_links,
             alive: Mutex::new(Some(alive)),
@@ -181,6 +184,7 @@ impl RabbitMq {
             deliveries,
             setups: Arc::clone(&self.setups),
             closing: self.closing.subscribe(),
+            remade: self.remade.subscribe(),
         };
         tokio::spawn(async move {
             task.run().await;
@@ -205,31 +209,42 @@ impl RabbitMq {
         let mut last = last.lock().await;
         if last.is_none_or(|last| last < sent) {
             tracing::warn!(%queue, "RabbitMQ does not know the queue; it is declared again");
+            sleep(topology::AFTER_DELETION).await;
             let _one_of_few = self.setups.acquire().await;
             self.declare_all(&[Source::Of(queue.clone())]).await?;
             *last = Some(Instant::now());
+            // whatever channel used the deleted queue may mistake the new one for it
+            self.publisher(queue).renew();
+            let _ = self.remade.send(queue.clone());
         }
         Ok(())
     }
 
     async fn publish_until_stored(&self, queue: &Queue, message: Message) -> Result<(), BrokerError> {
-        let mut hasher = DefaultHasher::new();
-        queue.hash(&mut hasher);
-        let channel = (hasher.finish() % self.publishers.len() as u64) as usize;
-        for _ in 0..=DECLARED_AGAIN {
+        let mut end = BrokerError::TimedOut;
+        for _ in 0..TRIES {
             self.publishing.live_within(self.options.patience).await?;
             let sent = Instant::now();
-            match self.publishers[channel].publish(message.clone()).await {
+            match self.publisher(queue).publish(message.clone()).await {
                 Outcome::Stored => return Ok(()),
-                Outcome::Returned => self.declare_again(queue, sent).await?,
+                Outcome::Returned => {
+                    self.declare_again(queue, sent).await?;
+                    end = BrokerError::Returned { queue: queue.name() };
+                }
                 Outcome::Nacked => {
                     let why = "it is full or too few of its replicas are there".to_owned();
                     return Err(BrokerError::Refused { queue: queue.name(), why });
                 }
-                Outcome::Lost(why) => return Err(BrokerError::Away(why)),
+                Outcome::Lost(why) => end = BrokerError::Away(why),
             }
         }
-        Err(BrokerError::Returned { queue: queue.name() })
+        Err(end)
+    }
+
+    fn publisher(&self, queue: &Queue) -> &Publisher {
+        let mut hasher = DefaultHasher::new();
+        queue.hash(&mut hasher);
+        &self.publishers[(hasher.finish() % self.publishers.len() as u64) as usize]
     }
 }
 

@@ -11,13 +11,14 @@ use lapin::{
     Acker, Channel, Consumer,
     message::Delivery as Message,
     options::{
-        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
+        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+        BasicRejectOptions, QueueDeclareOptions,
     },
     types::FieldTable,
 };
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
-    time::{Instant, sleep, timeout},
+    sync::{Semaphore, broadcast, mpsc, watch},
+    time::{Instant, interval_at, sleep, timeout},
 };
 
 use super::{
@@ -25,10 +26,14 @@ use super::{
     topology::{self, Source},
     wire,
 };
-use crate::broker::{BrokerError, Delivery, Receipt, Verdict};
+use crate::broker::{BrokerError, Delivery, Queue, Receipt, Verdict};
 
 const SETUP_TIMEOUT: Duration = Duration::from_secs(30);
 const STEADY: Duration = Duration::from_secs(1);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often an idle consumer asks whether there is something that it is not given. Two such answers in a row, and it is set
+/// up again.
+const PROBE_EVERY: Duration = Duration::from_secs(30);
 
 /// What a consumer's task works with.
 pub(super) struct Task {
@@ -40,6 +45,8 @@ pub(super) struct Task {
     /// Bounds how many consumers are set up at once when a connection with a thousand of them comes back.
     pub(super) setups: Arc<Semaphore>,
     pub(super) closing: watch::Receiver<bool>,
+    /// Queues that were declared again after their deletion.
+    pub(super) remade: broadcast::Receiver<Queue>,
 }
 
 /// Why a consumer stopped that was not stopped by an error.
@@ -48,6 +55,11 @@ enum End {
     Unwanted,
     /// RabbitMQ cancelled it: the queue was deleted or moved.
     Cancelled,
+    /// The queue was deleted and made again. RabbitMQ 3.10 may then neither cancel the old consumer nor deliver to it: the
+    /// channel still counts by the messages of the deleted queue and takes the new ones for old.
+    Remade,
+    /// Messages wait, there is room for them, and none comes.
+    Starved,
 }
 
 /// The hold on one delivered message.
@@ -60,7 +72,7 @@ struct Held {
 
 impl Task {
     /// Consumes until the receiver is dropped or the broker closed, whatever happens in between.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut closing = self.closing.clone();
         let mut failures = 0;
         loop {
@@ -71,42 +83,66 @@ impl Task {
             };
             let Some(live) = live else { return };
             let began = Instant::now();
-            let why = match self.session(&live, &mut closing).await {
+            let end = self.session(&live, &mut closing).await;
+            failures = if began.elapsed() < STEADY { failures + 1 } else { 0 };
+            let mut wait = if failures > 1 { backoff(failures) } else { Duration::ZERO };
+            let why = match end {
                 Ok(End::Unwanted) => return,
-                Ok(End::Cancelled) => "the queue was deleted or moved".to_owned(),
+                Ok(End::Cancelled) => {
+                    wait = wait.max(topology::AFTER_DELETION);
+                    "the queue was deleted or moved".to_owned()
+                }
+                Ok(End::Remade) => "the queue was declared again".to_owned(),
+                Ok(End::Starved) => "messages wait and none is delivered".to_owned(),
                 Err(error) => error.to_string(),
             };
-            failures = if began.elapsed() < STEADY { failures + 1 } else { 0 };
             tracing::info!(queue = self.source.name(), why, failures, "the consumer is set up again");
-            // the first time at once: a deleted queue is empty-handed until it is declared again
-            if failures > 1 {
-                tokio::select! {
-                    () = sleep(backoff(failures)) => {}
-                    () = self.deliveries.closed() => return,
-                    () = asked(&mut closing) => return,
-                }
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.deliveries.closed() => return,
+                () = asked(&mut closing) => return,
             }
         }
     }
 
-    async fn session(&self, live: &Live, closing: &mut watch::Receiver<bool>) -> Result<End, BrokerError> {
+    async fn session(&mut self, live: &Live, closing: &mut watch::Receiver<bool>) -> Result<End, BrokerError> {
+        // what was remade before this is no news
+        self.remade = self.remade.resubscribe();
         let (channel, mut consumer) = self.set_up(live).await?;
         let (abandoned, mut given_up) = mpsc::unbounded_channel();
+        let first_probe = Instant::now() + PROBE_EVERY.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let mut probe = interval_at(first_probe, PROBE_EVERY);
+        let mut hungry = false;
         let end = loop {
             tokio::select! {
                 Some(acker) = given_up.recv() => again(&acker).await,
                 next = consumer.next() => match next {
-                    Some(Ok(message)) => self.hand_over(message, &abandoned).await,
+                    Some(Ok(message)) => {
+                        hungry = false;
+                        self.hand_over(message, &abandoned).await;
+                    }
                     Some(Err(error)) => return Err(away(error)),
                     None => break End::Cancelled,
+                },
+                remade = self.remade.recv() => if self.is_ours(remade) {
+                    break End::Remade;
+                },
+                // only one with nothing in hand can tell
+                _ = probe.tick() => if abandoned.strong_count() == 1 {
+                    let waiting = self.waiting(&channel).await?;
+                    if waiting && hungry {
+                        break End::Starved;
+                    }
+                    hungry = waiting;
                 },
                 () = self.deliveries.closed() => break End::Unwanted,
                 () = asked(closing) => break End::Unwanted,
             }
         };
         if matches!(end, End::Unwanted) {
-            let _ = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await;
-            while let Some(Ok(message)) = consumer.next().await {
+            let cancel = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+            let cancelled = matches!(timeout(CANCEL_TIMEOUT, cancel).await, Ok(Ok(())));
+            while cancelled && let Some(Ok(message)) = consumer.next().await {
                 again(&message.acker).await;
             }
         }
@@ -139,6 +175,23 @@ impl Task {
             }
         };
         timeout(SETUP_TIMEOUT, work).await.map_err(|_| BrokerError::TimedOut)?
+    }
+
+    fn is_ours(&self, remade: Result<Queue, broadcast::error::RecvError>) -> bool {
+        match (remade, &self.source) {
+            (Ok(remade), Source::Of(queue)) => remade == *queue,
+            // so many at once that some were missed: ours may be among them
+            (Err(broadcast::error::RecvError::Lagged(_)), Source::Of(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether messages wait in the queue. An error where there is no queue, which also ends the channel.
+    async fn waiting(&self, channel: &Channel) -> Result<bool, BrokerError> {
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let asked = channel.queue_declare(self.source.name().into(), passive, FieldTable::default());
+        let queue = timeout(SETUP_TIMEOUT, asked).await.map_err(|_| BrokerError::TimedOut)?.map_err(away)?;
+        Ok(queue.message_count() > 0)
     }
 
     async fn begin(&self, live: &Live) -> lapin::Result<(Channel, Consumer)> {

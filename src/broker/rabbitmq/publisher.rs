@@ -6,21 +6,21 @@
 //!   then looks stored. So confirmations are looked at in rounds, and returned messages told apart by their message id.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{
     Channel, Confirmation,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::{Instant, interval, sleep, timeout},
+    sync::{Notify, mpsc, oneshot, watch},
+    time::{Instant, interval, sleep, timeout, timeout_at},
 };
 use uuid::Uuid;
 
@@ -35,6 +35,8 @@ const WAITING: usize = 1024;
 const IN_FLIGHT: usize = 512;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a channel that is used no more is listened to.
+const HEAR_OUT: Duration = Duration::from_secs(4);
 
 /// What became of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +55,7 @@ pub(super) enum Outcome {
 #[derive(Clone)]
 pub(super) struct Publisher {
     requests: mpsc::Sender<Request>,
+    renew: Arc<Notify>,
 }
 
 struct Request {
@@ -63,24 +66,38 @@ struct Request {
 /// A published message of which nothing was heard yet.
 struct Open {
     id: Uuid,
+    since: Instant,
     reply: oneshot::Sender<Outcome>,
 }
 
-/// What the confirmations of one channel have said.
-#[derive(Default)]
-struct Ledger {
+type Settled = (u64, lapin::Result<Confirmation>);
+type InFlight = FuturesUnordered<BoxFuture<'static, Settled>>;
+
+/// One channel and what is on its way over it.
+struct Session {
+    channel: Channel,
+    in_flight: InFlight,
     next: u64,
-    open: HashMap<u64, Open>,
+    open: BTreeMap<u64, Open>,
     /// Returned messages whose own confirmation has not come yet. Counted: the same message may be in flight twice.
     returned: HashMap<Uuid, u32>,
 }
 
-type Settled = (u64, lapin::Result<Confirmation>);
+/// Why a task stopped using a channel.
+enum End {
+    /// It failed.
+    Failed(String),
+    /// Another shall be used from now on; this one may still be heard out.
+    Renew,
+    /// No more messages are to come.
+    Closing,
+}
 
 // === impl Publisher ===
 
 impl Publisher {
-    /// Begins a task that publishes over `link`. It ends when `closing` says so and what was in flight is settled.
+    /// Begins a task that publishes over `link`. It ends when `closing` says so and what was in flight is settled. A message
+    /// that is not confirmed after `silence` casts doubt on its channel.
     pub(super) fn start(
         link: Link,
         silence: Duration,
@@ -88,11 +105,13 @@ impl Publisher {
         alive: mpsc::Sender<()>,
     ) -> Self {
         let (sender, requests) = mpsc::channel(WAITING);
+        let renew = Arc::new(Notify::new());
+        let task = Task { link, requests, silence, closing, renew: Arc::clone(&renew) };
         tokio::spawn(async move {
-            run(link, requests, silence, closing).await;
+            task.run().await;
             drop(alive);
         });
-        Self { requests: sender }
+        Self { requests: sender, renew }
     }
 
     /// Publishes, and waits for the outcome however long it takes: the caller sets the limit.
@@ -104,136 +123,168 @@ impl Publisher {
         }
         outcome.await.unwrap_or_else(|_| lost())
     }
-}
 
-async fn run(link: Link, mut requests: mpsc::Receiver<Request>, silence: Duration, mut closing: watch::Receiver<bool>) {
-    let mut failures = 0;
-    loop {
-        let live = tokio::select! {
-            biased;
-            () = asked(&mut closing) => return,
-            live = link.live() => live,
-            request = requests.recv() => {
-                let Some(request) = request else { return };
-                let _ = request.reply.send(Outcome::Lost(link.state().detail));
-                continue;
-            }
-        };
-        let Some(live) = live else { return };
-        let began = Instant::now();
-        let why = match timeout(OPEN_TIMEOUT, open(&live)).await {
-            Ok(Ok(channel)) => match serve(&channel, &live, &link, &mut requests, silence, &mut closing).await {
-                Some(why) => why,
-                None => return,
-            },
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no channel could be opened in time".to_owned(),
-        };
-        tracing::warn!(why, "the publishing channel ended and is opened again");
-        while let Ok(request) = requests.try_recv() {
-            let _ = request.reply.send(Outcome::Lost(why.clone()));
-        }
-        failures = if began.elapsed() < LOOK_EVERY { failures + 1 } else { 0 };
-        if failures > 0 {
-            sleep(backoff(failures)).await;
-        }
+    /// Takes another channel for what is published from now on.
+    pub(super) fn renew(&self) {
+        self.renew.notify_one();
     }
 }
 
-async fn open(live: &Live) -> lapin::Result<Channel> {
-    let channel = live.connection.create_channel().await?;
-    // without this every publish counts as confirmed at once
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok(channel)
-}
-
-/// Publishes until the channel ends (and says why) or until nothing more is to come.
-async fn serve(
-    channel: &Channel,
-    live: &Arc<Live>,
-    link: &Link,
-    requests: &mut mpsc::Receiver<Request>,
+/// What the publishing task works with.
+struct Task {
+    link: Link,
+    requests: mpsc::Receiver<Request>,
     silence: Duration,
-    closing: &mut watch::Receiver<bool>,
-) -> Option<String> {
-    let mut state = link.watch();
-    let mut in_flight = FuturesUnordered::new();
-    let mut ledger = Ledger::default();
-    let mut heard = Instant::now();
-    let mut look = interval(LOOK_EVERY);
-    let mut last_round = false;
-    let why = loop {
-        let blocked = state.borrow_and_update().blocked.is_some();
-        if last_round && in_flight.is_empty() {
-            return None;
+    closing: watch::Receiver<bool>,
+    renew: Arc<Notify>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut failures = 0;
+        loop {
+            let live = tokio::select! {
+                biased;
+                () = asked(&mut self.closing) => return,
+                live = self.link.live() => live,
+                request = self.requests.recv() => {
+                    let Some(request) = request else { return };
+                    let _ = request.reply.send(Outcome::Lost(self.link.state().detail));
+                    continue;
+                }
+            };
+            let Some(live) = live else { return };
+            let began = Instant::now();
+            let opened = timeout(OPEN_TIMEOUT, Session::open(&live)).await;
+            let why = match opened {
+                Ok(Ok(mut session)) => match self.serve(&mut session, &live).await {
+                    End::Failed(why) => {
+                        session.fail(&why);
+                        why
+                    }
+                    End::Renew => {
+                        tokio::spawn(session.hear_out());
+                        continue;
+                    }
+                    End::Closing => return session.hear_out().await,
+                },
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no channel could be opened in time".to_owned(),
+            };
+            tracing::warn!(why, "the publishing channel ended and is opened again");
+            while let Ok(request) = self.requests.try_recv() {
+                let _ = request.reply.send(Outcome::Lost(why.clone()));
+            }
+            failures = if began.elapsed() < LOOK_EVERY { failures + 1 } else { 0 };
+            if failures > 0 {
+                sleep(backoff(failures)).await;
+            }
         }
-        if in_flight.is_empty() || blocked {
-            heard = Instant::now();
-        }
-        tokio::select! {
-            biased;
-            round = poll_fn(|cx| settle(&mut in_flight, cx)) => {
+    }
+
+    async fn serve(&mut self, session: &mut Session, live: &Arc<Live>) -> End {
+        let mut state = self.link.watch();
+        let mut heard = Instant::now();
+        let mut look = interval(LOOK_EVERY);
+        loop {
+            let blocked = state.borrow_and_update().blocked.is_some();
+            if session.in_flight.is_empty() || blocked {
                 heard = Instant::now();
-                if let Err(error) = ledger.conclude(round) {
-                    break error.to_string();
-                }
             }
-            // a blocked connection sends nothing: what waits here can still time out unsent
-            request = requests.recv(), if !blocked && !last_round && in_flight.len() < IN_FLIGHT => {
-                let Some(request) = request else { last_round = true; continue };
-                // its caller may have given up meanwhile; the outbox then has it
-                if !request.reply.is_closed() {
-                    let Message { id, exchange, key, body, properties } = request.message;
-                    let number = ledger.enter(id, request.reply);
-                    in_flight.push(async move {
-                        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-                        let sent = channel.basic_publish(exchange.into(), key.into(), options, &body, properties).await;
-                        (number, match sent { Ok(confirm) => confirm.await, Err(error) => Err(error) })
-                    });
+            tokio::select! {
+                biased;
+                round = poll_fn(|cx| settle(&mut session.in_flight, cx)) => {
+                    heard = Instant::now();
+                    if let Err(error) = session.conclude(round) {
+                        return End::Failed(error.to_string());
+                    }
                 }
-            }
-            _ = state.changed() => {
-                let now = state.borrow_and_update();
-                if !now.live.as_ref().is_some_and(|now| Arc::ptr_eq(now, live)) {
-                    break now.detail.clone();
+                // a blocked connection sends nothing: what waits here can still time out unsent
+                request = self.requests.recv(), if !blocked && session.in_flight.len() < IN_FLIGHT => match request {
+                    Some(request) => session.send(request),
+                    None => return End::Closing,
+                },
+                _ = state.changed() => {
+                    let now = state.borrow_and_update();
+                    if !now.live.as_ref().is_some_and(|now| Arc::ptr_eq(now, live)) {
+                        return End::Failed(now.detail.clone());
+                    }
                 }
-            }
-            _ = look.tick() => if heard.elapsed() > silence {
-                live.suspect();
-                break "no confirmation came for too long".to_owned();
-            },
-            () = asked(closing), if !last_round => {
-                requests.close();
-                last_round = true;
+                _ = look.tick() => {
+                    if heard.elapsed() > self.silence {
+                        live.suspect();
+                        return End::Failed("no confirmation came for too long".to_owned());
+                    }
+                    // others are confirmed: perhaps this queue has no quorum, perhaps the channel mistakes it
+                    if !blocked && session.open.values().next().is_some_and(|open| open.since.elapsed() > self.silence) {
+                        return End::Renew;
+                    }
+                }
+                () = self.renew.notified() => return End::Renew,
+                () = asked(&mut self.closing) => {
+                    self.requests.close();
+                    return End::Closing;
+                }
             }
         }
-    };
-    for (_, open) in ledger.open.drain() {
-        let _ = open.reply.send(Outcome::Lost(why.clone()));
     }
-    Some(why)
 }
 
-/// All confirmations that are there, in one round.
-///
-/// lapin's one thread gives out returned messages and confirmations in the order that they came, and a message's return comes
-/// before its confirmation. So the confirmation that carries a return is in the queue of `in_flight` before the confirmation
-/// of the returned message is; going on until nothing is ready has both in this round or the return in an earlier one.
-fn settle(in_flight: &mut FuturesUnordered<impl Future<Output = Settled>>, cx: &mut Context<'_>) -> Poll<Vec<Settled>> {
-    let mut round = Vec::new();
-    while let Poll::Ready(Some(settled)) = in_flight.poll_next_unpin(cx) {
-        round.push(settled);
+// === impl Session ===
+
+impl Session {
+    async fn open(live: &Live) -> lapin::Result<Self> {
+        let channel = live.connection.create_channel().await?;
+        // without this every publish counts as confirmed at once
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let (open, returned) = (BTreeMap::new(), HashMap::new());
+        Ok(Self { channel, in_flight: FuturesUnordered::new(), next: 0, open, returned })
     }
-    if round.is_empty() { Poll::Pending } else { Poll::Ready(round) }
-}
 
-// === impl Ledger ===
-
-impl Ledger {
-    fn enter(&mut self, id: Uuid, reply: oneshot::Sender<Outcome>) -> u64 {
+    fn send(&mut self, Request { message, reply }: Request) {
+        // its caller may have given up meanwhile; the outbox then has it
+        if reply.is_closed() {
+            return;
+        }
         self.next += 1;
-        self.open.insert(self.next, Open { id, reply });
-        self.next
+        let number = self.next;
+        let Message { id, exchange, key, body, properties } = message;
+        self.open.insert(number, Open { id, since: Instant::now(), reply });
+        let channel = self.channel.clone();
+        // first polled in the order of pushing, which is the order on the wire
+        self.in_flight.push(Box::pin(async move {
+            let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+            let sent = channel.basic_publish(exchange.into(), key.into(), options, &body, properties).await;
+            (
+                number,
+                match sent {
+                    Ok(confirm) => confirm.await,
+                    Err(error) => Err(error),
+                },
+            )
+        }));
+    }
+
+    /// Waits a while for the confirmations that are still to come, then gives up on the rest.
+    async fn hear_out(mut self) {
+        let limit = Instant::now() + HEAR_OUT;
+        while !self.in_flight.is_empty() {
+            match timeout_at(limit, poll_fn(|cx| settle(&mut self.in_flight, cx))).await {
+                Ok(round) => {
+                    if self.conclude(round).is_err() {
+                        break;
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        self.fail("its channel was given up");
+    }
+
+    fn fail(&mut self, why: &str) {
+        while let Some((_, open)) = self.open.pop_first() {
+            let _ = open.reply.send(Outcome::Lost(why.to_owned()));
+        }
     }
 
     /// Tells everyone in the round what became of their message. An error is the end of the channel.
@@ -252,7 +303,7 @@ impl Ledger {
             taken.push((number, ack));
         }
         for (number, ack) in taken {
-            let Some(Open { id, reply }) = self.open.remove(&number) else { continue };
+            let Some(Open { id, reply, .. }) = self.open.remove(&number) else { continue };
             let outcome = match self.returned.get_mut(&id) {
                 Some(times) => {
                     *times -= 1;
@@ -268,4 +319,17 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// All confirmations that are there, in one round.
+///
+/// lapin's one thread gives out returned messages and confirmations in the order that they came, and a message's return comes
+/// before its confirmation. So the confirmation that carries a return is in the queue of `in_flight` before the confirmation
+/// of the returned message is; going on until nothing is ready has both in this round or the return in an earlier one.
+fn settle(in_flight: &mut FuturesUnordered<impl Future<Output = Settled>>, cx: &mut Context<'_>) -> Poll<Vec<Settled>> {
+    let mut round = Vec::new();
+    while let Poll::Ready(Some(settled)) = in_flight.poll_next_unpin(cx) {
+        round.push(settled);
+    }
+    if round.is_empty() { Poll::Pending } else { Poll::Ready(round) }
 }

@@ -3,6 +3,8 @@
 //! Each declaration has a channel of its own that is thrown away: RabbitMQ closes a channel on which one fails, and with it
 //! everything else that happened there.
 
+use std::time::Duration;
+
 use lapin::{
     Channel, Connection, ErrorKind, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
@@ -18,6 +20,11 @@ const SIDE_BY_SIDE: usize = 8;
 /// A number that no one reaches. The dead queue has nowhere to pass a message on, so RabbitMQ 4's own limit of 20 would
 /// drop it, and 3.10 does not know -1 for "none".
 const NO_LIMIT: i32 = 1_000_000_000;
+
+/// A deleted queue is not made again sooner than this. Channels of RabbitMQ 3.10 that used it learn of the deletion by a
+/// message; if a new queue of that name is there first, they mistake it for the old one: what they publish is never confirmed,
+/// what it delivers to them is dropped.
+pub(super) const AFTER_DELETION: Duration = Duration::from_millis(400);
 
 /// A queue that can be consumed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -47,7 +47,7 @@ async fn a_queue_deleted_under_load_is_made_again() {
     let mut receiver = broker.consume(queue.clone(), 50).await.unwrap();
     let (_connection, channel) = raw(&node.url).await;
 
-    const COUNT: u64 = 2_000;
+    const COUNT: u64 = 4_000;
     let publishing = {
         let (broker, queue) = (Arc::clone(&broker), queue.clone());
         tokio::spawn(async move {
@@ -65,7 +65,7 @@ async fn a_queue_deleted_under_load_is_made_again() {
     let mut seen = HashSet::new();
     let mut deleted = 0;
     while !publishing.is_finished() {
-        if seen.len() >= 300 * (deleted + 1) && deleted < 3 {
+        if seen.len() >= 500 * (deleted + 1) && deleted < 3 {
             deleted += 1;
             channel.queue_delete(queue.name().into(), QueueDeleteOptions::default()).await.unwrap();
         }
@@ -78,7 +78,14 @@ async fn a_queue_deleted_under_load_is_made_again() {
     // what stood in the queue when it was deleted is gone, and the outbox's to bring back; all is as before otherwise
     let last = wake_up(&queue, COUNT);
     broker.publish(&last).await.unwrap();
-    while next(&mut receiver).await.wake_up != last {}
+    loop {
+        let delivery = next(&mut receiver).await;
+        let found = delivery.wake_up == last;
+        delivery.ack().await;
+        if found {
+            break;
+        }
+    }
     assert!(deleted > 0 && seen.len() > 300, "{deleted} {}", seen.len());
 }
 

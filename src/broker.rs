@@ -4,6 +4,7 @@
 //! twice, late or out of turn without harm, and one that is lost is published again from the outbox.
 
 pub mod embedded;
+pub mod rabbitmq;
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use crate::domain::{
 };
 
 pub use embedded::Embedded;
+pub use rabbitmq::RabbitMq;
 
 /// Where the wake-ups of one inbox or of one originating system wait.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -92,7 +92,7 @@ impl Service {
         let address = listener.local_addr().map_err(listen)?;
         let base_url = config.server.base_url_at(address);
         let broker: Arc<dyn Broker> = match &config.broker.url {
-            BrokerUrl::Embedded => Arc::new(Embedded::default()),
+            BrokerUrl::Embedded => Arc::new(Embedded::new(Default::default())),
             BrokerUrl::Amqp(url) => Arc::new(RabbitMq::connect(url.reveal(), Default::default())?),
         };
 

@@ -1,4 +1,6 @@
-//! One binary for all integration tests, one module a capability.
+//! The one integration test binary; a module a capability.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod broker;
 mod store;
+mod support;

@@ -1,0 +1,308 @@
+//! The broker as RabbitMQ: quorum queues, confirmed publishing, and connections under a supervisor of our own.
+
+mod address;
+mod connect;
+mod consumer;
+mod link;
+mod publisher;
+mod topology;
+mod wire;
+
+use std::{
+    collections::{HashMap, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::{
+    sync::{Mutex as AsyncMutex, Semaphore, broadcast, mpsc, watch},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+use self::{
+    address::Address,
+    link::{Link, Plan},
+    publisher::{Outcome, Publisher},
+    topology::Source,
+    wire::Message,
+};
+use super::{Broker, BrokerError, BrokerHealth, Delivery, Queue};
+use crate::domain::lane::WakeUp;
+
+/// Times that a message is published by one call: again when it was returned and its queue declared, or when the channel was
+/// lost before its confirmation came.
+const TRIES: usize = 3;
+const DECLARE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long [`Broker::close`] waits for what is under way, and then for the connections.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+const SETUPS_AT_ONCE: usize = 16;
+
+/// How RabbitMQ is used.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Shown in RabbitMQ's list of connections.
+    pub name: String,
+    /// Certificates in PEM that are trusted beside the operating system's; for `amqps`.
+    pub ca_pem: Option<String>,
+    /// A node that has not answered after this long is left and the next one tried.
+    pub connect_timeout: Duration,
+    /// Times that a wake-up may come back unacknowledged before RabbitMQ dead-letters it.
+    pub delivery_limit: u32,
+    /// A publish is given up after this long.
+    pub confirm_timeout: Duration,
+    /// While there is no connection, a call waits this long for one before it fails.
+    pub patience: Duration,
+    /// Publishing channels. A queue always uses the same one, which keeps its order.
+    pub publish_channels: usize,
+    /// Consumers that share a connection; each has a channel. RabbitMQ allows 2,047.
+    pub consumers_per_connection: usize,
+}
+
+/// The RabbitMQ broker.
+pub struct RabbitMq {
+    options: Options,
+    addresses: Arc<[Address]>,
+    publishing: Link,
+    publishers: Vec<Publisher>,
+    /// Connections that consume. They never publish, so RabbitMQ never blocks them; the first also declares.
+    consuming: Mutex<Vec<Shared>>,
+    control: Link,
+    setups: Arc<Semaphore>,
+    declared: Mutex<HashMap<Queue, Arc<AsyncMutex<Option<Instant>>>>>,
+    remade: broadcast::Sender<Queue>,
+    closing: watch::Sender<bool>,
+    closing_links: watch::Sender<bool>,
+    alive: Mutex<Option<mpsc::Sender<()>>>,
+    settled: AsyncMutex<mpsc::Receiver<()>>,
+}
+
+/// A consuming connection and how many consumers use it.
+struct Shared {
+    link: Link,
+    users: Arc<AtomicUsize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            name: "onward".to_owned(),
+            ca_pem: None,
+            connect_timeout: Duration::from_secs(10),
+            delivery_limit: 20,
+            confirm_timeout: Duration::from_secs(20),
+            patience: Duration::from_secs(1),
+            publish_channels: 2,
+            consumers_per_connection: 500,
+        }
+    }
+}
+
+// === impl RabbitMq ===
+
+impl RabbitMq {
+    /// Returns at once and connects in the background, for as long as it takes. `url` may name several nodes of a cluster,
+    /// separated by commas. An error only where the URL is none. Call it within a tokio runtime.
+    pub fn connect(url: &str, options: Options) -> Result<Self, BrokerError> {
+        let addresses: Arc<[Address]> = Address::parse_all(url)?.into();
+        let closing = watch::Sender::new(false);
+        let closing_links = watch::Sender::new(false);
+        let (alive, settled) = mpsc::channel(1);
+        let start = |part: &str| {
+            Link::start(Plan {
+                name: format!("{} {part}", options.name),
+                addresses: Arc::clone(&addresses),
+                ca_pem: options.ca_pem.clone(),
+                connect_timeout: options.connect_timeout,
+                closing: closing_links.subscribe(),
+            })
+        };
+        let publishing = start("publish");
+        let control = start("consume 1");
+        let publishers = (0..options.publish_channels.max(1))
+            .map(|_| {
+                let (link, closing) = (publishing.clone(), closing.subscribe());
+                Publisher::start(link, options.confirm_timeout, closing, alive.clone())
+            })
+            .collect();
+        Ok(Self {
+            addresses,
+            publishing,
+            publishers,
+            consuming: Mutex::new(vec![Shared { link: control.clone(), users: Arc::default() }]),
+            control,
+            setups: Arc::new(Semaphore::new(SETUPS_AT_ONCE)),
+            declared: Mutex::default(),
+            remade: broadcast::Sender::new(64),
+            closing,
+            closing_links,
+            alive: Mutex::new(Some(alive)),
+            settled: AsyncMutex::new(settled),
+            options,
+        })
+    }
+
+    /// A consuming connection with room for one more, made if need be.
+    fn consuming_link(&self) -> (Link, Arc<AtomicUsize>) {
+        let mut links = self.consuming.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = links.iter().find(|shared| {
+            let users = &shared.users;
+            let most = self.options.consumers_per_connection.max(1);
+            users.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < most).then_some(n + 1)).is_ok()
+        });
+        if let Some(shared) = room {
+            return (shared.link.clone(), Arc::clone(&shared.users));
+        }
+        let link = Link::start(Plan {
+            name: format!("{} consume {}", self.options.name, links.len() + 1),
+            addresses: Arc::clone(&self.addresses),
+            ca_pem: self.options.ca_pem.clone(),
+            connect_timeout: self.options.connect_timeout,
+            closing: self.closing_links.subscribe(),
+        });
+        let users = Arc::new(AtomicUsize::new(1));
+        links.push(Shared { link: link.clone(), users: Arc::clone(&users) });
+        (link, users)
+    }
+
+    fn start_consumer(&self, source: Source, prefetch: u16) -> Result<mpsc::Receiver<Delivery>, BrokerError> {
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(alive) = alive else { return Err(BrokerError::Away("it was closed".to_owned())) };
+        let prefetch = prefetch.max(1);
+        let (deliveries, receiver) = mpsc::channel(usize::from(prefetch));
+        let (link, users) = self.consuming_link();
+        let task = consumer::Task {
+            source,
+            prefetch,
+            delivery_limit: self.options.delivery_limit,
+            link,
+            deliveries,
+            setups: Arc::clone(&self.setups),
+            closing: self.closing.subscribe(),
+            remade: self.remade.subscribe(),
+        };
+        tokio::spawn(async move {
+            task.run().await;
+            users.fetch_sub(1, Ordering::Relaxed);
+            drop(alive);
+        });
+        Ok(receiver)
+    }
+
+    async fn declare_all(&self, sources: &[Source]) -> Result<(), BrokerError> {
+        let live = self.control.live_within(self.options.patience).await?;
+        let work = topology::declare(&live.connection, sources, self.options.delivery_limit);
+        timeout(DECLARE_TIMEOUT, work).await.map_err(|_| BrokerError::TimedOut)?
+    }
+
+    /// Declares a queue that returned a message sent at `sent`; once, however many of its messages came back.
+    async fn declare_again(&self, queue: &Queue, sent: Instant) -> Result<(), BrokerError> {
+        let last = {
+            let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(declared.entry(queue.clone()).or_default())
+        };
+        let mut last = last.lock().await;
+        if last.is_none_or(|last| last < sent) {
+            tracing::warn!(%queue, "RabbitMQ does not know the queue; it is declared again");
+            sleep(topology::AFTER_DELETION).await;
+            let _one_of_few = self.setups.acquire().await;
+            self.declare_all(&[Source::Of(queue.clone())]).await?;
+            *last = Some(Instant::now());
+            // whatever channel used the deleted queue may mistake the new one for it
+            self.publisher(queue).renew();
+            let _ = self.remade.send(queue.clone());
+        }
+        Ok(())
+    }
+
+    async fn publish_until_stored(&self, queue: &Queue, message: Message) -> Result<(), BrokerError> {
+        let mut end = BrokerError::TimedOut;
+        for _ in 0..TRIES {
+            self.publishing.live_within(self.options.patience).await?;
+            let sent = Instant::now();
+            match self.publisher(queue).publish(message.clone()).await {
+                Outcome::Stored => return Ok(()),
+                Outcome::Returned => {
+                    self.declare_again(queue, sent).await?;
+                    end = BrokerError::Returned { queue: queue.name() };
+                }
+                Outcome::Nacked => {
+                    let why = "it is full or too few of its replicas are there".to_owned();
+                    return Err(BrokerError::Refused { queue: queue.name(), why });
+                }
+                Outcome::Lost(why) => end = BrokerError::Away(why),
+            }
+        }
+        Err(end)
+    }
+
+    fn publisher(&self, queue: &Queue) -> &Publisher {
+        let mut hasher = DefaultHasher::new();
+        queue.hash(&mut hasher);
+        &self.publishers[(hasher.finish() % self.publishers.len() as u64) as usize]
+    }
+}
+
+#[async_trait]
+impl Broker for RabbitMq {
+    async fn declare(&self, queues: &[Queue]) -> Result<(), BrokerError> {
+        let sources: Vec<_> = queues.iter().cloned().map(Source::Of).collect();
+        self.declare_all(&sources).await
+    }
+
+    async fn publish(&self, wake_up: &WakeUp) -> Result<(), BrokerError> {
+        let queue = Queue::of(wake_up);
+        let message = Message::of(wake_up, &queue)?;
+        let deadline = Instant::now() + self.options.confirm_timeout;
+        let stored = timeout_at(deadline, self.publish_until_stored(&queue, message));
+        stored.await.map_err(|_| BrokerError::TimedOut)?
+    }
+
+    async fn consume(&self, queue: Queue, prefetch: u16) -> Result<mpsc::Receiver<Delivery>, BrokerError> {
+        self.start_consumer(Source::Of(queue), prefetch)
+    }
+
+    async fn consume_dead(&self, prefetch: u16) -> Result<mpsc::Receiver<Delivery>, BrokerError> {
+        self.start_consumer(Source::Dead, prefetch)
+    }
+
+    fn health(&self) -> BrokerHealth {
+        let (out, back) = (self.publishing.state(), self.control.state());
+        let connected = out.live.is_some() && back.live.is_some();
+        let since = out.since.max(back.since);
+        let detail = match (&out.live, out.blocked) {
+            (None, _) => out.detail,
+            (Some(_), _) if back.live.is_none() => back.detail,
+            (Some(_), Some(reason)) => format!("{}, which takes no messages at present: {reason}", out.detail),
+            (Some(_), None) => out.detail,
+        };
+        BrokerHealth { connected, since, detail }
+    }
+
+    async fn close(&self) {
+        self.closing.send_replace(true);
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut settled = self.settled.lock().await;
+        let _ = timeout(SETTLE_TIMEOUT, settled.recv()).await;
+        self.closing_links.send_replace(true);
+        let mut links = vec![self.publishing.clone()];
+        {
+            let consuming = self.consuming.lock().unwrap_or_else(PoisonError::into_inner);
+            links.extend(consuming.iter().map(|shared| shared.link.clone()));
+        }
+        let all = futures_util::future::join_all(links.iter().map(Link::ended));
+        let _ = timeout(CLOSE_TIMEOUT, all).await;
+    }
+}
+
+impl Drop for RabbitMq {
+    fn drop(&mut self) {
+        self.closing.send_replace(true);
+        self.closing_links.send_replace(true);
+    }
+}

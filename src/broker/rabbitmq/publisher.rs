@@ -1,0 +1,335 @@
+//! One publishing channel and the task that owns it.
+//!
+//! Only this task publishes on the channel and looks at the confirmations, for two reasons that lie in lapin 4.12.3:
+//! - it numbers a message before it queues its frames, so two tasks that publish at once get each other's confirmations;
+//! - it hands a returned message to whichever confirmation comes next, not to the message's own. The message that was returned
+//!   then looks stored. So confirmations are looked at in rounds, and returned messages told apart by their message id.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use lapin::{
+    Channel, Confirmation,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+};
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    time::{Instant, interval, sleep, timeout, timeout_at},
+};
+use uuid::Uuid;
+
+use super::{
+    link::{Link, Live, asked, backoff},
+    wire::{Message, message_id},
+};
+
+/// Messages that wait for their turn; more make the caller wait.
+const WAITING: usize = 1024;
+/// Unconfirmed messages on one channel. RabbitMQ is fastest with 128 to 1,024.
+const IN_FLIGHT: usize = 512;
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a channel that is used no more is listened to.
+const HEAR_OUT: Duration = Duration::from_secs(4);
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Stored in its queue.
+    Stored,
+    /// There is no such queue.
+    Returned,
+    /// The queue did not take it.
+    Nacked,
+    /// The connection ended first.
+    Lost(String),
+}
+
+/// The way to one publishing task.
+#[derive(Clone)]
+pub(super) struct Publisher {
+    requests: mpsc::Sender<Request>,
+    renew: Arc<Notify>,
+}
+
+struct Request {
+    message: Message,
+    reply: oneshot::Sender<Outcome>,
+}
+
+/// A published message of which nothing was heard yet.
+struct Open {
+    id: Uuid,
+    since: Instant,
+    reply: oneshot::Sender<Outcome>,
+}
+
+type Settled = (u64, lapin::Result<Confirmation>);
+type InFlight = FuturesUnordered<BoxFuture<'static, Settled>>;
+
+/// One channel and what is on its way over it.
+struct Session {
+    channel: Channel,
+    in_flight: InFlight,
+    next: u64,
+    open: BTreeMap<u64, Open>,
+    /// Returned messages whose own confirmation has not come yet. Counted: the same message may be in flight twice.
+    returned: HashMap<Uuid, u32>,
+}
+
+/// Why a task stopped using a channel.
+enum End {
+    /// It failed.
+    Failed(String),
+    /// Another shall be used from now on; this one may still be heard out.
+    Renew,
+    /// No more messages are to come.
+    Closing,
+}
+
+// === impl Publisher ===
+
+impl Publisher {
+    /// Begins a task that publishes over `link`. It ends when `closing` says so and what was in flight is settled. A message
+    /// that is not confirmed after `silence` casts doubt on its channel.
+    pub(super) fn start(
+        link: Link,
+        silence: Duration,
+        closing: watch::Receiver<bool>,
+        alive: mpsc::Sender<()>,
+    ) -> Self {
+        let (sender, requests) = mpsc::channel(WAITING);
+        let renew = Arc::new(Notify::new());
+        let task = Task { link, requests, silence, closing, renew: Arc::clone(&renew) };
+        tokio::spawn(async move {
+            task.run().await;
+            drop(alive);
+        });
+        Self { requests: sender, renew }
+    }
+
+    /// Publishes, and waits for the outcome however long it takes: the caller sets the limit.
+    pub(super) async fn publish(&self, message: Message) -> Outcome {
+        let lost = || Outcome::Lost("it was closed".to_owned());
+        let (reply, outcome) = oneshot::channel();
+        if self.requests.send(Request { message, reply }).await.is_err() {
+            return lost();
+        }
+        outcome.await.unwrap_or_else(|_| lost())
+    }
+
+    /// Takes another channel for what is published from now on.
+    pub(super) fn renew(&self) {
+        self.renew.notify_one();
+    }
+}
+
+/// What the publishing task works with.
+struct Task {
+    link: Link,
+    requests: mpsc::Receiver<Request>,
+    silence: Duration,
+    closing: watch::Receiver<bool>,
+    renew: Arc<Notify>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut failures = 0;
+        loop {
+            let live = tokio::select! {
+                biased;
+                () = asked(&mut self.closing) => return,
+                live = self.link.live() => live,
+                request = self.requests.recv() => {
+                    let Some(request) = request else { return };
+                    let _ = request.reply.send(Outcome::Lost(self.link.state().detail));
+                    continue;
+                }
+            };
+            let Some(live) = live else { return };
+            let began = Instant::now();
+            let opened = timeout(OPEN_TIMEOUT, Session::open(&live)).await;
+            let why = match opened {
+                Ok(Ok(mut session)) => match self.serve(&mut session, &live).await {
+                    End::Failed(why) => {
+                        session.fail(&why);
+                        why
+                    }
+                    End::Renew => {
+                        tokio::spawn(session.hear_out());
+                        continue;
+                    }
+                    End::Closing => return session.hear_out().await,
+                },
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no channel could be opened in time".to_owned(),
+            };
+            tracing::warn!(why, "the publishing channel ended and is opened again");
+            while let Ok(request) = self.requests.try_recv() {
+                let _ = request.reply.send(Outcome::Lost(why.clone()));
+            }
+            failures = if began.elapsed() < LOOK_EVERY { failures + 1 } else { 0 };
+            if failures > 0 {
+                sleep(backoff(failures)).await;
+            }
+        }
+    }
+
+    async fn serve(&mut self, session: &mut Session, live: &Arc<Live>) -> End {
+        let mut state = self.link.watch();
+        let mut heard = Instant::now();
+        let mut look = interval(LOOK_EVERY);
+        loop {
+            let blocked = state.borrow_and_update().blocked.is_some();
+            if session.in_flight.is_empty() || blocked {
+                heard = Instant::now();
+            }
+            tokio::select! {
+                biased;
+                round = poll_fn(|cx| settle(&mut session.in_flight, cx)) => {
+                    heard = Instant::now();
+                    if let Err(error) = session.conclude(round) {
+                        return End::Failed(error.to_string());
+                    }
+                }
+                // a blocked connection sends nothing: what waits here can still time out unsent
+                request = self.requests.recv(), if !blocked && session.in_flight.len() < IN_FLIGHT => match request {
+                    Some(request) => session.send(request),
+                    None => return End::Closing,
+                },
+                _ = state.changed() => {
+                    let now = state.borrow_and_update();
+                    if !now.live.as_ref().is_some_and(|now| Arc::ptr_eq(now, live)) {
+                        return End::Failed(now.detail.clone());
+                    }
+                }
+                _ = look.tick() => {
+                    if heard.elapsed() > self.silence {
+                        live.suspect();
+                        return End::Failed("no confirmation came for too long".to_owned());
+                    }
+                    // others are confirmed: perhaps this queue has no quorum, perhaps the channel mistakes it
+                    if !blocked && session.open.values().next().is_some_and(|open| open.since.elapsed() > self.silence) {
+                        return End::Renew;
+                    }
+                }
+                () = self.renew.notified() => return End::Renew,
+                () = asked(&mut self.closing) => {
+                    self.requests.close();
+                    return End::Closing;
+                }
+            }
+        }
+    }
+}
+
+// === impl Session ===
+
+impl Session {
+    async fn open(live: &Live) -> lapin::Result<Self> {
+        let channel = live.connection.create_channel().await?;
+        // without this every publish counts as confirmed at once
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let (open, returned) = (BTreeMap::new(), HashMap::new());
+        Ok(Self { channel, in_flight: FuturesUnordered::new(), next: 0, open, returned })
+    }
+
+    fn send(&mut self, Request { message, reply }: Request) {
+        // its caller may have given up meanwhile; the outbox then has it
+        if reply.is_closed() {
+            return;
+        }
+        self.next += 1;
+        let number = self.next;
+        let Message { id, exchange, key, body, properties } = message;
+        self.open.insert(number, Open { id, since: Instant::now(), reply });
+        let channel = self.channel.clone();
+        // first polled in the order of pushing, which is the order on the wire
+        self.in_flight.push(Box::pin(async move {
+            let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+            let sent = channel.basic_publish(exchange.into(), key.into(), options, &body, properties).await;
+            (
+                number,
+                match sent {
+                    Ok(confirm) => confirm.await,
+                    Err(error) => Err(error),
+                },
+            )
+        }));
+    }
+
+    /// Waits a while for the confirmations that are still to come, then gives up on the rest.
+    async fn hear_out(mut self) {
+        let limit = Instant::now() + HEAR_OUT;
+        while !self.in_flight.is_empty() {
+            match timeout_at(limit, poll_fn(|cx| settle(&mut self.in_flight, cx))).await {
+                Ok(round) => {
+                    if self.conclude(round).is_err() {
+                        break;
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        self.fail("its channel was given up");
+    }
+
+    fn fail(&mut self, why: &str) {
+        while let Some((_, open)) = self.open.pop_first() {
+            let _ = open.reply.send(Outcome::Lost(why.to_owned()));
+        }
+    }
+
+    /// Tells everyone in the round what became of their message. An error is the end of the channel.
+    fn conclude(&mut self, round: Vec<Settled>) -> lapin::Result<()> {
+        let mut taken = Vec::with_capacity(round.len());
+        for (number, result) in round {
+            let (ack, back) = match result? {
+                Confirmation::Ack(back) => (true, back),
+                Confirmation::Nack(back) => (false, back),
+                // confirm mode is off, which means that nobody has confirmed anything
+                Confirmation::NotRequested => (false, None),
+            };
+            if let Some(id) = back.as_ref().and_then(|back| message_id(&back.properties)) {
+                *self.returned.entry(id).or_default() += 1;
+            }
+            taken.push((number, ack));
+        }
+        for (number, ack) in taken {
+            let Some(Open { id, reply, .. }) = self.open.remove(&number) else { continue };
+            let outcome = match self.returned.get_mut(&id) {
+                Some(times) => {
+                    *times -= 1;
+                    if *times == 0 {
+                        self.returned.remove(&id);
+                    }
+                    Outcome::Returned
+                }
+                None if ack => Outcome::Stored,
+                None => Outcome::Nacked,
+            };
+            let _ = reply.send(outcome);
+        }
+        Ok(())
+    }
+}
+
+/// All confirmations that are there, in one round.
+///
+/// lapin's one thread gives out returned messages and confirmations in the order that they came, and a message's return comes
+/// before its confirmation. So the confirmation that carries a return is in the queue of `in_flight` before the confirmation
+/// of the returned message is; going on until nothing is ready has both in this round or the return in an earlier one.
+fn settle(in_flight: &mut FuturesUnordered<impl Future<Output = Settled>>, cx: &mut Context<'_>) -> Poll<Vec<Settled>> {
+    let mut round = Vec::new();
+    while let Poll::Ready(Some(settled)) = in_flight.poll_next_unpin(cx) {
+        round.push(settled);
+    }
+    if round.is_empty() { Poll::Pending } else { Poll::Ready(round) }
+}

@@ -51,14 +51,13 @@ pub async fn transaction(State(app): State<Shared>, call: Call) -> Answer {
     let minimal = call.caller.prefers_return() == Some("minimal");
     let incoming = incoming(&app, &call, "Bundle")?;
     let accepted = app.intake.accept(incoming).await?;
-    let new = accepted.referrals.iter().any(|r| r.new);
     let mut entries = Vec::with_capacity(accepted.entries.len());
     for place in &accepted.entries {
         entries.push(entry(&app, place.as_deref(), &accepted.referrals, minimal).await?);
     }
     let body = json!({"resourceType": "Bundle", "type": "transaction-response", "entry": entries});
-    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(with_notes(Reply::ok(body).status(status), &app, &accepted))
+    // a transaction is answered with 200, its entries say what was created (R4 http, 3.1.0.11.2)
+    Ok(with_notes(Reply::ok(body), &app, &accepted))
 }
 
 async fn entry(app: &Shared, place: Option<&str>, referrals: &[Submitted], minimal: bool) -> Result<Value, Fault> {

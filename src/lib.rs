@@ -22,3 +22,6 @@ pub mod store;
 // the way in, and running it
 pub mod config;
 pub mod toml_reader;
+
+// seen working
+pub mod demo;

@@ -26,3 +26,6 @@ pub mod http;
 pub mod service;
 pub mod telemetry;
 pub mod toml_reader;
+
+// seen working
+pub mod demo;

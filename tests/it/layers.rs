@@ -117,8 +117,11 @@ fn no_room_knows_more_than_its_row_says() {
 fn the_arrows_form_no_ring() {
     let mut left = published();
     while !left.is_empty() {
-        let free: Vec<String> =
-            left.iter().filter(|(_, knows)| !knows.iter().any(|k| left.contains_key(k))).map(|(r, _)| r.clone()).collect();
+        let free: Vec<String> = left
+            .iter()
+            .filter(|(_, knows)| !knows.iter().any(|k| left.contains_key(k)))
+            .map(|(r, _)| r.clone())
+            .collect();
         assert!(!free.is_empty(), "a ring among {:?}", left.keys().collect::<Vec<_>>());
         for room in free {
             left.remove(&room);
@@ -128,7 +131,8 @@ fn the_arrows_form_no_ring() {
 
 #[test]
 fn names_are_found_in_every_form() {
-    let source = "use crate::{\n    domain::{self, Side},\n    store::Store,\n};\nfn f() { crate::fhir::x() }\n// crate::http\n";
+    let source =
+        "use crate::{\n    domain::{self, Side},\n    store::Store,\n};\nfn f() { crate::fhir::x() }\n// crate::http\n";
     let expected: BTreeSet<String> = ["domain", "store", "fhir"].map(str::to_owned).into();
     assert_eq!(named(source), expected);
 }

@@ -52,6 +52,11 @@ pub fn parse(literal: &str) -> Target<'_> {
     }
 }
 
+/// A value for use in a search URL, percent-encoded.
+pub fn encode(value: &str) -> String {
+    percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
 /// Whether R4 could have this as a logical or version id: `[A-Za-z0-9\-\.]{1,64}`.
 pub fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')

@@ -9,13 +9,12 @@ use serde_json::Value;
 
 use super::record_task::{Origin, make, merge, seq_of};
 use crate::{
-    client::{Answer, Failure, FhirClient, query},
+    client::{Answer, Failure, FhirClient, Held},
     config::registry::{Detail, Endpoint, WriteBack},
-    delivery::fhir_rest::{copy_of, found_task},
     domain::{Event, TaskStatus},
     fhir::{
-        reference::{Target, parse},
-        task::identifier_token,
+        reference::{Target, encode, parse},
+        task::{found_in, identifier_token},
         tree,
     },
     lanes::Outcome,
@@ -141,7 +140,7 @@ impl Record<'_> {
     async fn write_task(&self, line: &Line<'_>, new: &Value, memory: &mut Memory, again: bool) -> Result<(), Stop> {
         let to = self.endpoint();
         if memory.task.is_none() && !again {
-            let path = format!("Task?identifier={}", query(&identifier_token(line.task.id)));
+            let path = format!("Task?identifier={}", encode(&identifier_token(line.task.id)));
             let answer = self.client.send(&to, Method::PUT, &path, &[], new).await.map_err(|e| e.failure())?;
             if answer.status.is_success() {
                 return self.remember(&answer, line, memory).await;
@@ -172,7 +171,7 @@ impl Record<'_> {
             } else {
                 match self.read_task(line, memory).await? {
                     Some((task, etag)) => {
-                        let copy = copy_of(&task);
+                        let copy = Held::of(&task);
                         if seq_of(&task) >= Some(line.seq) {
                             memory.task = Some(copy.id);
                             memory.etag = etag.or(copy.etag);
@@ -182,7 +181,7 @@ impl Record<'_> {
                     }
                     None => {
                         memory.task = None;
-                        let condition = format!("identifier={}", query(&identifier_token(line.task.id)));
+                        let condition = format!("identifier={}", encode(&identifier_token(line.task.id)));
                         let headers = [("if-none-exist", &*condition)];
                         let answer = self
                             .client
@@ -228,12 +227,12 @@ impl Record<'_> {
                 return Err(failure_of(&answer).into());
             }
         }
-        let path = format!("Task?identifier={}", query(&identifier_token(line.task.id)));
+        let path = format!("Task?identifier={}", encode(&identifier_token(line.task.id)));
         let answer = self.client.get(&to, &path, &[]).await.map_err(|e| e.failure())?;
         if !answer.status.is_success() {
             return Err(failure_of(&answer).into());
         }
-        Ok(answer.body.as_ref().and_then(|b| found_task(b, line.task.id)).map(|task| (task, None)))
+        Ok(answer.body.as_ref().and_then(|b| found_in(b, line.task.id)).map(|task| (task, None)))
     }
 
     /// Keeps id and ETag of what was written; a record that does not say them is asked at the next write.
@@ -244,12 +243,12 @@ impl Record<'_> {
             }
             _ => None,
         });
-        let told = answer.body.as_ref().filter(|b| tree::resource_type(b) == Some("Task")).map(copy_of);
+        let told = answer.body.as_ref().filter(|b| tree::resource_type(b) == Some("Task")).map(Held::of);
         memory.etag = answer.etag.clone().or_else(|| told.as_ref().and_then(|c| c.etag.clone()));
         let id = told.map(|c| c.id).filter(|id| !id.is_empty()).or(located).or(memory.task.take());
         memory.task = match id {
             Some(id) => Some(id),
-            None => self.read_task(line, &Memory::default()).await?.map(|(task, _)| copy_of(&task).id),
+            None => self.read_task(line, &Memory::default()).await?.map(|(task, _)| Held::of(&task).id),
         };
         Ok(())
     }
@@ -261,7 +260,7 @@ impl Record<'_> {
         let identifier = line.task.identifier.clone();
         let path = match (&line.task.origin, &identifier) {
             (Some(id), _) => format!("ServiceRequest/{id}"),
-            (None, Some(token)) => format!("ServiceRequest?identifier={}", query(token)),
+            (None, Some(token)) => format!("ServiceRequest?identifier={}", encode(token)),
             (None, None) => return Ok(Found::NotThere("the referral names neither its id nor an identifier".into())),
         };
         let answer = self.client.get(&to, &path, &[]).await.map_err(|e| e.failure())?;
@@ -353,7 +352,7 @@ impl Record<'_> {
             if request.get("status").and_then(Value::as_str) != Some("active") {
                 return Ok(false);
             }
-            let etag = copy_of(&request).etag;
+            let etag = Held::of(&request).etag;
             if let Some(object) = request.as_object_mut() {
                 object.insert("status".into(), "completed".into());
             }

@@ -30,7 +30,7 @@ use cast::{
     records::{RecordSystem, Sending},
 };
 use ledger::Ledger;
-use progress::say;
+use progress::{Progress, say};
 use referrals::Deck;
 use stage::{PROVIDERS, SYSTEMS, Stage};
 pub use tally::Summary;
@@ -115,8 +115,8 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
         Sending { caller: Caller::new(), fhir_base, ledger: ledger.clone(), xml: Arc::new(XmlConverter::new(2)) };
     let limit = TIME_BASE + TIME_EACH * u32::try_from(total).unwrap_or(u32::MAX);
     let begun = Instant::now();
-    let shown =
-        async { if options.quiet { std::future::pending().await } else { progress::show(ledger.clone()).await } };
+    let mut progress = Progress::of(ledger.clone());
+    let shown = async { if options.quiet { std::future::pending().await } else { progress.show().await } };
     let played = async {
         send(deck, records, sending).await;
         ledger.all_closed().await;
@@ -137,7 +137,7 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
     }
     let summary = Summary::of(&ledger.copy(), &stage, took);
     if !options.quiet {
-        progress::end(&ledger);
+        progress.end();
         tell(&summary, options.json)?;
     }
     if service.is_some() {

@@ -18,31 +18,47 @@ const TICK: Duration = Duration::from_millis(200);
 /// Where there is no terminal, every so many ticks.
 const TICKS_A_LINE: u32 = 15;
 
-/// Shows until it is dropped with its future.
-pub(super) async fn show(ledger: Arc<Ledger>) {
-    let terminal = std::io::stderr().is_terminal();
-    let mut told = 0;
-    let mut ticks = 0_u32;
-    loop {
-        tokio::time::sleep(TICK).await;
-        ticks = ticks.wrapping_add(1);
-        let clear = if terminal { "\r\x1b[K" } else { "" };
-        for (case, sent) in ledger.closed_since(told, TOLD_MAX - told) {
-            say(&format!("{clear}{}\n", story(&case, sent.as_ref())));
-            told += 1;
-        }
-        if terminal {
-            say(&format!("{clear}{}", line(&ledger)));
-        } else if ticks.is_multiple_of(TICKS_A_LINE) {
-            say(&format!("{}\n", line(&ledger)));
-        }
-    }
+/// Shows how far it has come.
+pub(super) struct Progress {
+    ledger: Arc<Ledger>,
+    told: usize,
+    /// Goes before every text: takes the changing line away.
+    clear: &'static str,
 }
 
-/// The last line, which stays.
-pub(super) fn end(ledger: &Ledger) {
-    let clear = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
-    say(&format!("{clear}{}\n", line(ledger)));
+impl Progress {
+    pub(super) fn of(ledger: Arc<Ledger>) -> Self {
+        let clear = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
+        Self { ledger, told: 0, clear }
+    }
+
+    /// Shows until its future is dropped.
+    pub(super) async fn show(&mut self) {
+        let mut ticks = 0_u32;
+        loop {
+            tokio::time::sleep(TICK).await;
+            ticks = ticks.wrapping_add(1);
+            self.stories();
+            if !self.clear.is_empty() {
+                say(&format!("{}{}", self.clear, line(&self.ledger)));
+            } else if ticks.is_multiple_of(TICKS_A_LINE) {
+                say(&format!("{}\n", line(&self.ledger)));
+            }
+        }
+    }
+
+    /// What is left to tell, and the last line, which stays.
+    pub(super) fn end(&mut self) {
+        self.stories();
+        say(&format!("{}{}\n", self.clear, line(&self.ledger)));
+    }
+
+    fn stories(&mut self) {
+        for (case, sent) in self.ledger.closed_since(self.told, TOLD_MAX - self.told) {
+            say(&format!("{}{}\n", self.clear, story(&case, sent.as_ref())));
+            self.told += 1;
+        }
+    }
 }
 
 /// Writes to standard error; that nobody reads it is no failure.

@@ -17,7 +17,7 @@ use crate::{
         task::{found_in, identifier_token},
         tree,
     },
-    lanes::Outcome,
+    lanes::{Outcome, idempotency_key},
     store::TaskRecord,
 };
 
@@ -55,6 +55,8 @@ pub struct Memory {
     pub subject: Option<String>,
     /// Whether the ServiceRequest has been looked at.
     pub checked: bool,
+    /// Why it was not found, until that is in the journal.
+    pub not_found: Option<String>,
 }
 
 /// One record system.
@@ -120,7 +122,7 @@ impl Record<'_> {
                     memory.subject = Some(origin.subject.to_string());
                     memory.request = Some(origin.id);
                 }
-                Found::NotThere(why) => notes.push(Event::RecordNotFound { why }),
+                Found::NotThere(why) => memory.not_found = Some(why),
             }
             memory.checked = true;
         }
@@ -130,6 +132,7 @@ impl Record<'_> {
         });
         let new = make(line, origin.as_ref());
         self.write_task(line, &new, memory, again).await?;
+        notes.extend(memory.not_found.take().map(|why| Event::RecordNotFound { why }));
         let completed = line.body.get("status").and_then(Value::as_str) == Some(TaskStatus::Completed.code());
         if completed && self.write_back.close_request && self.close_request(line).await? {
             notes.push(Event::RequestClosed);
@@ -141,7 +144,9 @@ impl Record<'_> {
         let to = self.endpoint();
         if memory.task.is_none() && !again {
             let path = format!("Task?identifier={}", encode(&identifier_token(line.task.id)));
-            let answer = self.client.send(&to, Method::PUT, &path, &[], new).await.map_err(|e| e.failure())?;
+            let key = idempotency_key(line.task.id, line.seq);
+            let headers = [("idempotency-key", &*key)];
+            let answer = self.client.send(&to, Method::PUT, &path, &headers, new).await.map_err(|e| e.failure())?;
             if answer.status.is_success() {
                 return self.remember(&answer, line, memory).await;
             }
@@ -162,6 +167,7 @@ impl Record<'_> {
         again: bool,
     ) -> Result<(), Stop> {
         let to = self.endpoint();
+        let key = idempotency_key(line.task.id, line.seq);
         // as we left it, so far as we know: then it need not be read
         let mut blind = memory.task.is_some() && memory.etag.is_some() && !again;
         for _ in 0..MERGE_MAX {
@@ -182,7 +188,7 @@ impl Record<'_> {
                     None => {
                         memory.task = None;
                         let condition = format!("identifier={}", encode(&identifier_token(line.task.id)));
-                        let headers = [("if-none-exist", &*condition)];
+                        let headers = [("if-none-exist", &*condition), ("idempotency-key", &*key)];
                         let answer = self
                             .client
                             .send(&to, Method::POST, "Task", &headers, new)
@@ -201,8 +207,8 @@ impl Record<'_> {
                 object.insert("id".into(), id.clone().into());
             }
             let etag_text = etag.clone().unwrap_or_default();
-            let headers = [("if-match", &*etag_text)];
-            let headers: &[_] = if etag.is_some() { &headers } else { &[] };
+            let headers = [("idempotency-key", &*key), ("if-match", &*etag_text)];
+            let headers = if etag.is_some() { &headers[..] } else { &headers[..1] };
             let path = format!("Task/{id}");
             let answer = self.client.send(&to, Method::PUT, &path, headers, &body).await.map_err(|e| e.failure())?;
             match answer.status.as_u16() {
@@ -254,36 +260,24 @@ impl Record<'_> {
     }
 
     /// The originating ServiceRequest, where the record lets us read it: its identifier and subject must be those of the
-    /// referral, or nothing is written.
+    /// referral, or nothing is written. Looked for by the id that the sender told, then by its identifier.
     async fn find_request(&self, line: &Line<'_>) -> Result<Found, Stop> {
-        let to = self.endpoint();
-        let identifier = line.task.identifier.clone();
-        let path = match (&line.task.origin, &identifier) {
-            (Some(id), _) => format!("ServiceRequest/{id}"),
-            (None, Some(token)) => format!("ServiceRequest?identifier={}", encode(token)),
-            (None, None) => return Ok(Found::NotThere("the referral names neither its id nor an identifier".into())),
-        };
-        let answer = self.client.get(&to, &path, &[]).await.map_err(|e| e.failure())?;
-        let found = match (answer.status.as_u16(), &answer.body) {
-            (200..=299, Some(body)) if tree::resource_type(body) == Some("ServiceRequest") => Some(body.clone()),
-            (200..=299, Some(body)) => tree::items(body, "entry")
-                .iter()
-                .filter_map(|e| e.get("resource"))
-                .find(|r| tree::resource_type(r) == Some("ServiceRequest") && has_identifier(r, identifier.as_deref()))
-                .cloned(),
-            (400..=499, _) if !matches!(answer.status.as_u16(), 408 | 425 | 429) => None,
-            (501, _) => None,
-            _ => return Err(failure_of(&answer).into()),
-        };
-        let Some(request) = found else {
-            let status = answer.status.as_u16();
-            let why =
-                if answer.status.is_success() { "no such ServiceRequest".into() } else { format!("HTTP {status}") };
-            return Ok(Found::NotThere(why));
-        };
-        if let Some(token) = &identifier
-            && !has_identifier(&request, Some(token))
-        {
+        let identifier = line.task.identifier.as_deref();
+        let mut why = "the referral names neither its id nor an identifier".to_owned();
+        let mut found = None;
+        let by_id = line.task.origin.as_ref().map(|id| format!("ServiceRequest/{id}"));
+        let by_identifier = identifier.map(|token| format!("ServiceRequest?identifier={}", encode(token)));
+        for path in by_id.into_iter().chain(by_identifier) {
+            match self.read_request(&path, identifier).await? {
+                Ok(request) => {
+                    found = Some(request);
+                    break;
+                }
+                Err(not_there) => why = not_there,
+            }
+        }
+        let Some(request) = found else { return Ok(Found::NotThere(why)) };
+        if identifier.is_some() && !has_identifier(&request, identifier) {
             return Err(mismatch("the record's ServiceRequest has another identifier"));
         }
         if !self.same_subject(line, &request).await? {
@@ -292,6 +286,23 @@ impl Record<'_> {
         let id = request.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
         let subject = request.get("subject").cloned().unwrap_or_default();
         Ok(Found::Ours(Origin { id, subject }, request))
+    }
+
+    /// A ServiceRequest by URL or search, or why there is none.
+    async fn read_request(&self, path: &str, identifier: Option<&str>) -> Result<Result<Value, String>, Stop> {
+        let answer = self.client.get(&self.endpoint(), path, &[]).await.map_err(|e| e.failure())?;
+        let is_request = |r: &Value| tree::resource_type(r) == Some("ServiceRequest");
+        let status = answer.status.as_u16();
+        match (status, &answer.body) {
+            (200..=299, Some(body)) if is_request(body) => Ok(Ok(body.clone())),
+            (200..=299, Some(body)) => {
+                let mut all = tree::items(body, "entry").iter().filter_map(|e| e.get("resource"));
+                let found = all.find(|r| is_request(r) && has_identifier(r, identifier));
+                Ok(found.cloned().ok_or_else(|| "no such ServiceRequest".to_owned()))
+            }
+            (400..=499 | 501, _) if !matches!(status, 408 | 425 | 429) => Ok(Err(format!("HTTP {status}"))),
+            _ => Err(failure_of(&answer).into()),
+        }
     }
 
     /// Whether a ServiceRequest of the record is about the referral's person: by the NHS number where both sides show one,

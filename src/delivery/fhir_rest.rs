@@ -22,7 +22,14 @@ pub fn endpoint(inbox: &FhirRestInbox) -> Endpoint {
 }
 
 /// Sends the transaction. `again` says that an earlier try may have arrived: then our Task is looked for first.
-pub async fn deliver(client: &FhirClient, inbox: &FhirRestInbox, task: TaskId, bundle: &Value, again: bool) -> Outcome {
+pub async fn deliver(
+    client: &FhirClient,
+    inbox: &FhirRestInbox,
+    task: TaskId,
+    key: &str,
+    bundle: &Value,
+    again: bool,
+) -> Outcome {
     let to = endpoint(inbox);
     if again {
         match look(client, &to, task).await {
@@ -31,8 +38,7 @@ pub async fn deliver(client: &FhirClient, inbox: &FhirRestInbox, task: TaskId, b
             Err(failure) => return failed(failure),
         }
     }
-    let key = task.to_string();
-    let sent = client.send(&to, Method::POST, "", &[("idempotency-key", &key)], bundle).await;
+    let sent = client.send(&to, Method::POST, "", &[("idempotency-key", key)], bundle).await;
     let answer = match sent {
         Ok(answer) => answer,
         Err(error) => return failed(error.failure()),

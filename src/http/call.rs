@@ -74,6 +74,7 @@ impl FromRequest<Shared> for Call {
         let original = read(app, &parts.headers, body).await?;
         let limits = gate::Limits { bytes: app.limits.body_bytes, depth: app.limits.depth, ..gate::Limits::default() };
         let body = match format {
+            Format::Json if is_patch => gate::read_any(&original, &limits),
             Format::Json => gate::read(&original, &limits),
             Format::Xml => app.xml.read(original.clone(), &limits).await,
         };

@@ -56,6 +56,9 @@ pub struct Memory {
     pub subject: Option<String>,
     /// Whether the ServiceRequest has been looked at.
     pub checked: bool,
+    /// Whether the record has put something of its own into its Task: then it is never replaced unread.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// One record system.
@@ -98,6 +101,10 @@ impl Record<'_> {
         let mut memory: Memory = memory.and_then(|m| serde_json::from_str(m).ok()).unwrap_or_default();
         let mut notes = Vec::new();
         let done = self.try_write(line, &mut memory, &mut notes, again).await;
+        if done.is_err() && notes.iter().any(|note| matches!(note, Event::RecordNotFound { .. })) {
+            // notes are journalled with what arrives, so it is looked for again, and noted then
+            memory.checked = false;
+        }
         let remembered = serde_json::to_string(&memory).ok();
         match done {
             Ok(()) => Outcome::Arrived { remote: memory.task.unwrap_or_default(), memory: remembered, notes },
@@ -164,7 +171,7 @@ impl Record<'_> {
     ) -> Result<(), Stop> {
         let to = self.endpoint();
         // as we left it, so far as we know: then it need not be read
-        let mut blind = memory.task.is_some() && memory.etag.is_some() && !again;
+        let mut blind = memory.task.is_some() && memory.etag.is_some() && !memory.shared && !again;
         for _ in 0..MERGE_MAX {
             let (id, etag, body) = if blind {
                 blind = false;
@@ -178,7 +185,9 @@ impl Record<'_> {
                             memory.etag = etag.or(copy.etag);
                             return Ok(());
                         }
-                        (copy.id.clone(), etag.or(copy.etag), merge(&task, new, line.task.id))
+                        let merged = merge(&task, new, line.task.id);
+                        memory.shared = !says_only(&merged, new);
+                        (copy.id.clone(), etag.or(copy.etag), merged)
                     }
                     None => {
                         memory.task = None;
@@ -372,6 +381,15 @@ impl Record<'_> {
         let why = "the record's ServiceRequest is being changed faster than it can be closed".to_owned();
         Err(Failure::Transient { retry_after: None, why }.into())
     }
+}
+
+/// Whether a Task as the record has it says nothing beyond what is ours.
+fn says_only(record: &Value, ours: &Value) -> bool {
+    let mut bare = record.clone();
+    if let Some(object) = bare.as_object_mut() {
+        object.retain(|name, _| name != "id" && name != "meta");
+    }
+    bare == *ours
 }
 
 fn failure_of(answer: &Answer) -> Failure {

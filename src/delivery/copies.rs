@@ -112,10 +112,17 @@ impl Copies {
         if seen.etag.is_some() && seen.etag == copy.etag {
             return self.store.plan_poll(task.id, self.later(&copy, every)).await;
         }
-        for version in self.since(&to, &copy, newest).await {
-            self.take(task, &version, self.later(&seen, every)).await?;
+        // what is remembered moves on with each version that is taken: ended in between, the rest is found again
+        let mut versions = self.since(&to, &copy, newest).await;
+        let last = versions.pop();
+        for version in versions {
+            let taken = Copy { etag: super::fhir_rest::copy_of(&version).etag, ..copy.clone() };
+            self.take(task, &version, self.later(&taken, every)).await?;
         }
-        Ok(())
+        match last {
+            Some(last) => self.take(task, &last, self.later(&seen, every)).await,
+            None => Ok(()),
+        }
     }
 
     /// The versions of a copy after the one last seen, oldest first: a provider that did two things between two looks is told

@@ -3,6 +3,8 @@
 
 mod artefacts;
 mod broker;
+mod delivery;
 mod layers;
 mod store;
 mod support;
+mod writeback;

@@ -2,6 +2,8 @@
 
 use std::{future::Future, io::Write as _, time::Duration};
 
+pub mod fixtures;
+pub mod hub;
 pub mod rabbitmq;
 
 /// How long anything may take that is waited for.

@@ -29,6 +29,9 @@ const ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE_PER_HOST: usize = 32;
+/// All but the unreserved characters (RFC 3986, 2.3): `_count` stays readable in a link.
+const ENCODED: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -288,7 +291,7 @@ impl CallError {
 
 /// A value for use in a query, percent-encoded.
 pub fn query(value: &str) -> String {
-    percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC).to_string()
+    percent_encoding::utf8_percent_encode(value, ENCODED).to_string()
 }
 
 #[cfg(test)]

@@ -25,21 +25,19 @@ pub struct Limits {
     pub number_digits: usize,
 }
 
-/// Reads one JSON document. A byte order mark is skipped; anything after the document is refused. The issue names the
+/// Reads one resource, or another JSON object. A byte order mark is skipped; anything after it is refused. The issue names the
 /// element that was reached, below `%resource` where the resource type had not been met before.
 pub fn read(bytes: &[u8], limits: &Limits) -> Result<Value, Issue> {
     match read_any(bytes, limits)? {
         value @ Value::Object(_) => Ok(value),
-        _ => Err(Issue::error(
-            IssueCode::Structure,
-            path::UNKNOWN_ROOT,
-            "a resource is a JSON object, and this is something else",
-        )
-        .at(1, 1)),
+        _ => {
+            let said = "a resource is a JSON object, and this is something else";
+            Err(Issue::error(IssueCode::Structure, path::UNKNOWN_ROOT, said).at(1, 1))
+        }
     }
 }
 
-/// The same for a document that need not be an object, such as a JSON Patch.
+/// Reads one JSON document of any shape, such as a JSON Patch, within the same bounds.
 pub fn read_any(bytes: &[u8], limits: &Limits) -> Result<Value, Issue> {
     if bytes.len() > limits.bytes {
         let said = format!("the content is longer than {} bytes", limits.bytes);

@@ -1,8 +1,10 @@
 //! The one integration test binary; a module a capability.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod api;
 mod artefacts;
 mod broker;
+mod cli;
 mod delivery;
 mod layers;
 mod store;

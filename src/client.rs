@@ -22,7 +22,11 @@ use serde_json::Value;
 
 use crate::{
     config::registry::Endpoint,
-    fhir::gate::{self, Limits},
+    fhir::{
+        IssueCode,
+        gate::{self, Limits},
+        reference::{is_id, is_resource_type},
+    },
 };
 
 /// An answer larger than this is not read.
@@ -54,7 +58,9 @@ pub struct Answer {
 /// What is known of a resource that another server holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// Its logical id there.
+    /// The FHIR base of that server: under another one the id means something else.
+    pub base: String,
+    /// Its logical id there; empty while it is not known.
     pub id: String,
     /// Its ETag when it was last seen.
     pub etag: Option<String>,
@@ -62,20 +68,10 @@ pub struct Held {
 
 impl Held {
     /// As a resource says of itself: its id, and the weak ETag that its version implies (R4 http, versioning).
-    pub fn of(resource: &Value) -> Self {
-        let id = resource.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    pub fn of(server: &Endpoint, resource: &Value) -> Self {
+        let id = resource.get("id").and_then(Value::as_str).filter(|id| is_id(id)).unwrap_or_default().to_owned();
         let version = resource.get("meta").and_then(|m| m.get("versionId")).and_then(Value::as_str);
-        Self { id, etag: version.map(|v| format!("W/\"{v}\"")) }
-    }
-
-    /// As a lane remembers it.
-    pub fn memory(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
-
-    /// What a lane remembers, if it does.
-    pub fn recall(memory: &str) -> Option<Self> {
-        serde_json::from_str(memory).ok()
+        Self { base: server.base_url.clone(), id, etag: version.map(|v| format!("W/\"{v}\"")) }
     }
 }
 
@@ -292,16 +288,30 @@ impl Answer {
         let mut text = format!("HTTP {}", self.status.as_u16());
         let issues = self.body.as_ref().map(|b| crate::fhir::tree::items(b, "issue")).unwrap_or_default();
         for issue in issues.iter().take(5) {
-            let code = issue.get("code").and_then(Value::as_str).unwrap_or("?");
+            let code = issue.get("code").and_then(Value::as_str);
+            let known = IssueCode::ALL.iter().map(|c| c.code()).find(|c| Some(*c) == code);
+            text.push_str(&format!("; {}", known.unwrap_or("?")));
             let place = issue.get("expression").and_then(|e| e.get(0)).and_then(Value::as_str);
-            let plain = |t: &str| t.chars().filter(|c| c.is_ascii_graphic()).take(80).collect::<String>();
-            text.push_str(&format!("; {}", plain(code)));
-            if let Some(place) = place {
-                text.push_str(&format!(" at {}", plain(place)));
+            if let Some(place) = place.filter(|p| is_path(p)) {
+                text.push_str(&format!(" at {place}"));
             }
         }
         text
     }
+}
+
+/// Whether this is a plain element path and nothing that someone typed: `Bundle.entry[1].resource.birthDate`.
+fn is_path(text: &str) -> bool {
+    let name = |part: &str| {
+        let name = part.split('[').next().unwrap_or_default();
+        !name.is_empty() && name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphabetic())
+    };
+    let index = |part: &str| {
+        part.split_once('[').is_none_or(|(_, i)| i.strip_suffix(']').is_some_and(|n| n.parse::<u32>().is_ok()))
+    };
+    text.len() <= 200
+        && text.split('.').next().is_some_and(|first| is_resource_type(first.split('[').next().unwrap_or_default()))
+        && text.split('.').all(|part| name(part) && index(part))
 }
 
 impl CallError {
@@ -342,6 +352,10 @@ mod tests {
             {"severity": "error", "code": "value", "diagnostics": "Mrs Example, 9990000018", "expression": ["Patient.name"]}]});
         let told = Answer { body: Some(body), ..answered(422) }.describe();
         assert_eq!(told, "HTTP 422; value at Patient.name");
+        for typed in ["Patient.name 'Example'", "Example.Mary", "Patient.name[Mary]", ""] {
+            assert!(!is_path(typed), "{typed}");
+        }
+        assert!(is_path("Bundle.entry[1].resource.birthDate"));
     }
 
     #[test]

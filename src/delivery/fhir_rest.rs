@@ -44,7 +44,7 @@ pub async fn deliver(
         Err(error) => return failed(error.failure()),
     };
     match answer.failure() {
-        None => match created(&answer) {
+        None => match created(&to, &answer) {
             Some(copy) => arrived(copy),
             // taken, but it does not say under which id: it can be asked
             None => match look(client, &to, task).await {
@@ -67,7 +67,8 @@ pub async fn deliver(
 }
 
 fn arrived(copy: Held) -> Outcome {
-    Outcome::Arrived { remote: copy.id.clone(), memory: Some(copy.memory()), notes: vec![] }
+    let memory = serde_json::json!({ "held": copy }).to_string();
+    Outcome::Arrived { remote: copy.id, memory: Some(memory), notes: vec![] }
 }
 
 fn failed(failure: Failure) -> Outcome {
@@ -78,7 +79,7 @@ fn failed(failure: Failure) -> Outcome {
 }
 
 /// The Task entry of a transaction's answer.
-fn created(answer: &Answer) -> Option<Held> {
+fn created(server: &Endpoint, answer: &Answer) -> Option<Held> {
     tree::items(answer.body.as_ref()?, "entry").iter().find_map(|entry| {
         let response = entry.get("response")?;
         let location = response.get("location").and_then(Value::as_str)?;
@@ -87,12 +88,12 @@ fn created(answer: &Answer) -> Option<Held> {
             _ => return None,
         };
         let etag = response.get("etag").and_then(Value::as_str).map(str::to_owned);
-        (kind == "Task").then(|| Held { id: id.to_owned(), etag })
+        (kind == "Task").then(|| Held { base: server.base_url.clone(), id: id.to_owned(), etag })
     })
 }
 
-/// Our Task on the provider's server, if it is there.
-async fn look(client: &FhirClient, to: &Endpoint, task: TaskId) -> Result<Option<Held>, Failure> {
+/// Our Task on the provider's server, if it is there. Its ETag is left out: what it says now has not been taken yet.
+pub(super) async fn look(client: &FhirClient, to: &Endpoint, task: TaskId) -> Result<Option<Held>, Failure> {
     let path = format!("Task?identifier={}", encode(&identifier_token(task)));
     let answer = client.get(to, &path, &[]).await.map_err(|e: CallError| e.failure())?;
     if let Some(failure) = answer.failure() {
@@ -105,5 +106,5 @@ async fn look(client: &FhirClient, to: &Endpoint, task: TaskId) -> Result<Option
         });
     }
     let found = answer.body.as_ref().and_then(|bundle| found_in(bundle, task));
-    Ok(found.map(|task| Held::of(&task)))
+    Ok(found.map(|task| Held { etag: None, ..Held::of(to, &task) }).filter(|held| !held.id.is_empty()))
 }

@@ -142,12 +142,14 @@ pub fn name_in_full(task: &mut Value, base_url: &str) {
 /// The Task of ours in a search's answer. Servers that ignore an unknown parameter answer with everything they have, so each is
 /// looked at.
 pub fn found_in(bundle: &Value, task: TaskId) -> Option<Value> {
+    tree::items(bundle, "entry").iter().filter_map(|e| e.get("resource")).find(|found| is_ours(found, task)).cloned()
+}
+
+/// Whether a Task that another server holds bears the identifier of this one of ours.
+pub fn is_ours(found: &Value, task: TaskId) -> bool {
     let ours = identifier_value(task);
-    let is_ours = |found: &&Value| {
-        tree::resource_type(found) == Some("Task")
-            && tree::items(found, "identifier").iter().any(|i| i.get("value").and_then(Value::as_str) == Some(&*ours))
-    };
-    tree::items(bundle, "entry").iter().filter_map(|e| e.get("resource")).find(is_ours).cloned()
+    tree::resource_type(found) == Some("Task")
+        && tree::items(found, "identifier").iter().any(|i| i.get("value").and_then(Value::as_str) == Some(&*ours))
 }
 
 /// A stored resource as it is read: with its `meta.versionId` and `meta.lastUpdated`, the rest of `meta` kept.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     origin::Found,
-    record_task::{Origin, make, merge, seq_of},
+    record_task::{Origin, make, merge, seq_of, without_seq},
 };
 use crate::{
     client::{Answer, Failure, FhirClient, Held},
@@ -17,7 +17,7 @@ use crate::{
     domain::{Event, TaskStatus},
     fhir::{
         reference::{Target, encode, parse},
-        task::{found_in, identifier_token},
+        task::{found_in, identifier_token, is_ours},
         tree,
     },
     lanes::{Outcome, idempotency_key},
@@ -35,6 +35,8 @@ pub struct Line<'a> {
     pub seq: u64,
     /// The Task as that event left it.
     pub body: &'a Value,
+    /// The Task as it was written last, if it was.
+    pub before: Option<Value>,
     /// The ServiceRequest as it was received.
     pub request: &'a Value,
     /// All resources of the referral.
@@ -47,19 +49,22 @@ pub struct Line<'a> {
 
 /// What the lane remembers of the record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Memory {
+    /// The record's FHIR base: under another one, nothing else here means anything.
+    pub base: String,
     /// Logical id of its Task.
     pub task: Option<String>,
     /// That Task's ETag after our last write.
     pub etag: Option<String>,
-    /// Logical id of its ServiceRequest, if it was found.
+    /// Whether the record is known to have left that Task just as we wrote it. Otherwise it is never replaced unread.
+    pub alone: bool,
+    /// Logical id of its ServiceRequest, once it was found and held against the referral.
     pub request: Option<String>,
     /// That ServiceRequest's subject, as JSON text.
     pub subject: Option<String>,
-    /// Whether the ServiceRequest has been looked at.
-    pub checked: bool,
-    /// Why it was not found, until that is in the journal.
-    pub not_found: Option<String>,
+    /// Whether it is in the journal that the ServiceRequest was not found.
+    pub noted: bool,
 }
 
 /// One record system.
@@ -94,13 +99,19 @@ impl Record<'_> {
     /// Writes one status. `again` says that an earlier try may have arrived.
     pub async fn write(&self, line: &Line<'_>, memory: Option<&str>, again: bool) -> Outcome {
         let mut memory: Memory = memory.and_then(|m| serde_json::from_str(m).ok()).unwrap_or_default();
+        if memory.base != self.write_back.base_url {
+            memory = Memory { base: self.write_back.base_url.clone(), ..Memory::default() };
+        }
         let mut notes = Vec::new();
         let done = self.try_write(line, &mut memory, &mut notes, again).await;
-        let remembered = serde_json::to_string(&memory).ok();
         match done {
-            Ok(()) => Outcome::Arrived { remote: memory.task.unwrap_or_default(), memory: remembered, notes },
+            Ok(()) => {
+                memory.noted |= notes.iter().any(|note| matches!(note, Event::RecordNotFound { .. }));
+                let remembered = serde_json::to_string(&memory).ok();
+                Outcome::Arrived { remote: memory.task.unwrap_or_default(), memory: remembered, notes }
+            }
             Err(Stop::Later(Failure::Transient { retry_after, why })) => {
-                Outcome::Deferred { retry_after, memory: remembered, why }
+                Outcome::Deferred { retry_after, memory: serde_json::to_string(&memory).ok(), why }
             }
             Err(Stop::Later(Failure::Permanent { why }) | Stop::Never(why)) => Outcome::Refused { why },
         }
@@ -113,93 +124,96 @@ impl Record<'_> {
         notes: &mut Vec<Event>,
         again: bool,
     ) -> Result<(), Stop> {
-        if !memory.checked {
+        if memory.request.is_none() {
+            // one that was not found may have been written since
             match self.find_request(line).await? {
                 Found::Ours(origin, _) => {
                     memory.subject = Some(origin.subject.to_string());
                     memory.request = Some(origin.id);
+                    memory.alone = false;
                 }
-                Found::NotThere(why) => memory.not_found = Some(why),
+                Found::NotThere(why) if !memory.noted => notes.push(Event::RecordNotFound { why }),
+                Found::NotThere(_) => {}
             }
-            memory.checked = true;
         }
         let origin = memory.request.as_ref().map(|id| Origin {
             id: id.clone(),
             subject: memory.subject.as_deref().and_then(|s| serde_json::from_str(s).ok()).unwrap_or_default(),
         });
-        let new = make(line, origin.as_ref());
-        self.write_task(line, &new, memory, again).await?;
-        notes.extend(memory.not_found.take().map(|why| Event::RecordNotFound { why }));
+        self.write_task(line, origin.as_ref(), memory, again).await?;
         let completed = line.body.get("status").and_then(Value::as_str) == Some(TaskStatus::Completed.code());
-        if completed && self.write_back.close_request && self.close_request(line).await? {
-            notes.push(Event::RequestClosed);
+        if completed && self.write_back.close_request {
+            notes.extend(self.close_request(line).await?);
         }
         Ok(())
     }
 
-    async fn write_task(&self, line: &Line<'_>, new: &Value, memory: &mut Memory, again: bool) -> Result<(), Stop> {
-        let to = self.endpoint();
+    async fn write_task(
+        &self,
+        line: &Line<'_>,
+        origin: Option<&Origin>,
+        memory: &mut Memory,
+        again: bool,
+    ) -> Result<(), Stop> {
+        let new = make(line, line.body, origin);
         if memory.task.is_none() && !again {
+            let to = self.endpoint();
             let path = format!("Task?identifier={}", encode(&identifier_token(line.task.id)));
             let key = idempotency_key(line.task.id, line.seq);
             let headers = [("idempotency-key", &*key)];
-            let answer = self.client.send(&to, Method::PUT, &path, &headers, new).await.map_err(|e| e.failure())?;
+            let answer = self.client.send(&to, Method::PUT, &path, &headers, &new).await.map_err(|e| e.failure())?;
             if answer.status.is_success() {
-                return self.remember(&answer, line, memory).await;
+                return self.remember(&answer, line, &new, memory).await;
             }
             if !matches!(answer.status.as_u16(), 400 | 404 | 405 | 412 | 422 | 501) {
                 return Err(failure_of(&answer).into());
             }
             // perhaps a record that knows no conditional update: the long way shows whether it is that
         }
-        self.write_by_reading(line, new, memory, again).await
+        self.write_by_reading(line, origin, &new, memory, again).await
     }
 
     /// Read, merge, write; as often as others come in between.
     async fn write_by_reading(
         &self,
         line: &Line<'_>,
+        origin: Option<&Origin>,
         new: &Value,
         memory: &mut Memory,
         again: bool,
     ) -> Result<(), Stop> {
         let to = self.endpoint();
         let key = idempotency_key(line.task.id, line.seq);
-        // as we left it, so far as we know: then it need not be read
-        let mut blind = memory.task.is_some() && memory.etag.is_some() && !again;
+        // as we left it, by its own word: then it need not be read
+        let mut unread = memory.task.is_some() && memory.etag.is_some() && memory.alone && !again;
         for _ in 0..MERGE_MAX {
-            let (id, etag, body) = if blind {
-                blind = false;
+            let (id, etag, mut body) = if unread {
+                unread = false;
                 (memory.task.clone().unwrap_or_default(), memory.etag.clone(), new.clone())
+            } else if let Some((task, etag)) = self.read_task(line, memory).await? {
+                let held = Held::of(&to, &task);
+                let etag = etag.or(held.etag);
+                let before = line.before.as_ref().map(|before| make(line, before, origin));
+                let merged = merge(&task, before.as_ref(), new, line.task.id);
+                if seq_of(&task) >= Some(line.seq) || without_seq(&merged) == without_seq(&task) {
+                    memory.alone = false;
+                    memory.task = Some(held.id);
+                    memory.etag = etag;
+                    return Ok(());
+                }
+                (held.id, etag, merged)
             } else {
-                match self.read_task(line, memory).await? {
-                    Some((task, etag)) => {
-                        let copy = Held::of(&task);
-                        if seq_of(&task) >= Some(line.seq) {
-                            memory.task = Some(copy.id);
-                            memory.etag = etag.or(copy.etag);
-                            return Ok(());
-                        }
-                        (copy.id.clone(), etag.or(copy.etag), merge(&task, new, line.task.id))
-                    }
-                    None => {
-                        memory.task = None;
-                        let condition = format!("identifier={}", encode(&identifier_token(line.task.id)));
-                        let headers = [("if-none-exist", &*condition), ("idempotency-key", &*key)];
-                        let answer = self
-                            .client
-                            .send(&to, Method::POST, "Task", &headers, new)
-                            .await
-                            .map_err(|e| e.failure())?;
-                        match answer.status {
-                            StatusCode::CREATED => return self.remember(&answer, line, memory).await,
-                            StatusCode::OK => continue, // someone was faster: read what is there
-                            _ => return Err(failure_of(&answer).into()),
-                        }
-                    }
+                memory.task = None;
+                let condition = format!("identifier={}", encode(&identifier_token(line.task.id)));
+                let headers = [("if-none-exist", &*condition), ("idempotency-key", &*key)];
+                let answer =
+                    self.client.send(&to, Method::POST, "Task", &headers, new).await.map_err(|e| e.failure())?;
+                match answer.status {
+                    StatusCode::CREATED => return self.remember(&answer, line, new, memory).await,
+                    StatusCode::OK => continue, // someone was faster: read what is there
+                    _ => return Err(failure_of(&answer).into()),
                 }
             };
-            let mut body = body;
             if let Some(object) = body.as_object_mut() {
                 object.insert("id".into(), id.clone().into());
             }
@@ -209,7 +223,7 @@ impl Record<'_> {
             let path = format!("Task/{id}");
             let answer = self.client.send(&to, Method::PUT, &path, headers, &body).await.map_err(|e| e.failure())?;
             match answer.status.as_u16() {
-                200..=299 => return self.remember(&answer, line, memory).await,
+                200..=299 => return self.remember(&answer, line, new, memory).await,
                 404 | 409 | 410 | 412 => {}
                 _ => return Err(failure_of(&answer).into()),
             }
@@ -223,11 +237,13 @@ impl Record<'_> {
         let to = self.endpoint();
         if let Some(id) = &memory.task {
             let answer = self.client.get(&to, &format!("Task/{id}"), &[]).await.map_err(|e| e.failure())?;
-            if let (true, Some(task)) = (answer.status.is_success(), &answer.body) {
-                return Ok(Some((task.clone(), answer.etag)));
-            }
-            if !matches!(answer.status.as_u16(), 404 | 410) {
-                return Err(failure_of(&answer).into());
+            match (answer.status.as_u16(), &answer.body) {
+                (200..=299, Some(task)) if is_ours(task, line.task.id) => {
+                    return Ok(Some((task.clone(), answer.etag)));
+                }
+                // gone, or a server set up anew has given the id to another person's Task: by our identifier, then
+                (200..=299 | 404 | 410, _) => {}
+                _ => return Err(failure_of(&answer).into()),
             }
         }
         let path = format!("Task?identifier={}", encode(&identifier_token(line.task.id)));
@@ -238,23 +254,36 @@ impl Record<'_> {
         Ok(answer.body.as_ref().and_then(|b| found_in(b, line.task.id)).map(|task| (task, None)))
     }
 
-    /// Keeps id and ETag of what was written; a record that does not say them is asked at the next write.
-    async fn remember(&self, answer: &Answer, line: &Line<'_>, memory: &mut Memory) -> Result<(), Stop> {
+    /// Keeps id and ETag of what was written, and whether the record left it as it was; a record that does not say is asked
+    /// at the next write.
+    async fn remember(&self, answer: &Answer, line: &Line<'_>, ours: &Value, memory: &mut Memory) -> Result<(), Stop> {
+        let to = self.endpoint();
         let located = answer.location.as_deref().and_then(|location| match parse(location) {
             Target::Relative { kind: "Task", id, .. } | Target::Absolute { kind: "Task", id, .. } => {
                 Some(id.to_owned())
             }
             _ => None,
         });
-        let told = answer.body.as_ref().filter(|b| tree::resource_type(b) == Some("Task")).map(Held::of);
+        let body = answer.body.as_ref().filter(|b| tree::resource_type(b) == Some("Task"));
+        let told = body.map(|task| Held::of(&to, task));
+        memory.alone = body.is_some_and(|task| says_only(task, ours));
         memory.etag = answer.etag.clone().or_else(|| told.as_ref().and_then(|c| c.etag.clone()));
         let id = told.map(|c| c.id).filter(|id| !id.is_empty()).or(located).or(memory.task.take());
         memory.task = match id {
             Some(id) => Some(id),
-            None => self.read_task(line, &Memory::default()).await?.map(|(task, _)| Held::of(&task).id),
+            None => self.read_task(line, &Memory::default()).await?.map(|(task, _)| Held::of(&to, &task).id),
         };
         Ok(())
     }
+}
+
+/// Whether a Task as the record has it says nothing beyond what is ours.
+fn says_only(record: &Value, ours: &Value) -> bool {
+    let mut bare = record.clone();
+    if let Some(object) = bare.as_object_mut() {
+        object.retain(|name, _| name != "id" && name != "meta");
+    }
+    bare == *ours
 }
 
 pub(super) fn failure_of(answer: &Answer) -> Failure {

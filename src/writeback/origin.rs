@@ -10,11 +10,13 @@ use super::{
 };
 use crate::{
     client::{Failure, Held},
+    domain::Event,
     fhir::{
         nhs_number,
         reference::{Target, encode, parse},
         tree,
     },
+    lanes::idempotency_key,
 };
 
 /// What the record's ServiceRequest is to us.
@@ -45,8 +47,13 @@ impl Record<'_> {
         if identifier.is_some() && !has_identifier(&request, identifier) {
             return Err(mismatch("the record's ServiceRequest has another identifier"));
         }
-        if !self.same_subject(line, &request).await? {
-            return Err(mismatch("the record's ServiceRequest is about another person"));
+        match self.same_subject(line, &request).await? {
+            Some(false) => return Err(mismatch("the record's ServiceRequest is about another person")),
+            // found by an id alone that another may have by now
+            None if identifier.is_none() => {
+                return Ok(Found::NotThere("neither its identifier nor its person can be compared".to_owned()));
+            }
+            _ => {}
         }
         let id = request.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
         let subject = request.get("subject").cloned().unwrap_or_default();
@@ -65,14 +72,14 @@ impl Record<'_> {
                 let found = all.find(|r| is_request(r) && has_identifier(r, identifier));
                 Ok(found.cloned().ok_or_else(|| "no such ServiceRequest".to_owned()))
             }
-            (400..=499 | 501, _) if !matches!(status, 408 | 425 | 429) => Ok(Err(format!("HTTP {status}"))),
+            (400..=499 | 501, _) if !matches!(status, 401 | 408 | 425 | 429) => Ok(Err(format!("HTTP {status}"))),
             _ => Err(failure_of(&answer).into()),
         }
     }
 
-    /// Whether a ServiceRequest of the record is about the referral's person: by the NHS number where both sides show one,
-    /// else by any identifier they share, else by the literal reference that was sent.
-    async fn same_subject(&self, line: &Line<'_>, request: &Value) -> Result<bool, Stop> {
+    /// Whether a ServiceRequest of the record is about the referral's person: by the NHS number where both sides show one, else
+    /// by identifiers of a system that both have, else by the reference. None where nothing can be compared.
+    async fn same_subject(&self, line: &Line<'_>, request: &Value) -> Result<Option<bool>, Stop> {
         let theirs = match request.get("subject") {
             Some(subject) => self.identifiers_of(subject, request).await?,
             None => vec![],
@@ -82,11 +89,25 @@ impl Record<'_> {
             all.iter().find(|(s, _)| s == nhs_number::SYSTEM).map(|(_, v)| v.replace(' ', ""))
         };
         if let (Some(a), Some(b)) = (nhs(&ours), nhs(&theirs)) {
-            return Ok(a == b);
+            return Ok(Some(a == b));
         }
-        let systems_shared = ours.iter().any(|(s, _)| theirs.iter().any(|(t, _)| s == t));
-        // where nothing can be compared, the identifier of the referral itself has to do
-        Ok(!systems_shared || ours.iter().any(|o| theirs.contains(o)))
+        if ours.iter().any(|(s, _)| theirs.iter().any(|(t, _)| s == t)) {
+            return Ok(Some(ours.iter().any(|o| theirs.contains(o))));
+        }
+        // no identifier to compare by: the person may be named by the same reference
+        let literal = |r: &Value| tree::text(r, "subject.reference").map(|l| self.absolute(l));
+        Ok(match (literal(line.request), literal(request)) {
+            (Some(a), Some(b)) if a == b => Some(true),
+            _ => None,
+        })
+    }
+
+    /// A reference of the record's own, in full.
+    fn absolute(&self, literal: &str) -> String {
+        match parse(literal) {
+            Target::Relative { kind, id, .. } => format!("{}/{kind}/{id}", self.write_back.base_url),
+            _ => literal.to_owned(),
+        }
     }
 
     async fn identifiers_of(&self, subject: &Value, request: &Value) -> Result<Vec<(String, String)>, Stop> {
@@ -120,32 +141,35 @@ impl Record<'_> {
         }
     }
 
-    /// Sets the record's ServiceRequest to `completed` where it still says `active`. Says whether it did.
-    pub(super) async fn close_request(&self, line: &Line<'_>) -> Result<bool, Stop> {
+    /// Sets the record's ServiceRequest to `completed` where it still says `active`. Says what came of it, if anything did; a
+    /// record that does not let it be set keeps no status waiting for that.
+    pub(super) async fn close_request(&self, line: &Line<'_>) -> Result<Option<Event>, Stop> {
         let to = self.endpoint();
         for _ in 0..MERGE_MAX {
-            let Found::Ours(origin, mut request) = self.find_request(line).await? else { return Ok(false) };
+            let Found::Ours(origin, mut request) = self.find_request(line).await? else { return Ok(None) };
             if request.get("status").and_then(Value::as_str) != Some("active") {
-                return Ok(false);
+                return Ok(None);
             }
-            let etag = Held::of(&request).etag;
+            let etag = Held::of(&to, &request).etag;
             if let Some(object) = request.as_object_mut() {
                 object.insert("status".into(), "completed".into());
             }
+            let key = format!("{}-close", idempotency_key(line.task.id, line.seq));
             let etag_text = etag.clone().unwrap_or_default();
-            let headers = [("if-match", &*etag_text)];
-            let headers: &[_] = if etag.is_some() { &headers } else { &[] };
+            let headers = [("idempotency-key", &*key), ("if-match", &*etag_text)];
+            let headers = if etag.is_some() { &headers[..] } else { &headers[..1] };
             let path = format!("ServiceRequest/{}", origin.id);
             let answer = self.client.send(&to, Method::PUT, &path, headers, &request).await.map_err(|e| e.failure())?;
             match answer.status.as_u16() {
-                200..=299 => return Ok(true),
+                200..=299 => return Ok(Some(Event::RequestClosed)),
                 409 | 412 => {}
-                404 | 410 => return Ok(false),
-                _ => return Err(failure_of(&answer).into()),
+                404 | 410 => return Ok(None),
+                408 | 425 | 429 | 500 | 502.. => return Err(failure_of(&answer).into()),
+                _ => return Ok(Some(Event::RequestNotClosed { why: answer.describe() })),
             }
         }
-        let why = "the record's ServiceRequest is being changed faster than it can be closed".to_owned();
-        Err(Failure::Transient { retry_after: None, why }.into())
+        let why = "it is being changed faster than it can be closed".to_owned();
+        Ok(Some(Event::RequestNotClosed { why }))
     }
 }
 

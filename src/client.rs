@@ -21,7 +21,11 @@ use serde_json::Value;
 
 use crate::{
     config::registry::Endpoint,
-    fhir::gate::{self, Limits},
+    fhir::{
+        IssueCode,
+        gate::{self, Limits},
+        reference::is_resource_type,
+    },
 };
 
 /// An answer larger than this is not read.
@@ -29,6 +33,9 @@ const ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE_PER_HOST: usize = 32;
+/// All but the unreserved characters (RFC 3986, 2.3): `_count` stays readable in a link.
+const ENCODED: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -257,22 +264,36 @@ impl Answer {
         })
     }
 
-    /// The answer in words: status and the issue codes and places of its OperationOutcome, but not its free text, which may
-    /// repeat what was sent.
+    /// The answer in words: status and the issue codes and places of its OperationOutcome. Its free text may repeat what was
+    /// sent, and so may a code that is none or a place that is more than a path.
     pub fn describe(&self) -> String {
         let mut text = format!("HTTP {}", self.status.as_u16());
         let issues = self.body.as_ref().map(|b| crate::fhir::tree::items(b, "issue")).unwrap_or_default();
         for issue in issues.iter().take(5) {
-            let code = issue.get("code").and_then(Value::as_str).unwrap_or("?");
-            let place = issue.get("expression").and_then(|e| e.get(0)).and_then(Value::as_str);
-            let plain = |t: &str| t.chars().filter(|c| c.is_ascii_graphic()).take(80).collect::<String>();
-            text.push_str(&format!("; {}", plain(code)));
-            if let Some(place) = place {
-                text.push_str(&format!(" at {}", plain(place)));
+            let code = issue.get("code").and_then(Value::as_str).unwrap_or_default();
+            let known = IssueCode::ALL.iter().find(|known| known.code() == code);
+            text.push_str(&format!("; {}", known.map_or("no known code", |known| known.code())));
+            let place = issue.get("expression").and_then(|e| e.get(0)).and_then(Value::as_str).map(plain_path);
+            if let Some(place) = place.filter(|place| !place.is_empty()) {
+                text.push_str(&format!(" at {place}"));
             }
         }
         text
     }
+}
+
+/// As much of an expression as is resource type, element names and indexes; `Patient.where(name = 'X')` is just `Patient`.
+fn plain_path(expression: &str) -> String {
+    let is_element = |step: &str| {
+        let (name, index) = step.split_once('[').map_or((step, None), |(name, index)| (name, Some(index)));
+        let index = index.map_or(Some(""), |index| index.strip_suffix(']'));
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric())
+            && index.is_some_and(|index| index.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let mut steps = expression.split('.').take(10);
+    let Some(root) = steps.next().filter(|root| is_resource_type(root)) else { return String::new() };
+    steps.take_while(|step| is_element(step)).fold(root.to_owned(), |path, step| format!("{path}.{step}"))
 }
 
 impl CallError {
@@ -288,7 +309,7 @@ impl CallError {
 
 /// A value for use in a query, percent-encoded.
 pub fn query(value: &str) -> String {
-    percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC).to_string()
+    percent_encoding::utf8_percent_encode(value, ENCODED).to_string()
 }
 
 #[cfg(test)]
@@ -318,6 +339,15 @@ mod tests {
             {"severity": "error", "code": "value", "diagnostics": "Mrs Example, 9990000018", "expression": ["Patient.name"]}]});
         let told = Answer { body: Some(body), ..answered(422) }.describe();
         assert_eq!(told, "HTTP 422; value at Patient.name");
+        for (expression, shown) in [
+            ("Bundle.entry[12].resource.name", "Bundle.entry[12].resource.name"),
+            ("Patient.name.where(family = 'Example')", "Patient.name"),
+            ("Patient.Example", "Patient"),
+            ("Patient.name[Example]", "Patient"),
+            ("Mrs Example", ""),
+        ] {
+            assert_eq!(plain_path(expression), shown);
+        }
     }
 
     #[test]

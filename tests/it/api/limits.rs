@@ -147,14 +147,14 @@ async fn one_request_too_many_is_asked_to_come_again() {
     let referral = fixtures::to_link_workers("held").to_string();
     let (begin, end) = referral.split_at(20);
     let mut stream = connect(&hub).await;
-    stream.write_all(head(&format!("Content-Length: {}", referral.len())).as_bytes()).await.unwrap();
+    let expecting = head(&format!("Content-Length: {}\r\nExpect: 100-continue", referral.len()));
+    stream.write_all(expecting.as_bytes()).await.unwrap();
+    // it is asked for its body, so it has the one place
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).await.unwrap();
+    assert_eq!(told, *b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(begin.as_bytes()).await.unwrap();
-    // the one place is taken as soon as its headers are read
-    let refused = until("a refusal", || async {
-        let answer = gp.get("/fhir/Task").await;
-        (answer.status != 200).then_some(answer)
-    })
-    .await;
+    let refused = gp.get("/fhir/Task").await;
     assert_eq!(issues(&refused, 503)[0]["code"], "transient");
     assert!(refused.retry_after().is_some_and(|after| !after.is_zero()));
     assert_eq!(gp.refer(&fixtures::to_link_workers("refused")).await.status, 503);

@@ -276,7 +276,12 @@ impl Hub {
     }
 
     /// Ends the service and waits for it.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
+        self.stop_keeping().await;
+    }
+
+    /// The same, and what lies in the folder stays as long as what this gives.
+    pub async fn stop_keeping(mut self) -> TempDir {
         if let Some(watch) = self.watch.take() {
             watch.abort();
             let _ = watch.await;
@@ -284,6 +289,7 @@ impl Hub {
         if let Some(service) = self.service.take().and_then(Arc::into_inner) {
             service.stop().await;
         }
+        self.folder
     }
 }
 

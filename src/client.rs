@@ -17,6 +17,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -33,9 +34,6 @@ const ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE_PER_HOST: usize = 32;
-/// All but the unreserved characters (RFC 3986, 2.3): `_count` stays readable in a link.
-const ENCODED: &percent_encoding::AsciiSet =
-    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +53,34 @@ pub struct Answer {
     pub retry_after: Option<SignedDuration>,
     /// The body, where there is one and it is FHIR JSON.
     pub body: Option<Value>,
+}
+
+/// What is known of a resource that another server holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Its logical id there.
+    pub id: String,
+    /// Its ETag when it was last seen.
+    pub etag: Option<String>,
+}
+
+impl Held {
+    /// As a resource says of itself: its id, and the weak ETag that its version implies (R4 http, versioning).
+    pub fn of(resource: &Value) -> Self {
+        let id = resource.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let version = resource.get("meta").and_then(|m| m.get("versionId")).and_then(Value::as_str);
+        Self { id, etag: version.map(|v| format!("W/\"{v}\"")) }
+    }
+
+    /// As a lane remembers it.
+    pub fn memory(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// What a lane remembers, if it does.
+    pub fn recall(memory: &str) -> Option<Self> {
+        serde_json::from_str(memory).ok()
+    }
 }
 
 /// Why there is no answer.
@@ -305,11 +331,6 @@ impl CallError {
             _ => Failure::Transient { retry_after: None, why },
         }
     }
-}
-
-/// A value for use in a query, percent-encoded.
-pub fn query(value: &str) -> String {
-    percent_encoding::utf8_percent_encode(value, ENCODED).to_string()
 }
 
 #[cfg(test)]

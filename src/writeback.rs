@@ -16,6 +16,7 @@ use crate::{
 
 pub mod detail;
 pub mod fhir_rest;
+mod origin;
 pub mod record_task;
 
 use fhir_rest::{Line, Record};

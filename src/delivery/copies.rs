@@ -8,9 +8,9 @@ use hyper::StatusCode;
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::fhir_rest::{Copy, endpoint};
+use super::fhir_rest::endpoint;
 use crate::{
-    client::FhirClient,
+    client::{FhirClient, Held},
     config::registry::{Answers, Endpoint, FhirRestInbox, InboxKind, Registry},
     fhir::tree,
     status::{Source, Status, StatusError, change},
@@ -71,13 +71,13 @@ impl Copies {
             let _ = self.store.plan_poll(task.id, Poll { memory: None, at: None }).await;
             return;
         };
-        let Some(copy) = Copy::recall(memory) else { return };
+        let Some(copy) = Held::recall(memory) else { return };
         if let Err(error) = self.read(&task, inbox, every, copy).await {
             tracing::warn!(task.id = %task.id, %error, "a provider's copy could not be taken; it is read again");
         }
     }
 
-    fn later(&self, copy: &Copy, every: Duration) -> Poll {
+    fn later(&self, copy: &Held, every: Duration) -> Poll {
         Poll { memory: Some(copy.memory()), at: self.store.now().checked_add(every).ok() }
     }
 
@@ -86,7 +86,7 @@ impl Copies {
         task: &TaskRecord,
         inbox: &FhirRestInbox,
         every: Duration,
-        copy: Copy,
+        copy: Held,
     ) -> Result<(), StoreError> {
         let to = endpoint(inbox);
         let etag = copy.etag.clone().unwrap_or_default();
@@ -108,19 +108,26 @@ impl Copies {
             metrics::counter!("onward_copy_unreadable_total").increment(1);
             return self.store.plan_poll(task.id, self.later(&copy, every)).await;
         };
-        let seen = Copy { etag: answer.etag.or_else(|| super::fhir_rest::copy_of(&newest).etag), ..copy.clone() };
+        let seen = Held { etag: answer.etag.or_else(|| Held::of(&newest).etag), ..copy.clone() };
         if seen.etag.is_some() && seen.etag == copy.etag {
             return self.store.plan_poll(task.id, self.later(&copy, every)).await;
         }
-        for version in self.since(&to, &copy, newest).await {
-            self.take(task, &version, self.later(&seen, every)).await?;
+        // what is remembered moves on with each version that is taken: ended in between, the rest is found again
+        let mut versions = self.since(&to, &copy, newest).await;
+        let last = versions.pop();
+        for version in versions {
+            let taken = Held { etag: Held::of(&version).etag, ..copy.clone() };
+            self.take(task, &version, self.later(&taken, every)).await?;
         }
-        Ok(())
+        match last {
+            Some(last) => self.take(task, &last, self.later(&seen, every)).await,
+            None => Ok(()),
+        }
     }
 
     /// The versions of a copy after the one last seen, oldest first: a provider that did two things between two looks is told
     /// of both. A server without history gives its newest alone.
-    async fn since(&self, to: &Endpoint, copy: &Copy, newest: Value) -> Vec<Value> {
+    async fn since(&self, to: &Endpoint, copy: &Held, newest: Value) -> Vec<Value> {
         let seen = copy.etag.as_deref().and_then(version_number);
         let Some(seen) = seen else { return vec![newest] };
         let answer = self.client.get(to, &format!("Task/{}/_history", copy.id), &[]).await;

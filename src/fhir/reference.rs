@@ -1,5 +1,9 @@
 //! What the string of a Reference points at (R4 references, "Literal references").
 
+/// All but the unreserved characters (RFC 3986, 2.3): `_count` stays readable in a link.
+const ENCODED: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// What a literal reference names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target<'a> {
@@ -50,6 +54,11 @@ pub fn parse(literal: &str) -> Target<'_> {
         Some((base, kind)) if is_resource_type(kind) && is_http(base) => Target::Absolute { base, kind, id, version },
         _ => Target::Other(literal),
     }
+}
+
+/// A value for use in a search URL, percent-encoded.
+pub fn encode(value: &str) -> String {
+    percent_encoding::utf8_percent_encode(value, ENCODED).to_string()
 }
 
 /// Whether R4 could have this as a logical or version id: `[A-Za-z0-9\-\.]{1,64}`.

@@ -13,12 +13,11 @@ use super::{
     reply::{Answer, Fault, Reply},
 };
 use crate::{
-    client::query as encode,
     config::registry::{Client, Registry},
     domain::{ProviderId, TaskId, TaskStatus},
     fhir::{
         Issue, IssueCode, datetime,
-        reference::{Target, parse},
+        reference::{Target, encode, parse},
         task::URI_SYSTEM,
         task::with_meta,
     },

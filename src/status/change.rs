@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::status::UnknownCode,
+    domain::{TaskStatus, status::UnknownCode},
     fhir::{
         outcome::{Issue, IssueCode},
         task::{PROVIDER_ELEMENTS, without_transport},
@@ -100,10 +100,15 @@ pub fn bad_status(error: &UnknownCode) -> Issue {
 }
 
 /// The Task as it stands with the provider's elements taken from its own copy, which has ids and references of its own.
+///
+/// A copy was handed over as `requested`. While it says that, its provider has not spoken of the status, whatever else it
+/// wrote; no provider can go back to it.
 pub fn from_copy(current: &Value, copy: &Value) -> Value {
     let mut wanted = current.clone();
     if let (Some(wanted), Some(copy)) = (wanted.as_object_mut(), copy.as_object()) {
-        for element in PROVIDER_ELEMENTS.iter().filter(|e| **e != "owner") {
+        let silent = copy.get("status").and_then(Value::as_str) == Some(TaskStatus::Requested.code());
+        let theirs = |e: &&&str| **e != "owner" && !(silent && **e == "status");
+        for element in PROVIDER_ELEMENTS.iter().filter(theirs) {
             match copy.get(*element) {
                 Some(value) => wanted.insert((*element).to_owned(), value.clone()),
                 None => wanted.shift_remove(*element),

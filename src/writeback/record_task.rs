@@ -67,7 +67,7 @@ pub fn make(line: &Line<'_>, origin: Option<&Origin>) -> Value {
         }
     }
     // ours are not the record's organisations: named in full
-    crate::delivery::package::outward(&mut task, line.base_url);
+    crate::fhir::task::name_in_full(&mut task, line.base_url);
     detail::reduce(&mut task, line.detail);
     task
 }

@@ -56,6 +56,6 @@ pub fn ids(bundle: &Value) -> Vec<String> {
 
 /// `?name=value`, encoded.
 pub fn query(pairs: &[(&str, &str)]) -> String {
-    let pair = |(name, value): &(&str, &str)| format!("{name}={}", onward::client::query(value));
+    let pair = |(name, value): &(&str, &str)| format!("{name}={}", onward::fhir::reference::encode(value));
     format!("?{}", pairs.iter().map(pair).collect::<Vec<_>>().join("&"))
 }

@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api;
+mod artefacts;
 mod broker;
 mod cli;
+mod delivery;
+mod layers;
 mod store;
 mod support;
+mod writeback;

@@ -4,13 +4,28 @@ use std::{future::Future, io::Write as _, time::Duration};
 
 pub mod fixtures;
 pub mod hub;
+pub mod onward;
+pub mod plan;
+pub mod proxy;
 pub mod rabbitmq;
+pub mod referrals;
+pub mod server;
+pub mod stage;
 
 /// How long anything may take that is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until `probe` finds something; panics with `what` when it does not in time.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut probe: impl FnMut() -> F) -> T {
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, probe: impl FnMut() -> F) -> T {
+    until_within(PATIENCE, what, probe).await
+}
+
+/// The same with a limit of its own.
+pub async fn until_within<T, F: Future<Output = Option<T>>>(
+    limit: Duration,
+    what: &str,
+    mut probe: impl FnMut() -> F,
+) -> T {
     let search = async {
         loop {
             if let Some(found) = probe().await {
@@ -19,7 +34,7 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut probe: impl
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, search).await.unwrap_or_else(|_| panic!("waited too long: {what}"))
+    tokio::time::timeout(limit, search).await.unwrap_or_else(|_| panic!("waited too long: {what}"))
 }
 
 /// Says that a test did not run, and why: on the terminal and in the list that `tests/run` shows at its end.

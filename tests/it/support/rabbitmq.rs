@@ -62,6 +62,68 @@ impl Node {
     }
 }
 
+/// A virtual host of a node, for one test: with queues of its own under the names that a service gives them.
+pub struct Vhost<'n> {
+    /// Its URL, with user and password.
+    pub url: String,
+    /// Its name.
+    pub name: String,
+    node: &'n Node,
+}
+
+impl Node {
+    /// A new virtual host; deleted when dropped.
+    pub fn vhost(&self) -> Vhost<'_> {
+        let name = format!("test-{}", uuid::Uuid::now_v7());
+        self.ctl(&["add_vhost", &name]);
+        self.ctl(&["set_permissions", "-p", &name, "guest", ".*", ".*", ".*"]);
+        let url = format!("{}{name}", self.url.strip_suffix("%2f").unwrap());
+        Vhost { url, name, node: self }
+    }
+}
+
+impl Drop for Vhost<'_> {
+    fn drop(&mut self) {
+        self.node.ctl(&["delete_vhost", &self.name]);
+    }
+}
+
+/// A node for one test alone, which may stop it while others run; removed when dropped.
+pub struct Own {
+    /// Its URL, with user and password.
+    pub url: String,
+    script: String,
+    folder: String,
+}
+
+impl Own {
+    /// Starts one. `None` where there is no RabbitMQ, which is noted.
+    pub fn start(test: &str, name: &str) -> Option<Self> {
+        let (Ok(script), Ok(work)) = (std::env::var("ONWARD_TEST_RABBITMQ"), std::env::var("ONWARD_TEST_WORK")) else {
+            skipped(test, "no RabbitMQ to start (ONWARD_TEST_RABBITMQ, ONWARD_TEST_WORK)");
+            return None;
+        };
+        let folder = format!("{work}/rabbitmq-{name}");
+        let mut own = Self { url: String::new(), script, folder };
+        own.run("start");
+        std::fs::read_to_string(format!("{}/amqp-url", own.folder)).unwrap().trim().clone_into(&mut own.url);
+        Some(own)
+    }
+
+    /// Stops, starts again or removes it; returns when that is done.
+    pub fn run(&self, what: &str) {
+        let output =
+            Command::new(&self.script).args([what, &self.folder]).stdin(std::process::Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.run("remove");
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         // a test that failed in between leaves a running node to the next

@@ -1,0 +1,207 @@
+//! Handing a referral to a provider: what is sent, what becomes of every way in which that can fail, and how answers come in.
+
+mod polled;
+
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use onward::{
+    config::registry::InboxKind,
+    demo::double::{Abilities, Fault, Rule, When},
+    domain::Event,
+};
+use serde_json::json;
+
+use crate::support::{
+    onward::our_id,
+    referrals::{Referral, nhs_numbers, one},
+    stage::{PROVIDER, SYSTEM, Setting, Stage, alerts},
+    until,
+};
+
+fn transactions(fault: Fault, when: When) -> Rule {
+    Rule::new(fault, when).method(Method::POST).kind("")
+}
+
+/// How many transactions the provider was sent.
+fn sent(stage: &Stage) -> usize {
+    stage.provider.requests().iter().filter(|r| r.method == Method::POST && r.path.is_empty()).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_whole_referral_arrives_with_a_task_that_names_ours() {
+    let stage = Stage::set(Setting::default()).await;
+    let referral = one("03", "whole");
+    let id = stage.referred(&referral, "received").await;
+
+    let task = stage.at_provider(&id).unwrap();
+    let url = format!("{}/fhir/Task/{id}", stage.service.base_url());
+    assert!(task["identifier"].as_array().unwrap().iter().any(|i| i["value"] == *url), "{task}");
+    assert_ne!(task["id"], *id, "the Task's id is its server's to give");
+    let entries = referral.json()["entry"].as_array().unwrap().clone();
+    let counts = stage.provider.counts();
+    assert_eq!(counts.values().sum::<usize>(), entries.len() + 1, "{counts:?}");
+    // every reference leads to something that lies there
+    let request = task["focus"]["reference"].as_str().unwrap().split_once('/').unwrap();
+    let request = stage.provider.resource(request.0, request.1).unwrap();
+    let person = request["subject"]["reference"].as_str().unwrap().split_once('/').unwrap();
+    let person = stage.provider.resource(person.0, person.1).unwrap();
+    assert_eq!(nhs_numbers(&person.to_string()), nhs_numbers(&referral.body));
+    let keys: Vec<_> = stage.provider.requests().into_iter().filter_map(|r| r.idempotency_key).collect();
+    assert_eq!(keys, [id]);
+}
+
+async fn cut_answers_make_no_duplicates(ids: &'static str) {
+    let provider = Abilities { update_as_create: ids.contains("client"), ..Abilities::default() };
+    let stage = Stage::set(Setting { inbox: Some(ids), provider, ..Setting::default() }).await;
+    stage.provider.fault(transactions(Fault::AnswerLost, When::Next(1)));
+    stage.provider.fault(transactions(Fault::Cut, When::Next(1)));
+    let referral = one("08", "cut");
+    let id = stage.referred(&referral, "received").await;
+    let counts = stage.provider.counts();
+    let one_each = [("Consent", 1), ("Organization", 1), ("Patient", 1), ("ServiceRequest", 1), ("Task", 1)];
+    assert_eq!(counts.iter().map(|(k, n)| (k.as_str(), *n)).collect::<Vec<_>>(), one_each);
+    // it looked first and found it, so nothing was sent again
+    assert_eq!(sent(&stage), 1, "{:?}", stage.provider.requests());
+    assert_eq!(stage.times(&id, "delivered").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_answer_makes_no_duplicate_under_our_ids() {
+    cut_answers_make_no_duplicates(", ids = \"client\"").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_answer_makes_no_duplicate_under_the_servers_ids() {
+    cut_answers_make_no_duplicates(", ids = \"server\"").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_provider_refuses_is_a_dead_letter_at_once() {
+    let stage = Stage::set(Setting::default()).await;
+    stage.provider.fault(transactions(Fault::Refuse(StatusCode::UNPROCESSABLE_ENTITY), When::Always));
+    let id = stage.onward.refer(&one("01", "refused")).await;
+    let letter = stage.dead_letter(&id).await;
+    assert_eq!((letter.attempts, letter.to.as_str()), (1, PROVIDER));
+    assert!(letter.why.contains("422"), "{}", letter.why);
+    // Task.status is the provider's; that the message did not get there stands beside it
+    let told = stage.told_at_last(&id, "requested").await;
+    assert_eq!(told["businessStatus"]["coding"][0]["code"], "undeliverable");
+    assert!(matches!(stage.happened(&id, "undeliverable").await, Event::Undeliverable { .. }));
+    assert_eq!(sent(&stage), 1);
+
+    // what was mended is tried again, and then everything is as if it had gone well
+    stage.provider.heal();
+    onward::lanes::dead::replay(&*stage.store, &letter, "tester").await.unwrap();
+    let told = stage.told_at_last(&id, "received").await;
+    assert!(told.get("businessStatus").is_none(), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retry_after_is_waited_for() {
+    let stage = Stage::set(Setting::default()).await;
+    stage.provider.fault(transactions(Fault::Unavailable { retry_after_s: Some(2) }, When::Next(1)));
+    let id = stage.referred(&one("01", "later"), "received").await;
+    // without it the second try would come after 100 ms at most
+    let tries: Vec<_> = stage.provider.requests().into_iter().map(|r| r.at).collect();
+    let waited = tries[1].duration_since(tries[0]);
+    assert!(waited.as_millis() >= 1_950, "{waited}");
+    let attempts = stage.store.attempts(crate::support::stage::task_id(&id)).await.unwrap();
+    assert!(attempts[0].why.as_deref().unwrap().contains("503"), "{attempts:?}");
+    assert_eq!(stage.statuses(&id), ["received"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_delivery_is_told_and_the_telling_goes_again() {
+    let retry = "first = \"100ms\"\ncap = \"200ms\"\ndelayed-after = \"1s\"\n";
+    let stage = Stage::set(Setting { retry, ..Setting::default() }).await;
+    stage.provider.fault(transactions(Fault::Unavailable { retry_after_s: None }, When::Always));
+    let id = stage.onward.refer(&one("01", "late")).await;
+    let told = stage.told_at_last(&id, "requested").await;
+    assert_eq!(told["businessStatus"]["coding"][0]["code"], "delivery-delayed");
+    stage.provider.heal();
+    let told = stage.told_at_last(&id, "received").await;
+    assert!(told.get("businessStatus").is_none(), "{told}");
+    assert_eq!(stage.times(&id, "delivery-delayed").await, 1, "told once, however many tries fail");
+    assert_eq!(stage.statuses(&id), ["requested", "received"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_before_our_own_note_confirms_the_delivery() {
+    let stage = Stage::set(Setting::default()).await;
+    // the provider has it and Onward does not know: its answers to us are lost, and it cannot be asked either
+    stage.provider.fault(transactions(Fault::AnswerLost, When::Next(1)));
+    stage.provider.fault(Rule::new(Fault::Unavailable { retry_after_s: Some(3600) }, When::Always));
+    let id = stage.onward.refer(&one("01", "early")).await;
+    until("it lies there", || async { stage.at_provider(&id) }).await;
+    stage.answer(&id, "accepted", json!({})).await;
+    stage.told_at_last(&id, "accepted").await;
+    assert_eq!(stage.statuses(&id), ["received", "accepted"]);
+    let journal = stage.journal(&id).await;
+    let at = journal.iter().position(|l| matches!(l.event, Event::Delivered { by_answer: true, .. })).unwrap();
+    assert!(matches!(journal[at + 1].event, Event::Answered { .. }));
+    assert_eq!(journal[at].at, journal[at + 1].at, "one commit");
+    // the lane is through: nothing is left to deliver, and nothing is a dead letter
+    stage.provider.heal();
+    stage.answer(&id, "in-progress", json!({})).await;
+    stage.told_at_last(&id, "in-progress").await;
+    assert_eq!((sent(&stage), stage.times(&id, "delivered").await), (1, 1));
+    assert!(stage.store.dead_letters(9).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_destination_that_changed_hands_gets_nothing() {
+    let stage = Stage::set(Setting::default()).await;
+    stage.provider.fault(transactions(Fault::Unavailable { retry_after_s: None }, When::Always));
+    let id = stage.onward.refer(&one("01", "moved")).await;
+    until("it was tried", || async { (sent(&stage) > 0).then_some(()) }).await;
+
+    // the inbox keeps its name and gets another owner, with another server
+    let before = alerts(&stage.onward, "destination-mismatch").await;
+    let others = crate::support::server::Server::double("server-of-others").await;
+    let mut registry = stage.plan.config().registry;
+    let mut owner = registry.providers.values().next().unwrap().clone();
+    owner.id = "others".parse().unwrap();
+    registry.providers.insert(owner.id.clone(), owner.clone());
+    let inbox = registry.inboxes.values_mut().next().unwrap();
+    inbox.provider = owner.id;
+    if let InboxKind::FhirRest(rest) = &mut inbox.kind {
+        others.base_url().clone_into(&mut rest.base_url);
+    }
+    stage.service.take_up(registry);
+    let letter = stage.dead_letter(&id).await;
+    assert!(letter.why.contains("another provider"), "{}", letter.why);
+    assert_eq!(others.requests().len(), 0);
+    assert!(alerts(&stage.onward, "destination-mismatch").await > before);
+    let told = stage.told_at_last(&id, "requested").await;
+    assert_eq!(told["businessStatus"]["coding"][0]["code"], "undeliverable");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worklist_lists_and_waits_for_the_provider() {
+    let stage = Stage::set(Setting { inbox: None, ..Setting::default() }).await;
+    let referral = Referral { system: SYSTEM.into(), ..one("02", "list") };
+    let id = stage.referred(&referral, "requested").await;
+    let path = format!("Task?owner=Organization/{PROVIDER}&status=requested&_include=Task:focus");
+    let list = stage.onward.get(PROVIDER, &path).await.unwrap().json();
+    let entries = list["entry"].as_array().unwrap();
+    assert!(entries.iter().any(|e| our_id(&e["resource"]).as_deref() == Some(&id)), "{list}");
+    // reading takes nothing from the list
+    stage.onward.get(PROVIDER, &format!("Task/{id}/$package")).await.unwrap();
+    assert_eq!(stage.onward.task(SYSTEM, &id).await["status"], "requested");
+    stage.answer(&id, "accepted", json!({})).await;
+    stage.told_at_last(&id, "accepted").await;
+    assert_eq!(stage.statuses(&id), ["requested", "accepted"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_hangs_is_left_in_time_and_asked_again() {
+    let stage = Stage::set(Setting { inbox: Some(", timeout = \"300ms\""), ..Setting::default() }).await;
+    stage.provider.fault(transactions(Fault::Hang, When::Next(1)));
+    stage.provider.fault(transactions(Fault::Nonsense, When::Next(1)));
+    let began = tokio::time::Instant::now();
+    let id = stage.referred(&one("01", "hangs"), "received").await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(stage.provider.counts()["Task"], 1);
+    assert_eq!(stage.statuses(&id), ["received"]);
+}

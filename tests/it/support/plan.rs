@@ -1,0 +1,133 @@
+//! A configuration made for one test, and the service started from it: in this process or as the built binary.
+
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
+
+use onward::{
+    config::{Config, Env},
+    service::Service,
+};
+
+/// The routes that the fixtures are made for.
+pub const FIXTURE_ROUTES: &str = include_str!("../../../fixtures/routes.toml");
+
+/// See the module's documentation.
+pub struct Plan {
+    folder: tempfile::TempDir,
+    env: BTreeMap<String, String>,
+    head: String,
+    lists: String,
+    routes: String,
+}
+
+/// The token of a client, or of the server of one.
+pub fn token(of: &str) -> String {
+    format!("token-of-{of}-0123456789")
+}
+
+impl Plan {
+    /// Nobody takes part yet; SQLite in a folder of its own, the embedded broker, loopback.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let head = format!("[store]\nurl = \"sqlite:{}\"\n", folder.path().join("onward.db").display());
+        Self { folder, env: BTreeMap::new(), head, lists: String::new(), routes: String::new() }
+    }
+
+    /// The same with a table more, such as `[retry]`.
+    pub fn section(mut self, text: &str) -> Self {
+        writeln!(self.head, "{text}").unwrap();
+        self
+    }
+
+    /// The same listening on this port; 0 is a free one.
+    pub fn port(self, port: u16) -> Self {
+        self.section(&format!("[server]\nlisten = \"127.0.0.1:{port}\""))
+    }
+
+    /// The same over RabbitMQ at this URL.
+    pub fn broker(self, url: &str, more: &str) -> Self {
+        self.section(&format!("[broker]\nurl = \"{url}\"\n{more}"))
+    }
+
+    /// The same with an originating system whose record is the FHIR server at `record`. `more` goes into `write-back`.
+    pub fn system(mut self, id: &str, ods_code: &str, record: &str, more: &str) -> Self {
+        let (own, servers) = (self.secret(id), self.secret(&format!("record-of-{id}")));
+        writeln!(
+            self.lists,
+            "[[system]]\nid = \"{id}\"\nname = \"{id}\"\nods-code = \"{ods_code}\"\ntokens = [{own}]\ntimeout = \"5s\"\n\
+             write-back = {{ kind = \"fhir-rest\", base-url = \"{record}\", token = {servers}{more} }}\n"
+        )
+        .unwrap();
+        self
+    }
+
+    /// The same with a provider; `inbox` holds the keys of its inbox beside its token.
+    pub fn provider(mut self, id: &str, ods_code: &str, inbox: &str) -> Self {
+        let own = self.secret(id);
+        let servers = self.secret(&format!("server-of-{id}"));
+        let servers = if inbox.contains("fhir-rest") { format!(", token = {servers}") } else { String::new() };
+        writeln!(
+            self.lists,
+            "[[provider]]\nid = \"{id}\"\nname = \"{id}\"\nods-code = \"{ods_code}\"\ntokens = [{own}]\n\
+             inbox = {{ {inbox}{servers} }}\n"
+        )
+        .unwrap();
+        self
+    }
+
+    /// The same with a provider whose only inbox has a name of its own and is a worklist.
+    pub fn worklist(mut self, provider: &str, ods_code: &str, inbox: &str) -> Self {
+        let own = self.secret(provider);
+        writeln!(
+            self.lists,
+            "[[provider]]\nid = \"{provider}\"\nname = \"{provider}\"\nods-code = \"{ods_code}\"\ntokens = [{own}]\n\
+             [[inbox]]\nid = \"{inbox}\"\nprovider = \"{provider}\"\nkind = \"worklist\"\n"
+        )
+        .unwrap();
+        self
+    }
+
+    /// The same with these routes.
+    pub fn routes(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.routes);
+        self
+    }
+
+    /// The same with every referral going to this inbox.
+    pub fn all_to(self, inbox: &str) -> Self {
+        self.routes(&format!("[triage]\nto = \"{inbox}\"\n"))
+    }
+
+    fn secret(&mut self, of: &str) -> String {
+        let name = format!("TOKEN_{}", of.to_ascii_uppercase().replace('-', "_"));
+        self.env.insert(name.clone(), token(of));
+        format!("{{ env = \"{name}\" }}")
+    }
+
+    /// What the configuration needs in its environment.
+    pub fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    /// Writes it; where it lies.
+    pub fn write(&self) -> PathBuf {
+        std::fs::write(self.folder.path().join("routes.toml"), &self.routes).unwrap();
+        let file = self.folder.path().join("onward.toml");
+        std::fs::write(&file, format!("{}[routes]\nfile = \"routes.toml\"\n\n{}", self.head, self.lists)).unwrap();
+        file
+    }
+
+    /// It as the service reads it.
+    pub fn config(&self) -> Config {
+        let file = self.write();
+        let env: Env = self.env.clone().into_iter().collect();
+        let (config, _) = Config::load(Some(&file), &env).unwrap_or_else(|faults| {
+            panic!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+        });
+        config
+    }
+
+    /// The service, in this process.
+    pub async fn start(&self) -> Service {
+        Service::start(self.config()).await.unwrap()
+    }
+}

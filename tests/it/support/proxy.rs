@@ -1,0 +1,117 @@
+//! A TCP proxy that lets connections come to grief: between Onward and a server that has no faults of its own.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// What becomes of connections and of what they carry.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// Everything goes through.
+    Through,
+    /// New connections are closed at once, nothing is forwarded.
+    Refuse,
+    /// Every answer comes this much later.
+    Delay(Duration),
+    /// The request is forwarded and acted on; with this chance the connection is closed when its answer comes.
+    CutAnswers(f64),
+}
+
+/// See the module's documentation. Ends when dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _stop: DropGuard,
+}
+
+struct Shared {
+    target: SocketAddr,
+    mode: Mutex<Mode>,
+    dice: Mutex<fastrand::Rng>,
+    cut: AtomicUsize,
+}
+
+impl Proxy {
+    /// One in front of `target`; the same seed gives the same dice.
+    pub async fn start(target: SocketAddr, seed: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let dice = Mutex::new(fastrand::Rng::with_seed(seed));
+        let shared = Shared { target, mode: Mutex::new(Mode::Through), dice, cut: AtomicUsize::new(0) };
+        let shared = Arc::new(shared);
+        let stop = CancellationToken::new();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(serve(listener, Arc::clone(&shared))));
+        Self { address, shared, _stop: stop.drop_guard() }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on.
+    pub fn set(&self, mode: Mode) {
+        *self.shared.mode.lock().unwrap() = mode;
+    }
+
+    /// How many connections it has cut.
+    pub fn cut(&self) -> usize {
+        self.shared.cut.load(Ordering::Relaxed)
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let Ok((near, _)) = listener.accept().await else { continue };
+        if *shared.mode.lock().unwrap() == Mode::Refuse {
+            continue;
+        }
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let Ok(far) = TcpStream::connect(shared.target).await else { return };
+            let (near_in, near_out) = near.into_split();
+            let (far_in, far_out) = far.into_split();
+            // whichever ends first ends both: a cut answer closes the request's side, too
+            tokio::select! {
+                () = forward(near_in, far_out, || None) => {}
+                () = forward(far_in, near_out, || Some(&*shared)) => {}
+            }
+        });
+    }
+}
+
+async fn forward<'a>(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    answers_of: impl Fn() -> Option<&'a Shared>,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let Ok(n @ 1..) = from.read(&mut buffer).await else { return };
+        if let Some(shared) = answers_of() {
+            let mode = *shared.mode.lock().unwrap();
+            match mode {
+                Mode::Delay(by) => tokio::time::sleep(by).await,
+                Mode::CutAnswers(chance) if shared.dice.lock().unwrap().f64() < chance => {
+                    shared.cut.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                _ => {}
+            }
+        }
+        if to.write_all(&buffer[..n]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,9 +1,5 @@
 //! What the string of a Reference points at (R4 references, "Literal references").
 
-/// All but the unreserved characters (RFC 3986, 2.3): `_count` stays readable in a link.
-const ENCODED: &percent_encoding::AsciiSet =
-    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 /// What a literal reference names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target<'a> {
@@ -55,6 +51,10 @@ pub fn parse(literal: &str) -> Target<'_> {
         _ => Target::Other(literal),
     }
 }
+
+/// All but the unreserved characters (RFC 3986, 2.3): `_count` stays readable in a link.
+const ENCODED: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A value for use in a search URL, percent-encoded.
 pub fn encode(value: &str) -> String {

@@ -282,17 +282,17 @@ impl Answer {
         })
     }
 
-    /// The answer in words: status and the issue codes and places of its OperationOutcome, but not its free text, which may
-    /// repeat what was sent.
+    /// The answer in words: status and the issue codes and places of its OperationOutcome. Its free text may repeat what was
+    /// sent, and so may a code that is none or a place that is more than a path.
     pub fn describe(&self) -> String {
         let mut text = format!("HTTP {}", self.status.as_u16());
         let issues = self.body.as_ref().map(|b| crate::fhir::tree::items(b, "issue")).unwrap_or_default();
         for issue in issues.iter().take(5) {
-            let code = issue.get("code").and_then(Value::as_str);
-            let known = IssueCode::ALL.iter().map(|c| c.code()).find(|c| Some(*c) == code);
-            text.push_str(&format!("; {}", known.unwrap_or("?")));
-            let place = issue.get("expression").and_then(|e| e.get(0)).and_then(Value::as_str);
-            if let Some(place) = place.filter(|p| is_path(p)) {
+            let code = issue.get("code").and_then(Value::as_str).unwrap_or_default();
+            let known = IssueCode::ALL.iter().find(|known| known.code() == code);
+            text.push_str(&format!("; {}", known.map_or("no known code", |known| known.code())));
+            let place = issue.get("expression").and_then(|e| e.get(0)).and_then(Value::as_str).map(plain_path);
+            if let Some(place) = place.filter(|place| !place.is_empty()) {
                 text.push_str(&format!(" at {place}"));
             }
         }
@@ -300,18 +300,18 @@ impl Answer {
     }
 }
 
-/// Whether this is a plain element path and nothing that someone typed: `Bundle.entry[1].resource.birthDate`.
-fn is_path(text: &str) -> bool {
-    let name = |part: &str| {
-        let name = part.split('[').next().unwrap_or_default();
-        !name.is_empty() && name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphabetic())
+/// As much of an expression as is resource type, element names and indexes; `Patient.where(name = 'X')` is just `Patient`.
+fn plain_path(expression: &str) -> String {
+    let is_element = |step: &str| {
+        let (name, index) = step.split_once('[').map_or((step, None), |(name, index)| (name, Some(index)));
+        let index = index.map_or(Some(""), |index| index.strip_suffix(']'));
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric())
+            && index.is_some_and(|index| index.bytes().all(|b| b.is_ascii_digit()))
     };
-    let index = |part: &str| {
-        part.split_once('[').is_none_or(|(_, i)| i.strip_suffix(']').is_some_and(|n| n.parse::<u32>().is_ok()))
-    };
-    text.len() <= 200
-        && text.split('.').next().is_some_and(|first| is_resource_type(first.split('[').next().unwrap_or_default()))
-        && text.split('.').all(|part| name(part) && index(part))
+    let mut steps = expression.split('.').take(10);
+    let Some(root) = steps.next().filter(|root| is_resource_type(root)) else { return String::new() };
+    steps.take_while(|step| is_element(step)).fold(root.to_owned(), |path, step| format!("{path}.{step}"))
 }
 
 impl CallError {
@@ -352,10 +352,15 @@ mod tests {
             {"severity": "error", "code": "value", "diagnostics": "Mrs Example, 9990000018", "expression": ["Patient.name"]}]});
         let told = Answer { body: Some(body), ..answered(422) }.describe();
         assert_eq!(told, "HTTP 422; value at Patient.name");
-        for typed in ["Patient.name 'Example'", "Example.Mary", "Patient.name[Mary]", ""] {
-            assert!(!is_path(typed), "{typed}");
+        for (expression, shown) in [
+            ("Bundle.entry[12].resource.name", "Bundle.entry[12].resource.name"),
+            ("Patient.name.where(family = 'Example')", "Patient.name"),
+            ("Patient.Example", "Patient"),
+            ("Patient.name[Example]", "Patient"),
+            ("Mrs Example", ""),
+        ] {
+            assert_eq!(plain_path(expression), shown);
         }
-        assert!(is_path("Bundle.entry[1].resource.birthDate"));
     }
 
     #[test]

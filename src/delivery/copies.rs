@@ -164,13 +164,16 @@ impl Copies {
             Ok(None) => return self.store.plan_poll(task.id, self.later(&seen(held), every)).await,
             Err(unreadable) => return self.unreadable(task, watch, every, unreadable).await,
         };
-        let versions = self.since(&to, &held, newest).await;
-        if versions.is_empty() {
-            return self.store.plan_poll(task.id, self.later(&seen(held), every)).await;
-        }
-        for (held, version) in versions {
-            // what is remembered moves on with each version taken, so that one read halfway loses nothing
-            self.take(task, inbox, &version, self.later(&seen(held), every)).await?;
+        let versions = match self.since(&to, &held, newest).await {
+            Ok(versions) => versions,
+            Err(unreadable) => return self.unreadable(task, watch, every, unreadable).await,
+        };
+        let last = versions.len().saturating_sub(1);
+        for (n, (held, version)) in versions.into_iter().enumerate() {
+            // what is remembered moves on with each version taken, so that a copy read halfway loses nothing; until the last one
+            // it stays ours, or another would take the rest at the same time
+            let wait = if n == last { every } else { LEASE };
+            self.take(task, inbox, &version, self.later(&seen(held), wait)).await?;
         }
         Ok(())
     }
@@ -204,13 +207,17 @@ impl Copies {
     }
 
     /// The versions of a copy after the one last seen, oldest first: a provider that did two things between two looks is told
-    /// of both. A server without history gives its newest alone.
-    async fn since(&self, to: &Endpoint, held: &Held, newest: (Held, Value)) -> Vec<(Held, Value)> {
+    /// of both. A server without history gives its newest alone; a history that cannot be read just now is read later.
+    async fn since(&self, to: &Endpoint, held: &Held, newest: (Held, Value)) -> Result<Vec<(Held, Value)>, Unreadable> {
         let last = newest.0.etag.as_deref().and_then(number);
         let seen = held.etag.as_deref().and_then(number).unwrap_or(0);
-        let Some(last) = last.filter(|last| *last > seen + 1) else { return vec![newest] };
+        let Some(last) = last.filter(|last| *last > seen + 1) else { return Ok(vec![newest]) };
         let answer = self.client.get(to, &format!("Task/{}/_history", held.id), &[]).await;
-        let bundle = answer.ok().filter(|a| a.status.is_success()).and_then(|a| a.body).unwrap_or_default();
+        let answer = answer.map_err(|e| e.failure())?;
+        if let Some(transient @ Failure::Transient { .. }) = answer.failure() {
+            return Err(transient.into());
+        }
+        let bundle = answer.body.unwrap_or_default();
         let mut versions: Vec<(u64, Held, Value)> = tree::items(&bundle, "entry")
             .iter()
             .filter_map(|e| e.get("resource"))
@@ -225,7 +232,7 @@ impl Copies {
             .collect();
         versions.sort_by_key(|(n, _, _)| *n);
         versions.dedup_by_key(|(n, _, _)| *n);
-        versions.into_iter().map(|(_, held, version)| (held, version)).chain([newest]).collect()
+        Ok(versions.into_iter().map(|(_, held, version)| (held, version)).chain([newest]).collect())
     }
 
     async fn take(

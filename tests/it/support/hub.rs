@@ -41,7 +41,6 @@ const SYSTEMS: [(&str, &str); 3] = [(RIO, "RW4"), (GP, "N82999"), (WARD, "REM")]
 #[derive(Default)]
 pub struct Build {
     limits: String,
-    routes: Option<String>,
     read: bool,
     watched: bool,
     life_rooms: Option<String>,
@@ -104,12 +103,6 @@ impl Build {
         self
     }
 
-    /// Another route file.
-    pub fn routes(mut self, text: &str) -> Self {
-        self.routes = Some(text.to_owned());
-        self
-    }
-
     /// Mersey Care's record may be read.
     pub fn with_record(mut self) -> Self {
         self.read = true;
@@ -138,8 +131,7 @@ impl Build {
         let folder = tempfile::tempdir().unwrap();
         let double = || async { Double::start(Options::default()).await.unwrap() };
         let (life_rooms, housing, record) = (double().await, double().await, double().await);
-        let routes = self.routes.clone().unwrap_or_else(|| fixtures::text("routes.toml"));
-        std::fs::write(folder.path().join("routes.toml"), routes).unwrap();
+        std::fs::write(folder.path().join("routes.toml"), fixtures::text("routes.toml")).unwrap();
         let mut hub = Hub {
             base_url: String::new(),
             life_rooms,

@@ -112,12 +112,13 @@ impl Copies {
         if seen.etag.is_some() && seen.etag == copy.etag {
             return self.store.plan_poll(task.id, self.later(&copy, every)).await;
         }
-        // what is remembered moves on with each version that is taken: ended in between, the rest is found again
+        // what is remembered moves on with each version that is taken: ended in between, the rest is found again. Until the last
+        // one the copy stays ours, or somebody else would take the rest at the same time
         let mut versions = self.since(&to, &copy, newest).await;
         let last = versions.pop();
         for version in versions {
             let taken = Copy { etag: super::fhir_rest::copy_of(&version).etag, ..copy.clone() };
-            self.take(task, &version, self.later(&taken, every)).await?;
+            self.take(task, &version, self.later(&taken, LEASE)).await?;
         }
         match last {
             Some(last) => self.take(task, &last, self.later(&seen, every)).await,
@@ -128,8 +129,11 @@ impl Copies {
     /// The versions of a copy after the one last seen, oldest first: a provider that did two things between two looks is told
     /// of both. A server without history gives its newest alone.
     async fn since(&self, to: &Endpoint, copy: &Copy, newest: Value) -> Vec<Value> {
-        let seen = copy.etag.as_deref().and_then(version_number);
-        let Some(seen) = seen else { return vec![newest] };
+        let seen = match copy.etag.as_deref().map(version_number) {
+            Some(Some(seen)) => seen,
+            Some(None) => return vec![newest],
+            None => 0,
+        };
         let answer = self.client.get(to, &format!("Task/{}/_history", copy.id), &[]).await;
         let Some(bundle) = answer.ok().filter(|a| a.status.is_success()).and_then(|a| a.body) else {
             return vec![newest];

@@ -18,7 +18,7 @@ use crate::{
 pub struct Copy {
     /// Its logical id there.
     pub id: String,
-    /// Its ETag when it was last seen.
+    /// Its ETag when what it says was last taken; none while nothing it says was.
     pub etag: Option<String>,
 }
 
@@ -117,7 +117,8 @@ async fn look(client: &FhirClient, to: &Endpoint, task: TaskId) -> Result<Option
         });
     }
     let found = answer.body.as_ref().and_then(|bundle| found_task(bundle, task));
-    Ok(found.map(|task| copy_of(&task)))
+    // what its provider did before it was found is news to us
+    Ok(found.map(|task| Copy { etag: None, ..copy_of(&task) }))
 }
 
 /// A Task as a [`Copy`]: its id, and the weak ETag that its version implies (R4 http, versioning).

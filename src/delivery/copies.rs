@@ -114,6 +114,7 @@ impl Copies {
         }
         // what is remembered moves on with each version that is taken: ended in between, the rest is found again. Until the last
         // one the copy stays ours, or somebody else would take the rest at the same time
+        let newest_version = version_of(&newest);
         let mut versions = self.since(&to, &copy, newest).await;
         let last = versions.pop();
         for version in versions {
@@ -121,6 +122,11 @@ impl Copies {
             self.take(task, &version, self.later(&taken, LEASE)).await?;
         }
         match last {
+            // the history was read later, and may know more than the ETag does
+            Some(last) if version_of(&last) != newest_version => {
+                let taken = Copy { etag: super::fhir_rest::copy_of(&last).etag, ..copy };
+                self.take(task, &last, self.later(&taken, every)).await
+            }
             Some(last) => self.take(task, &last, self.later(&seen, every)).await,
             None => Ok(()),
         }
@@ -138,10 +144,7 @@ impl Copies {
         let Some(bundle) = answer.ok().filter(|a| a.status.is_success()).and_then(|a| a.body) else {
             return vec![newest];
         };
-        let number = |task: &Value| {
-            let version = task.get("meta").and_then(|m| m.get("versionId")).and_then(Value::as_str)?;
-            version.parse::<u64>().ok()
-        };
+        let number = |task: &Value| version_of(task)?.parse::<u64>().ok();
         let mut versions: Vec<(u64, Value)> = tree::items(&bundle, "entry")
             .iter()
             .filter_map(|e| e.get("resource"))
@@ -179,6 +182,10 @@ fn watched<'r>(registry: &'r Registry, task: &TaskRecord) -> Option<(&'r FhirRes
     let InboxKind::FhirRest(rest) = &inbox.kind else { return None };
     let Answers::Poll { every } = rest.answers else { return None };
     (!task.state.status.is_terminal()).then_some((rest, every))
+}
+
+fn version_of(task: &Value) -> Option<String> {
+    task.get("meta")?.get("versionId")?.as_str().map(str::to_owned)
 }
 
 /// The number in an ETag such as `W/"3"`.

@@ -10,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::fhir_rest::{Copy, endpoint};
 use crate::{
-    client::FhirClient,
+    client::{Failure, FhirClient},
     config::registry::{Answers, Endpoint, FhirRestInbox, InboxKind, Registry},
     fhir::tree,
     status::{Source, Status, StatusError, change},
@@ -115,7 +115,9 @@ impl Copies {
         // what is remembered moves on with each version that is taken: ended in between, the rest is found again. Until the last
         // one the copy stays ours, or somebody else would take the rest at the same time
         let newest_version = version_of(&newest);
-        let mut versions = self.since(&to, &copy, newest).await;
+        let Some(mut versions) = self.since(&to, &copy, newest).await else {
+            return self.store.plan_poll(task.id, self.later(&copy, every)).await;
+        };
         let last = versions.pop();
         for version in versions {
             let taken = Copy { etag: super::fhir_rest::copy_of(&version).etag, ..copy.clone() };
@@ -133,16 +135,19 @@ impl Copies {
     }
 
     /// The versions of a copy after the one last seen, oldest first: a provider that did two things between two looks is told
-    /// of both. A server without history gives its newest alone.
-    async fn since(&self, to: &Endpoint, copy: &Copy, newest: Value) -> Vec<Value> {
+    /// of both. A server without history gives its newest alone; nothing, where the history cannot be read just now.
+    async fn since(&self, to: &Endpoint, copy: &Copy, newest: Value) -> Option<Vec<Value>> {
         let seen = match copy.etag.as_deref().map(version_number) {
             Some(Some(seen)) => seen,
-            Some(None) => return vec![newest],
+            Some(None) => return Some(vec![newest]),
             None => 0,
         };
         let answer = self.client.get(to, &format!("Task/{}/_history", copy.id), &[]).await;
-        let Some(bundle) = answer.ok().filter(|a| a.status.is_success()).and_then(|a| a.body) else {
-            return vec![newest];
+        let answer = answer.ok()?;
+        let bundle = match (answer.failure(), answer.body) {
+            (None, Some(bundle)) => bundle,
+            (Some(Failure::Transient { .. }), _) => return None,
+            _ => return Some(vec![newest]),
         };
         let number = |task: &Value| version_of(task)?.parse::<u64>().ok();
         let mut versions: Vec<(u64, Value)> = tree::items(&bundle, "entry")
@@ -154,10 +159,10 @@ impl Copies {
             .collect();
         versions.sort_by_key(|(n, _)| *n);
         versions.dedup_by_key(|(n, _)| *n);
-        match (versions.last(), number(&newest)) {
+        Some(match (versions.last(), number(&newest)) {
             (Some((last, _)), Some(n)) if *last >= n => versions.into_iter().map(|(_, v)| v).collect(),
             _ => vec![newest],
-        }
+        })
     }
 
     async fn take(&self, task: &TaskRecord, version: &Value, poll: Poll) -> Result<(), StoreError> {

@@ -19,11 +19,16 @@ fn change(stage: &Stage, id: &str, status: &str, more: &serde_json::Value) {
 async fn two_changes_between_two_looks_are_both_told() {
     let stage = polled(Abilities::default()).await;
     let id = stage.referred(&one("01", "two"), "received").await;
-    // nothing is seen of either before both are there
+    // nothing is seen of either before both are there; then every second request fails, which is the one for the history
     stage.provider.fault(Rule::new(Fault::Unavailable { retry_after_s: None }, When::Always));
     change(&stage, &id, "accepted", &json!({}));
     change(&stage, &id, "on-hold", &json!({}));
     change(&stage, &id, "in-progress", &json!({"note": [{"text": "first visit"}]}));
+    stage.provider.heal();
+    stage.provider.fault(Rule::new(Fault::Unavailable { retry_after_s: None }, When::Every(2)));
+    let seen = || stage.provider.requests().iter().filter(|r| r.path.ends_with("_history")).count();
+    let before = seen();
+    until("the history is asked for", || async { (seen() > before).then_some(()) }).await;
     stage.provider.heal();
     let told = stage.told_at_last(&id, "in-progress").await;
     assert_eq!(told["note"][0]["text"], "first visit");

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod broker;
+mod crash;
 mod delivery;
+mod loops;
 mod store;
 mod support;
 mod writeback;

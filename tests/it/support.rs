@@ -9,6 +9,7 @@ pub mod plan;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod referrals;
+pub mod scripts;
 pub mod server;
 pub mod stage;
 

@@ -19,11 +19,16 @@ fn change(stage: &Stage, id: &str, status: &str, more: &serde_json::Value) {
 async fn two_changes_between_two_looks_are_both_told() {
     let stage = polled(Abilities::default()).await;
     let id = stage.referred(&one("01", "two"), "received").await;
-    // nothing is seen of either before both are there
+    // nothing is seen of either before both are there; then every second request fails, which is the one for the history
     stage.provider.fault(Rule::new(Fault::Unavailable { retry_after_s: None }, When::Always));
     change(&stage, &id, "accepted", &json!({}));
     change(&stage, &id, "on-hold", &json!({}));
     change(&stage, &id, "in-progress", &json!({"note": [{"text": "first visit"}]}));
+    stage.provider.heal();
+    stage.provider.fault(Rule::new(Fault::Unavailable { retry_after_s: None }, When::Every(2)));
+    let seen = || stage.provider.requests().iter().filter(|r| r.path.ends_with("_history")).count();
+    let before = seen();
+    until("the history is asked for", || async { (seen() > before).then_some(()) }).await;
     stage.provider.heal();
     let told = stage.told_at_last(&id, "in-progress").await;
     assert_eq!(told["note"][0]["text"], "first visit");
@@ -31,6 +36,42 @@ async fn two_changes_between_two_looks_are_both_told() {
     change(&stage, &id, "completed", &json!({}));
     stage.told_at_last(&id, "completed").await;
     assert_eq!(stage.times(&id, "answer-refused").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_changed_before_the_copy_was_found_is_told() {
+    let stage = polled(Abilities::default()).await;
+    stage.provider.fault(transactions(Fault::AnswerLost, When::Next(1)));
+    stage.provider.fault(Rule::new(Fault::Unavailable { retry_after_s: None }, When::Always));
+    let id = stage.onward.refer(&one("01", "found")).await;
+    until("it lies there", || async { stage.at_provider(&id) }).await;
+    change(&stage, &id, "accepted", &json!({}));
+    change(&stage, &id, "on-hold", &json!({}));
+    stage.provider.heal();
+    stage.told_at_last(&id, "on-hold").await;
+    assert_eq!(stage.statuses(&id), ["received", "accepted", "on-hold"]);
+}
+
+/// The history is read after the newest version, and may hold more than that did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_changed_while_the_copy_is_read_is_told_once() {
+    let stage = polled(Abilities::default()).await;
+    let id = stage.referred(&one("01", "while"), "received").await;
+    stage.provider.slow(Duration::from_millis(500));
+    change(&stage, &id, "accepted", &json!({}));
+    stage.provider.clear_requests();
+    until("the newest is read", || async {
+        let read = |r: &onward::demo::double::Logged| !r.path.ends_with("_history") && r.status == Some(StatusCode::OK);
+        stage.provider.requests().iter().any(read).then_some(())
+    })
+    .await;
+    change(&stage, &id, "on-hold", &json!({}));
+    change(&stage, &id, "in-progress", &json!({}));
+    stage.provider.heal();
+    stage.told_at_last(&id, "in-progress").await;
+    change(&stage, &id, "completed", &json!({}));
+    stage.told_at_last(&id, "completed").await;
+    assert_eq!(stage.statuses(&id), ["received", "accepted", "on-hold", "in-progress", "completed"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,7 @@ pub struct Plan {
     head: String,
     lists: String,
     routes: String,
+    record: Option<String>,
 }
 
 /// The token of a client, or of the server of one.
@@ -29,7 +30,7 @@ impl Plan {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let head = format!("[store]\nurl = \"sqlite:{}\"\n", folder.path().join("onward.db").display());
-        Self { folder, env: BTreeMap::new(), head, lists: String::new(), routes: String::new() }
+        Self { folder, env: BTreeMap::new(), head, lists: String::new(), routes: String::new(), record: None }
     }
 
     /// The same with a table more, such as `[retry]`.
@@ -50,13 +51,20 @@ impl Plan {
 
     /// The same with an originating system whose record is the FHIR server at `record`. `more` goes into `write-back`.
     pub fn system(mut self, id: &str, ods_code: &str, record: &str, more: &str) -> Self {
-        let (own, servers) = (self.secret(id), self.secret(&format!("record-of-{id}")));
+        let servers = self.secret(&self.record.clone().unwrap_or_else(|| format!("record-of-{id}")));
+        let own = self.secret(id);
         writeln!(
             self.lists,
             "[[system]]\nid = \"{id}\"\nname = \"{id}\"\nods-code = \"{ods_code}\"\ntokens = [{own}]\ntimeout = \"5s\"\n\
              write-back = {{ kind = \"fhir-rest\", base-url = \"{record}\", token = {servers}{more} }}\n"
         )
         .unwrap();
+        self
+    }
+
+    /// The same with one record, `record-of-NAME`, for all systems that follow.
+    pub fn record_token(mut self, name: &str) -> Self {
+        self.record = Some(format!("record-of-{name}"));
         self
     }
 

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use super::{fixtures, hub, ids, query, resources};
 use hub::{Actor, GP, Hub, LIFE_ROOMS, LINK_WORKERS, RIO};
 
+/// A search, and the Tasks it finds.
+type Case<'c> = (Vec<(&'c str, String)>, &'c [&'c str]);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_the_worklist_to_the_end() {
     let hub = Hub::start().await;
@@ -157,7 +160,7 @@ async fn tasks_are_found_by_what_one_has_in_hand() {
     let all: Vec<&str> = tasks.iter().map(String::as_str).collect();
     let (one, others) = (&all[1..2], [all[0], all[2]]);
     let own = |system: &str| format!("urn:ietf:rfc:3986|{system}");
-    let cases: Vec<(Vec<(&str, String)>, &[&str])> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (vec![("focus", format!("ServiceRequest/{}", requests[1]))], one),
         (vec![("focus", format!("{base}/fhir/ServiceRequest/{}", requests[1]))], one),
         (vec![("focus:ServiceRequest", requests[1].clone())], one),

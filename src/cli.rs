@@ -18,6 +18,16 @@ use crate::{
     store::sqlite::SqliteStore,
 };
 
+/// A line on standard output. Where nobody reads any more (`onward … | head`), the command ends without a word.
+macro_rules! say {
+    ($($told:tt)*) => {{
+        use std::io::Write as _;
+        if writeln!(std::io::stdout().lock(), $($told)*).is_err() {
+            std::process::exit(0);
+        }
+    }};
+}
+
 mod check;
 mod dead;
 mod demo;
@@ -157,5 +167,5 @@ fn operator() -> String {
 
 /// Prints a value as JSON on standard output.
 fn print_json(value: &serde_json::Value) {
-    println!("{value:#}");
+    say!("{value:#}");
 }

@@ -85,6 +85,12 @@ impl Carrier for Deliveries {
             return Ok(Carried { endpoint: String::new(), outcome: Outcome::Superseded });
         }
         let registry = self.registry.load_full();
+        if !registry.inboxes.contains_key(&task.inbox) {
+            // perhaps only for now: a registry is edited, and edited back. The record is told that it is delayed
+            let why = "the inbox it was routed to is not configured at present".to_owned();
+            let outcome = Outcome::Deferred { retry_after: None, memory: None, why };
+            return Ok(Carried { endpoint: String::new(), outcome });
+        }
         match destination(&registry, task) {
             Err(why) => {
                 metrics::counter!("onward_alerts_total", "alert" => "destination-mismatch").increment(1);

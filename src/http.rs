@@ -64,6 +64,7 @@ pub fn router(app: Shared) -> Router {
     let fhir = Router::new()
         // originating systems
         .route("/fhir", post(write::transaction))
+        .route("/fhir/", post(write::transaction))
         .route("/fhir/ServiceRequest", get(search::requests).post(write::create))
         // providers
         .route("/fhir/Task", get(search::tasks))

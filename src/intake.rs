@@ -14,17 +14,19 @@ use crate::{
     domain::{Actor, Event, ReferralId, Side, SystemId, TaskId},
     fhir::{
         Issue, IssueCode, ods_code,
+        reference::{Target, parse},
         task::{self as fhir_task, NewTask},
         tree,
     },
     lanes::Relay,
-    routing::{Facts, NoRoute},
+    routing::NoRoute,
     store::{
         NewEvent, NewReferral, NewResource, NewTask as StoredTask, Store, StoreError, Submission, Submit, Submitted,
     },
 };
 
 pub mod apart;
+mod divide;
 pub mod key;
 pub mod record;
 
@@ -212,14 +214,14 @@ impl Intake {
         let ids: BTreeMap<usize, Uuid> = draft.members.iter().map(|item| (*item, Uuid::now_v7())).collect();
         let digest = apart.digest(draft);
         let mut resources = apart.rewritten(draft, &ids);
-        record::bring_in(&self.client, system, &mut resources).await.map_err(IntakeError::RecordAway)?;
+        let read = record::bring_in(&self.client, system, &mut resources).await.map_err(IntakeError::RecordAway)?;
 
         let request_id = ids.get(&draft.request).copied().unwrap_or_default();
         let find = |reference: &str| resources.iter().find(|r| r.reference() == reference).map(|r| &r.body);
         let request_reference = format!("ServiceRequest/{request_id}");
         let request = find(&request_reference).cloned().unwrap_or_default();
         let place = &apart.items[draft.request].path;
-        let facts = Facts::of(&system.id, &request, &|reference| find(reference));
+        let facts = apart.facts(draft, &system.id, &read);
         let decision =
             registry.routes.decide(&facts).map_err(|none| IntakeError::Rule(vec![no_route(place, &none)]))?;
         let Some(inbox) = registry.inboxes.get(&decision.inbox) else {
@@ -228,6 +230,7 @@ impl Intake {
         };
         if let InboxKind::FhirRest(_) = inbox.kind {
             require_person(place, &request, &find)?;
+            refuse_loose(apart, draft, &resources)?;
         }
         let Some(provider) = registry.providers.get(&inbox.provider) else {
             let told = format!("the inbox “{}” belongs to no provider", inbox.id);
@@ -320,6 +323,27 @@ fn require_person<'a>(
     let told = "this referral goes to a provider's own system, so the person must come with it: carry or contain a Patient \
                 with identifier and name, or refer to one that the configured read endpoint gives";
     Err(IntakeError::Rule(vec![Issue::error(IssueCode::Required, format!("{place}.subject"), told)]))
+}
+
+/// A relative reference to what is neither carried nor readable would name something else at the provider, perhaps another
+/// person's.
+fn refuse_loose(apart: &Apart, draft: &Draft, resources: &[apart::Placed]) -> Result<(), IntakeError> {
+    let carried: Vec<String> = resources.iter().map(apart::Placed::reference).collect();
+    let mut issues = Vec::new();
+    for (item, resource) in draft.members.iter().zip(resources) {
+        tree::each_reference(&resource.body, &mut |path, reference| {
+            let literal = reference.get("reference").and_then(Value::as_str).unwrap_or_default();
+            if let Target::Relative { kind, id, .. } = parse(literal)
+                && !carried.contains(&format!("{kind}/{id}"))
+            {
+                let place = path.replacen(&*resource.kind, &apart.items[*item].path, 1);
+                let told = "this goes to a provider's own system, where the reference would name something else: carry what it \
+                            names, or give it as an absolute URL";
+                issues.push(Issue::error(IssueCode::NotFound, place, told));
+            }
+        });
+    }
+    if issues.is_empty() { Ok(()) } else { Err(IntakeError::Rule(issues)) }
 }
 
 fn owner(provider: &Provider) -> Value {

@@ -170,8 +170,16 @@ impl Worker {
     async fn work(&self, id: TaskId) -> Result<(), StoreError> {
         let side = self.carrier.side();
         let leased = self.store.lease_lane(id, side, LANE_LEASE).await?;
-        let LaneState::Leased { lease, mut head, task } = leased else { return Ok(()) };
-        let mut task = *task;
+        let LaneState::Leased { lease, head, task } = leased else { return Ok(()) };
+        let worked = self.work_through(*task, head, lease).await;
+        if worked.is_err() {
+            // whoever is woken next need not wait for the lease; if this fails too, it does
+            let _ = self.store.release_lane(id, side, lease).await;
+        }
+        worked
+    }
+
+    async fn work_through(&self, mut task: TaskRecord, mut head: LaneHead, lease: u64) -> Result<(), StoreError> {
         // the first lease of a lane is numbered 1: under any other, someone may have sent and not come to say so
         let mut again = lease > 1 || head.attempts > 0;
         loop {
@@ -179,10 +187,15 @@ impl Worker {
             let begun = tokio::time::Instant::now();
             let carrying = self.carrier.carry(&task, &head, again);
             let carried = match tokio::time::timeout(CARRY_MAX, carrying).await {
-                Ok(carried) => carried?,
+                Ok(Ok(carried)) => carried,
+                // it will be no more readable next time: a person has to see to it
+                Ok(Err(StoreError::Corrupt(why))) => {
+                    Carried { endpoint: String::new(), outcome: Outcome::Refused { why } }
+                }
+                Ok(Err(error)) => return Err(error),
                 Err(_) => Carried::too_slow(),
             };
-            let attempt = attempt(side, &head, at, begun.elapsed(), &carried);
+            let attempt = attempt(self.carrier.side(), &head, at, begun.elapsed(), &carried);
             match self.settle(task, lease, &head, carried, attempt).await? {
                 Some((next_task, next_head)) => (task, head) = (next_task, next_head),
                 None => return Ok(()),
@@ -213,7 +226,13 @@ impl Worker {
                     events: meaning.events,
                     state: meaning.state,
                     answers: false,
-                    settle: Some(Settle { side, seq: head.seq, lease: Some(lease), outcome: outcome.clone() }),
+                    settle: Some(Settle {
+                        side,
+                        seq: head.seq,
+                        lease: Some(lease),
+                        extend: LANE_LEASE,
+                        outcome: outcome.clone(),
+                    }),
                     attempt: attempt.clone(),
                     poll: meaning.poll,
                     rearm: None,

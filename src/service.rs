@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::{net::TcpListener, sync::Semaphore, sync::watch, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Semaphore, sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -28,8 +28,8 @@ use crate::{
 const XML_WORKERS: usize = 2;
 /// The configuration's files are looked at this often.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
-/// What is waiting to be published when it ends is published for this long; the rest lies in the outbox.
-const RELAY_DRAIN: Duration = Duration::from_secs(5);
+/// Each part is given at least this long to end, even where requests have used up the whole limit.
+const LAST_DRAIN: Duration = Duration::from_secs(3);
 
 /// Why it does not start.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,7 @@ pub struct Service {
     registry: Arc<ArcSwap<Registry>>,
     changed: watch::Sender<()>,
     drain: Duration,
+    died: CancellationToken,
     stop_http: CancellationToken,
     stop_lanes: CancellationToken,
     stop_relay: CancellationToken,
@@ -97,6 +98,7 @@ impl Service {
         };
 
         let (stop_http, stop_lanes, stop_relay) = Default::default();
+        let died = CancellationToken::new();
         let registry = Arc::new(ArcSwap::from_pointee(config.registry.clone()));
         let (relay, relay_task) =
             Relay::start(Arc::clone(&store), Arc::clone(&broker), CancellationToken::clone(&stop_relay));
@@ -110,7 +112,7 @@ impl Service {
             base_url: base_url.clone(),
         };
         let (changed, changes) = watch::channel(());
-        let lanes = parts.start_lanes(&config, status.clone(), changes, &stop_lanes);
+        let lanes = parts.start_lanes(&config, status.clone(), changes, &stop_lanes, &died);
         let app = Arc::new(App {
             store: Arc::clone(&store),
             broker: Arc::clone(&broker),
@@ -130,7 +132,8 @@ impl Service {
             places: Arc::new(Semaphore::new(config.limits.concurrent_requests)),
         });
         let (limits, stop) = (config.limits.clone(), CancellationToken::clone(&stop_http));
-        let http = tokio::spawn(async move { http::serve::serve(listener, http::router(app), &limits, stop).await });
+        let serving = async move { http::serve::serve(listener, http::router(app), &limits, stop).await };
+        let http = guarded(&died, &stop_http, serving);
         Ok(Self {
             base_url,
             address,
@@ -139,6 +142,7 @@ impl Service {
             registry,
             changed,
             drain: config.limits.drain,
+            died,
             stop_http,
             stop_lanes,
             stop_relay,
@@ -173,19 +177,30 @@ impl Service {
     /// Watches the files a configuration was read from, and takes up what changed if all of it is right; otherwise the old one
     /// stays in force and the faults are logged. Never returns.
     pub async fn watch(&self, path: Option<PathBuf>, env: Env, mut files: Vec<PathBuf>) {
-        let mut before = stamps(&files);
+        let mut in_force = stamps(&files);
+        let mut before = in_force.clone();
         loop {
             tokio::time::sleep(WATCH_EVERY).await;
             let now = stamps(&files);
-            if now == before {
+            // a file that is still being written looks different at each look
+            let settled = now == before;
+            before.clone_from(&now);
+            if now == in_force || !settled {
                 continue;
             }
-            before = now;
+            in_force = now;
             match Config::load(path.as_deref(), &env) {
+                Ok((config, _)) if config.registry.systems.is_empty() || config.registry.inboxes.is_empty() => {
+                    tracing::error!(
+                        "the changed configuration names no system or no inbox; the one before stays in force"
+                    );
+                    metrics::counter!("onward_alerts_total", "alert" => "configuration-refused").increment(1);
+                }
                 Ok((config, warnings)) => {
                     log_faults(&warnings, false);
                     files.clone_from(&config.files);
-                    before = stamps(&files);
+                    in_force = stamps(&files);
+                    before.clone_from(&in_force);
                     tracing::info!(route_set = config.registry.routes.version(), "a changed configuration is in force");
                     self.take_up(config.registry);
                 }
@@ -197,18 +212,26 @@ impl Service {
         }
     }
 
+    /// Waits until a part of it has ended that should not have. Then it is best started anew: everything is in the store.
+    pub async fn failed(&self) {
+        self.died.cancelled().await;
+    }
+
     /// Ends it: no new requests, then no new messages, then what is in hand is settled, and the store is closed.
     pub async fn stop(self) {
+        // one limit for all of it, so that whoever stops it knows how long that takes at the most
+        let until = Instant::now() + self.drain;
         self.stop_http.cancel();
         let _ = self.http.await;
         self.stop_lanes.cancel();
         for task in self.lanes {
-            if tokio::time::timeout(self.drain, task).await.is_err() {
-                tracing::warn!("a part did not end in time");
+            let until = until.max(Instant::now() + LAST_DRAIN);
+            if tokio::time::timeout_at(until, task).await.is_err() {
+                tracing::warn!("a part did not end in time; what it had in hand goes on after the next start");
             }
         }
         self.stop_relay.cancel();
-        let _ = tokio::time::timeout(RELAY_DRAIN, self.relay).await;
+        let _ = tokio::time::timeout(LAST_DRAIN, self.relay).await;
         self.broker.close().await;
         self.store.close().await;
     }
@@ -250,6 +273,7 @@ impl Parts {
         status: Status,
         changes: watch::Receiver<()>,
         stop: &CancellationToken,
+        died: &CancellationToken,
     ) -> Vec<JoinHandle<()>> {
         let (store, client, registry) = (&self.store, &self.client, &self.registry);
         let deliveries = Deliveries::new(store.clone(), client.clone(), registry.clone(), self.base_url.clone());
@@ -273,16 +297,43 @@ impl Parts {
             retry: config.retry,
         };
         vec![
-            tokio::spawn(consume(both, registry.clone(), changes, config.limits.drain, stop.clone())),
-            tokio::spawn(scheduler.run(stop.clone())),
-            tokio::spawn(copies.run(stop.clone())),
+            guarded(
+                died,
+                stop,
+                consume(both, store.clone(), registry.clone(), changes, config.limits.drain, stop.clone()),
+            ),
+            guarded(died, stop, scheduler.run(stop.clone())),
+            guarded(died, stop, copies.run(stop.clone())),
         ]
     }
+}
+
+/// Runs a part of the service; if it ends before `stop`, however it does, `died` is set.
+fn guarded(
+    died: &CancellationToken,
+    stop: &CancellationToken,
+    part: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    struct Alarm(CancellationToken, CancellationToken);
+    impl Drop for Alarm {
+        fn drop(&mut self) {
+            if !self.1.is_cancelled() {
+                tracing::error!("a part of the service has ended by itself");
+                self.0.cancel();
+            }
+        }
+    }
+    let alarm = Alarm(died.clone(), stop.clone());
+    tokio::spawn(async move {
+        let _alarm = alarm;
+        part.await;
+    })
 }
 
 /// Keeps one consumer for each inbox and each originating system of the registry.
 async fn consume(
     [mut deliveries, mut write_backs]: [Consumers; 2],
+    store: Arc<dyn Store>,
     registry: Arc<ArcSwap<Registry>>,
     mut changes: watch::Receiver<()>,
     drain: Duration,
@@ -291,8 +342,20 @@ async fn consume(
     loop {
         let now = registry.load_full();
         let queue = |side, to: &str| Queue { side, to: to.to_owned() };
-        let inboxes: Vec<_> = now.inboxes.keys().map(|id| queue(Side::Delivery, id.as_str())).collect();
-        let systems: Vec<_> = now.systems.keys().map(|id| queue(Side::WriteBack, id.as_str())).collect();
+        let mut inboxes: Vec<_> = now.inboxes.keys().map(|id| queue(Side::Delivery, id.as_str())).collect();
+        let mut systems: Vec<_> = now.systems.keys().map(|id| queue(Side::WriteBack, id.as_str())).collect();
+        // what is not configured any more, but still has messages: they must not wait unseen
+        for (side, to) in store.destinations().await.unwrap_or_default() {
+            let (queues, queue) = match side {
+                Side::Delivery => (&mut inboxes, queue(side, &to)),
+                Side::WriteBack => (&mut systems, queue(side, &to)),
+            };
+            if !queues.contains(&queue) {
+                tracing::warn!(queue = %queue.name(), "messages wait for what is not configured any more");
+                metrics::counter!("onward_alerts_total", "alert" => "not-configured").increment(1);
+                queues.push(queue);
+            }
+        }
         deliveries.set(&inboxes);
         write_backs.set(&systems);
         tokio::select! {

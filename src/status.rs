@@ -1,6 +1,6 @@
 //! A provider's answer becomes a transition: what it may change, whether the table allows it, and the commit that holds it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
@@ -145,6 +145,7 @@ impl Status {
             side: Side::Delivery,
             seq: 1,
             lease: None,
+            extend: Duration::ZERO,
             outcome: Settled::Done { memory: None },
         });
         let poll = match source {

@@ -269,8 +269,11 @@ pub struct Settle {
     pub side: Side,
     /// The message's seq.
     pub seq: u64,
-    /// The lease under which it was sent. None where an answer settles it from outside.
+    /// The lease under which it was sent. None where an answer settles it from outside: the lane is then free, and a message that
+    /// is settled already, or dead, is settled by that.
     pub lease: Option<u64>,
+    /// For how long the lane is leased for its next message, if that is due.
+    pub extend: Duration,
     /// What became of it.
     pub outcome: Settled,
 }
@@ -315,7 +318,7 @@ pub struct Appended {
     pub task: TaskRecord,
     /// Wake-ups for other lanes, leased to the caller, who publishes them. None for a message behind a head that waits.
     pub wake_ups: Vec<WakeUp>,
-    /// The next message of the settled lane, if one is due; the lease goes on. Otherwise it has ended.
+    /// The next message of the settled lane, if one is due; the lease begins anew. Otherwise it has ended.
     pub next: Option<LaneHead>,
 }
 
@@ -466,6 +469,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Takes a lane for `lease`, if it is free and has something due.
     async fn lease_lane(&self, task: TaskId, side: Side, lease: Duration) -> Result<LaneState, StoreError>;
+
+    /// Ends a lease early: the worker could not go on.
+    async fn release_lane(&self, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError>;
+
+    /// Every inbox and originating system that unfinished messages are for.
+    async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError>;
 
     /// Wake-ups that are due and nobody publishes, and those published longer than `republish_after` ago and not done.
     async fn claim_due(&self, limit: usize, lease: Duration, republish_after: Duration) -> Result<Due, StoreError>;

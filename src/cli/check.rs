@@ -32,7 +32,7 @@ pub(super) struct Options {
 pub(super) async fn run(options: &Options) -> Ended {
     let config = options.file.load(&Env::of_process())?;
     let registry = &config.registry;
-    println!(
+    say!(
         "good: {} systems, {} providers, {} inboxes, {} routes (version {}){}",
         registry.systems.len(),
         registry.providers.len(),
@@ -46,10 +46,10 @@ pub(super) async fn run(options: &Options) -> Ended {
     }
     let mut bad = 0;
     let mut tell = |what: &str, result: Result<String, String>| match result {
-        Ok(said) => println!("good: {what}: {said}"),
+        Ok(said) => say!("good: {what}: {said}"),
         Err(said) => {
             bad += 1;
-            println!("BAD:  {what}: {said}");
+            say!("BAD:  {what}: {said}");
         }
     };
     tell("store", store(&config));

@@ -61,9 +61,9 @@ async fn list(file: &ConfigFile, as_json: bool, limit: usize) -> Ended {
         return Ok(());
     }
     for letter in &letters {
-        println!("{}", text(letter));
+        say!("{}", text(letter));
     }
-    println!("{} dead letter{}", letters.len(), if letters.len() == 1 { "" } else { "s" });
+    say!("{} dead letter{}", letters.len(), if letters.len() == 1 { "" } else { "s" });
     Ok(())
 }
 
@@ -79,9 +79,9 @@ async fn show(file: &ConfigFile, id: &str, as_json: bool) -> Ended {
             shown.push(shown_one);
             continue;
         }
-        println!("{}", text(&letter));
+        say!("{}", text(&letter));
         for attempt in tries {
-            println!("    {}", super::referral::attempt_text(attempt));
+            say!("    {}", super::referral::attempt_text(attempt));
         }
     }
     if as_json {
@@ -102,7 +102,7 @@ async fn replay_all(file: &ConfigFile, id: &str, as_json: bool) -> Ended {
         if as_json {
             results.push(json!({"message": letter.message.to_string(), "result": said}));
         } else {
-            println!("{}: {said}", letter.message);
+            say!("{}: {said}", letter.message);
         }
     }
     store.close().await;

@@ -88,21 +88,21 @@ pub(super) fn attempt_json(attempt: &Attempt) -> Value {
 }
 
 fn print(task: &TaskRecord, journal: &[JournalLine], attempts: &[Attempt]) {
-    println!("Task {}", task.id);
-    println!("  ServiceRequest  {}", task.request);
-    println!("  identifier      {}", task.identifier.as_deref().unwrap_or("none"));
-    println!("  from            {}", task.system);
-    println!("  to              {} (inbox {})", task.provider, task.inbox);
+    say!("Task {}", task.id);
+    say!("  ServiceRequest  {}", task.request);
+    say!("  identifier      {}", task.identifier.as_deref().unwrap_or("none"));
+    say!("  from            {}", task.system);
+    say!("  to              {} (inbox {})", task.provider, task.inbox);
     let transport = task.state.transport.map(|t| format!(", {t}")).unwrap_or_default();
-    println!("  status          {}{transport}", task.state.status);
+    say!("  status          {}{transport}", task.state.status);
     let mut lines: Vec<_> = journal.iter().map(|l| (l.at, line_text(l))).collect();
     lines.extend(attempts.iter().map(|a| (a.at, attempt_text(a))));
     // a try begins before the event that it led to; those of one moment keep their order
     lines.sort_by_key(|(at, _)| *at);
     for (_, line) in lines {
-        println!("  {line}");
+        say!("  {line}");
     }
-    println!();
+    say!();
 }
 
 fn line_text(line: &JournalLine) -> String {

@@ -1,6 +1,6 @@
 //! `onward routes`
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -12,7 +12,6 @@ use crate::{
     domain::{SystemId, Timestamp},
     fhir::{Limits, XmlConverter, gate, tree},
     intake::{IntakeError, apart},
-    routing::Facts,
 };
 
 #[derive(Subcommand, Debug)]
@@ -50,20 +49,17 @@ pub(super) async fn run(routes: &Routes) -> Ended {
     let mut unrouted = 0;
     for from in systems {
         for draft in &apart.drafts {
-            let ids = draft.members.iter().map(|item| (*item, uuid::Uuid::now_v7())).collect();
-            let placed = apart.rewritten(draft, &ids);
-            let find = |reference: &str| placed.iter().find(|r| r.reference() == reference).map(|r| &r.body);
-            let id = ids.get(&draft.request).map(|id| format!("ServiceRequest/{id}")).unwrap_or_default();
-            let Some(request) = find(&id) else { continue };
-            let explanation = registry.routes.explain(&Facts::of(from, request, &|r| find(r)));
+            let request = &apart.items[draft.request].resource;
+            // what intake would read from the record is not read here
+            let explanation = registry.routes.explain(&apart.facts(draft, from, &BTreeMap::new()));
             unrouted += usize::from(explanation.inbox.is_none());
             let identifier =
                 tree::identifiers(request).next().map(|(s, v, _)| format!("{}|{v}", s.unwrap_or_default()));
             if *json {
                 all.push(json!({"system": from.as_str(), "identifier": identifier, "explanation": explanation}));
             } else {
-                println!("from {from}, {}", identifier.as_deref().unwrap_or("without identifier"));
-                println!("{explanation}\n");
+                say!("from {from}, {}", identifier.as_deref().unwrap_or("without identifier"));
+                say!("{explanation}\n");
             }
         }
     }

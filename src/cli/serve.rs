@@ -42,6 +42,10 @@ pub(super) async fn run(file: &ConfigFile) -> Ended {
     tokio::select! {
         () = service.watch(path.clone(), env, files), if path.is_some() => {}
         ended = asked_to_end() => ended?,
+        () = service.failed() => {
+            service.stop().await;
+            anyhow::bail!("a part of the service has ended by itself; it is to be started anew");
+        }
     }
     eprintln!("onward: ending; what is in hand is finished first");
     service.stop().await;

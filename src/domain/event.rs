@@ -150,6 +150,19 @@ impl Event {
         }
     }
 
+    /// Why it happened, where it tells that.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Undeliverable { why }
+            | Self::AnswerRefused { why }
+            | Self::CopyUnreadable { why }
+            | Self::RecordNotFound { why }
+            | Self::RequestNotClosed { why }
+            | Self::WriteBackFailed { why, .. } => Some(why),
+            _ => None,
+        }
+    }
+
     /// Whether the Task's content changes with it, so that it makes a new version and goes to the originating record.
     pub const fn changes_task(&self) -> bool {
         matches!(

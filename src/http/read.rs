@@ -144,12 +144,17 @@ pub async fn task_history(State(app): State<Shared>, Path(id): Path<String>, cal
 }
 
 fn line_extension(line: &JournalLine) -> Value {
-    json!({"url": EVENT_EXTENSION, "extension": [
+    let mut told = json!({"url": EVENT_EXTENSION, "extension": [
         {"url": "event", "valueCode": line.event.name()},
         {"url": "at", "valueInstant": instant(line.at)},
         {"url": "seq", "valuePositiveInt": line.seq},
         {"url": "by", "valueString": line.actor.to_string()},
-    ]})
+    ]});
+    let parts = told.get_mut("extension").and_then(Value::as_array_mut);
+    if let (Some(why), Some(parts)) = (line.event.why(), parts) {
+        parts.push(json!({"url": "why", "valueString": why}));
+    }
+    told
 }
 
 fn attempt_extension(attempt: &Attempt) -> Value {

@@ -19,7 +19,7 @@ use crate::{
         Issue, IssueCode, datetime,
         reference::{Target, encode, parse},
         task::URI_SYSTEM,
-        task::with_meta,
+        tree,
     },
     store::{StoredResource, TaskQuery},
 };
@@ -67,18 +67,20 @@ pub async fn tasks(State(app): State<Shared>, caller: Caller) -> Answer {
     let mut included: Vec<Uuid> = Vec::new();
     let mut along = Vec::new();
     for (task, stored) in &found {
-        let body: Value = resource_body(stored)?;
-        let body = with_meta(body, task.version, task.last_updated);
+        let body = resource_body(stored)?;
+        let person = tree::text(&body, "for.reference").and_then(|r| logical_id(r, "Patient"));
         entries.push(entry(&app, "Task", &task.id.to_string(), body, "match"));
-        if !(search.include_focus || search.include_patient) {
-            continue;
-        }
-        for stored in app.store.resources_of(task.referral).await? {
-            let is_focus = search.include_focus && stored.kind == "ServiceRequest" && stored.id == task.request;
-            let is_patient = search.include_patient && stored.kind == "Patient";
-            if (is_focus || is_patient) && !included.contains(&stored.id) {
-                included.push(stored.id);
-                along.push(entry(&app, &stored.kind, &stored.id.to_string(), resource_body(&stored)?, "include"));
+        let wanted = [
+            ("ServiceRequest", Some(task.request).filter(|_| search.include_focus)),
+            ("Patient", person.filter(|_| search.include_patient)),
+        ];
+        for (kind, id) in wanted {
+            let Some(id) = id.filter(|id| !included.contains(id)) else { continue };
+            let Some((stored, _)) = app.store.resource(kind, id, None).await? else { continue };
+            // a reference leads nowhere beyond its own referral
+            if stored.referral == task.referral {
+                included.push(id);
+                along.push(entry(&app, kind, &id.to_string(), resource_body(&stored)?, "include"));
             }
         }
     }

@@ -9,12 +9,14 @@ use uuid::Uuid;
 use super::IntakeError;
 use crate::{
     config::registry::System,
+    domain::SystemId,
     fhir::{
         Issue, IssueCode, canonical,
         reference::{Target, parse},
         tree,
     },
     profiles::basic,
+    routing::Facts,
 };
 
 /// One resource of a request.
@@ -49,7 +51,7 @@ pub struct Apart {
     /// Its referrals, in the order of their ServiceRequests.
     pub drafts: Vec<Draft>,
     /// For each item, the items it refers to.
-    links: Vec<BTreeSet<usize>>,
+    pub(super) links: Vec<BTreeSet<usize>>,
 }
 
 /// A resource with its place in Onward.
@@ -169,6 +171,10 @@ impl Apart {
             apart.links.push(links);
         }
         apart.drafts = apart.divide();
+        for item in apart.left_over() {
+            let told = "it belongs to none of the referrals of this Bundle: not to their persons, and none leads to it";
+            faults.add(true, Issue::error(IssueCode::BusinessRule, apart.items[item].path.clone(), told));
+        }
         apart
     }
 
@@ -206,17 +212,13 @@ impl Apart {
     }
 
     /// The item that a literal reference in item `from` names (R4 bundle, “Resolving references in Bundles”).
-    fn resolve(&self, from: usize, literal: &str) -> Option<usize> {
+    pub(super) fn resolve(&self, from: usize, literal: &str) -> Option<usize> {
         let by_url = |url: &str| self.items.iter().position(|i| i.full_url.as_deref() == Some(url));
         match parse(literal) {
             Target::Urn(urn) => by_url(urn),
             Target::Absolute { base, kind, id, .. } => by_url(&format!("{base}/{kind}/{id}")),
             Target::Relative { kind, id, .. } => {
-                let base = self.items[from].full_url.as_deref().and_then(|url| match parse(url) {
-                    Target::Absolute { base, .. } => Some(base),
-                    _ => None,
-                });
-                base.and_then(|base| by_url(&format!("{base}/{kind}/{id}"))).or_else(|| {
+                self.base_of(from).and_then(|base| by_url(&format!("{base}/{kind}/{id}"))).or_else(|| {
                     self.items.iter().position(|i| {
                         let own = i.resource.get("id").and_then(Value::as_str);
                         i.kind == kind && own == Some(id)
@@ -227,50 +229,23 @@ impl Apart {
         }
     }
 
-    /// Which items belong to which ServiceRequest. With one, all do. With several, an item goes with those it leads to or is
-    /// led to from; another request's documents do not travel along because both name the same person.
-    fn divide(&self) -> Vec<Draft> {
-        let requests: Vec<usize> = (0..self.items.len()).filter(|i| self.items[*i].kind == "ServiceRequest").collect();
-        if let [request] = requests[..] {
-            return vec![Draft { request, members: (0..self.items.len()).collect() }];
+    /// The server that an item's URL names.
+    fn base_of(&self, item: usize) -> Option<&str> {
+        match parse(self.items[item].full_url.as_deref()?) {
+            Target::Absolute { base, .. } => Some(base),
+            _ => None,
         }
-        let reach: Vec<BTreeSet<usize>> = (0..self.items.len()).map(|i| self.reach(i, &requests)).collect();
-        let draft = |request: usize| {
-            let mine = &reach[request];
-            let belongs = |item: usize| {
-                if item == request || mine.contains(&item) {
-                    return true;
-                }
-                if requests.contains(&item) {
-                    return false;
-                }
-                let about: Vec<usize> = requests.iter().copied().filter(|r| reach[item].contains(r)).collect();
-                if !about.is_empty() {
-                    return about.contains(&request);
-                }
-                let led_to = requests.iter().any(|r| reach[*r].contains(&item));
-                // of the same person, or of nobody in particular
-                !led_to && (reach[item].is_empty() || reach[item].iter().any(|i| mine.contains(i)))
-            };
-            Draft { request, members: (0..self.items.len()).filter(|i| belongs(*i)).collect() }
-        };
-        requests.iter().copied().map(draft).collect()
     }
 
-    /// All that an item leads to. The way ends at a ServiceRequest: what that one carries is its own.
-    fn reach(&self, from: usize, requests: &[usize]) -> BTreeSet<usize> {
-        let mut reached = BTreeSet::new();
-        let mut next: Vec<usize> = self.links[from].iter().copied().collect();
-        while let Some(item) = next.pop() {
-            if reached.insert(item) && !requests.contains(&item) {
-                next.extend(self.links[item].iter().copied());
-            }
-        }
-        // an entry that leads to another request is only known to be about it
-        if requests.contains(&from) {
-            reached.retain(|i| !requests.contains(i));
-        }
-        reached
+    /// What routes are decided on: the request as it was sent, with what it carries and what was read for it, by the reference it
+    /// was read under.
+    pub fn facts<'a>(&'a self, draft: &Draft, system: &SystemId, read: &'a BTreeMap<String, Value>) -> Facts {
+        let request = draft.request;
+        let find = |literal: &str| match self.resolve(request, literal) {
+            Some(item) => Some(&self.items[item].resource),
+            None => read.get(literal),
+        };
+        Facts::of(system, &self.items[request].resource, &find)
     }
 
     /// By what a draft's content is told from another under the same key.
@@ -285,8 +260,12 @@ impl Apart {
             let id = ids.get(&item).copied().unwrap_or_default();
             let mut body = self.items[item].resource.clone();
             tree::map_references(&mut body, &mut |literal| {
-                let target = self.resolve(item, literal)?;
-                Some(format!("{}/{}", self.items[target].kind, ids.get(&target)?))
+                if let Some(target) = self.resolve(item, literal) {
+                    return Some(format!("{}/{}", self.items[target].kind, ids.get(&target)?));
+                }
+                // what is not carried means the server that the entry's own URL names
+                let (Target::Relative { .. }, Some(base)) = (parse(literal), self.base_of(item)) else { return None };
+                Some(format!("{base}/{literal}"))
             });
             if let Some(object) = body.as_object_mut() {
                 if object.contains_key("id") {
@@ -316,17 +295,17 @@ impl Apart {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn entry(url: &str, resource: Value) -> Value {
+    pub(in crate::intake) fn entry(url: &str, resource: Value) -> Value {
         let kind = resource["resourceType"].as_str().unwrap_or_default().to_owned();
         json!({"fullUrl": url, "resource": resource, "request": {"method": "POST", "url": kind}})
     }
 
-    fn request(subject: &str, info: &[&str]) -> Value {
+    pub(in crate::intake) fn request(subject: &str, info: &[&str]) -> Value {
         let info: Vec<Value> = info.iter().map(|i| json!({"reference": i})).collect();
         let mut request = json!({"resourceType": "ServiceRequest", "status": "active", "intent": "order",
             "subject": {"reference": subject}});
@@ -336,48 +315,12 @@ mod tests {
         request
     }
 
-    fn bundle(entries: Vec<Value>) -> Value {
+    pub(in crate::intake) fn bundle(entries: Vec<Value>) -> Value {
         json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
     }
 
-    fn apart(body: &Value) -> Apart {
+    pub(in crate::intake) fn apart(body: &Value) -> Apart {
         read(body, "Bundle", Timestamp::now()).unwrap()
-    }
-
-    #[test]
-    fn what_belongs_to_one_request_does_not_travel_with_the_other() {
-        let body = bundle(vec![
-            entry(
-                "urn:uuid:00000000-0000-4000-8000-00000000000a",
-                request("urn:uuid:00000000-0000-4000-8000-0000000000f1", &[]),
-            ),
-            entry(
-                "urn:uuid:00000000-0000-4000-8000-00000000000b",
-                request(
-                    "urn:uuid:00000000-0000-4000-8000-0000000000f1",
-                    &["urn:uuid:00000000-0000-4000-8000-0000000000d1"],
-                ),
-            ),
-            entry("urn:uuid:00000000-0000-4000-8000-0000000000f1", json!({"resourceType": "Patient", "active": true})),
-            entry(
-                "urn:uuid:00000000-0000-4000-8000-0000000000d1",
-                json!({"resourceType": "DocumentReference", "status": "current", "content": [{"attachment": {"title": "x"}}],
-                       "subject": {"reference": "urn:uuid:00000000-0000-4000-8000-0000000000f1"}}),
-            ),
-            entry(
-                "urn:uuid:00000000-0000-4000-8000-0000000000c1",
-                json!({"resourceType": "QuestionnaireResponse", "status": "completed",
-                       "basedOn": [{"reference": "urn:uuid:00000000-0000-4000-8000-00000000000a"}]}),
-            ),
-            entry(
-                "urn:uuid:00000000-0000-4000-8000-0000000000e1",
-                json!({"resourceType": "Flag", "status": "active", "code": {"text": "dog"},
-                       "subject": {"reference": "urn:uuid:00000000-0000-4000-8000-0000000000f1"}}),
-            ),
-        ]);
-        let drafts = apart(&body).drafts;
-        assert_eq!(drafts[0], Draft { request: 0, members: vec![0, 2, 4, 5] });
-        assert_eq!(drafts[1], Draft { request: 1, members: vec![1, 2, 3, 5] });
     }
 
     #[test]
@@ -390,7 +333,7 @@ mod tests {
         let ids: BTreeMap<usize, Uuid> = [(0, Uuid::now_v7()), (1, Uuid::now_v7())].into();
         let placed = apart.rewritten(&apart.drafts[0], &ids);
         assert_eq!(placed[0].body["subject"]["reference"], format!("Patient/{}", ids[&1]));
-        assert_eq!(placed[0].body["supportingInfo"][0]["reference"], "Observation/9");
+        assert_eq!(placed[0].body["supportingInfo"][0]["reference"], "https://epr.example/fhir/Observation/9");
         assert_eq!(placed[1].body["id"], ids[&1].to_string());
     }
 

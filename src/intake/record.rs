@@ -1,7 +1,7 @@
 //! References to what the sender did not carry: read from its record at intake, within bounds, or made absolute. A relative
 //! reference means something only where it was written; at the provider it could name another person.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -22,14 +22,18 @@ const READ_MAX: usize = 16;
 /// All of them together take no longer than this: the sender waits for it.
 const READ_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// Brings in what the resources refer to relatively and do not carry.
+/// Brings in what the resources refer to relatively and do not carry. Gives what was read, by the reference it was read under.
 ///
-/// A system without a read endpoint keeps its references as they are: they are then known to mean its own record.
+/// A system without a read endpoint keeps its references as they are; only a worklist may show them so.
 ///
 /// # Errors
 /// In words, where the person cannot be read just now: the sender should try again.
-pub async fn bring_in(client: &FhirClient, system: &System, resources: &mut Vec<Placed>) -> Result<(), String> {
-    let Some(endpoint) = &system.read else { return Ok(()) };
+pub async fn bring_in(
+    client: &FhirClient,
+    system: &System,
+    resources: &mut Vec<Placed>,
+) -> Result<BTreeMap<String, Value>, String> {
+    let Some(endpoint) = &system.read else { return Ok(BTreeMap::new()) };
     let carried: Vec<String> = resources.iter().map(Placed::reference).collect();
     let is_outside = |literal: &str| match parse(literal) {
         Target::Relative { kind, id, .. } => !carried.contains(&format!("{kind}/{id}")),
@@ -44,6 +48,8 @@ pub async fn bring_in(client: &FhirClient, system: &System, resources: &mut Vec<
             }
         });
     }
+    // the person first: whatever else is too much to read is named by its URL
+    outside.sort_by_key(|literal| !literal.starts_with("Patient/"));
     let mut found: Vec<(String, Placed)> = Vec::new();
     let until = Instant::now() + READ_TIME_MAX;
     for literal in outside.iter().take(READ_MAX) {
@@ -65,8 +71,9 @@ pub async fn bring_in(client: &FhirClient, system: &System, resources: &mut Vec<
             Some(read.map_or_else(|| format!("{}/{literal}", endpoint.base_url), |(_, placed)| placed.reference()))
         });
     }
+    let read = found.iter().map(|(literal, placed)| (literal.clone(), placed.body.clone())).collect();
     resources.extend(found.into_iter().map(|(_, placed)| placed));
-    Ok(())
+    Ok(read)
 }
 
 async fn read(client: &FhirClient, endpoint: &Endpoint, literal: &str) -> Result<Option<Placed>, String> {
@@ -75,7 +82,10 @@ async fn read(client: &FhirClient, endpoint: &Endpoint, literal: &str) -> Result
     let body = match client.get(endpoint, &format!("{kind}/{id}"), &[]).await {
         Ok(answer) if answer.status.is_success() => answer.body,
         // a person who cannot be read now may be readable in a moment; anything else is named by its URL
-        Ok(answer) if is_person && (answer.status.is_server_error() || answer.status.as_u16() == 429) => {
+        Ok(answer)
+            if is_person
+                && (answer.status.is_server_error() || matches!(answer.status.as_u16(), 401 | 403 | 408 | 429)) =>
+        {
             return Err(answer.describe());
         }
         Err(error) if is_person => return Err(error.to_string()),

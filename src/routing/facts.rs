@@ -182,7 +182,7 @@ fn is_person(value: &Value) -> bool {
     let literal = text(&value["reference"]).unwrap_or_default();
     let kinds = ["Patient", "RelatedPerson"];
     kinds.iter().any(|kind| text(&value["type"]) == Some(kind) || text(&value["resourceType"]) == Some(kind))
-        || kinds.iter().any(|kind| literal.split('/').any(|part| part == *kind))
+        || kinds.iter().any(|kind| literal.split(['/', '?']).any(|part| part == *kind))
         || text(&value["identifier"]["system"])
             .is_some_and(|system| system.to_ascii_lowercase().ends_with("/nhs-number"))
 }

@@ -277,6 +277,14 @@ impl Store for SqliteStore {
         self.writer.run(move |c| lanes::lease(c, task, side, now, lease)).await
     }
 
+    async fn release_lane(&self, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError> {
+        self.writer.run(move |c| lanes::release(c, task, side, lease)).await
+    }
+
+    async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError> {
+        self.readers.run(outbox::destinations).await
+    }
+
     async fn claim_due(&self, limit: usize, lease: Duration, republish_after: Duration) -> Result<Due, StoreError> {
         let now = self.now();
         self.writer.run(move |c| outbox::claim_due(c, limit, now, lease, republish_after)).await

@@ -16,13 +16,14 @@ const TELLING: &[&str] = &["statusReason", "businessStatus", "note", "output", "
 /// `configured`, or less where an active Consent of the referral says so.
 ///
 /// A Consent that was refused (`status` rejected) leaves the bare status. A provision that denies disclosure (`action`
-/// `disclose`, or no action at all) to the referrer (an actor in the role of an information recipient, or no actor) leaves the
-/// bare status too, or, where it names by `code` what must not be told, what remains without that: of our own codes
+/// `disclose`, or no action at all) leaves the bare status too, unless it is said to be about the person's own family only, or, where it names by `code` what must not be told, what remains without that: of our own codes
 /// (`…/CodeSystem/write-back-detail`) the level below the one named, of any other the codes without free text. A provision that
 /// permits one of our levels bounds it to that.
 pub fn narrowed(configured: Detail, resources: &[Value]) -> Detail {
+    let contained = resources.iter().flat_map(|r| tree::items(r, "contained"));
     resources
         .iter()
+        .chain(contained)
         .filter(|r| tree::resource_type(r) == Some("Consent"))
         .map(|consent| match consent.get("status").and_then(Value::as_str) {
             Some("rejected") => Detail::None,
@@ -72,10 +73,15 @@ fn is_disclosure(provision: &Value) -> bool {
     actions.is_empty() || actions.iter().any(|action| has_code(action, &["disclose"]))
 }
 
+/// In doubt it is: only a provision whose every actor is a relative or the person is about others.
 fn is_to_referrer(provision: &Value) -> bool {
+    let is_family = |actor: &Value| {
+        let literal = tree::text(actor, "reference.reference").unwrap_or_default();
+        let kind = tree::text(actor, "reference.type").unwrap_or_default();
+        ["RelatedPerson", "Patient"].iter().any(|k| kind == *k || literal.starts_with(&format!("{k}/")))
+    };
     let actors = tree::items(provision, "actor");
-    actors.is_empty()
-        || actors.iter().filter_map(|a| a.get("role")).any(|role| has_code(role, &["IRCP", "PRCP", "REFT"]))
+    actors.is_empty() || !actors.iter().all(is_family)
 }
 
 /// Takes from a Task what goes beyond `detail`. The transport status stays: it tells of the message, not of the person.
@@ -190,6 +196,11 @@ mod tests {
             ),
             (consent(json!({"type": "deny", "action": [{"coding": [{"code": "collect"}]}]})), Detail::Full),
             (vec![json!({"resourceType": "Consent", "status": "rejected"})], Detail::None),
+            (vec![json!({"resourceType": "ServiceRequest", "contained": consent(deny(None))})], Detail::None),
+            (
+                consent(json!({"type": "deny", "actor": [{"reference": {"reference": "RelatedPerson/1"}}]})),
+                Detail::Full,
+            ),
             (vec![], Detail::Full),
         ] {
             assert_eq!(narrowed(Detail::Full, &consent), expected, "{consent:?}");

@@ -224,7 +224,7 @@ pub async fn lease(b: &Bench, id: TaskId, side: Side) -> Held {
 impl Held {
     /// A step that settles the message at the lane's head under this lease.
     pub fn settle(&self, side: Side, outcome: Settled) -> Append {
-        let settle = Settle { side, seq: self.head.seq, lease: Some(self.lease), outcome };
+        let settle = Settle { side, seq: self.head.seq, lease: Some(self.lease), extend: MINUTE, outcome };
         Append { settle: Some(settle), ..step(&self.task) }
     }
 }

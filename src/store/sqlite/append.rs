@@ -8,7 +8,7 @@ use super::{
     journal, lanes,
     outbox::{self, NewMessage},
     read,
-    rows::micros,
+    rows::{micros, micros_after},
 };
 use crate::{
     domain::{ReferralId, Side, TaskId, WakeUp},
@@ -112,11 +112,14 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
         rearm_dead(c, append.task, message, now)?;
     }
     let next = match &append.settle {
-        Some(Settle { side, lease: Some(_), outcome: Settled::Done { .. } | Settled::Dead { .. }, .. }) => {
+        Some(settle @ Settle { side, lease: Some(_), outcome: Settled::Done { .. } | Settled::Dead { .. }, .. }) => {
             let next = lanes::due_head(c, append.task, *side, now)?;
-            if next.is_none() {
-                end_lease(c, append.task, *side)?;
-            }
+            let until = next.is_some().then(|| micros_after(now, settle.extend));
+            c.prepare_cached("UPDATE lane SET lease_until = ? WHERE task = ? AND side = ?")?.execute(params![
+                until,
+                append.task.0.as_bytes(),
+                side.code()
+            ])?;
             next
         }
         _ => None,
@@ -142,7 +145,6 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
             return Err(AppendError::LeaseLost);
         }
     }
-    let id = params![task.0.as_bytes(), side, settle.seq];
     let changed = match &settle.outcome {
         Settled::Done { memory } => {
             c.prepare_cached(
@@ -151,9 +153,9 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
             .execute(params![settle.seq, memory, task.0.as_bytes(), side])?;
             c.prepare_cached(
                 "UPDATE outbox SET state = 2, lease_until = NULL, attempts = attempts + 1
-                 WHERE task = ? AND side = ? AND seq = ? AND state IN (0, 1)",
+                 WHERE task = ?1 AND side = ?2 AND seq = ?3 AND (state IN (0, 1) OR (state = 3 AND ?4))",
             )?
-            .execute(id)?
+            .execute(params![task.0.as_bytes(), side, settle.seq, settle.lease.is_none()])?
         }
         Settled::Deferred { until, memory, why } => {
             c.prepare_cached(
@@ -185,12 +187,6 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
             .execute(params![task.0.as_bytes(), side])?;
         outbox::let_go(c, task, settle.side, settle.seq, now)?;
     }
-    Ok(())
-}
-
-fn end_lease(c: &Connection, task: TaskId, side: Side) -> Result<(), StoreError> {
-    c.prepare_cached("UPDATE lane SET lease_until = NULL WHERE task = ? AND side = ?")?
-        .execute(params![task.0.as_bytes(), side.code()])?;
     Ok(())
 }
 

@@ -72,6 +72,13 @@ pub(super) fn lease(
     Ok(LaneState::Leased { lease, head, task: Box::new(task) })
 }
 
+/// Ends a lease, unless it has passed on already.
+pub(super) fn release(c: &Connection, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError> {
+    c.prepare_cached("UPDATE lane SET lease_until = NULL WHERE task = ? AND side = ? AND lease = ?")?
+        .execute(params![task.0.as_bytes(), side.code(), lease])?;
+    Ok(())
+}
+
 /// A service that starts alone: the leases of its predecessor, and of what that had not yet published, are over.
 pub(super) fn end_all_leases(c: &Connection) -> rusqlite::Result<()> {
     c.execute("UPDATE lane SET lease_until = NULL WHERE lease_until IS NOT NULL", [])?;

@@ -166,6 +166,12 @@ pub(super) fn rearm_published(c: &Connection, message: Uuid, now: Timestamp) -> 
     Ok(())
 }
 
+pub(super) fn destinations(c: &Connection) -> Result<Vec<(Side, String)>, StoreError> {
+    let mut statement = c.prepare_cached("SELECT DISTINCT side, destination FROM outbox WHERE state IN (0, 1)")?;
+    let rows = statement.query_map([], |row| Ok((parse(row, "side")?, row.get("destination")?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn dead_letters(c: &Connection, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
     let mut statement =
         c.prepare_cached("SELECT * FROM outbox INDEXED BY outbox_dead WHERE state = 3 ORDER BY created, id LIMIT ?")?;

@@ -95,7 +95,7 @@ pub async fn a_settled_message_is_not_settled_again(b: Bench) {
     for outcome in [done(), deferred(start()), dead()] {
         lost(&b, held.settle(Side::Delivery, outcome)).await;
     }
-    let none = Settle { side: Side::Delivery, seq: 99, lease: Some(held.lease), outcome: done() };
+    let none = Settle { side: Side::Delivery, seq: 99, lease: Some(held.lease), extend: MINUTE, outcome: done() };
     lost(&b, Append { settle: Some(none), ..step(&task(&b, id).await) }).await;
     assert!(b.store.dead_letters(10).await.unwrap().is_empty());
     busy(&b, id, Side::Delivery).await; // the second message is still the first worker's
@@ -178,7 +178,7 @@ pub async fn what_stands_behind_a_waiting_head_wakes_nobody(b: Bench) {
     assert_eq!(heads(&claim(&b).await.wake_ups), [(id, 3)], "the write-back only");
 
     // an answer settles the head before its time: the lane goes on at once
-    let settle = Some(Settle { side: Side::Delivery, seq: 1, lease: None, outcome: done() });
+    let settle = Some(Settle { side: Side::Delivery, seq: 1, lease: None, extend: MINUTE, outcome: done() });
     b.store.append(Append { settle, ..step(&task(&b, id).await) }).await.unwrap();
     assert_eq!(heads(&claim(&b).await.wake_ups), [(id, 2)]);
     let held = lease(&b, id, Side::Delivery).await;
@@ -202,7 +202,7 @@ pub async fn an_answer_settles_from_outside(b: Bench) {
     let id = one_task(&b, "a").await.id;
     add(&b, id, &[Side::Delivery]).await;
     let held = lease(&b, id, Side::Delivery).await;
-    let from_outside = Settle { side: Side::Delivery, seq: 1, lease: None, outcome: done() };
+    let from_outside = Settle { side: Side::Delivery, seq: 1, lease: None, extend: MINUTE, outcome: done() };
     let answer =
         Append { settle: Some(from_outside.clone()), events: vec![event(None, &[])], ..step(&task(&b, id).await) };
     let appended = b.store.append(answer).await.unwrap();

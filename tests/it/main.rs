@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod broker;
+mod broker_away;
 mod crash;
 mod delivery;
 mod loops;

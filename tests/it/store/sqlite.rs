@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use super::*;
+use onward::store::Poll;
 
 /// For `behaviours!`.
 pub fn bench() -> Bench {

@@ -17,11 +17,16 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     config::registry::Endpoint,
-    fhir::gate::{self, Limits},
+    fhir::{
+        IssueCode,
+        gate::{self, Limits},
+        reference::{is_id, is_resource_type},
+    },
 };
 
 /// An answer larger than this is not read.
@@ -48,6 +53,26 @@ pub struct Answer {
     pub retry_after: Option<SignedDuration>,
     /// The body, where there is one and it is FHIR JSON.
     pub body: Option<Value>,
+}
+
+/// What is known of a resource that another server holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The FHIR base of that server: under another one the id means something else.
+    pub base: String,
+    /// Its logical id there; empty while it is not known.
+    pub id: String,
+    /// Its ETag when it was last seen.
+    pub etag: Option<String>,
+}
+
+impl Held {
+    /// As a resource says of itself: its id, and the weak ETag that its version implies (R4 http, versioning).
+    pub fn of(server: &Endpoint, resource: &Value) -> Self {
+        let id = resource.get("id").and_then(Value::as_str).filter(|id| is_id(id)).unwrap_or_default().to_owned();
+        let version = resource.get("meta").and_then(|m| m.get("versionId")).and_then(Value::as_str);
+        Self { base: server.base_url.clone(), id, etag: version.map(|v| format!("W/\"{v}\"")) }
+    }
 }
 
 /// Why there is no answer.
@@ -257,22 +282,36 @@ impl Answer {
         })
     }
 
-    /// The answer in words: status and the issue codes and places of its OperationOutcome, but not its free text, which may
-    /// repeat what was sent.
+    /// The answer in words: status and the issue codes and places of its OperationOutcome. Its free text may repeat what was
+    /// sent, and so may a code that is none or a place that is more than a path.
     pub fn describe(&self) -> String {
         let mut text = format!("HTTP {}", self.status.as_u16());
         let issues = self.body.as_ref().map(|b| crate::fhir::tree::items(b, "issue")).unwrap_or_default();
         for issue in issues.iter().take(5) {
-            let code = issue.get("code").and_then(Value::as_str).unwrap_or("?");
-            let place = issue.get("expression").and_then(|e| e.get(0)).and_then(Value::as_str);
-            let plain = |t: &str| t.chars().filter(|c| c.is_ascii_graphic()).take(80).collect::<String>();
-            text.push_str(&format!("; {}", plain(code)));
-            if let Some(place) = place {
-                text.push_str(&format!(" at {}", plain(place)));
+            let code = issue.get("code").and_then(Value::as_str).unwrap_or_default();
+            let known = IssueCode::ALL.iter().find(|known| known.code() == code);
+            text.push_str(&format!("; {}", known.map_or("no known code", |known| known.code())));
+            let place = issue.get("expression").and_then(|e| e.get(0)).and_then(Value::as_str).map(plain_path);
+            if let Some(place) = place.filter(|place| !place.is_empty()) {
+                text.push_str(&format!(" at {place}"));
             }
         }
         text
     }
+}
+
+/// As much of an expression as is resource type, element names and indexes; `Patient.where(name = 'X')` is just `Patient`.
+fn plain_path(expression: &str) -> String {
+    let is_element = |step: &str| {
+        let (name, index) = step.split_once('[').map_or((step, None), |(name, index)| (name, Some(index)));
+        let index = index.map_or(Some(""), |index| index.strip_suffix(']'));
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric())
+            && index.is_some_and(|index| index.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let mut steps = expression.split('.').take(10);
+    let Some(root) = steps.next().filter(|root| is_resource_type(root)) else { return String::new() };
+    steps.take_while(|step| is_element(step)).fold(root.to_owned(), |path, step| format!("{path}.{step}"))
 }
 
 impl CallError {
@@ -284,11 +323,6 @@ impl CallError {
             _ => Failure::Transient { retry_after: None, why },
         }
     }
-}
-
-/// A value for use in a query, percent-encoded.
-pub fn query(value: &str) -> String {
-    percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 #[cfg(test)]
@@ -318,6 +352,15 @@ mod tests {
             {"severity": "error", "code": "value", "diagnostics": "Mrs Example, 9990000018", "expression": ["Patient.name"]}]});
         let told = Answer { body: Some(body), ..answered(422) }.describe();
         assert_eq!(told, "HTTP 422; value at Patient.name");
+        for (expression, shown) in [
+            ("Bundle.entry[12].resource.name", "Bundle.entry[12].resource.name"),
+            ("Patient.name.where(family = 'Example')", "Patient.name"),
+            ("Patient.Example", "Patient"),
+            ("Patient.name[Example]", "Patient"),
+            ("Mrs Example", ""),
+        ] {
+            assert_eq!(plain_path(expression), shown);
+        }
     }
 
     #[test]

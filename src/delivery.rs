@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::{
     client::FhirClient,
-    config::registry::{Answers, Inbox, InboxKind, Registry},
+    config::registry::{Answers, FhirRestInbox, Inbox, InboxKind, Registry},
     domain::{Actor, Event, Side, TransportStatus, task::TaskState},
     fhir::task as fhir_task,
-    lanes::{Carried, Carrier, Meaning, Outcome, Verdict, task_body},
+    lanes::{Carried, Carrier, Meaning, Outcome, Verdict, idempotency_key, task_body},
     status::write_back_lanes,
     store::{LaneHead, NewEvent, Poll, Store, StoreError, TaskRecord},
 };
@@ -40,7 +40,8 @@ impl Deliveries {
     async fn push(
         &self,
         task: &TaskRecord,
-        inbox: &crate::config::registry::FhirRestInbox,
+        seq: u64,
+        inbox: &FhirRestInbox,
         again: bool,
     ) -> Result<Carried, StoreError> {
         let body = task_body(&*self.store, task.id, task.version).await?;
@@ -52,7 +53,8 @@ impl Deliveries {
         }
         let bundle =
             package::transaction(&package::Parts { task: body, resources: carried, inbox, base_url: &self.base_url });
-        let outcome = fhir_rest::deliver(&self.client, inbox, task.id, &bundle, again).await;
+        let outcome =
+            fhir_rest::deliver(&self.client, inbox, task.id, &idempotency_key(task.id, seq), &bundle, again).await;
         Ok(Carried { endpoint: inbox.base_url.clone(), outcome })
     }
 }
@@ -78,7 +80,7 @@ impl Carrier for Deliveries {
         Side::Delivery
     }
 
-    async fn carry(&self, task: &TaskRecord, _head: &LaneHead, again: bool) -> Result<Carried, StoreError> {
+    async fn carry(&self, task: &TaskRecord, head: &LaneHead, again: bool) -> Result<Carried, StoreError> {
         if task.state.status.is_terminal() {
             return Ok(Carried { endpoint: String::new(), outcome: Outcome::Superseded });
         }
@@ -89,7 +91,7 @@ impl Carrier for Deliveries {
                 tracing::error!(task.id = %task.id, inbox.id = %task.inbox, why, "not sent");
                 Ok(refused(why))
             }
-            Ok(Inbox { kind: InboxKind::FhirRest(inbox), .. }) => self.push(task, inbox, again).await,
+            Ok(Inbox { kind: InboxKind::FhirRest(inbox), .. }) => self.push(task, head.seq, inbox, again).await,
             Ok(Inbox { id, kind: InboxKind::Worklist, .. }) => Ok(Carried {
                 endpoint: format!("worklist {id}"),
                 outcome: Outcome::Arrived { remote: task.id.to_string(), memory: None, notes: vec![] },

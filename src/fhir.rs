@@ -2,6 +2,7 @@
 //! with the element's path. A resource is a `serde_json::Value` with the sender's key order and lexical decimals; there are no
 //! typed models, because a model loses what it does not know.
 
+pub mod bundle;
 pub mod canonical;
 pub mod datetime;
 pub mod gate;

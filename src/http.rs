@@ -66,7 +66,7 @@ pub fn router(app: Shared) -> Router {
         .route("/fhir", post(write::transaction))
         .route("/fhir/ServiceRequest", get(search::requests).post(write::create))
         // providers
-        .route("/fhir/Task", get(search::tasks).post(reply::not_allowed))
+        .route("/fhir/Task", get(search::tasks))
         .route("/fhir/Task/{id}", put(write::update).patch(write::patch).get(read::task))
         .route("/fhir/Task/{id}/_history", get(read::task_history))
         .route("/fhir/Task/{id}/_history/{version}", get(read::task_version))

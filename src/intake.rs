@@ -13,7 +13,7 @@ use crate::{
     config::registry::{InboxKind, Provider, Registry, System},
     domain::{Actor, Event, ReferralId, Side, SystemId, TaskId},
     fhir::{
-        Issue, IssueCode, canonical, ods_code,
+        Issue, IssueCode, ods_code,
         task::{self as fhir_task, NewTask},
         tree,
     },
@@ -111,27 +111,18 @@ impl Intake {
             return Err(IntakeError::Rule(vec![issue]));
         };
         let apart = apart::read(&incoming.body, incoming.expected, self.store.now())?;
-        let mut referrals = Vec::new();
-        let mut entries: Vec<Option<String>> = vec![None; apart.items.len()];
-        let mut issues = Vec::new();
-        let mut minted = false;
-        for (index, draft) in apart.drafts.iter().enumerate() {
-            let key = key::of(&apart, draft, index, &incoming);
-            minted |= key.minted;
-            match self.referral(&registry, system, &apart, draft, key).await {
-                Ok((referral, ids)) => {
-                    for (item, id) in ids {
-                        entries[item].get_or_insert_with(|| format!("{}/{id}", apart.items[item].kind));
-                    }
-                    referrals.push(referral);
-                }
-                Err(IntakeError::Rule(more)) => issues.extend(more),
-                Err(other) => return Err(other),
+        let keys: Vec<_> =
+            apart.drafts.iter().enumerate().map(|(index, draft)| key::of(&apart, draft, index, &incoming)).collect();
+        let minted = keys.iter().any(|key| key.minted);
+        let (referrals, entries) = match self.make(&registry, system, &apart, &keys).await {
+            Ok(made) => made,
+            Err(error @ (IntakeError::Rule(_) | IntakeError::RecordAway(_))) => {
+                // a sender that did not hear our answer asks again: what was accepted once is not refused now, though by now
+                // the routes are others or the record is away
+                return self.known(&incoming.system, &apart, &keys).await?.ok_or(error);
             }
-        }
-        if !issues.is_empty() {
-            return Err(IntakeError::Rule(issues));
-        }
+            Err(error) => return Err(error),
+        };
         let submission = Submission {
             id: Uuid::now_v7(),
             system: incoming.system,
@@ -156,6 +147,51 @@ impl Intake {
         }
     }
 
+    /// Every referral of a request, routed and ready to be stored, and where each of its items will lie.
+    async fn make(
+        &self,
+        registry: &Registry,
+        system: &System,
+        apart: &Apart,
+        keys: &[key::Key],
+    ) -> Result<(Vec<NewReferral>, Vec<Option<String>>), IntakeError> {
+        let mut referrals = Vec::new();
+        let mut entries: Vec<Option<String>> = vec![None; apart.items.len()];
+        let mut issues = Vec::new();
+        for (draft, key) in apart.drafts.iter().zip(keys) {
+            match self.referral(registry, system, apart, draft, key.clone()).await {
+                Ok((referral, ids)) => {
+                    for (item, id) in ids {
+                        entries[item].get_or_insert_with(|| format!("{}/{id}", apart.items[item].kind));
+                    }
+                    referrals.push(referral);
+                }
+                Err(IntakeError::Rule(more)) => issues.extend(more),
+                Err(other) => return Err(other),
+            }
+        }
+        if issues.is_empty() { Ok((referrals, entries)) } else { Err(IntakeError::Rule(issues)) }
+    }
+
+    /// The answer to a request of which every referral was accepted before with the same content.
+    async fn known(
+        &self,
+        system: &SystemId,
+        apart: &Apart,
+        keys: &[key::Key],
+    ) -> Result<Option<Accepted>, IntakeError> {
+        let mut done = Vec::with_capacity(keys.len());
+        for (draft, key) in apart.drafts.iter().zip(keys) {
+            match self.store.submitted(system, &key.text).await? {
+                Some((submitted, digest)) if digest == apart.digest(draft) => done.push(submitted),
+                _ => return Ok(None),
+            }
+        }
+        self.tell(system, &done);
+        let entries = entries_now(apart, &done, vec![None; apart.items.len()]);
+        Ok(Some(Accepted { referrals: done, entries, minted: false }))
+    }
+
     fn tell(&self, system: &SystemId, done: &[Submitted]) {
         for referral in done {
             let result = if referral.new { "stored" } else { "known" };
@@ -174,8 +210,7 @@ impl Intake {
         key: key::Key,
     ) -> Result<(NewReferral, Vec<(usize, Uuid)>), IntakeError> {
         let ids: BTreeMap<usize, Uuid> = draft.members.iter().map(|item| (*item, Uuid::now_v7())).collect();
-        let originals: Vec<&Value> = draft.members.iter().map(|item| &apart.items[*item].resource).collect();
-        let digest = canonical::digest(&originals);
+        let digest = apart.digest(draft);
         let mut resources = apart.rewritten(draft, &ids);
         record::bring_in(&self.client, system, &mut resources).await.map_err(IntakeError::RecordAway)?;
 

@@ -27,8 +27,10 @@ pub mod scheduler;
 
 pub use relay::Relay;
 
-/// A lane is its worker's for so long; longer than any carrier takes for one message.
-pub const LANE_LEASE: Duration = Duration::from_secs(90);
+/// A lane is its worker's for so long.
+pub const LANE_LEASE: Duration = Duration::from_secs(150);
+/// No carrier takes longer than this over one message: a try that went on beyond its lease could cross the next one.
+const CARRY_MAX: Duration = Duration::from_secs(120);
 /// How often a step is decided again because something came in between, before the lane is left to its next wake-up.
 const MOVED_MAX: usize = 20;
 
@@ -39,6 +41,13 @@ pub struct Carried {
     pub endpoint: String,
     /// What came of it.
     pub outcome: Outcome,
+}
+
+impl Carried {
+    fn too_slow() -> Self {
+        let why = format!("not done within {CARRY_MAX:?}");
+        Self { endpoint: String::new(), outcome: Outcome::Deferred { retry_after: None, memory: None, why } }
+    }
 }
 
 /// See [`Carried`].
@@ -93,6 +102,11 @@ pub enum Verdict {
     },
     /// See [`Outcome::Superseded`].
     Superseded,
+}
+
+/// The key that every try to send one lane message bears, over all retries and replays.
+pub fn idempotency_key(task: TaskId, seq: u64) -> String {
+    format!("{task}-{seq}")
 }
 
 /// What a verdict means for the Task.
@@ -163,7 +177,11 @@ impl Worker {
         loop {
             let at = self.store.now();
             let begun = tokio::time::Instant::now();
-            let carried = self.carrier.carry(&task, &head, again).await?;
+            let carrying = self.carrier.carry(&task, &head, again);
+            let carried = match tokio::time::timeout(CARRY_MAX, carrying).await {
+                Ok(carried) => carried?,
+                Err(_) => Carried::too_slow(),
+            };
             let attempt = attempt(side, &head, at, begun.elapsed(), &carried);
             match self.settle(task, lease, &head, carried, attempt).await? {
                 Some((next_task, next_head)) => (task, head) = (next_task, next_head),

@@ -265,7 +265,13 @@ impl Parts {
             relay: self.relay.clone(),
             republish_after: config.broker.republish_after,
         };
-        let copies = Copies { store: store.clone(), client: client.clone(), registry: registry.clone(), status };
+        let copies = Copies {
+            store: store.clone(),
+            client: client.clone(),
+            registry: registry.clone(),
+            status,
+            retry: config.retry,
+        };
         vec![
             tokio::spawn(consume(both, registry.clone(), changes, config.limits.drain, stop.clone())),
             tokio::spawn(scheduler.run(stop.clone())),

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use crate::{
-    config::registry::{InboxKind, Registry},
+    config::registry::{Answers, FhirRestInbox, InboxKind, Registry},
     domain::{
         Actor, Event, Side, TaskId, TaskStatus,
         task::{Answer, Refusal, TaskState},
@@ -150,6 +150,10 @@ impl Status {
         let poll = match source {
             Source::Copy(poll) if !steps.state.status.is_terminal() => Some(poll.clone()),
             Source::Copy(poll) => Some(Poll { at: None, ..poll.clone() }),
+            // its copy, which nobody has seen yet, is looked for by our identifier
+            Source::Request { .. } if unconfirmed && is_polled(&registry, task) => {
+                Some(Poll { memory: None, at: Some(now) })
+            }
             Source::Request { .. } => None,
         };
         Ok(Append {
@@ -165,24 +169,23 @@ impl Status {
         })
     }
 
-    /// Notes that a copy says what cannot be taken; once for each thing it says.
+    /// Notes something about a copy that changes nothing of the Task, with an alert.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn refuse_copy(&self, id: TaskId, poll: Poll, why: String) -> Result<(), StoreError> {
+    pub async fn note_copy(&self, id: TaskId, poll: Poll, event: Event) -> Result<(), StoreError> {
+        tracing::warn!(task.id = %id, event = event.name(), "a provider's copy cannot be taken");
+        metrics::counter!("onward_alerts_total", "alert" => event.name()).increment(1);
         for _ in 0..MOVED_MAX {
             let Some(task) = self.store.task(id).await? else { return Ok(()) };
             let actor = Actor::Provider(task.provider.clone());
-            let event = Event::AnswerRefused { why: why.clone() };
-            tracing::warn!(task.id = %id, why, "a provider's copy says what cannot be taken");
-            metrics::counter!("onward_alerts_total", "alert" => event.name()).increment(1);
             let appended = self
                 .store
                 .append(Append {
                     task: id,
                     expected_seq: task.seq,
                     state: task.state,
-                    events: vec![NewEvent { event, actor, body: None, lanes: vec![] }],
+                    events: vec![NewEvent { event: event.clone(), actor, body: None, lanes: vec![] }],
                     answers: false,
                     settle: None,
                     attempt: None,
@@ -203,6 +206,11 @@ impl Status {
         metrics::counter!("onward_events_total", "event" => "answered").increment(1);
         tracing::info!(task.id = %task.id, inbox.id = %task.inbox, task.status = %task.state.status, "answered");
     }
+}
+
+fn is_polled(registry: &Registry, task: &TaskRecord) -> bool {
+    let kind = registry.inboxes.get(&task.inbox).map(|inbox| &inbox.kind);
+    matches!(kind, Some(InboxKind::FhirRest(FhirRestInbox { answers: Answers::Poll { .. }, .. })))
 }
 
 /// The lanes a change of this Task goes to: back to the record, where its system has one.

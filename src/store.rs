@@ -419,6 +419,9 @@ pub trait Store: Send + Sync + 'static {
     /// Stores a request's referrals, or finds them stored. A key that a request names twice counts as known the second time.
     async fn submit(&self, submission: Submission) -> Result<Submit, StoreError>;
 
+    /// What was stored under a system's business key, with the digest of its content.
+    async fn submitted(&self, system: &SystemId, key: &str) -> Result<Option<(Submitted, [u8; 32])>, StoreError>;
+
     /// Stores a step in a Task's life.
     async fn append(&self, append: Append) -> Result<Appended, AppendError>;
 

@@ -19,7 +19,8 @@ static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 pub fn init_logs(log: &Log) {
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
-        .parse_lossy(format!("warn,onward={}", log.level.as_str()));
+        // lapin would write a returned message with its body
+        .parse_lossy(format!("warn,lapin=error,lapin::returned_messages=off,onward={}", log.level.as_str()));
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // it fails only where another subscriber is set already
     let _ = match log.format {

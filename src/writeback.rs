@@ -16,6 +16,7 @@ use crate::{
 
 pub mod detail;
 pub mod fhir_rest;
+mod origin;
 pub mod record_task;
 
 use fhir_rest::{Line, Record};
@@ -53,8 +54,8 @@ impl Carrier for WriteBacks {
         }
         let registry = self.registry.load_full();
         let Some(write_back) = registry.systems.get(&task.system).and_then(|s| s.write_back.as_ref()) else {
-            let why = "the originating system has no write-back configured any more".to_owned();
-            return Ok(nothing_sent(Outcome::Refused { why }));
+            let why = "the originating system has no write-back configured at present".to_owned();
+            return Ok(nothing_sent(Outcome::Deferred { retry_after: None, memory: None, why }));
         };
         let body = task_body(&*self.store, task.id, head.seq).await?;
         let resources = self.resources(task).await?;
@@ -63,8 +64,20 @@ impl Carrier for WriteBacks {
             return Err(StoreError::Corrupt(format!("task {} has no ServiceRequest", task.id)));
         };
         let detail = detail::narrowed(write_back.detail, &resources);
-        let line =
-            Line { task, seq: head.seq, body: &body, request, resources: &resources, detail, base_url: &self.base_url };
+        let before = match head.cursor {
+            0 => None,
+            seq => Some(task_body(&*self.store, task.id, seq).await?),
+        };
+        let line = Line {
+            task,
+            seq: head.seq,
+            body: &body,
+            before,
+            request,
+            resources: &resources,
+            detail,
+            base_url: &self.base_url,
+        };
         let outcome = Record { client: &self.client, write_back }.write(&line, head.memory.as_deref(), again).await;
         Ok(Carried { endpoint: write_back.base_url.clone(), outcome })
     }

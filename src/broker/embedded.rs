@@ -128,8 +128,8 @@ impl Broker for Embedded {
         let queue = Queue::of(wake_up);
         let entry = Entry { wake_up: wake_up.clone(), returns: 0 };
         match self.hall.line(&queue).push(entry, self.hall.options.capacity) {
-            Ok(()) => Ok(()),
-            Err(_) => Err(BrokerError::Refused { queue: queue.name(), why: "it is full".to_owned() }),
+            None => Ok(()),
+            Some(_) => Err(BrokerError::Refused { queue: queue.name(), why: "it is full".to_owned() }),
         }
     }
 
@@ -190,18 +190,19 @@ impl Line {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, entry: Entry, capacity: usize) -> Result<(), Entry> {
+    /// Puts an entry at the end of the line, or gives it back where the line is full.
+    fn push(&self, entry: Entry, capacity: usize) -> Option<Entry> {
         {
             let mut state = self.state();
             if state.waiting.len() + state.unacknowledged >= capacity {
-                return Err(entry);
+                return Some(entry);
             }
             state.last_place += 1;
             let place = state.last_place;
             state.waiting.insert(place, entry);
         }
         self.changed.notify_one();
-        Ok(())
+        None
     }
 
     fn pop(&self) -> Option<(u64, Entry)> {
@@ -245,8 +246,8 @@ impl Drop for Ticket {
             return self.line.put_back(self.place, entry);
         }
         match self.hall.dead.push(entry, self.hall.options.capacity) {
-            Ok(()) => self.line.forget(),
-            Err(entry) => self.line.put_back(self.place, entry),
+            None => self.line.forget(),
+            Some(entry) => self.line.put_back(self.place, entry),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod address;
 mod connect;
 mod consumer;
+mod ledger;
 mod link;
 mod publisher;
 mod topology;
@@ -26,8 +27,9 @@ use tokio::{
 
 use self::{
     address::Address,
+    ledger::Outcome,
     link::{Link, Plan},
-    publisher::{Outcome, Publisher},
+    publisher::Publisher,
     topology::Source,
     wire::Message,
 };

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Ended, Finding, serve::asked_to_end};
+use super::{Ended, Finding};
 
 #[derive(Args, Debug)]
 pub(super) struct Options {
@@ -18,6 +18,9 @@ pub(super) struct Options {
 }
 
 pub(super) async fn run(options: Options) -> Ended {
-    let _ = (options.once, options.referrals, options.json, asked_to_end());
-    Err(Finding("not wired".into()).into())
+    let referrals = options.referrals.map(|n| n as usize);
+    let options =
+        crate::demo::Options { referrals, once: options.once, json: options.json, ..crate::demo::Options::default() };
+    let summary = crate::demo::run(options).await?;
+    if summary.is_good() { Ok(()) } else { Err(Finding("not every loop was closed".into()).into()) }
 }

@@ -123,7 +123,11 @@ fn told(event: &Event) -> String {
         }
         Event::Listed { inbox } => format!("in the worklist of {inbox}"),
         Event::DeliveryDelayed | Event::RequestClosed => String::new(),
-        Event::Undeliverable { why } | Event::AnswerRefused { why } | Event::RecordNotFound { why } => why.clone(),
+        Event::Undeliverable { why }
+        | Event::AnswerRefused { why }
+        | Event::CopyUnreadable { why }
+        | Event::RequestNotClosed { why }
+        | Event::RecordNotFound { why } => why.clone(),
         Event::Answered { from, to, implied } => {
             format!("{from} → {to}{}", if *implied { " (implied)" } else { "" })
         }

@@ -5,24 +5,34 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use hyper::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::fhir_rest::{Copy, endpoint};
+use super::fhir_rest::{endpoint, look};
 use crate::{
-    client::{Failure, FhirClient},
+    client::{Failure, FhirClient, Held},
     config::registry::{Answers, Endpoint, FhirRestInbox, InboxKind, Registry},
-    fhir::tree,
+    domain::{Event, retry::RetryPolicy},
+    fhir::{
+        reference::{Target, parse},
+        task::is_ours,
+        tree,
+    },
     status::{Source, Status, StatusError, change},
     store::{Poll, Store, StoreError, TaskRecord},
 };
 
 /// The store is asked this often for copies that are due.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// A copy that is being read is nobody else's to read for this long.
-const LEASE: Duration = Duration::from_secs(60);
+/// A copy that is being read is nobody else's to read for this long, and reading takes less.
+const LEASE: Duration = Duration::from_secs(150);
+const READ_MAX: Duration = Duration::from_secs(120);
 /// At most so many are read side by side.
 const AT_ONCE: usize = 32;
+/// A copy that cannot be watched as things are configured is thought of again after this long.
+const UNWATCHED: Duration = Duration::from_secs(300);
 
 /// See the module's documentation.
 #[derive(Clone)]
@@ -35,6 +45,42 @@ pub struct Copies {
     pub registry: Arc<ArcSwap<Registry>>,
     /// Who takes what they say.
     pub status: Status,
+    /// How long a copy may be unreadable before that is told.
+    pub retry: RetryPolicy,
+}
+
+/// What is remembered of a copy between two looks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Watch {
+    held: Held,
+    /// Since when it cannot be read.
+    #[serde(default)]
+    unreadable_since: Option<String>,
+    /// Whether that is in the journal.
+    #[serde(default)]
+    told: bool,
+}
+
+/// A copy that cannot be read.
+struct Unreadable {
+    why: String,
+    /// It will not become readable by waiting.
+    gone: bool,
+}
+
+impl From<Failure> for Unreadable {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Transient { why, .. } => Self { why, gone: false },
+            Failure::Permanent { why } => Self { why, gone: true },
+        }
+    }
+}
+
+impl Watch {
+    fn memory(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 impl Copies {
@@ -54,7 +100,7 @@ impl Copies {
                 Ok(due) => {
                     for (task, memory) in due {
                         let copies = self.clone();
-                        reading.spawn(async move { copies.look(task, &memory).await });
+                        reading.spawn(async move { copies.visit(task, &memory).await });
                     }
                 }
                 Err(error) => tracing::warn!(%error, "the copies to be watched cannot be read"),
@@ -64,21 +110,31 @@ impl Copies {
         reading.wait().await;
     }
 
-    async fn look(&self, task: TaskRecord, memory: &str) {
-        let registry = self.registry.load_full();
-        let Some((inbox, every)) = watched(&registry, &task) else {
-            // no longer polled: a copy that nobody watches
+    async fn visit(&self, task: TaskRecord, memory: &str) {
+        if task.state.status.is_terminal() {
             let _ = self.store.plan_poll(task.id, Poll { memory: None, at: None }).await;
             return;
+        }
+        let registry = self.registry.load_full();
+        let Some((inbox, every)) = watched(&registry, &task) else {
+            // perhaps only for now: a registry is edited, and edited back
+            let _ = self.store.plan_poll(task.id, Poll { memory: None, at: self.after(UNWATCHED) }).await;
+            return;
         };
-        let Some(copy) = Copy::recall(memory) else { return };
-        if let Err(error) = self.read(&task, inbox, every, copy).await {
-            tracing::warn!(task.id = %task.id, %error, "a provider's copy could not be taken; it is read again");
+        let watch: Watch = serde_json::from_str(memory).unwrap_or_default();
+        match tokio::time::timeout(READ_MAX, self.read(&task, inbox, every, watch)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(task.id = %task.id, %error, "a copy could not be taken; it is read again"),
+            Err(_) => tracing::warn!(task.id = %task.id, "a copy took too long to read; it is read again"),
         }
     }
 
-    fn later(&self, copy: &Copy, every: Duration) -> Poll {
-        Poll { memory: Some(copy.memory()), at: self.store.now().checked_add(every).ok() }
+    fn after(&self, wait: Duration) -> Option<Timestamp> {
+        self.store.now().checked_add(wait).ok()
+    }
+
+    fn later(&self, watch: &Watch, every: Duration) -> Poll {
+        Poll { memory: Some(watch.memory()), at: self.after(every) }
     }
 
     async fn read(
@@ -86,114 +142,164 @@ impl Copies {
         task: &TaskRecord,
         inbox: &FhirRestInbox,
         every: Duration,
-        copy: Copy,
+        watch: Watch,
     ) -> Result<(), StoreError> {
         let to = endpoint(inbox);
-        let etag = copy.etag.clone().unwrap_or_default();
+        // under an id of another server, or of none, it is looked for by our identifier
+        let known = watch.held.base == to.base_url && !watch.held.id.is_empty();
+        let held = if known {
+            watch.held.clone()
+        } else {
+            match look(&self.client, &to, task.id).await {
+                Ok(Some(held)) => held,
+                Ok(None) => {
+                    let why = "our Task is not on the provider's server".to_owned();
+                    return self.unreadable(task, watch, every, Unreadable { why, gone: true }).await;
+                }
+                Err(failure) => return self.unreadable(task, watch, every, failure.into()).await,
+            }
+        };
+        let newest = match self.newest(task, &to, &held).await {
+            Ok(Some(newest)) => newest,
+            Ok(None) => return self.store.plan_poll(task.id, self.later(&seen(held), every)).await,
+            Err(unreadable) => return self.unreadable(task, watch, every, unreadable).await,
+        };
+        let versions = match self.since(&to, &held, newest).await {
+            Ok(versions) => versions,
+            Err(unreadable) => return self.unreadable(task, watch, every, unreadable).await,
+        };
+        let last = versions.len().saturating_sub(1);
+        for (n, (held, version)) in versions.into_iter().enumerate() {
+            // what is remembered moves on with each version taken, so that a copy read halfway loses nothing; until the last one
+            // it stays ours, or another would take the rest at the same time
+            let wait = if n == last { every } else { LEASE };
+            self.take(task, inbox, &version, self.later(&seen(held), wait)).await?;
+        }
+        Ok(())
+    }
+
+    /// The copy as it is, with its ETag; none where it has not changed.
+    async fn newest(&self, task: &TaskRecord, to: &Endpoint, held: &Held) -> Result<Option<(Held, Value)>, Unreadable> {
+        let etag = held.etag.clone().unwrap_or_default();
         let headers = [("if-none-match", etag.as_str())];
-        let headers: &[_] = if etag.is_empty() { &[] } else { &headers };
-        let answer = match self.client.get(&to, &format!("Task/{}", copy.id), headers).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::debug!(task.id = %task.id, %error, "a provider's copy cannot be read now");
-                return self.store.plan_poll(task.id, self.later(&copy, every)).await;
-            }
-        };
+        let headers = if etag.is_empty() { &headers[..0] } else { &headers[..] };
+        let answer = self.client.get(to, &format!("Task/{}", held.id), headers).await.map_err(|e| e.failure())?;
         if answer.status == StatusCode::NOT_MODIFIED {
-            return self.store.plan_poll(task.id, self.later(&copy, every)).await;
+            return Ok(None);
         }
-        let Some(newest) = answer.body.filter(|b| answer.status.is_success() && tree::resource_type(b) == Some("Task"))
-        else {
-            tracing::warn!(task.id = %task.id, http.status = answer.status.as_u16(), "a provider's copy cannot be read");
-            metrics::counter!("onward_copy_unreadable_total").increment(1);
-            return self.store.plan_poll(task.id, self.later(&copy, every)).await;
+        if let Some(failure) = answer.failure() {
+            return Err(failure.into());
+        }
+        let Some(copy) = answer.body.filter(|b| tree::resource_type(b) == Some("Task")) else {
+            return Err(Unreadable { why: "the answer is no Task".to_owned(), gone: false });
         };
-        let seen = Copy { etag: answer.etag.or_else(|| super::fhir_rest::copy_of(&newest).etag), ..copy.clone() };
-        if seen.etag.is_some() && seen.etag == copy.etag {
-            return self.store.plan_poll(task.id, self.later(&copy, every)).await;
+        if !is_ours(&copy, task.id) {
+            // a server that was set up anew may have given the id to another person's Task
+            metrics::counter!("onward_alerts_total", "alert" => "copy-mismatch").increment(1);
+            return Err(Unreadable { why: "under this id there is another Task now".to_owned(), gone: true });
         }
-        // what is remembered moves on with each version that is taken: ended in between, the rest is found again. Until the last
-        // one the copy stays ours, or somebody else would take the rest at the same time
-        let newest_version = version_of(&newest);
-        let Some(mut versions) = self.since(&to, &copy, newest).await else {
-            return self.store.plan_poll(task.id, self.later(&copy, every)).await;
+        let etag = answer.etag.or_else(|| Held::of(to, &copy).etag);
+        let same = match (etag.as_deref(), held.etag.as_deref()) {
+            (Some(now), Some(then)) => now == then || (number(now).is_some() && number(now) == number(then)),
+            _ => false,
         };
-        let last = versions.pop();
-        for version in versions {
-            let taken = Copy { etag: super::fhir_rest::copy_of(&version).etag, ..copy.clone() };
-            self.take(task, &version, self.later(&taken, LEASE)).await?;
-        }
-        match last {
-            // the history was read later, and may know more than the ETag does
-            Some(last) if version_of(&last) != newest_version => {
-                let taken = Copy { etag: super::fhir_rest::copy_of(&last).etag, ..copy };
-                self.take(task, &last, self.later(&taken, every)).await
-            }
-            Some(last) => self.take(task, &last, self.later(&seen, every)).await,
-            None => Ok(()),
-        }
+        Ok((!same).then(|| (Held { etag, ..held.clone() }, copy)))
     }
 
     /// The versions of a copy after the one last seen, oldest first: a provider that did two things between two looks is told
-    /// of both. A server without history gives its newest alone; nothing, where the history cannot be read just now.
-    async fn since(&self, to: &Endpoint, copy: &Copy, newest: Value) -> Option<Vec<Value>> {
-        let seen = match copy.etag.as_deref().map(version_number) {
-            Some(Some(seen)) => seen,
-            Some(None) => return Some(vec![newest]),
-            None => 0,
-        };
-        let answer = self.client.get(to, &format!("Task/{}/_history", copy.id), &[]).await;
-        let answer = answer.ok()?;
-        let bundle = match (answer.failure(), answer.body) {
-            (None, Some(bundle)) => bundle,
-            (Some(Failure::Transient { .. }), _) => return None,
-            _ => return Some(vec![newest]),
-        };
-        let number = |task: &Value| version_of(task)?.parse::<u64>().ok();
-        let mut versions: Vec<(u64, Value)> = tree::items(&bundle, "entry")
+    /// of both. A server without history gives its newest alone; a history that cannot be read just now is read later.
+    async fn since(&self, to: &Endpoint, held: &Held, newest: (Held, Value)) -> Result<Vec<(Held, Value)>, Unreadable> {
+        let last = newest.0.etag.as_deref().and_then(number);
+        let seen = held.etag.as_deref().and_then(number).unwrap_or(0);
+        let Some(last) = last.filter(|last| *last > seen + 1) else { return Ok(vec![newest]) };
+        let answer = self.client.get(to, &format!("Task/{}/_history", held.id), &[]).await;
+        let answer = answer.map_err(|e| e.failure())?;
+        if let Some(transient @ Failure::Transient { .. }) = answer.failure() {
+            return Err(transient.into());
+        }
+        let bundle = answer.body.unwrap_or_default();
+        let mut versions: Vec<(u64, Held, Value)> = tree::items(&bundle, "entry")
             .iter()
             .filter_map(|e| e.get("resource"))
-            .filter(|r| tree::resource_type(r) == Some("Task"))
-            .filter_map(|r| number(r).map(|n| (n, r.clone())))
-            .filter(|(n, _)| *n > seen)
+            .filter(|r| {
+                tree::resource_type(r) == Some("Task") && r.get("id").and_then(Value::as_str) == Some(&*held.id)
+            })
+            .filter_map(|r| {
+                let version = Held::of(to, r);
+                let n = version.etag.as_deref().and_then(number)?;
+                (seen < n && n < last).then(|| (n, version, r.clone()))
+            })
             .collect();
-        versions.sort_by_key(|(n, _)| *n);
-        versions.dedup_by_key(|(n, _)| *n);
-        Some(match (versions.last(), number(&newest)) {
-            (Some((last, _)), Some(n)) if *last >= n => versions.into_iter().map(|(_, v)| v).collect(),
-            _ => vec![newest],
-        })
+        versions.sort_by_key(|(n, _, _)| *n);
+        versions.dedup_by_key(|(n, _, _)| *n);
+        Ok(versions.into_iter().map(|(_, held, version)| (held, version)).chain([newest]).collect())
     }
 
-    async fn take(&self, task: &TaskRecord, version: &Value, poll: Poll) -> Result<(), StoreError> {
+    async fn take(
+        &self,
+        task: &TaskRecord,
+        inbox: &FhirRestInbox,
+        version: &Value,
+        poll: Poll,
+    ) -> Result<(), StoreError> {
+        // its relative references mean its own server
+        let mut version = version.clone();
+        tree::map_references(&mut version, &mut |literal| match parse(literal) {
+            Target::Relative { .. } => Some(format!("{}/{literal}", inbox.base_url)),
+            _ => None,
+        });
         let taken = self
             .status
-            .answer(task.id, Source::Copy(poll.clone()), |current| Ok(change::from_copy(current, version)))
+            .answer(task.id, Source::Copy(poll.clone()), |current| Ok(change::from_copy(current, &version)))
             .await;
+        let note = |why| Event::AnswerRefused { why };
         match taken {
             Ok(_) | Err(StatusError::NotFound | StatusError::Stale { .. }) => Ok(()),
-            Err(StatusError::Refused(refusal)) => self.status.refuse_copy(task.id, poll, refusal.to_string()).await,
+            Err(StatusError::Refused(refusal)) => self.status.note_copy(task.id, poll, note(refusal.to_string())).await,
             Err(StatusError::Invalid(issues)) => {
                 let why = issues.first().map(|i| i.diagnostics.clone()).unwrap_or_default();
-                self.status.refuse_copy(task.id, poll, why).await
+                self.status.note_copy(task.id, poll, note(why)).await
             }
             Err(StatusError::Store(error)) => Err(error),
         }
     }
+
+    /// Looks again later; says so in the journal, once, where the copy is gone or has been unreadable for too long.
+    async fn unreadable(
+        &self,
+        task: &TaskRecord,
+        mut watch: Watch,
+        every: Duration,
+        found: Unreadable,
+    ) -> Result<(), StoreError> {
+        let now = self.store.now();
+        let since = watch.unreadable_since.as_deref().and_then(|s| s.parse().ok()).unwrap_or(now);
+        watch.unreadable_since = Some(since.to_string());
+        if found.gone {
+            watch.held.id.clear();
+        }
+        if watch.told || !(found.gone || self.retry.is_delayed(since, now)) {
+            tracing::debug!(task.id = %task.id, why = found.why, "a copy cannot be read now");
+            return self.store.plan_poll(task.id, self.later(&watch, every)).await;
+        }
+        watch.told = true;
+        let poll = self.later(&watch, every);
+        self.status.note_copy(task.id, poll, Event::CopyUnreadable { why: found.why }).await
+    }
+}
+
+fn seen(held: Held) -> Watch {
+    Watch { held, unreadable_since: None, told: false }
 }
 
 fn watched<'r>(registry: &'r Registry, task: &TaskRecord) -> Option<(&'r FhirRestInbox, Duration)> {
-    let inbox = super::destination(registry, task).ok()?;
+    let inbox = registry.inboxes.get(&task.inbox).filter(|inbox| inbox.provider == task.provider)?;
     let InboxKind::FhirRest(rest) = &inbox.kind else { return None };
     let Answers::Poll { every } = rest.answers else { return None };
-    (!task.state.status.is_terminal()).then_some((rest, every))
-}
-
-fn version_of(task: &Value) -> Option<String> {
-    task.get("meta")?.get("versionId")?.as_str().map(str::to_owned)
+    Some((rest, every))
 }
 
 /// The number in an ETag such as `W/"3"`.
-fn version_number(etag: &str) -> Option<u64> {
+fn number(etag: &str) -> Option<u64> {
     etag.trim_start_matches("W/").trim_matches('"').parse().ok()
 }

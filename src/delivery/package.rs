@@ -1,4 +1,4 @@
-//! The whole referral as one Bundle: a transaction for a provider's server, a collection for one that reads.
+//! The whole referral as one transaction for a provider's server.
 //!
 //! What the sender wrote goes out element for element; only the wrapper, `id`, and references to resources carried along are
 //! written anew (design section 5).
@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 use crate::{
     config::registry::{FhirRestInbox, Ids},
     domain::TaskId,
-    fhir::{task::identifier_token, tree},
+    fhir::{
+        reference::encode,
+        task::{identifier_token, name_in_full},
+        tree,
+    },
 };
 
 /// What a delivery is made of.
@@ -53,21 +57,14 @@ fn task_entry(parts: &Parts<'_>, ours: &[String], by_server: bool) -> Value {
     let mut task = parts.task.clone();
     let id = task.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
     without_id(&mut task);
-    outward(&mut task, parts.base_url);
+    name_in_full(&mut task, parts.base_url);
     refer(&mut task, ours, by_server);
-    let exists = id.parse::<TaskId>().map(|id| format!("identifier={}", crate::client::query(&identifier_token(id))));
+    let exists = id.parse::<TaskId>().map(|id| format!("identifier={}", encode(&identifier_token(id))));
     json!({
         "fullUrl": format!("urn:uuid:{id}"),
         "resource": task,
         "request": {"method": "POST", "url": "Task", "ifNoneExist": exists.unwrap_or_default()},
     })
-}
-
-/// References to what is read here and not carried (the organisations of the registry) are given in full.
-pub fn outward(task: &mut Value, base_url: &str) {
-    tree::map_references(task, &mut |reference| {
-        reference.starts_with("Organization/").then(|| format!("{base_url}/fhir/{reference}"))
-    });
 }
 
 fn refer(resource: &mut Value, ours: &[String], by_server: bool) {
@@ -87,18 +84,6 @@ fn without_id(resource: &mut Value) {
     if let Some(object) = resource.as_object_mut() {
         object.shift_remove("id");
     }
-}
-
-/// A Bundle of these, for reading: each with its URL here.
-pub fn collection(resources: Vec<Value>, base_url: &str) -> Value {
-    let entries: Vec<_> = resources
-        .into_iter()
-        .map(|resource| {
-            let full_url = local_reference(&resource).map(|r| format!("{base_url}/fhir/{r}"));
-            json!({"fullUrl": full_url, "resource": resource})
-        })
-        .collect();
-    json!({"resourceType": "Bundle", "type": "collection", "entry": entries})
 }
 
 #[cfg(test)]

@@ -157,7 +157,10 @@ impl Caller {
     /// # Errors
     /// [`NoAnswer`]
     pub async fn call(&self, call: Call) -> Result<Answered, NoAnswer> {
-        let mut request = Request::builder().method(call.method).uri(call.url).header(header::ACCEPT, FHIR_JSON);
+        let mut request = Request::builder().method(call.method).uri(call.url);
+        if !call.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept")) {
+            request = request.header(header::ACCEPT, FHIR_JSON);
+        }
         if let Some(token) = call.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }

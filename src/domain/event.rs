@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ids::{InboxId, ProviderId, SystemId},
     lane::Side,
-    status::{TaskStatus, TransportStatus},
+    status::TaskStatus,
 };
 
 /// Who did it.
@@ -81,6 +81,11 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// The provider's copy is gone, or has been unreadable for too long; it is looked for all the same.
+    CopyUnreadable {
+        /// Why.
+        why: String,
+    },
     /// The originating record has it.
     WrittenBack {
         /// The seq of the event that was written.
@@ -95,6 +100,11 @@ pub enum Event {
     },
     /// The originating ServiceRequest was set to `completed`.
     RequestClosed,
+    /// The record did not let the originating ServiceRequest be set to `completed`.
+    RequestNotClosed {
+        /// Why.
+        why: String,
+    },
     /// The write-back became a dead letter.
     WriteBackFailed {
         /// The seq of the event that could not be written.
@@ -129,9 +139,11 @@ impl Event {
             Self::Undeliverable { .. } => "undeliverable",
             Self::Answered { .. } => "answered",
             Self::AnswerRefused { .. } => "answer-refused",
+            Self::CopyUnreadable { .. } => "copy-unreadable",
             Self::WrittenBack { .. } => "written-back",
             Self::RecordNotFound { .. } => "record-not-found",
             Self::RequestClosed => "request-closed",
+            Self::RequestNotClosed { .. } => "request-not-closed",
             Self::WriteBackFailed { .. } => "write-back-failed",
             Self::Superseded { .. } => "superseded",
             Self::Replayed { .. } => "replayed",
@@ -149,16 +161,6 @@ impl Event {
                 | Self::Undeliverable { .. }
                 | Self::Answered { .. }
         )
-    }
-
-    /// The transport status that the event sets.
-    pub const fn transport(&self) -> Option<TransportStatus> {
-        match self {
-            Self::Listed { .. } => Some(TransportStatus::HandedOver),
-            Self::DeliveryDelayed => Some(TransportStatus::DeliveryDelayed),
-            Self::Undeliverable { .. } => Some(TransportStatus::Undeliverable),
-            _ => None,
-        }
     }
 }
 

@@ -50,7 +50,7 @@ macro_rules! codes {
 pub(crate) use codes;
 
 codes! {
-    /// `Task.status` as Onward uses it: the codes of http://hl7.org/fhir/task-status without `draft` and `ready`, which
+    /// `Task.status` as Onward uses it: the codes of <http://hl7.org/fhir/task-status> without `draft` and `ready`, which
     /// no side of a referral needs (SDOH Clinical Care 3.0.0 leaves out `ready` likewise).
     TaskStatus {
         /// Routed, not yet known to have reached the provider.

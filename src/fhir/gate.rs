@@ -25,9 +25,20 @@ pub struct Limits {
     pub number_digits: usize,
 }
 
-/// Reads one JSON document. A byte order mark is skipped; anything after the document is refused. The issue names the
+/// Reads one resource, or another JSON object. A byte order mark is skipped; anything after it is refused. The issue names the
 /// element that was reached, below `%resource` where the resource type had not been met before.
 pub fn read(bytes: &[u8], limits: &Limits) -> Result<Value, Issue> {
+    match read_any(bytes, limits)? {
+        value @ Value::Object(_) => Ok(value),
+        _ => {
+            let said = "a resource is a JSON object, and this is something else";
+            Err(Issue::error(IssueCode::Structure, path::UNKNOWN_ROOT, said).at(1, 1))
+        }
+    }
+}
+
+/// Reads one JSON document of any shape, such as a JSON Patch, within the same bounds.
+pub fn read_any(bytes: &[u8], limits: &Limits) -> Result<Value, Issue> {
     if bytes.len() > limits.bytes {
         let said = format!("the content is longer than {} bytes", limits.bytes);
         return Err(Issue::error(IssueCode::TooLong, path::UNKNOWN_ROOT, said));
@@ -36,16 +47,7 @@ pub fn read(bytes: &[u8], limits: &Limits) -> Result<Value, Issue> {
     let mut walk = Walk { limits, steps: Vec::new(), depth: 0, values: 0, root: None, fault: None };
     let mut reader = serde_json::Deserializer::from_slice(text);
     let read = Seed(&mut walk).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    match read {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        Ok(_) => Err(Issue::error(
-            IssueCode::Structure,
-            path::UNKNOWN_ROOT,
-            "a resource is a JSON object, and this is something else",
-        )
-        .at(1, 1)),
-        Err(error) => Err(walk.issue(&error)),
-    }
+    read.map_err(|error| walk.issue(&error))
 }
 
 // === impl Limits ===

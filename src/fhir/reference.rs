@@ -52,6 +52,15 @@ pub fn parse(literal: &str) -> Target<'_> {
     }
 }
 
+/// All but the unreserved characters (RFC 3986, 2.3): `_count` stays readable in a link.
+const ENCODED: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A value for use in a search URL, percent-encoded.
+pub fn encode(value: &str) -> String {
+    percent_encoding::utf8_percent_encode(value, ENCODED).to_string()
+}
+
 /// Whether R4 could have this as a logical or version id: `[A-Za-z0-9\-\.]{1,64}`.
 pub fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')

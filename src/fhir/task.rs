@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::tree;
 use crate::domain::{TaskId, TaskStatus, TransportStatus, clock::instant, status::UnknownCode};
 
 /// The base of the canonical URLs that are Onward's own. The host is reserved and never resolves: these are names.
@@ -124,11 +125,31 @@ pub fn status(task: &Value) -> Result<TaskStatus, UnknownCode> {
 pub fn has_reason(task: &Value) -> bool {
     task.get("statusReason").is_some_and(|reason| {
         let text = reason.get("text").and_then(Value::as_str).is_some_and(|t| !t.trim().is_empty());
-        let coded = crate::fhir::tree::items(reason, "coding")
+        let coded = tree::items(reason, "coding")
             .iter()
             .any(|c| c.get("code").and_then(Value::as_str).is_some_and(|c| !c.is_empty()));
         text || coded
     })
+}
+
+/// References to what is read at Onward and not carried (the organisations of its registry), given in full.
+pub fn name_in_full(task: &mut Value, base_url: &str) {
+    tree::map_references(task, &mut |reference| {
+        reference.starts_with("Organization/").then(|| format!("{base_url}/fhir/{reference}"))
+    });
+}
+
+/// The Task of ours in a search's answer. Servers that ignore an unknown parameter answer with everything they have, so each is
+/// looked at.
+pub fn found_in(bundle: &Value, task: TaskId) -> Option<Value> {
+    tree::items(bundle, "entry").iter().filter_map(|e| e.get("resource")).find(|found| is_ours(found, task)).cloned()
+}
+
+/// Whether a Task that another server holds bears the identifier of this one of ours.
+pub fn is_ours(found: &Value, task: TaskId) -> bool {
+    let ours = identifier_value(task);
+    tree::resource_type(found) == Some("Task")
+        && tree::items(found, "identifier").iter().any(|i| i.get("value").and_then(Value::as_str) == Some(&*ours))
 }
 
 /// A stored resource as it is read: with its `meta.versionId` and `meta.lastUpdated`, the rest of `meta` kept.

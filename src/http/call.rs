@@ -74,6 +74,7 @@ impl FromRequest<Shared> for Call {
         let original = read(app, &parts.headers, body).await?;
         let limits = gate::Limits { bytes: app.limits.body_bytes, depth: app.limits.depth, ..gate::Limits::default() };
         let body = match format {
+            Format::Json if is_patch => gate::read_any(&original, &limits),
             Format::Json => gate::read(&original, &limits),
             Format::Xml => app.xml.read(original.clone(), &limits).await,
         };
@@ -96,7 +97,11 @@ async fn read(app: &App, headers: &HeaderMap, body: axum::body::Body) -> Result<
     if announced.is_some_and(|n| n > limit) {
         return Err(too_long());
     }
-    match Limited::new(body, limit).collect().await {
+    // a client that falls silent must not keep its place after it was given up
+    let Ok(read) = tokio::time::timeout(app.limits.request_timeout, Limited::new(body, limit).collect()).await else {
+        return Err(Fault::unavailable("the body did not arrive in time; nothing was done"));
+    };
+    match read {
         Ok(read) => Ok(read.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
         Err(_) => {

@@ -53,6 +53,8 @@ fn statement(base_url: &str) -> Value {
             "interaction": codes(&["create", "read", "vread", "history-instance", "search-type"]),
             "versioning": "versioned", "conditionalCreate": true, "conditionalRead": "not-match",
             "searchParam": parameters(REQUEST_PARAMETERS),
+            "documentation": "identifier is that by which the referral is known here (the placer's, else the first), \
+                              as system|value.",
         }),
         json!({
             "type": "Task",

@@ -13,10 +13,9 @@ use super::{
 };
 use crate::{
     auth::{Deed, may},
-    delivery::package as bundles,
     domain::{TaskId, clock::instant},
     fhir::{
-        ods_code,
+        bundle, ods_code,
         reference::is_resource_type,
         task::{EVENT_EXTENSION, with_meta},
     },
@@ -188,7 +187,7 @@ pub async fn package(State(app): State<Shared>, Path(id): Path<String>, caller: 
     for stored in app.store.resources_of(task.referral).await? {
         all.push(resource_body(&stored)?);
     }
-    Ok(Reply::ok(bundles::collection(all, &app.base_url)).header(header::CACHE_CONTROL, "no-store".to_owned()))
+    Ok(Reply::ok(bundle::collection(all, &app.base_url)).header(header::CACHE_CONTROL, "no-store".to_owned()))
 }
 
 /// `GET /fhir/Organization/{id}`: a provider of the registry, or an organisation that travels with a referral.

@@ -215,7 +215,7 @@ pub async fn not_allowed(method: Method) -> Fault {
 /// Around every FHIR request: a place to work in, a limit in time, and the answer written in the format asked for.
 pub async fn render(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let begun = tokio::time::Instant::now();
-    let method = request.method().clone();
+    let method = known(request.method());
     let accept = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let request_id = HeaderName::from_static("x-request-id");
     let mirrored = request.headers().get(&request_id).cloned();
@@ -258,13 +258,23 @@ pub async fn render(State(app): State<Shared>, request: Request, next: Next) -> 
         response.headers_mut().insert(request_id, id);
     }
     let status = response.status().as_u16().to_string();
-    metrics::histogram!("onward_request_seconds", "method" => method.to_string(), "status" => status)
+    metrics::histogram!("onward_request_seconds", "method" => method, "status" => status)
         .record(begun.elapsed().as_secs_f64());
     response
 }
 
 async fn write(app: &Shared, format: Format, mut response: Response) -> Response {
-    let Some(Resource(body)) = response.extensions_mut().remove::<Resource>() else { return response };
+    let status = response.status();
+    let body = match response.extensions_mut().remove::<Resource>() {
+        Some(Resource(body)) => body,
+        // refused before any handler saw it, such as a path that is not UTF-8
+        None if status.is_client_error() || status.is_server_error() => {
+            let told = "the request cannot be read";
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            outcome(&[Issue::error(IssueCode::Invalid, "%resource", told)])
+        }
+        None => return response,
+    };
     let (bytes, format) = match format {
         Format::Json => (body.to_string().into_bytes(), Format::Json),
         Format::Xml => match app.xml.write(body.clone()).await {
@@ -278,6 +288,19 @@ async fn write(app: &Shared, format: Format, mut response: Response) -> Response
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(format)));
     *response.body_mut() = Body::from(bytes);
     response
+}
+
+/// The method as figures name it: a client must not be able to make a series of its own.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
 }
 
 const fn content_type(format: Format) -> &'static str {

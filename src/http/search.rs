@@ -13,12 +13,11 @@ use super::{
     reply::{Answer, Fault, Reply},
 };
 use crate::{
-    client::query as encode,
     config::registry::{Client, Registry},
     domain::{ProviderId, TaskId, TaskStatus},
     fhir::{
         Issue, IssueCode, datetime,
-        reference::{Target, parse},
+        reference::{Target, encode, parse},
         task::URI_SYSTEM,
         task::with_meta,
     },
@@ -167,6 +166,12 @@ impl Search {
         match name {
             "identifier" => {
                 let tokens: Vec<String> = values(name, value)?.into_iter().map(str::to_owned).collect();
+                // one without a system would have to match in any; it finds too much where two senders count alike
+                if tokens.iter().any(|token| {
+                    token.split_once('|').is_none_or(|(system, value)| system.is_empty() || value.is_empty())
+                }) {
+                    return Err(bad_value(name, "give the placer identifier as system|value"));
+                }
                 narrow(&mut self.identifiers, tokens);
                 Ok(())
             }

@@ -10,7 +10,7 @@ use super::IntakeError;
 use crate::{
     config::registry::System,
     fhir::{
-        Issue, IssueCode,
+        Issue, IssueCode, canonical,
         reference::{Target, parse},
         tree,
     },
@@ -271,6 +271,12 @@ impl Apart {
             reached.retain(|i| !requests.contains(i));
         }
         reached
+    }
+
+    /// By what a draft's content is told from another under the same key.
+    pub fn digest(&self, draft: &Draft) -> [u8; 32] {
+        let members: Vec<&Value> = draft.members.iter().map(|item| &self.items[*item].resource).collect();
+        canonical::digest(&members)
     }
 
     /// The members of a draft with their ids here, referring to each other by these.

@@ -1,7 +1,10 @@
 //! References to what the sender did not carry: read from its record at intake, within bounds, or made absolute. A relative
 //! reference means something only where it was written; at the provider it could name another person.
 
+use std::time::Duration;
+
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::apart::Placed;
@@ -16,6 +19,8 @@ use crate::{
 
 /// At most so many resources are read for one referral; what is beyond is made absolute.
 const READ_MAX: usize = 16;
+/// All of them together take no longer than this: the sender waits for it.
+const READ_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// Brings in what the resources refer to relatively and do not carry.
 ///
@@ -40,8 +45,14 @@ pub async fn bring_in(client: &FhirClient, system: &System, resources: &mut Vec<
         });
     }
     let mut found: Vec<(String, Placed)> = Vec::new();
+    let until = Instant::now() + READ_TIME_MAX;
     for literal in outside.iter().take(READ_MAX) {
-        if let Some(body) = read(client, endpoint, literal).await? {
+        let read = timeout_at(until, read(client, endpoint, literal)).await;
+        let read = read.unwrap_or_else(|_| {
+            let is_person = literal.starts_with("Patient/");
+            if is_person { Err("it answers too slowly".to_owned()) } else { Ok(None) }
+        });
+        if let Some(body) = read? {
             found.push((literal.clone(), body));
         }
     }

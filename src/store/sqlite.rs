@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use super::{
     Append, AppendError, Appended, Attempt, DeadLetter, Due, JournalLine, LaneState, Parties, Poll, Store, StoreError,
-    StoredResource, Submission, Submit, TaskQuery, TaskRecord,
+    StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord,
 };
-use crate::domain::{Clock, ReferralId, Side, TaskId};
+use crate::domain::{Clock, ReferralId, Side, SystemId, TaskId};
 
 mod append;
 mod journal;
@@ -208,6 +208,11 @@ impl Store for SqliteStore {
     async fn submit(&self, submission: Submission) -> Result<Submit, StoreError> {
         let now = self.now();
         self.writer.run(move |c| submit::submit(c, &submission, now)).await
+    }
+
+    async fn submitted(&self, system: &SystemId, key: &str) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
+        let (system, key) = (system.clone(), key.to_owned());
+        self.readers.run(move |c| submit::find(c, &system, &key)).await
     }
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {

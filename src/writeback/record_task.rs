@@ -5,7 +5,10 @@ use serde_json::{Map, Value, json};
 use super::{detail, fhir_rest::Line};
 use crate::{
     domain::TaskId,
-    fhir::task::{SEQ_EXTENSION, URI_SYSTEM, identifier_value},
+    fhir::{
+        reference::{Target, parse},
+        task::{SEQ_EXTENSION, URI_SYSTEM, identifier_value},
+    },
 };
 
 /// The elements of the record's Task that are ours alone; all others are the record's once it is written.
@@ -21,7 +24,7 @@ pub struct Origin {
 }
 
 /// The Task as it would be written into an empty place.
-pub fn make(line: &Line<'_>, origin: Option<&Origin>) -> Value {
+pub fn make(line: &Line<'_>, body: &Value, origin: Option<&Origin>) -> Value {
     let mut task = json!({
         "resourceType": "Task",
         "extension": [{"url": SEQ_EXTENSION, "valuePositiveInt": line.seq}],
@@ -43,10 +46,17 @@ pub fn make(line: &Line<'_>, origin: Option<&Origin>) -> Value {
         "note",
         "output",
     ] {
-        if let Some(value) = line.body.get(name) {
+        if let Some(value) = body.get(name) {
             object.insert(name.to_owned(), value.clone());
         }
     }
+    // what a provider or we name relatively means nothing in the record, or another: named in full
+    let here = format!("{}/fhir", line.base_url);
+    crate::fhir::tree::map_references(&mut task, &mut |literal| match parse(literal) {
+        Target::Relative { .. } => Some(format!("{here}/{literal}")),
+        _ => None,
+    });
+    let Some(object) = task.as_object_mut() else { return task };
     match origin {
         Some(origin) => {
             object.insert(
@@ -66,8 +76,6 @@ pub fn make(line: &Line<'_>, origin: Option<&Origin>) -> Value {
             }
         }
     }
-    // ours are not the record's organisations: named in full
-    crate::delivery::package::outward(&mut task, line.base_url);
     detail::reduce(&mut task, line.detail);
     task
 }
@@ -86,9 +94,20 @@ pub fn seq_of(task: &Value) -> Option<u64> {
     ours.get("valuePositiveInt")?.as_u64()
 }
 
-/// The record's Task with what is ours brought up to `new`, and everything else left as the record has it. Notes and outputs of
-/// the record's own stay beside ours.
-pub fn merge(record: &Value, new: &Value, task: TaskId) -> Value {
+/// A Task without the journal seq: a record that drops our extension still shows by the rest what was written.
+pub fn without_seq(task: &Value) -> Value {
+    let mut task = task.clone();
+    if let Some(object) = task.as_object_mut() {
+        let mut extensions = list(object.get("extension"));
+        extensions.retain(|e| e.get("url").and_then(Value::as_str) != Some(SEQ_EXTENSION));
+        put(object, "extension", extensions);
+    }
+    task
+}
+
+/// The record's Task with what is ours brought up to `new`, and everything else left as the record has it. Of notes and outputs,
+/// those that we wrote `before` and the provider has taken back go, and the record's own stay.
+pub fn merge(record: &Value, before: Option<&Value>, new: &Value, task: TaskId) -> Value {
     let (Some(record), Some(new)) = (record.as_object(), new.as_object()) else { return new.clone() };
     let mut merged: Map<String, Value> = record.clone();
     for name in OURS {
@@ -97,38 +116,63 @@ pub fn merge(record: &Value, new: &Value, task: TaskId) -> Value {
             None => merged.shift_remove(*name),
         };
     }
+    for name in ["focus", "for"] {
+        // told by identifier only, until the record's own was found
+        if let Some(value) = new.get(name).filter(|v| v.get("reference").is_some() || !record.contains_key(name)) {
+            merged.insert(name.to_owned(), value.clone());
+        }
+    }
     for name in ["note", "output"] {
-        let added = union(record.get(name), new.get(name), |a, b| a == b);
-        put(&mut merged, name, added);
+        let (had, ours) = (list(before.and_then(|b| b.get(name))), list(new.get(name)));
+        let mut all = list(record.get(name));
+        all.retain(|item| !had.iter().any(|h| alike(h, item)) || ours.iter().any(|o| alike(o, item)));
+        put(&mut merged, name, joined(all, ours, alike));
     }
     let identifier = identifier_value(task);
     let is_ours = |i: &Value| {
         i.get("system").and_then(Value::as_str) == Some(URI_SYSTEM)
             && i.get("value").and_then(Value::as_str).is_some_and(|v| v == identifier || v.ends_with(&task.to_string()))
     };
-    put(
-        &mut merged,
-        "identifier",
-        union(record.get("identifier"), new.get("identifier"), |a, b| {
-            a == b || (is_ours(a) && is_ours(b) && a.get("value") == b.get("value"))
-        }),
-    );
-    let mut extensions: Vec<Value> = crate::fhir::tree::items(&Value::Object(merged.clone()), "extension").to_vec();
+    let same = |a: &Value, b: &Value| a == b || (is_ours(a) && is_ours(b) && a.get("value") == b.get("value"));
+    put(&mut merged, "identifier", joined(list(record.get("identifier")), list(new.get("identifier")), same));
+    let mut extensions = list(merged.get("extension"));
     extensions.retain(|e| e.get("url").and_then(Value::as_str) != Some(SEQ_EXTENSION));
-    extensions.extend(new.get("extension").and_then(Value::as_array).into_iter().flatten().cloned());
+    extensions.extend(list(new.get("extension")));
     put(&mut merged, "extension", extensions);
     Value::Object(merged)
 }
 
-fn union(theirs: Option<&Value>, ours: Option<&Value>, same: impl Fn(&Value, &Value) -> bool) -> Vec<Value> {
-    let list = |v: Option<&Value>| v.and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut all = list(theirs);
-    for item in list(ours) {
+fn list(value: Option<&Value>) -> Vec<Value> {
+    value.and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+fn joined(mut all: Vec<Value>, more: Vec<Value>, same: impl Fn(&Value, &Value) -> bool) -> Vec<Value> {
+    for item in more {
         if !all.iter().any(|a| same(a, &item)) {
             all.push(item);
         }
     }
     all
+}
+
+/// Whether two notes or outputs say the same, though a record has given one an id, trimmed it, or written its time otherwise.
+fn alike(a: &Value, b: &Value) -> bool {
+    let bare = |value: &Value| {
+        let mut value = value.clone();
+        if let Some(object) = value.as_object_mut() {
+            object.shift_remove("id");
+            let at = object.get("time").and_then(Value::as_str).and_then(crate::fhir::datetime::parse_instant);
+            if let Some(at) = at {
+                object.insert("time".into(), at.to_string().into());
+            }
+            let text = object.get("text").and_then(Value::as_str).map(|t| t.trim().to_owned());
+            if let Some(text) = text {
+                object.insert("text".into(), text.into());
+            }
+        }
+        value
+    };
+    bare(a) == bare(b)
 }
 
 fn put(object: &mut Map<String, Value>, name: &str, values: Vec<Value>) {
@@ -153,7 +197,7 @@ mod tests {
             "extension": [{"url": "https://epr.example/flag", "valueBoolean": true}, {"url": SEQ_EXTENSION, "valuePositiveInt": 2}]});
         let new = json!({"resourceType": "Task", "status": "accepted", "identifier": [ours], "note": [{"text": "first visit"}],
             "extension": [{"url": SEQ_EXTENSION, "valuePositiveInt": 4}]});
-        let merged = merge(&record, &new, id);
+        let merged = merge(&record, None, &new, id);
         assert_eq!(merged["description"], "typed by the ward");
         assert_eq!(merged["status"], "accepted");
         assert_eq!(merged.get("statusReason"), None);
@@ -161,6 +205,14 @@ mod tests {
         assert_eq!(merged["note"], json!([{"text": "told the family"}, {"text": "first visit"}]));
         assert_eq!(seq_of(&merged), Some(4));
         assert_eq!(merged["extension"].as_array().map(Vec::len), Some(2));
-        assert_eq!(merge(&merged, &new, id), merged, "merging again changes nothing");
+        assert_eq!(merge(&merged, None, &new, id), merged, "merging again changes nothing");
+
+        // the record has given our note an id, and the provider takes it back
+        let mut kept = merged.clone();
+        kept["note"][1]["id"] = "n1".into();
+        assert_eq!(merge(&kept, None, &new, id)["note"], kept["note"], "not doubled");
+        let mut without = new.clone();
+        without["note"] = json!([]);
+        assert_eq!(merge(&kept, Some(&new), &without, id)["note"], json!([{"text": "told the family"}]));
     }
 }

@@ -1,10 +1,14 @@
 //! The one integration test binary; a module a capability.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod api;
+mod artefacts;
 mod broker;
 mod broker_away;
+mod cli;
 mod crash;
 mod delivery;
+mod layers;
 mod loops;
 mod store;
 mod support;

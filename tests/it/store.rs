@@ -49,7 +49,8 @@ macro_rules! behaviours {
         behaviours!(@ $name, $make;
             submit: stores_everything_and_leases_the_wake_ups, the_same_again_is_answered_and_not_stored,
                 other_content_differs_and_stores_nothing, one_that_differs_keeps_all_out, several_in_one_commit,
-                known_and_new_in_one_request, the_same_key_twice_in_one_request, systems_do_not_share_keys,
+                known_and_new_in_one_request, what_was_submitted_is_found_by_its_key,
+                the_same_key_twice_in_one_request, systems_do_not_share_keys,
                 a_hundred_at_once_store_one;
             steps: a_step_is_written_whole, a_stale_step_stores_nothing, a_task_nobody_knows_has_moved,
                 answers_and_bookkeeping_are_told_apart, a_refused_step_does_not_harm_its_neighbours,

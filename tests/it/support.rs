@@ -2,6 +2,8 @@
 
 use std::{future::Future, io::Write as _, time::Duration};
 
+pub mod fixtures;
+pub mod hub;
 pub mod onward;
 pub mod plan;
 pub mod proxy;

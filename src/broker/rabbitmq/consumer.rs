@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use lapin::{
     Acker, Channel, Consumer,
     message::Delivery as Message,
@@ -238,13 +238,13 @@ fn away(error: lapin::Error) -> BrokerError {
 impl Receipt for Held {
     async fn settle(mut self: Box<Self>, verdict: Verdict) {
         let Some(acker) = self.acker.take() else { return };
-        // Queued for sending at the first poll. Waiting until it is written would cost a worker a turn through lapin's
-        // thread and tell it nothing: only a later delivery says that an acknowledgement was lost.
-        let queued = match verdict {
-            Verdict::Done => acker.ack(BasicAckOptions::default()).now_or_never(),
-            Verdict::Again => acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).now_or_never(),
+        // Waits until it is written: the channel may be closed as soon as this, the last hold on it, is gone, and lapin
+        // lets a close overtake an acknowledgement.
+        let written = match verdict {
+            Verdict::Done => acker.ack(BasicAckOptions::default()).await,
+            Verdict::Again => acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).await,
         };
-        if let Some(Ok(false) | Err(_)) = queued {
+        if !matches!(written, Ok(true)) {
             tracing::debug!(?verdict, "the connection was lost before a delivery was settled; it comes again");
         }
     }

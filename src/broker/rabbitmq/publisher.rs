@@ -2,11 +2,9 @@
 //!
 //! Only this task publishes on the channel and looks at the confirmations, for two reasons that lie in lapin 4.12.3:
 //! - it numbers a message before it queues its frames, so two tasks that publish at once get each other's confirmations;
-//! - it hands a returned message to whichever confirmation comes next, not to the message's own. The message that was returned
-//!   then looks stored. So confirmations are looked at in rounds, and returned messages told apart by their message id.
+//! - it hands a returned message to whichever confirmation comes next. So confirmations are looked at in rounds (`ledger.rs`).
 
 use std::{
-    collections::{BTreeMap, HashMap},
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
@@ -15,18 +13,18 @@ use std::{
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{
-    Channel, Confirmation,
+    Channel,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     time::{Instant, interval, sleep, timeout, timeout_at},
 };
-use uuid::Uuid;
 
 use super::{
+    ledger::{Ledger, Outcome, Settled},
     link::{Link, Live, asked, backoff},
-    wire::{Message, message_id},
+    wire::Message,
 };
 
 /// Messages that wait for their turn; more make the caller wait.
@@ -37,19 +35,6 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a channel that is used no more is listened to.
 const HEAR_OUT: Duration = Duration::from_secs(4);
-
-/// What became of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// Stored in its queue.
-    Stored,
-    /// There is no such queue.
-    Returned,
-    /// The queue did not take it.
-    Nacked,
-    /// The connection ended first.
-    Lost(String),
-}
 
 /// The way to one publishing task.
 #[derive(Clone)]
@@ -63,24 +48,13 @@ struct Request {
     reply: oneshot::Sender<Outcome>,
 }
 
-/// A published message of which nothing was heard yet.
-struct Open {
-    id: Uuid,
-    since: Instant,
-    reply: oneshot::Sender<Outcome>,
-}
-
-type Settled = (u64, lapin::Result<Confirmation>);
 type InFlight = FuturesUnordered<BoxFuture<'static, Settled>>;
 
 /// One channel and what is on its way over it.
 struct Session {
     channel: Channel,
     in_flight: InFlight,
-    next: u64,
-    open: BTreeMap<u64, Open>,
-    /// Returned messages whose own confirmation has not come yet. Counted: the same message may be in flight twice.
-    returned: HashMap<Uuid, u32>,
+    ledger: Ledger,
 }
 
 /// Why a task stopped using a channel.
@@ -159,7 +133,7 @@ impl Task {
             let why = match opened {
                 Ok(Ok(mut session)) => match self.serve(&mut session, &live).await {
                     End::Failed(why) => {
-                        session.fail(&why);
+                        session.ledger.fail(&why);
                         why
                     }
                     End::Renew => {
@@ -195,7 +169,7 @@ impl Task {
                 biased;
                 round = poll_fn(|cx| settle(&mut session.in_flight, cx)) => {
                     heard = Instant::now();
-                    if let Err(error) = session.conclude(round) {
+                    if let Err(error) = session.ledger.conclude(round) {
                         return End::Failed(error.to_string());
                     }
                 }
@@ -216,7 +190,7 @@ impl Task {
                         return End::Failed("no confirmation came for too long".to_owned());
                     }
                     // others are confirmed: perhaps this queue has no quorum, perhaps the channel mistakes it
-                    if !blocked && session.open.values().next().is_some_and(|open| open.since.elapsed() > self.silence) {
+                    if !blocked && session.ledger.oldest().is_some_and(|sent| sent.elapsed() > self.silence) {
                         return End::Renew;
                     }
                 }
@@ -237,8 +211,7 @@ impl Session {
         let channel = live.connection.create_channel().await?;
         // without this every publish counts as confirmed at once
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        let (open, returned) = (BTreeMap::new(), HashMap::new());
-        Ok(Self { channel, in_flight: FuturesUnordered::new(), next: 0, open, returned })
+        Ok(Self { channel, in_flight: FuturesUnordered::new(), ledger: Ledger::default() })
     }
 
     fn send(&mut self, Request { message, reply }: Request) {
@@ -246,10 +219,8 @@ impl Session {
         if reply.is_closed() {
             return;
         }
-        self.next += 1;
-        let number = self.next;
         let Message { id, exchange, key, body, properties } = message;
-        self.open.insert(number, Open { id, since: Instant::now(), reply });
+        let number = self.ledger.enter(id, reply);
         let channel = self.channel.clone();
         // first polled in the order of pushing, which is the order on the wire
         self.in_flight.push(Box::pin(async move {
@@ -271,53 +242,14 @@ impl Session {
         while !self.in_flight.is_empty() {
             match timeout_at(limit, poll_fn(|cx| settle(&mut self.in_flight, cx))).await {
                 Ok(round) => {
-                    if self.conclude(round).is_err() {
+                    if self.ledger.conclude(round).is_err() {
                         break;
                     }
                 }
                 Err(_) => break,
             }
         }
-        self.fail("its channel was given up");
-    }
-
-    fn fail(&mut self, why: &str) {
-        while let Some((_, open)) = self.open.pop_first() {
-            let _ = open.reply.send(Outcome::Lost(why.to_owned()));
-        }
-    }
-
-    /// Tells everyone in the round what became of their message. An error is the end of the channel.
-    fn conclude(&mut self, round: Vec<Settled>) -> lapin::Result<()> {
-        let mut taken = Vec::with_capacity(round.len());
-        for (number, result) in round {
-            let (ack, back) = match result? {
-                Confirmation::Ack(back) => (true, back),
-                Confirmation::Nack(back) => (false, back),
-                // confirm mode is off, which means that nobody has confirmed anything
-                Confirmation::NotRequested => (false, None),
-            };
-            if let Some(id) = back.as_ref().and_then(|back| message_id(&back.properties)) {
-                *self.returned.entry(id).or_default() += 1;
-            }
-            taken.push((number, ack));
-        }
-        for (number, ack) in taken {
-            let Some(Open { id, reply, .. }) = self.open.remove(&number) else { continue };
-            let outcome = match self.returned.get_mut(&id) {
-                Some(times) => {
-                    *times -= 1;
-                    if *times == 0 {
-                        self.returned.remove(&id);
-                    }
-                    Outcome::Returned
-                }
-                None if ack => Outcome::Stored,
-                None => Outcome::Nacked,
-            };
-            let _ = reply.send(outcome);
-        }
-        Ok(())
+        self.ledger.fail("its channel was given up");
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) fn lease(
 }
 
 /// A copy may be anyone's for at most so long.
-const POLL_LEASE_MAX: Duration = Duration::from_secs(60);
+const POLL_LEASE_MAX: Duration = Duration::from_secs(150);
 
 /// A service that starts alone: the leases of its predecessor, and of what that had not yet published, are over. A copy that is
 /// due soon may be one that was being read, so it is due now.

@@ -11,7 +11,7 @@ use super::{
     rows::{micros, uuid},
 };
 use crate::{
-    domain::{ReferralId, TaskId, WakeUp, task::TaskState},
+    domain::{ReferralId, SystemId, TaskId, WakeUp, task::TaskState},
     store::{NewReferral, NewTask, StoreError, Submission, Submit, Submitted},
 };
 
@@ -19,7 +19,7 @@ pub(super) fn submit(c: &Connection, submission: &Submission, now: Timestamp) ->
     let mut known = Vec::with_capacity(submission.referrals.len());
     let mut digests = HashMap::new();
     for (index, referral) in submission.referrals.iter().enumerate() {
-        let found = find(c, submission, referral)?;
+        let found = find(c, &submission.system, &referral.key)?;
         let digest = found.as_ref().map_or(referral.digest, |(_, digest)| *digest);
         // a request may name one key twice: then the second is the same again, or it differs
         if *digests.entry(referral.key.as_str()).or_insert(digest) != referral.digest {
@@ -56,17 +56,14 @@ pub(super) fn submit(c: &Connection, submission: &Submission, now: Timestamp) ->
     Ok(Submit::Stored(done, wake_ups))
 }
 
-fn find(
-    c: &Connection,
-    submission: &Submission,
-    referral: &NewReferral,
-) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
+/// What a system sent under a key before, with its digest.
+pub(super) fn find(c: &Connection, system: &SystemId, key: &str) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
     let row = c
         .prepare_cached(
             "SELECT r.id, r.request, r.digest, s.answer FROM referral r JOIN submission s ON s.id = r.submission
              WHERE r.system = ? AND r.key = ?",
         )?
-        .query_row(params![submission.system.as_str(), referral.key], |row| {
+        .query_row(params![system.as_str(), key], |row| {
             Ok((uuid(row, "id")?, uuid(row, "request")?, row.get::<_, [u8; 32]>("digest")?, row.get("answer")?))
         })
         .optional()?;

@@ -207,16 +207,15 @@ pub async fn an_answer_settles_from_outside(b: Bench) {
         Append { settle: Some(from_outside.clone()), events: vec![event(None, &[])], ..step(&task(&b, id).await) };
     let appended = b.store.append(answer).await.unwrap();
     assert!(appended.next.is_none(), "the one who answers does not send");
-    busy(&b, id, Side::Delivery).await; // whoever was sending is not overtaken
 
     let stale = b.store.append(held.settle(Side::Delivery, done())).await;
     assert!(matches!(stale, Err(AppendError::Moved)));
     let again = Held { task: appended.task, ..held };
     lost(&b, again.settle(Side::Delivery, done())).await;
     let twice = Append { settle: Some(from_outside), ..step(&again.task) };
-    lost(&b, twice).await;
+    assert!(b.store.append(twice).await.is_ok(), "settled already, and that is all that is wanted");
 
-    b.clock.advance(60);
+    // what it answered has arrived, so the lane is free, and what stands behind is found by the sweeper
     assert_eq!(heads(&claim(&b).await.wake_ups), [(id, 2)]);
     let next = lease(&b, id, Side::Delivery).await;
     assert_eq!((next.head.seq, next.head.cursor), (2, 1));

@@ -144,3 +144,15 @@ async fn nothing_of(b: &Bench, referral: &NewReferral) {
     assert!(b.store.decision_of(referral.id).await.unwrap().is_none());
     assert!(b.store.resources_of(referral.id).await.unwrap().is_empty());
 }
+
+pub async fn what_was_submitted_is_found_by_its_key(b: Bench) {
+    let new = referral_for("a", &["life-rooms"]);
+    stored(b.store.submit(submission(vec![new.clone()])).await.unwrap());
+    let (system, other) = ("mersey-epr".parse().unwrap(), "ward-epr".parse().unwrap());
+    let (found, digest) = b.store.submitted(&system, &new.key).await.unwrap().unwrap();
+    let tasks = new.tasks.iter().map(|t| t.id).collect();
+    let expected = Submitted { referral: new.id, request: new.request, tasks, new: false, answer: "[]".into() };
+    assert_eq!((found, digest), (expected, new.digest));
+    assert!(b.store.submitted(&system, "another").await.unwrap().is_none());
+    assert!(b.store.submitted(&other, &new.key).await.unwrap().is_none());
+}

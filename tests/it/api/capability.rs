@@ -1,0 +1,166 @@
+//! The CapabilityStatement is true: what it claims works, and what it does not claim is refused.
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::{fixtures, hub, ids, query, resources};
+use hub::{Actor, GP, Hub, LINK_WORKERS};
+
+fn codes(of: &Value) -> Vec<String> {
+    of.as_array().unwrap().iter().map(|c| c["code"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_it_claims_works() {
+    let hub = Hub::start().await;
+    let statement = hub.actor(None).get("/fhir/metadata").await;
+    assert_eq!(statement.header("content-type"), Some("application/fhir+json; charset=utf-8"));
+    let statement = statement.json();
+    assert_eq!(
+        (&statement["resourceType"], &statement["fhirVersion"]),
+        (&"CapabilityStatement".into(), &"4.0.1".into())
+    );
+    assert_eq!(statement["implementation"]["url"], format!("{}/fhir", hub.base_url));
+    assert_eq!(statement["patchFormat"], json!(["application/json-patch+json"]));
+    let rest = &statement["rest"][0];
+    assert_eq!(codes(&rest["interaction"]), ["transaction"]);
+
+    let gp = hub.sender(GP);
+    let bundle = gp.refer(&fixtures::json("referrals/05-two-referrals.json")).await;
+    assert_eq!(bundle.status, 200);
+    let request = bundle.json()["entry"][4]["resource"].clone();
+    let task = bundle.links("monitor").remove(0);
+    let provider = hub.provider(LINK_WORKERS);
+    hub.task_when(&provider, &task, "listed", |t| t["meta"]["versionId"] == "2").await;
+    let package = gp.get(&format!("{task}/$package")).await.json();
+    let mut tried = 0;
+    for claimed in rest["resource"].as_array().unwrap() {
+        let kind = claimed["type"].as_str().unwrap();
+        let one = package["entry"].as_array().unwrap().iter().find(|e| e["resource"]["resourceType"] == kind);
+        let Some(one) = one else { continue };
+        tried += 1;
+        let url = one["fullUrl"].as_str().unwrap();
+        let version = one["resource"]["meta"]["versionId"].as_str().unwrap();
+        for interaction in codes(&claimed["interaction"]) {
+            interacts(&gp, &provider, kind, url, version, &interaction).await;
+        }
+        assert_eq!(claimed["conditionalRead"], "not-match");
+        let again = gp.call(gp.call_to(Method::GET, url).header("if-none-match", format!("W/\"{version}\""))).await;
+        assert!(again.status == 304 || kind == "Task", "{kind}");
+        for format in statement["format"].as_array().unwrap() {
+            let call = gp.call_to(Method::GET, url).header("accept", format.as_str().unwrap());
+            let read = gp.call(call).await;
+            assert!(read.header("content-type").unwrap().starts_with(format.as_str().unwrap()), "{kind}");
+        }
+    }
+    assert!(tried >= 6, "only {tried} types were tried");
+    let of = |kind: &str| rest["resource"].as_array().unwrap().iter().find(|r| r["type"] == kind).unwrap().clone();
+    searches(&gp, &of("Task"), &package["entry"][0]["resource"], &request).await;
+    searches(&gp, &of("ServiceRequest"), &request, &request).await;
+    for include in of("Task")["searchInclude"].as_array().unwrap() {
+        let found = gp.get(&format!("/fhir/Task{}", query(&[("_include", include.as_str().unwrap())]))).await.json();
+        assert!(found["entry"].as_array().unwrap().iter().any(|e| e["search"]["mode"] == "include"), "{include}");
+    }
+    assert_eq!(of("ServiceRequest")["conditionalCreate"], true);
+    for operation in of("Task")["operation"].as_array().unwrap() {
+        assert_eq!(gp.get(&format!("{task}/${}", operation["name"].as_str().unwrap())).await.status, 200);
+    }
+    hub.stop().await;
+}
+
+async fn interacts(
+    gp: &hub::Sender,
+    provider: &hub::Provider,
+    kind: &str,
+    url: &str,
+    version: &str,
+    interaction: &str,
+) {
+    let status = match interaction {
+        "read" => gp.get(url).await,
+        "vread" => gp.get(&format!("{url}/_history/{version}")).await,
+        "history-instance" => gp.get(&format!("{url}/_history")).await,
+        "search-type" => gp.get(&format!("/fhir/{kind}")).await,
+        "create" => gp.refer(&fixtures::to_link_workers("claimed")).await,
+        "update" => {
+            let now = provider.get(url).await;
+            let mut task = now.json();
+            task["status"] = "accepted".into();
+            provider.put(url, now.header("etag").unwrap(), &task).await
+        }
+        "patch" => provider.set(url, "in-progress").await,
+        other => panic!("{kind} claims {other}, which nobody tries here"),
+    };
+    assert!(status.status.is_success(), "{kind} {interaction}: {}", status.describe());
+}
+
+/// Every parameter finds this one, and with a value that does not fit it finds nothing.
+async fn searches(gp: &Actor, claimed: &Value, one: &Value, request: &Value) {
+    let kind = claimed["type"].as_str().unwrap();
+    let id = one["id"].as_str().unwrap();
+    for parameter in claimed["searchParam"].as_array().unwrap() {
+        let name = parameter["name"].as_str().unwrap();
+        let identifier = &one["identifier"][0];
+        let token = format!("{}|{}", identifier["system"].as_str().unwrap(), identifier["value"].as_str().unwrap());
+        let (fits, does_not) = match name {
+            "_id" => (id.to_owned(), uuid::Uuid::now_v7().to_string()),
+            "_lastUpdated" => ("gt2020-01-01".to_owned(), "lt2020-01-01".to_owned()),
+            "identifier" => (token, "urn:nothing|x".to_owned()),
+            "focus" => (format!("ServiceRequest/{}", request["id"].as_str().unwrap()), "ServiceRequest/0".to_owned()),
+            "owner" => ("Organization/link-workers".to_owned(), "Organization/life-rooms".to_owned()),
+            "status" => ("requested,accepted,in-progress".to_owned(), "failed".to_owned()),
+            other => panic!("{kind} claims the parameter {other}, which nobody tries here"),
+        };
+        let find = async |value: &str| ids(&gp.get(&format!("/fhir/{kind}{}", query(&[(name, value)]))).await.json());
+        assert!(find(&fits).await.contains(&id.to_owned()), "{kind}?{name}={fits}");
+        assert!(find(&does_not).await.is_empty(), "{kind}?{name}={does_not}");
+        if (kind, name) == ("ServiceRequest", "identifier") {
+            // one that would have to match in any system is not answered with nothing
+            let value = identifier["value"].as_str().unwrap();
+            for part in [value.to_owned(), format!("|{value}"), "urn:x|".to_owned()] {
+                let answer = gp.get(&format!("/fhir/{kind}{}", query(&[(name, &part)]))).await;
+                super::refused(&answer, 400, "value", "http.identifier");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_it_does_not_claim_is_refused() {
+    let hub = Hub::start().await;
+    let gp = hub.sender(GP);
+    let sent = gp.refer(&fixtures::to_link_workers("unclaimed")).await;
+    let (location, task) = (sent.header("location").unwrap().to_owned(), sent.links("monitor").remove(0));
+    let request = location.split_once("/_history").unwrap().0.to_owned();
+    for (method, url) in [
+        (Method::DELETE, task.clone()),
+        (Method::DELETE, request.clone()),
+        (Method::PUT, request.clone()),
+        (Method::PATCH, request.clone()),
+        (Method::POST, "/fhir/Task".to_owned()),
+        (Method::POST, "/fhir/Task/_search".to_owned()),
+        (Method::POST, format!("{task}/$package")),
+        (Method::PUT, "/fhir/Task".to_owned()),
+        (Method::GET, "/fhir".to_owned()),
+    ] {
+        let answer = gp.method(method.clone(), &url, &sent.json()).await;
+        assert_eq!(answer.status, 405, "{method} {url}: {}", answer.describe());
+        assert_eq!(answer.json()["resourceType"], "OperationOutcome");
+    }
+    for url in
+        ["/fhir/Patient", "/fhir/Patient?name=x", "/fhir/_history", "/fhir/Task/_history", "/fhir/Patient/$everything"]
+    {
+        assert_eq!(gp.get(url).await.status, 404, "{url}");
+    }
+    for kind in ["Patient", "Task", "Nonsense"] {
+        let answer = gp.method(Method::POST, &format!("/fhir/{kind}"), &json!({"resourceType": kind})).await;
+        assert!(answer.status == 404 || answer.status == 405, "{kind}: {}", answer.status);
+    }
+    for search in ["_revinclude=Task:focus", "_sort=status", "_filter=x", "_text=x", "subject=Patient/1"] {
+        assert_eq!(gp.get(&format!("/fhir/ServiceRequest?{search}")).await.status, 400, "{search}");
+    }
+    let batch = json!({"resourceType": "Bundle", "type": "batch", "entry": []});
+    assert_eq!(gp.refer(&batch).await.status, 400);
+    assert_eq!(resources(&gp.get("/fhir/Task").await.json()).len(), 1);
+    hub.stop().await;
+}

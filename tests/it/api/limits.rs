@@ -1,0 +1,196 @@
+//! What is too much: too large, too slow, too many. Written by hand on the socket where a well-behaved client would not.
+
+use std::time::{Duration, Instant};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{fixtures, hub, issues, refused};
+use crate::support::{PATIENCE, until};
+use hub::{GP, Hub, token_of};
+
+const LARGE_BYTES: usize = 20 * 1024 * 1024;
+
+async fn connect(hub: &Hub) -> TcpStream {
+    TcpStream::connect(hub.base_url.strip_prefix("http://").unwrap()).await.unwrap()
+}
+
+fn head(more: &str) -> String {
+    let token = token_of(GP);
+    format!(
+        "POST /fhir/ServiceRequest HTTP/1.1\r\nHost: onward\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/fhir+json\r\n{more}\r\n\r\n"
+    )
+}
+
+/// What comes until the connection ends or is quiet after a whole answer.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    let mut buffer = [0; 4096];
+    let read = async {
+        loop {
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(n) => all.extend_from_slice(&buffer[..n]),
+            }
+            if all.ends_with(b"}") {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("no answer");
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+#[track_caller]
+fn is_413(answer: &str) {
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let outcome: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(outcome["issue"][0]["code"], "too-long");
+    assert_eq!(outcome["issue"][0]["expression"][0], "%resource");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_announces_itself_as_too_large_is_not_read() {
+    let hub = Hub::start().await;
+    let empty = hub.rows();
+    let mut stream = connect(&hub).await;
+    // not a byte of it is sent: the answer cannot wait for it
+    stream.write_all(head(&format!("Content-Length: {LARGE_BYTES}")).as_bytes()).await.unwrap();
+    is_413(&answer(&mut stream).await);
+    // and a client that sends it all the same gets its answer, too
+    let body = vec![b' '; LARGE_BYTES];
+    let call = hub.sender(GP).call_to(hyper::Method::POST, "/fhir/ServiceRequest");
+    let call = call.bytes("application/fhir+json", body.into());
+    if let Ok(answer) = onward::demo::caller::Caller::new().call(call).await {
+        refused(&answer, 413, "too-long", "%resource");
+    }
+    assert_eq!(hub.rows(), empty);
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_grows_too_large_is_cut_off() {
+    let hub = Hub::start().await;
+    let empty = hub.rows();
+    let stream = connect(&hub).await;
+    let (mut from, mut to) = stream.into_split();
+    to.write_all(head("Transfer-Encoding: chunked").as_bytes()).await.unwrap();
+    let sending = tokio::spawn(async move {
+        let chunk = vec![b' '; 0x10000];
+        let mut sent = 0;
+        while sent < LARGE_BYTES {
+            let wrote = async {
+                to.write_all(b"10000\r\n").await?;
+                to.write_all(&chunk).await?;
+                to.write_all(b"\r\n").await
+            };
+            if wrote.await.is_err() {
+                break;
+            }
+            sent += chunk.len();
+        }
+        (to, sent)
+    });
+    let mut all = Vec::new();
+    let mut buffer = [0; 4096];
+    while !all.ends_with(b"}") {
+        match tokio::time::timeout(PATIENCE, from.read(&mut buffer)).await.expect("no answer") {
+            Ok(n) if n > 0 => all.extend_from_slice(&buffer[..n]),
+            _ => break,
+        }
+    }
+    is_413(&String::from_utf8_lossy(&all));
+    drop(from);
+    sending.await.unwrap();
+    assert_eq!(hub.rows(), empty);
+    assert_eq!(hub.sender(GP).refer(&fixtures::to_link_workers("after")).await.status, 201);
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_breaks_off_is_incomplete() {
+    let hub = Hub::start().await;
+    let empty = hub.rows();
+    let mut stream = connect(&hub).await;
+    stream.write_all(head("Content-Length: 100").as_bytes()).await.unwrap();
+    stream.write_all(b"{\"resourceType\":").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let _ = answer(&mut stream).await;
+    assert_eq!(hub.rows(), empty);
+    assert_eq!(hub.sender(GP).refer(&fixtures::to_link_workers("after")).await.status, 201);
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_ends_its_headers_is_let_go() {
+    let hub = Hub::build().limits("header-timeout = \"1s\"").start().await;
+    let mut stream = connect(&hub).await;
+    let begun = Instant::now();
+    stream.write_all(b"GET /fhir/metadata HTTP/1.1\r\nHost: onward\r\nX-Slow: ").await.unwrap();
+    let mut buffer = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut buffer)).await;
+    assert!(ended.is_ok(), "the connection was kept open");
+    assert!(begun.elapsed() >= Duration::from_millis(900), "let go at once");
+    assert!(!String::from_utf8_lossy(&buffer).starts_with("HTTP/1.1 200"));
+    assert_eq!(hub.actor(None).get("/fhir/metadata").await.status, 200);
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_request_too_many_is_asked_to_come_again() {
+    let hub = Hub::build().limits("concurrent-requests = 1").start().await;
+    let gp = hub.sender(GP);
+    let referral = fixtures::to_link_workers("held").to_string();
+    let (begin, end) = referral.split_at(20);
+    let mut stream = connect(&hub).await;
+    let expecting = head(&format!("Content-Length: {}\r\nExpect: 100-continue", referral.len()));
+    stream.write_all(expecting.as_bytes()).await.unwrap();
+    // it is asked for its body, so it has the one place
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).await.unwrap();
+    assert_eq!(told, *b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(begin.as_bytes()).await.unwrap();
+    let refused = gp.get("/fhir/Task").await;
+    assert_eq!(issues(&refused, 503)[0]["code"], "transient");
+    assert!(refused.retry_after().is_some_and(|after| !after.is_zero()));
+    assert_eq!(gp.refer(&fixtures::to_link_workers("refused")).await.status, 503);
+    // whether it lives is asked by those who must know just now
+    assert_eq!(gp.get("/health/live").await.status, 200);
+    stream.write_all(end.as_bytes()).await.unwrap();
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 201 "));
+    until("a free place", || async { (gp.get("/fhir/Task").await.status == 200).then_some(()) }).await;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_never_comes_does_not_keep_its_place() {
+    let hub = Hub::build().limits("concurrent-requests = 1\nrequest-timeout = \"1s\"").start().await;
+    let gp = hub.sender(GP);
+    let mut stream = connect(&hub).await;
+    stream.write_all(head("Content-Length: 100").as_bytes()).await.unwrap();
+    stream.write_all(b"{").await.unwrap();
+    let told = answer(&mut stream).await;
+    assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
+    // the client is still there and still says nothing, but it is in nobody's way
+    until("a free place", || async { (gp.get("/fhir/Task").await.status == 200).then_some(()) }).await;
+    drop(stream);
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invented_methods_do_not_grow_the_figures() {
+    let hub = Hub::start().await;
+    let nobody = hub.actor(None);
+    for n in 0..5 {
+        let method = hyper::Method::from_bytes(format!("INVENTED{n}").as_bytes()).unwrap();
+        nobody.method(method, "/fhir/metadata", &serde_json::Value::Null).await;
+    }
+    let figures = String::from_utf8(nobody.get("/metrics").await.body.to_vec()).unwrap();
+    assert!(figures.contains("onward_request_seconds"), "{figures}");
+    assert!(!figures.contains("INVENTED"), "a stranger can name figures");
+    hub.stop().await;
+}

@@ -1,0 +1,34 @@
+//! The FHIR artefacts in `profiles/` say what the code does.
+
+use onward::{
+    config::registry::Detail,
+    domain::TransportStatus,
+    fhir::task::{CANONICAL, EVENT_EXTENSION, SEQ_EXTENSION, TRANSPORT_SYSTEM},
+};
+use serde_json::Value;
+
+fn artefact(name: &str) -> Value {
+    let path = format!("{}/profiles/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn codes(system: &Value) -> Vec<&str> {
+    system["concept"].as_array().unwrap().iter().map(|c| c["code"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn code_systems_hold_exactly_our_codes() {
+    let transport = artefact("CodeSystem-transport-status");
+    assert_eq!(transport["url"], TRANSPORT_SYSTEM);
+    assert_eq!(codes(&transport), TransportStatus::ALL.iter().map(|t| t.code()).collect::<Vec<_>>());
+    let detail = artefact("CodeSystem-write-back-detail");
+    assert_eq!(detail["url"], format!("{CANONICAL}/CodeSystem/write-back-detail"));
+    let all = [Detail::None, Detail::Codes, Detail::Summary, Detail::Full];
+    assert_eq!(codes(&detail), all.map(Detail::as_str));
+}
+
+#[test]
+fn extensions_are_named_as_we_write_them() {
+    assert_eq!(artefact("StructureDefinition-journal-seq")["url"], SEQ_EXTENSION);
+    assert_eq!(artefact("StructureDefinition-journal-event")["url"], EVENT_EXTENSION);
+}

@@ -1,0 +1,128 @@
+//! `check`, `routes explain`, and what is wrong usage.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{hub::Hub, run};
+use crate::support::fixtures;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_good_configuration_is_said_to_be_good_and_nothing_is_made() {
+    let hub = Hub::build().without_service().start().await;
+    let ran = run(hub.folder(), &["check"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.starts_with("good: 3 systems, 4 providers, 4 inboxes, 8 routes"), "{ran:?}");
+    assert!(ran.out.contains("triage to triage"), "{ran:?}");
+    assert!(!hub.store_path().exists(), "check made a store");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let config = hub.config_path();
+    let named = run(elsewhere.path(), &["check", "--config", config.to_str().unwrap()]);
+    assert_eq!((named.code, named.out), (0, ran.out));
+    // with --connect it reaches the doubles
+    let connected = run(hub.folder(), &["check", "--connect"]);
+    assert_eq!(connected.code, 0, "{connected:?}");
+    assert_eq!(connected.out.matches("is a FHIR server").count(), 2, "{connected:?}");
+    assert!(!hub.store_path().exists(), "check made a store");
+    hub.housing.stop().await;
+    let away = run(hub.folder(), &["check", "--connect"]);
+    assert_eq!(away.code, 1, "{away:?}");
+    assert!(away.out.contains("BAD:  inbox housing-support"), "{away:?}");
+    assert!(away.out.contains("good: inbox life-rooms"), "{away:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_faults_are_told_at_once_with_their_lines() {
+    let hub = Hub::build().without_service().start().await;
+    let good = fs::read_to_string(hub.config_path()).unwrap();
+    let bad = format!("{good}colour = \"red\"\n[[provider]]\nid = \"Not An Id\"\nname = \"x\"\nods-code = \"?\"\n")
+        .replace("TOKEN_OF_BROWNLOW_GP", "TOKEN_THAT_IS_NOT_SET")
+        .replace("first = \"100ms\"", "first = \"soon\"");
+    fs::write(hub.config_path(), &bad).unwrap();
+    fs::write(hub.routes_path(), "[[route]]\nname = \"r\"\nwhen = { code = [] }\nto = \"nowhere\"\n").unwrap();
+    let ran = run(hub.folder(), &["check"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let line = |text: &str| bad.lines().position(|l| l.contains(text)).unwrap() + 1;
+    let places = [
+        ("onward.toml", line("colour"), "colour"),
+        ("onward.toml", line("Not An Id"), "id"),
+        ("onward.toml", line("ods-code = \"?\""), "ods-code"),
+        ("onward.toml", line("NOT_SET"), "TOKEN_THAT_IS_NOT_SET"),
+        ("onward.toml", line("soon"), "first"),
+        ("routes.toml", 3, "code"),
+        ("routes.toml", 4, "nowhere"),
+    ];
+    for (file, line, word) in places {
+        let at = format!("{file}:{line}:");
+        let told = ran.err.lines().find(|l| l.contains(&at) && l.contains(word));
+        let told = told.unwrap_or_else(|| panic!("nothing at {at} about {word} in\n{}", ran.err));
+        assert!(told.contains("found") && told.contains("allowed"), "{told}");
+    }
+    assert!(ran.err.contains("faults"), "{ran:?}");
+    // no other command starts with it either
+    for args in [&["serve"][..], &["dead", "list"], &["referral", "show", "x"]] {
+        assert_eq!(run(hub.folder(), args).code, 1, "{args:?}");
+    }
+    assert!(!hub.store_path().exists());
+    let absent = run(hub.folder(), &["check", "--config", "nowhere.toml"]);
+    assert_eq!(absent.code, 1);
+    assert!(absent.err.contains("nowhere.toml"), "{absent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_usage_ends_with_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong: [&[&str]; 7] = [
+        &[],
+        &["nonsense"],
+        &["check", "--nonsense"],
+        &["routes", "explain"],
+        &["referral", "show"],
+        &["dead", "replay"],
+        &["routes", "explain", "x.json", "--system", "No System"],
+    ];
+    for args in wrong {
+        let ran = run(folder.path(), args);
+        assert_eq!(ran.code, 2, "{args:?}: {ran:?}");
+        assert!(ran.err.contains("Usage") || ran.err.contains("--help"), "{ran:?}");
+    }
+    assert_eq!(run(folder.path(), &["--help"]).code, 0);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it left something");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routes_are_explained_for_every_fixture() {
+    let hub = Hub::build().without_service().start().await;
+    for fixture in fixtures::all().await {
+        let file = fixtures::path(&format!("referrals/{}", fixture.file));
+        let args = ["routes", "explain", file.to_str().unwrap(), "--system", &fixture.system, "--json"];
+        let explained = run(hub.folder(), &args).json();
+        let explained = explained.as_array().unwrap();
+        assert_eq!(explained.len(), fixture.expected.len(), "{}", fixture.file);
+        for (one, expected) in explained.iter().zip(&fixture.expected) {
+            assert_eq!(one["system"], fixture.system);
+            assert_eq!(one["identifier"], expected.identifier);
+            assert_eq!(one["explanation"]["inbox"], expected.inbox, "{}", fixture.file);
+            assert_eq!(one["explanation"]["route"], expected.route.clone().map_or(Value::Null, Value::from));
+            assert_eq!(one["explanation"]["rules"].as_array().unwrap().len(), 8);
+        }
+        let text = run(hub.folder(), &args[..5]);
+        assert_eq!(text.code, 0);
+        for expected in &fixture.expected {
+            assert!(text.out.contains(&expected.inbox) && text.out.contains(&expected.identifier), "{}", text.out);
+            assert!(expected.route.as_ref().is_none_or(|route| text.out.contains(route)), "{}", text.out);
+        }
+    }
+    assert!(!hub.store_path().exists());
+    let bad = fixtures::path("bad/30-three-faults.json");
+    let ran = run(hub.folder(), &["routes", "explain", bad.to_str().unwrap()]);
+    assert_eq!(ran.code, 1);
+    for place in ["ServiceRequest.subject", "ServiceRequest.status", "ServiceRequest.authoredOn"] {
+        assert!(ran.err.contains(place), "{ran:?}");
+    }
+    let some = fixtures::path("referrals/01-contained-patient.json");
+    let unknown = run(hub.folder(), &["routes", "explain", some.to_str().unwrap(), "--system", "nobody"]);
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+    assert!(unknown.err.contains("brownlow-gp"), "{unknown:?}");
+    assert_eq!(run(hub.folder(), &["routes", "explain", "no-such-file.json"]).code, 1);
+}

@@ -148,7 +148,7 @@ impl SqliteStore {
         } else {
             migrate::run(&mut connection, path)?;
             // nobody else is alive to hold them: what the last process had in hand goes on at once
-            lanes::end_all_leases(&connection).map_err(sqlite)?;
+            lanes::end_all_leases(&connection, clock.now()).map_err(sqlite)?;
         }
         let mut readers = Vec::new();
         for _ in 0..READERS {

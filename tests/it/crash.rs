@@ -137,13 +137,22 @@ async fn killed_ten_times_it_loses_nothing_and_sends_nothing_twice() {
     }
     let began = Instant::now();
     let under_load = AtomicUsize::new(0);
+    let trouble = |dice: &mut fastrand::Rng| match dice.u32(0..8) {
+        0 => Mode::Refuse,
+        1 | 2 => Mode::Delay(Duration::from_millis(100)),
+        _ => Mode::CutAnswers(CUT),
+    };
     for _ in 0..KILLS {
+        to_record.set(trouble(&mut dice));
+        to_provider.set(trouble(&mut dice));
         tokio::time::sleep(Duration::from_millis(dice.u64(LIFE_MS))).await;
         under_load.fetch_add(usize::from(!left.lock().unwrap().is_empty()), Ordering::Relaxed);
         binary.kill();
         binary.start().await;
     }
     pause.store(false, Ordering::Relaxed);
+    to_record.set(Mode::CutAnswers(CUT));
+    to_provider.set(Mode::CutAnswers(CUT));
     let killed = began.elapsed();
     let tasks: BTreeSet<String> = senders.join_all().await.concat().into_iter().collect();
     assert_eq!(tasks.len(), COUNT);

@@ -4,6 +4,7 @@
 mod api;
 mod artefacts;
 mod broker;
+mod broker_away;
 mod cli;
 mod crash;
 mod delivery;

@@ -79,11 +79,17 @@ pub(super) fn release(c: &Connection, task: TaskId, side: Side, lease: u64) -> R
     Ok(())
 }
 
-/// A service that starts alone: the leases of its predecessor, and of what that had not yet published, are over.
-pub(super) fn end_all_leases(c: &Connection) -> rusqlite::Result<()> {
+/// A copy may be anyone's for at most so long.
+const POLL_LEASE_MAX: Duration = Duration::from_secs(150);
+
+/// A service that starts alone: the leases of its predecessor, and of what that had not yet published, are over. A copy that is
+/// due soon may be one that was being read, so it is due now.
+pub(super) fn end_all_leases(c: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     c.execute("UPDATE lane SET lease_until = NULL WHERE lease_until IS NOT NULL", [])?;
     c.execute("UPDATE outbox SET lease_until = NULL WHERE state = 0 AND due > not_before", [])?;
     c.execute("UPDATE outbox SET lease_until = NULL, state = 0 WHERE state = 1", [])?;
+    let soon = micros_after(now, POLL_LEASE_MAX);
+    c.execute("UPDATE lane SET poll_at = ? WHERE poll_at BETWEEN ? AND ?", params![micros(now), micros(now), soon])?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use super::*;
+use onward::store::Poll;
 
 /// For `behaviours!`.
 pub fn bench() -> Bench {
@@ -258,4 +259,19 @@ async fn what_is_no_store_is_not_opened() {
     fs::create_dir(folder.path().join("data")).unwrap();
     fs::write(folder.path().join("data/onward.db"), "Dear Sir or Madam, ".repeat(300)).unwrap();
     assert!(matches!(open(folder.path(), &clock), Err(OpenError::Sqlite { .. })));
+}
+
+#[tokio::test]
+async fn a_copy_that_was_being_read_when_its_reader_died_is_due_at_once() {
+    let (folder, clock) = closed();
+    let b = bench_in(&folder, &clock);
+    let (read, later) = (one_task(&b, "a").await.id, one_task(&b, "b").await.id);
+    for (id, at) in [(read, start()), (later, start() + secs(3_600))] {
+        b.store.plan_poll(id, Poll { memory: Some("etag".into()), at: Some(at) }).await.unwrap();
+    }
+    assert_eq!(b.store.claim_polls(10, MINUTE).await.unwrap().len(), 1);
+    drop(b);
+    let again = bench_in(&folder, &clock);
+    let due = again.store.claim_polls(10, MINUTE).await.unwrap();
+    assert_eq!(due.iter().map(|(task, _)| task.id).collect::<Vec<_>>(), [read]);
 }

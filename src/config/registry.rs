@@ -173,11 +173,6 @@ impl Registry {
         let systems = systems.map(|system| Client::System(system.id.clone()));
         systems.chain(providers.map(|provider| Client::Provider(provider.id.clone()))).collect()
     }
-
-    /// The inboxes of a provider.
-    pub fn inboxes_of<'r>(&'r self, provider: &'r ProviderId) -> impl Iterator<Item = &'r Inbox> {
-        self.inboxes.values().filter(move |inbox| inbox.provider == *provider)
-    }
 }
 
 // === impl Detail ===

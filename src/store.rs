@@ -476,7 +476,8 @@ pub trait Store: Send + Sync + 'static {
     /// Every inbox and originating system that unfinished messages are for.
     async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError>;
 
-    /// Wake-ups that are due and nobody publishes, and those published longer than `republish_after` ago and not done.
+    /// Wake-ups that are due and nobody publishes, and those published longer than `republish_after` ago and not done; that time
+    /// doubles with each time one is published again, up to 64 times.
     async fn claim_due(&self, limit: usize, lease: Duration, republish_after: Duration) -> Result<Due, StoreError>;
 
     /// The broker has confirmed these. One that was settled or deferred meanwhile stays so.

@@ -113,7 +113,8 @@ pub(super) fn claim_due(
 ) -> Result<Due, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let until = micros_after(now, lease);
-    let stale = now.as_microsecond().saturating_sub(i64::try_from(republish_after.as_micros()).unwrap_or(i64::MAX));
+    let interval = i64::try_from(republish_after.as_micros()).unwrap_or(i64::MAX >> 8);
+    let stale = now.as_microsecond().saturating_sub(interval);
     let mut wake_ups = Vec::new();
     {
         let mut pending = c.prepare_cached(&format!(
@@ -135,10 +136,14 @@ pub(super) fn claim_due(
         }
     }
     for wake_up in &wake_ups {
+        // each time it is published again it has twice as long: a long queue is not made longer by what waits in it. The time
+        // is dated forward by what is beyond the first interval
         c.prepare_cached(
-            "UPDATE outbox SET lease_until = ?, published_at = CASE state WHEN 1 THEN ? END WHERE id = ?",
+            "UPDATE outbox SET lease_until = ?1,
+             published_at = CASE state WHEN 1 THEN ?2 + ?3 * ((1 << min(republished + 1, 6)) - 1) END,
+             republished = republished + (state = 1) WHERE id = ?4",
         )?
-        .execute(params![until, micros(now), wake_up.message.as_bytes()])?;
+        .execute(params![until, micros(now), interval, wake_up.message.as_bytes()])?;
     }
     let next: Option<i64> = c
         .prepare_cached("SELECT min(due) FROM outbox INDEXED BY outbox_pending WHERE state = 0 AND due > ?")?

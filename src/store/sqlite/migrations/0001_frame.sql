@@ -105,6 +105,7 @@ CREATE TABLE outbox (
   attempts     INTEGER NOT NULL DEFAULT 0,
   lease_until  INTEGER,
   published_at INTEGER,
+  republished  INTEGER NOT NULL DEFAULT 0,
   created      INTEGER NOT NULL,
   why          TEXT,
   due          INTEGER GENERATED ALWAYS AS (max(not_before, coalesce(lease_until, 0))) VIRTUAL

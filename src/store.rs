@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -15,6 +14,11 @@ use crate::domain::{
 };
 
 pub mod sqlite;
+mod step;
+mod submission;
+
+pub use step::{Append, Appended, LaneHead, LaneState, Poll, Settle, Settled};
+pub use submission::{NewEvent, NewReferral, NewResource, NewTask, Submission, Submit, Submitted};
 
 /// Why the store could not do what was asked. Never about the content of a request.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,111 +43,6 @@ pub enum AppendError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// What came in with one request: one referral or several, stored in one commit or not at all.
-#[derive(Debug, Clone)]
-pub struct Submission {
-    /// Identifies the request's original bytes.
-    pub id: Uuid,
-    /// Who sent it.
-    pub system: SystemId,
-    /// Media type of `original`.
-    pub content_type: String,
-    /// The request body as it was sent.
-    pub original: Bytes,
-    /// Its referrals, in the order of their ServiceRequests.
-    pub referrals: Vec<NewReferral>,
-    /// What the answer says beside them, kept so that the same again is answered the same.
-    pub answer: String,
-    /// W3C trace context of the request.
-    pub traceparent: Option<String>,
-}
-
-/// A referral about to be stored.
-#[derive(Debug, Clone)]
-pub struct NewReferral {
-    /// Its id.
-    pub id: ReferralId,
-    /// The business key by which “the same again” is recognised; unique for one originating system.
-    pub key: String,
-    /// The placer identifier as `system|value`, where the referral has one.
-    pub identifier: Option<String>,
-    /// SHA-256 of the canonical content.
-    pub digest: [u8; 32],
-    /// Logical id of its ServiceRequest here.
-    pub request: Uuid,
-    /// Logical id of the ServiceRequest in the originating record, where the sender told it.
-    pub origin: Option<String>,
-    /// Version of the route set that decided.
-    pub route_set: String,
-    /// Why it goes where it goes, as JSON.
-    pub decision: String,
-    /// ServiceRequest and all that travels with it.
-    pub resources: Vec<NewResource>,
-    /// One a target.
-    pub tasks: Vec<NewTask>,
-}
-
-/// A FHIR resource about to be stored.
-#[derive(Debug, Clone)]
-pub struct NewResource {
-    /// Its type, such as `Patient`.
-    pub kind: String,
-    /// Its logical id here.
-    pub id: Uuid,
-    /// The resource as JSON.
-    pub body: String,
-}
-
-/// A Task about to be stored.
-#[derive(Debug, Clone)]
-pub struct NewTask {
-    /// Its id.
-    pub id: TaskId,
-    /// The inbox it goes to.
-    pub inbox: InboxId,
-    /// The provider whose inbox that is.
-    pub provider: ProviderId,
-    /// What happened first.
-    pub events: Vec<NewEvent>,
-}
-
-/// An event about to be written to the journal.
-#[derive(Debug, Clone)]
-pub struct NewEvent {
-    /// What happened.
-    pub event: Event,
-    /// Who did it.
-    pub actor: Actor,
-    /// The Task as JSON after it, where its content changed; `meta` is added on reading.
-    pub body: Option<String>,
-    /// The lanes that must carry it.
-    pub lanes: Vec<Side>,
-}
-
-/// What became of one referral of a [`Submission`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Submitted {
-    /// Its id here: a new one, or that of the referral stored before.
-    pub referral: ReferralId,
-    /// Logical id of its ServiceRequest.
-    pub request: Uuid,
-    /// Its Tasks.
-    pub tasks: Vec<TaskId>,
-    /// Whether this call stored it; otherwise it was here already, with the same content.
-    pub new: bool,
-    /// [`Submission::answer`] of the request that stored it.
-    pub answer: String,
-}
-
-/// What became of a whole [`Submission`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Submit {
-    /// All referrals are in the store; wake-ups are leased to the caller, who publishes them.
-    Stored(Vec<Submitted>, Vec<WakeUp>),
-    /// The referral at this index is known under its key with other content; nothing was stored.
-    Differs(usize),
 }
 
 /// A Task with what its handling needs.
@@ -237,124 +136,6 @@ pub struct Attempt {
     pub result: String,
     /// Why, where it failed; no patient data.
     pub why: Option<String>,
-}
-
-/// A step in a Task's life: events, the state after them, and what they settle, in one commit.
-#[derive(Debug, Clone)]
-pub struct Append {
-    /// The Task.
-    pub task: TaskId,
-    /// The seq the decision was made on; anything newer makes it [`AppendError::Moved`].
-    pub expected_seq: u64,
-    /// What happened, in order; may be empty where only a try is recorded.
-    pub events: Vec<NewEvent>,
-    /// The state after the events.
-    pub state: TaskState,
-    /// Whether this was a side's own change, so that older `If-Match` values are stale from here on.
-    pub answers: bool,
-    /// What it means for a lane.
-    pub settle: Option<Settle>,
-    /// The try that led to it.
-    pub attempt: Option<Attempt>,
-    /// How the provider's copy is to be watched from now on.
-    pub poll: Option<Poll>,
-    /// A dead letter of this Task to be tried again at once; [`AppendError::Moved`] if it is not, or no longer, one.
-    pub rearm: Option<Uuid>,
-}
-
-/// What became of the message at the head of a lane.
-#[derive(Debug, Clone)]
-pub struct Settle {
-    /// The lane.
-    pub side: Side,
-    /// The message's seq.
-    pub seq: u64,
-    /// The lease under which it was sent. None where an answer settles it from outside: the lane is then free, and a message that
-    /// is settled already, or dead, is settled by that.
-    pub lease: Option<u64>,
-    /// For how long the lane is leased for its next message, if that is due.
-    pub extend: Duration,
-    /// What became of it.
-    pub outcome: Settled,
-}
-
-/// See [`Settle`].
-#[derive(Debug, Clone)]
-pub enum Settled {
-    /// It arrived, or need not any more.
-    Done {
-        /// What the adapter wants to know at the lane's next message.
-        memory: Option<String>,
-    },
-    /// It is tried again from this moment on.
-    Deferred {
-        /// The moment.
-        until: Timestamp,
-        /// What the adapter wants to know then.
-        memory: Option<String>,
-        /// Why.
-        why: String,
-    },
-    /// It will not be tried again by itself.
-    Dead {
-        /// Why.
-        why: String,
-    },
-}
-
-/// How a provider's copy of a Task is watched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Poll {
-    /// What the adapter knows of the copy; what it knew before, if none.
-    pub memory: Option<String>,
-    /// When to look next; never again if none.
-    pub at: Option<Timestamp>,
-}
-
-/// What an [`Append`] led to.
-#[derive(Debug, Clone)]
-pub struct Appended {
-    /// The Task after it.
-    pub task: TaskRecord,
-    /// Wake-ups for other lanes, leased to the caller, who publishes them. None for a message behind a head that waits.
-    pub wake_ups: Vec<WakeUp>,
-    /// The next message of the settled lane, if one is due; the lease begins anew. Otherwise it has ended.
-    pub next: Option<LaneHead>,
-}
-
-/// The message at the head of a lane.
-#[derive(Debug, Clone)]
-pub struct LaneHead {
-    /// The outbox row.
-    pub message: Uuid,
-    /// The seq of the event it carries.
-    pub seq: u64,
-    /// Tries so far.
-    pub attempts: u32,
-    /// When the event happened.
-    pub since: Timestamp,
-    /// Highest seq that this lane ever sent.
-    pub cursor: u64,
-    /// What the adapter left here last time.
-    pub memory: Option<String>,
-}
-
-/// What a lane looks like to a worker that was woken.
-#[derive(Debug)]
-pub enum LaneState {
-    /// Another worker has it and will go on with it.
-    Busy,
-    /// Nothing to send, or nothing due yet.
-    Idle,
-    /// It is the caller's until the lease ends.
-    Leased {
-        /// To be shown when settling.
-        lease: u64,
-        /// What to send.
-        head: LaneHead,
-        /// The Task.
-        task: Box<TaskRecord>,
-    },
 }
 
 /// A dead letter.

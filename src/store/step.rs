@@ -1,0 +1,127 @@
+//! What happens after that: a step in a Task's life, and what it means for its lanes.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Attempt, NewEvent, TaskRecord};
+use crate::domain::{Side, TaskId, WakeUp, task::TaskState};
+
+/// A step in a Task's life: events, the state after them, and what they settle, in one commit.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// The Task.
+    pub task: TaskId,
+    /// The seq the decision was made on; anything newer makes it [`AppendError::Moved`].
+    pub expected_seq: u64,
+    /// What happened, in order; may be empty where only a try is recorded.
+    pub events: Vec<NewEvent>,
+    /// The state after the events.
+    pub state: TaskState,
+    /// Whether this was a side's own change, so that older `If-Match` values are stale from here on.
+    pub answers: bool,
+    /// What it means for a lane.
+    pub settle: Option<Settle>,
+    /// The try that led to it.
+    pub attempt: Option<Attempt>,
+    /// How the provider's copy is to be watched from now on.
+    pub poll: Option<Poll>,
+    /// A dead letter of this Task to be tried again at once; [`AppendError::Moved`] if it is not, or no longer, one.
+    pub rearm: Option<Uuid>,
+}
+
+/// What became of the message at the head of a lane.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// The lane.
+    pub side: Side,
+    /// The message's seq.
+    pub seq: u64,
+    /// The lease under which it was sent. None where an answer settles it from outside: the lane is then free, and a message that
+    /// is settled already, or dead, is settled by that.
+    pub lease: Option<u64>,
+    /// For how long the lane is leased for its next message, if that is due.
+    pub extend: Duration,
+    /// What became of it.
+    pub outcome: Settled,
+}
+
+/// See [`Settle`].
+#[derive(Debug, Clone)]
+pub enum Settled {
+    /// It arrived, or need not any more.
+    Done {
+        /// What the adapter wants to know at the lane's next message.
+        memory: Option<String>,
+    },
+    /// It is tried again from this moment on.
+    Deferred {
+        /// The moment.
+        until: Timestamp,
+        /// What the adapter wants to know then.
+        memory: Option<String>,
+        /// Why.
+        why: String,
+    },
+    /// It will not be tried again by itself.
+    Dead {
+        /// Why.
+        why: String,
+    },
+}
+
+/// How a provider's copy of a Task is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poll {
+    /// What the adapter knows of the copy; what it knew before, if none.
+    pub memory: Option<String>,
+    /// When to look next; never again if none.
+    pub at: Option<Timestamp>,
+}
+
+/// What an [`Append`] led to.
+#[derive(Debug, Clone)]
+pub struct Appended {
+    /// The Task after it.
+    pub task: TaskRecord,
+    /// Wake-ups for other lanes, leased to the caller, who publishes them. None for a message behind a head that waits.
+    pub wake_ups: Vec<WakeUp>,
+    /// The next message of the settled lane, if one is due; the lease begins anew. Otherwise it has ended.
+    pub next: Option<LaneHead>,
+}
+
+/// The message at the head of a lane.
+#[derive(Debug, Clone)]
+pub struct LaneHead {
+    /// The outbox row.
+    pub message: Uuid,
+    /// The seq of the event it carries.
+    pub seq: u64,
+    /// Tries so far.
+    pub attempts: u32,
+    /// When the event happened.
+    pub since: Timestamp,
+    /// Highest seq that this lane ever sent.
+    pub cursor: u64,
+    /// What the adapter left here last time.
+    pub memory: Option<String>,
+}
+
+/// What a lane looks like to a worker that was woken.
+#[derive(Debug)]
+pub enum LaneState {
+    /// Another worker has it and will go on with it.
+    Busy,
+    /// Nothing to send, or nothing due yet.
+    Idle,
+    /// It is the caller's until the lease ends.
+    Leased {
+        /// To be shown when settling.
+        lease: u64,
+        /// What to send.
+        head: LaneHead,
+        /// The Task.
+        task: Box<TaskRecord>,
+    },
+}

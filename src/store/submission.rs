@@ -1,0 +1,111 @@
+//! What comes in: a request's referrals, stored in one commit or not at all.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::domain::{Actor, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, WakeUp};
+
+/// What came in with one request: one referral or several, stored in one commit or not at all.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Identifies the request's original bytes.
+    pub id: Uuid,
+    /// Who sent it.
+    pub system: SystemId,
+    /// Media type of `original`.
+    pub content_type: String,
+    /// The request body as it was sent.
+    pub original: Bytes,
+    /// Its referrals, in the order of their ServiceRequests.
+    pub referrals: Vec<NewReferral>,
+    /// What the answer says beside them, kept so that the same again is answered the same.
+    pub answer: String,
+    /// W3C trace context of the request.
+    pub traceparent: Option<String>,
+}
+
+/// A referral about to be stored.
+#[derive(Debug, Clone)]
+pub struct NewReferral {
+    /// Its id.
+    pub id: ReferralId,
+    /// The business key by which “the same again” is recognised; unique for one originating system.
+    pub key: String,
+    /// The placer identifier as `system|value`, where the referral has one.
+    pub identifier: Option<String>,
+    /// SHA-256 of the canonical content.
+    pub digest: [u8; 32],
+    /// Logical id of its ServiceRequest here.
+    pub request: Uuid,
+    /// Logical id of the ServiceRequest in the originating record, where the sender told it.
+    pub origin: Option<String>,
+    /// Version of the route set that decided.
+    pub route_set: String,
+    /// Why it goes where it goes, as JSON.
+    pub decision: String,
+    /// ServiceRequest and all that travels with it.
+    pub resources: Vec<NewResource>,
+    /// One a target.
+    pub tasks: Vec<NewTask>,
+}
+
+/// A FHIR resource about to be stored.
+#[derive(Debug, Clone)]
+pub struct NewResource {
+    /// Its type, such as `Patient`.
+    pub kind: String,
+    /// Its logical id here.
+    pub id: Uuid,
+    /// The resource as JSON.
+    pub body: String,
+}
+
+/// A Task about to be stored.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    /// Its id.
+    pub id: TaskId,
+    /// The inbox it goes to.
+    pub inbox: InboxId,
+    /// The provider whose inbox that is.
+    pub provider: ProviderId,
+    /// What happened first.
+    pub events: Vec<NewEvent>,
+}
+
+/// An event about to be written to the journal.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// What happened.
+    pub event: Event,
+    /// Who did it.
+    pub actor: Actor,
+    /// The Task as JSON after it, where its content changed; `meta` is added on reading.
+    pub body: Option<String>,
+    /// The lanes that must carry it.
+    pub lanes: Vec<Side>,
+}
+
+/// What became of one referral of a [`Submission`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// Its id here: a new one, or that of the referral stored before.
+    pub referral: ReferralId,
+    /// Logical id of its ServiceRequest.
+    pub request: Uuid,
+    /// Its Tasks.
+    pub tasks: Vec<TaskId>,
+    /// Whether this call stored it; otherwise it was here already, with the same content.
+    pub new: bool,
+    /// [`Submission::answer`] of the request that stored it.
+    pub answer: String,
+}
+
+/// What became of a whole [`Submission`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submit {
+    /// All referrals are in the store; wake-ups are leased to the caller, who publishes them.
+    Stored(Vec<Submitted>, Vec<WakeUp>),
+    /// The referral at this index is known under its key with other content; nothing was stored.
+    Differs(usize),
+}

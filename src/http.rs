@@ -85,7 +85,7 @@ pub fn router(app: Shared) -> Router {
         // whoever keeps it running
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
+        .route("/metrics", get(health::figures))
         .merge(fhir)
         .layer(DefaultBodyLimit::disable()) // the call reads the body under its own bound
         .with_state(app)

@@ -143,7 +143,7 @@ impl Intake {
             }
             Submit::Differs(index) => {
                 let place = &apart.items[apart.drafts[index].request].path;
-                let told = "a referral with this identifier and other content was accepted before; to change it, update that one";
+                let told = "a referral with this identifier and other content was accepted before; sending it again does not change that one";
                 Err(IntakeError::Differs(Issue::error(IssueCode::Duplicate, format!("{place}.identifier"), told)))
             }
         }

@@ -240,7 +240,7 @@ impl Worker {
                 .await;
             match appended {
                 Ok(appended) => {
-                    self.tell(&task, head, &verdict, &names);
+                    self.tell(&task, head, &verdict, &outcome, &names);
                     self.relay.publish_all(appended.wake_ups).await;
                     if matches!(outcome, Settled::Deferred { .. }) {
                         self.relay.look_again();
@@ -281,7 +281,7 @@ impl Worker {
         }
     }
 
-    fn tell(&self, task: &TaskRecord, head: &LaneHead, verdict: &Verdict, events: &[&str]) {
+    fn tell(&self, task: &TaskRecord, head: &LaneHead, verdict: &Verdict, outcome: &Settled, events: &[&str]) {
         let lane = self.carrier.side().code();
         let result = match verdict {
             Verdict::Arrived { .. } => "arrived",
@@ -293,10 +293,20 @@ impl Worker {
         for event in events {
             metrics::counter!("onward_events_total", "event" => (*event).to_owned()).increment(1);
         }
-        if let Verdict::Dead { why } = verdict {
-            tracing::error!(task.id = %task.id, lane, message.seq = head.seq, why, "a dead letter: see `onward dead list`");
-        } else {
-            tracing::debug!(task.id = %task.id, lane, message.seq = head.seq, result, "a lane message");
+        let to = match self.carrier.side() {
+            Side::Delivery => task.inbox.as_str(),
+            Side::WriteBack => task.system.as_str(),
+        };
+        match (verdict, outcome) {
+            (Verdict::Dead { why }, _) => {
+                metrics::counter!("onward_alerts_total", "alert" => "dead-letter").increment(1);
+                tracing::error!(task.id = %task.id, lane, to, message.seq = head.seq, why, "a dead letter: see `onward dead list`");
+            }
+            // once a message at its first failure, and once when the record is told of the delay
+            (_, Settled::Deferred { why, .. }) if head.attempts == 0 || !events.is_empty() => {
+                tracing::warn!(task.id = %task.id, lane, to, message.seq = head.seq, why, "not sent; it is tried again");
+            }
+            _ => tracing::debug!(task.id = %task.id, lane, to, message.seq = head.seq, result, "a lane message"),
         }
     }
 }

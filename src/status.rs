@@ -175,7 +175,7 @@ impl Status {
     /// # Errors
     /// [`StoreError`]
     pub async fn note_copy(&self, id: TaskId, poll: Poll, event: Event) -> Result<(), StoreError> {
-        tracing::warn!(task.id = %id, event = event.name(), "a provider's copy cannot be taken");
+        tracing::warn!(task.id = %id, event = event.name(), why = event.why(), "a provider's copy cannot be taken");
         metrics::counter!("onward_alerts_total", "alert" => event.name()).increment(1);
         for _ in 0..MOVED_MAX {
             let Some(task) = self.store.task(id).await? else { return Ok(()) };

@@ -184,6 +184,21 @@ pub struct TaskQuery {
     pub count: usize,
 }
 
+/// What of one side's messages is not done, for one inbox or originating system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// Which side.
+    pub side: Side,
+    /// The inbox or originating system.
+    pub to: String,
+    /// Messages that will be tried, now or later.
+    pub waiting: u64,
+    /// When the oldest of those came.
+    pub oldest: Option<Timestamp>,
+    /// Dead letters.
+    pub dead: u64,
+}
+
 /// Wake-ups that are due, and when to look again.
 #[derive(Debug, Clone, Default)]
 pub struct Due {
@@ -272,6 +287,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How a copy is watched from now on, where nothing else changed.
     async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError>;
+
+    /// What waits and what died, by lane and destination.
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
 
     /// Dead letters, oldest first.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError>;

@@ -3,7 +3,7 @@
 //! What never goes into either: names, NHS numbers, addresses, free text, bodies, tokens, URLs with queries. A log line carries
 //! ids, codes, counts and times. Field names are dotted and stable (`task.id`, `inbox.id`, `system.id`, `message.seq`).
 
-use std::sync::OnceLock;
+use std::{io::IsTerminal as _, sync::OnceLock};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt};
@@ -25,8 +25,13 @@ pub fn init_logs(log: &Log) {
     // it fails only where another subscriber is set already
     let _ = match log.format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        LogFormat::Text => lines.with_target(false).try_init(),
+        LogFormat::Text => lines.with_target(false).with_ansi(wants_colour()).try_init(),
     };
+}
+
+/// Colour is for a person at a terminal who has not asked to be spared it (no-color.org).
+fn wants_colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
 /// Collects figures from now on; one collection for the whole process.

@@ -31,6 +31,9 @@ pub(super) struct Options {
 
 pub(super) async fn run(options: &Options) -> Ended {
     let config = options.file.load(&Env::of_process())?;
+    if let StoreUrl::Postgres(_) = config.store.url {
+        return Err(crate::service::StartError::NoPostgres.into());
+    }
     let registry = &config.registry;
     say!(
         "good: {} systems, {} providers, {} inboxes, {} routes (version {}){}",

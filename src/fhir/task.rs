@@ -70,10 +70,32 @@ pub fn make(new: &NewTask<'_>) -> Value {
         [("requisition", "groupIdentifier"), ("priority", "priority"), ("subject", "for"), ("requester", "requester")]
     {
         if let (Some(value), Some(object)) = (new.request.get(from), task.as_object_mut()) {
-            object.insert(to.to_owned(), value.clone());
+            object.insert(to.to_owned(), outside(value, new.request));
         }
     }
     task
+}
+
+/// A reference of a request as another resource may have it: what the request contains is named by its identifier, because `#`
+/// leads nowhere from there (R4 references, 2.3.0.2).
+fn outside(reference: &Value, request: &Value) -> Value {
+    let Some(id) = reference.get("reference").and_then(Value::as_str).and_then(|r| r.strip_prefix('#')) else {
+        return reference.clone();
+    };
+    let mut named = Map::new();
+    let contained = tree::items(request, "contained").iter().find(|r| r.get("id").and_then(Value::as_str) == Some(id));
+    if let Some(kind) = contained.and_then(tree::resource_type) {
+        named.insert("type".into(), kind.into());
+    }
+    let nhs = |i: &&Value| i.get("system").and_then(Value::as_str) == Some(super::nhs_number::SYSTEM);
+    let identifiers = contained.map(|r| tree::items(r, "identifier")).unwrap_or_default();
+    if let Some(identifier) = identifiers.iter().find(nhs).or(identifiers.first()) {
+        named.insert("identifier".into(), identifier.clone());
+    }
+    if let Some(display) = reference.get("display") {
+        named.insert("display".into(), display.clone());
+    }
+    Value::Object(named)
 }
 
 /// Sets status and transport status and the time of change.
@@ -183,6 +205,28 @@ mod tests {
         set_state(&mut bare, TaskStatus::Requested, Some(TransportStatus::HandedOver), Timestamp::UNIX_EPOCH);
         set_state(&mut bare, TaskStatus::Requested, None, Timestamp::UNIX_EPOCH);
         assert_eq!(bare.get("businessStatus"), None);
+    }
+
+    #[test]
+    fn what_the_request_contains_is_named_by_its_identifier() {
+        let request = json!({"id": "r", "subject": {"reference": "#p", "display": "A"}, "requester": {"reference": "Organization/1"},
+            "contained": [{"resourceType": "Patient", "id": "p", "identifier": [
+                {"system": "https://epr.example", "value": "7"},
+                {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000018"}]}]});
+        let at = Timestamp::UNIX_EPOCH;
+        let task = make(&NewTask {
+            id: TaskId::mint(),
+            base_url: "https://o.example",
+            request: &request,
+            owner: json!({}),
+            at,
+        });
+        assert_eq!(
+            task["for"],
+            json!({"type": "Patient", "display": "A",
+                   "identifier": {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000018"}})
+        );
+        assert_eq!(task["requester"], request["requester"]);
     }
 
     #[test]

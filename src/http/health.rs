@@ -8,7 +8,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::Shared;
-use crate::domain::clock::instant;
+use crate::domain::{Side, clock::instant};
 
 /// `GET /health/live`: the process answers.
 pub async fn live() -> Response {
@@ -38,7 +38,25 @@ pub async fn ready(State(app): State<Shared>) -> Response {
     said(code, &body)
 }
 
-/// `GET /metrics` (Prometheus text).
-pub async fn metrics(State(app): State<Shared>) -> impl IntoResponse {
+/// `GET /metrics` (Prometheus text). What waits and what died is read from the store, so that a restart does not hide it.
+pub async fn figures(State(app): State<Shared>) -> impl IntoResponse {
+    let registry = app.registry.load_full();
+    let systems = registry.systems.keys().map(|id| (Side::WriteBack, id.as_str()));
+    let inboxes = registry.inboxes.keys().map(|id| (Side::Delivery, id.as_str()));
+    let backlog = app.store.backlog().await.unwrap_or_default();
+    let now = app.store.now();
+    for (side, to) in systems
+        .chain(inboxes)
+        .map(|(side, to)| (side, to.to_owned()))
+        .chain(backlog.iter().map(|b| (b.side, b.to.clone())))
+    {
+        let found = backlog.iter().find(|b| b.side == side && b.to == to);
+        let age = found.and_then(|b| b.oldest).map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64());
+        let labels = [("lane", side.code().to_owned()), ("to", to)];
+        let count = |of: Option<u64>| of.unwrap_or_default() as f64;
+        metrics::gauge!("onward_messages_waiting", &labels).set(count(found.map(|b| b.waiting)));
+        metrics::gauge!("onward_dead_letters", &labels).set(count(found.map(|b| b.dead)));
+        metrics::gauge!("onward_oldest_waiting_seconds", &labels).set(age);
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())
 }

@@ -280,8 +280,11 @@ async fn write(app: &Shared, format: Format, mut response: Response) -> Response
         Format::Xml => match app.xml.write(body.clone()).await {
             Ok(bytes) => (bytes, Format::Xml),
             Err(issue) => {
-                tracing::error!(issue = issue.diagnostics, "an answer could not be written as XML");
-                (body.to_string().into_bytes(), Format::Json)
+                tracing::warn!(issue = issue.diagnostics, "an answer cannot be written as XML");
+                let told = "this resource holds something that XML cannot; ask for application/fhir+json";
+                let refused = outcome(&[Issue::error(IssueCode::NotSupported, "http.Accept", told)]);
+                *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
+                (refused.to_string().into_bytes(), Format::Json)
             }
         },
     };

@@ -16,17 +16,12 @@ use crate::config::Limits;
 
 /// A pause after a failed accept, which mostly means that file handles have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-const HTTP2_STREAMS_MAX: u32 = 128;
 
 /// Serves until `stop`, then lets what is under way finish within `limits.drain`.
 pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop: CancellationToken) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // a connection that speaks HTTP/2 may be held open without any request, so that waits until it can be bounded
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(HTTP2_STREAMS_MAX)
-        .keep_alive_interval(Some(Duration::from_secs(30)));
     let connections = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     loop {
@@ -45,12 +40,24 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
             }
         };
         let _ = stream.set_nodelay(true);
+        if connections.available_permits() == 0 {
+            metrics::counter!("onward_connections_full_total").increment(1);
+            tracing::warn!(connections = limits.connections, "as many connections as may be; more wait to be taken");
+        }
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection.into_owned());
+        let (builder, watcher) = (builder.clone(), graceful.watcher());
+        let (patience, stop) = (limits.header_timeout, stop.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            // the builder's own limit runs from the first byte; one that never comes is not waited for either
+            let spoke = tokio::select! {
+                ready = tokio::time::timeout(patience, stream.readable()) => matches!(ready, Ok(Ok(()))),
+                () = stop.cancelled() => false,
+            };
+            if spoke {
+                let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+                if let Err(error) = watcher.watch(connection.into_owned()).await {
+                    tracing::debug!(%error, "a connection ended early");
+                }
             }
             drop(place);
         });

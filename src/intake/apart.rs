@@ -19,6 +19,9 @@ use crate::{
     routing::Facts,
 };
 
+/// An identifier travels in search URLs, and many servers take no longer ones.
+const IDENTIFIER_MAX_BYTES: usize = 255;
+
 /// One resource of a request.
 #[derive(Debug, Clone)]
 pub struct Item {
@@ -89,9 +92,53 @@ pub fn read(body: &Value, expected: &str, now: Timestamp) -> Result<Apart, Intak
         faults.add(finding.rule, finding.issue);
     }
     let items = if expected == "Bundle" { entries(body, &mut faults) } else { vec![single(body)] };
+    for item in &items {
+        understood(item, &mut faults);
+    }
     let apart = Apart::of(items, &mut faults);
     faults.into_result()?;
     Ok(apart)
+}
+
+/// What a ServiceRequest says that would make it something else than a referral to be acted on. `modifierExtension` and
+/// `implicitRules` must be understood or refused (R4 extensibility, 2.4.0.1; resource, 2.26.3).
+fn understood(item: &Item, faults: &mut Faults) {
+    let place = |element: &str| format!("{}.{element}", item.path);
+    if item.kind == "Task" {
+        let told = "the Task of a referral is made here; it cannot be sent along";
+        faults.add(true, Issue::error(IssueCode::NotSupported, item.path.clone(), told));
+    }
+    if item.kind != "ServiceRequest" {
+        return;
+    }
+    let text = |name: &str| item.resource.get(name).and_then(Value::as_str).unwrap_or_default();
+    if !matches!(text("status"), "active" | "") {
+        let told = "only an active ServiceRequest is a referral to be acted on";
+        faults.add(true, Issue::error(IssueCode::BusinessRule, place("status"), told));
+    }
+    if matches!(text("intent"), "proposal" | "option") {
+        let told = "a proposal or an option is not yet a referral; use order or plan";
+        faults.add(true, Issue::error(IssueCode::BusinessRule, place("intent"), told));
+    }
+    if item.resource.get("doNotPerform") == Some(&Value::Bool(true)) {
+        let told = "a request not to do something cannot be referred";
+        faults.add(true, Issue::error(IssueCode::BusinessRule, place("doNotPerform"), told));
+    }
+    for element in ["modifierExtension", "implicitRules"] {
+        if item.resource.get(element).is_some() {
+            let told = "this changes the meaning in a way that is not known here, so it is refused";
+            faults.add(true, Issue::error(IssueCode::NotSupported, place(element), told));
+        }
+    }
+    for (index, identifier) in tree::items(&item.resource, "identifier").iter().enumerate() {
+        for name in ["system", "value"] {
+            let text = identifier.get(name).and_then(Value::as_str).unwrap_or("-");
+            if text.trim().is_empty() || text.len() > IDENTIFIER_MAX_BYTES || text.chars().any(char::is_control) {
+                let told = format!("at most {IDENTIFIER_MAX_BYTES} bytes, without control characters, and not blank");
+                faults.add(true, Issue::error(IssueCode::Value, place(&format!("identifier[{index}].{name}")), told));
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -147,6 +194,15 @@ fn entries(bundle: &Value, faults: &mut Faults) -> Vec<Item> {
         {
             let told = "the method must be POST or PUT: a referral carries resources and changes nothing else";
             faults.add(false, Issue::error(IssueCode::NotSupported, format!("{place}.request.method"), told));
+        }
+        if entry.get("request").and_then(|r| r.get("ifMatch")).is_some() {
+            let told = "a referral is new; there is no version to match";
+            faults.add(false, Issue::error(IssueCode::NotSupported, format!("{place}.request.ifMatch"), told));
+        }
+        let asked = tree::text(entry, "request.url").unwrap_or_default().split(['/', '?']).next().unwrap_or_default();
+        if !asked.is_empty() && Some(asked) != tree::resource_type(resource) {
+            let told = "the url must name the type of the entry's resource";
+            faults.add(false, Issue::error(IssueCode::Invalid, format!("{place}.request.url"), told));
         }
         items.push(Item {
             kind: tree::resource_type(resource).unwrap_or_default().to_owned(),

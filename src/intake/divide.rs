@@ -20,7 +20,10 @@ impl Apart {
     pub(super) fn divide(&self) -> Vec<Draft> {
         let requests: Vec<usize> = (0..self.items.len()).filter(|i| self.items[*i].kind == "ServiceRequest").collect();
         if let [request] = requests[..] {
-            return vec![Draft { request, members: (0..self.items.len()).collect() }];
+            // but a person whom nothing names is nobody's business
+            let named: BTreeSet<usize> = self.links.iter().flatten().copied().collect();
+            let belongs = |item: &usize| self.items[*item].kind != "Patient" || named.contains(item);
+            return vec![Draft { request, members: (0..self.items.len()).filter(belongs).collect() }];
         }
         let reach: Vec<BTreeSet<usize>> = (0..self.items.len()).map(|i| self.reach(i, &requests)).collect();
         let belongs = |item: usize, request: usize| {

@@ -15,8 +15,8 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::{
-    Append, AppendError, Appended, Attempt, DeadLetter, Due, JournalLine, LaneState, Parties, Poll, Store, StoreError,
-    StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord,
+    Append, AppendError, Appended, Attempt, Backlog, DeadLetter, Due, JournalLine, LaneState, Parties, Poll, Store,
+    StoreError, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord,
 };
 use crate::domain::{Clock, ReferralId, Side, SystemId, TaskId};
 
@@ -307,6 +307,10 @@ impl Store for SqliteStore {
 
     async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError> {
         self.writer.run(move |c| lanes::plan_poll(c, task, &poll)).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
+        self.readers.run(outbox::backlog).await
     }
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {

@@ -70,7 +70,7 @@ pub fn make(line: &Line<'_>, body: &Value, origin: Option<&Origin>) -> Value {
             if let Some(identifier) = identifier {
                 object.insert("focus".into(), json!({"type": "ServiceRequest", "identifier": identifier}));
             }
-            let person = line.request.get("subject").and_then(|s| s.get("identifier")).cloned();
+            let person = body.get("for").and_then(|s| s.get("identifier")).cloned();
             if let Some(identifier) = person.or_else(|| nhs_number(line.resources)) {
                 object.insert("for".into(), json!({"type": "Patient", "identifier": identifier}));
             }

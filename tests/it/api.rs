@@ -16,6 +16,7 @@ mod prefer;
 mod record;
 mod reload;
 mod routed;
+mod understood;
 mod worklist;
 
 /// The issues of an OperationOutcome that must be one, in FHIR JSON, with this status.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::rows::{micros, micros_after, moment, parse, uuid};
 use crate::{
     domain::{Side, TaskId, WakeUp, clock::from_micros},
-    store::{DeadLetter, Due, StoreError},
+    store::{Backlog, DeadLetter, Due, StoreError},
 };
 
 /// A new row is published from memory by the process that wrote it; after this long another may do it.
@@ -174,6 +174,28 @@ pub(super) fn rearm_published(c: &Connection, message: Uuid, now: Timestamp) -> 
 pub(super) fn destinations(c: &Connection) -> Result<Vec<(Side, String)>, StoreError> {
     let mut statement = c.prepare_cached("SELECT DISTINCT side, destination FROM outbox WHERE state IN (0, 1)")?;
     let rows = statement.query_map([], |row| Ok((parse(row, "side")?, row.get("destination")?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn backlog(c: &Connection) -> Result<Vec<Backlog>, StoreError> {
+    // by the indexes of what is unfinished: what is done is many times more
+    let mut statement = c.prepare_cached(
+        "SELECT side, destination, sum(state < 2) AS waiting, min(CASE WHEN state < 2 THEN created END) AS oldest,
+                sum(state = 3) AS dead
+         FROM (SELECT side, destination, state, created FROM outbox INDEXED BY outbox_pending WHERE state = 0
+               UNION ALL SELECT side, destination, state, created FROM outbox INDEXED BY outbox_published WHERE state = 1
+               UNION ALL SELECT side, destination, state, created FROM outbox INDEXED BY outbox_dead WHERE state = 3)
+         GROUP BY side, destination",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(Backlog {
+            side: parse(row, "side")?,
+            to: row.get("destination")?,
+            waiting: row.get("waiting")?,
+            oldest: row.get::<_, Option<i64>>("oldest")?.map(from_micros),
+            dead: row.get("dead")?,
+        })
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

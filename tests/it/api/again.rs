@@ -100,10 +100,11 @@ async fn other_content_under_the_same_number_is_refused() {
         change("/priority", "urgent".into()),
         change("/reasonCode/0/text", "Other words.".into()),
         change("/subject/identifier/value", "9990471134".into()),
-        change("/status", "revoked".into()),
     ] {
         refused(&gp.refer(&changed).await, 409, "duplicate", "ServiceRequest.identifier");
     }
+    let revoked = change("/status", "revoked".into());
+    refused(&gp.refer(&revoked).await, 422, "business-rule", "ServiceRequest.status");
     // in a Bundle with something new, the new one is not stored either
     let bundle = fixtures::bundle(&[
         ("urn:uuid:00000000-0000-4000-8000-000000000001", fixtures::to_link_workers("new beside it")),

@@ -194,3 +194,14 @@ async fn invented_methods_do_not_grow_the_figures() {
     assert!(!figures.contains("INVENTED"), "a stranger can name figures");
     hub.stop().await;
 }
+
+/// A connection that never says anything is let go like one that stops in its headers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_never_speaks_is_closed() {
+    let hub = Hub::build().limits("header-timeout = \"1s\"").start().await;
+    let mut silent = connect(&hub).await;
+    let mut buffer = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, silent.read_to_end(&mut buffer)).await;
+    assert!(ended.is_ok() && buffer.is_empty(), "the connection was kept open");
+    hub.stop().await;
+}

@@ -49,8 +49,9 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
         let (patience, stop) = (limits.header_timeout, stop.clone());
         tokio::spawn(async move {
             // the builder's own limit runs from the first byte; one that never comes is not waited for either
+            let mut first = [0; 1];
             let spoke = tokio::select! {
-                ready = tokio::time::timeout(patience, stream.readable()) => matches!(ready, Ok(Ok(()))),
+                peeked = tokio::time::timeout(patience, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1..))),
                 () = stop.cancelled() => false,
             };
             if spoke {

@@ -13,7 +13,7 @@ use crate::domain::{Side, TaskId, WakeUp, task::TaskState};
 pub struct Append {
     /// The Task.
     pub task: TaskId,
-    /// The seq the decision was made on; anything newer makes it [`AppendError::Moved`].
+    /// The seq the decision was made on; anything newer makes it [`Moved`](super::AppendError::Moved).
     pub expected_seq: u64,
     /// What happened, in order; may be empty where only a try is recorded.
     pub events: Vec<NewEvent>,
@@ -27,7 +27,7 @@ pub struct Append {
     pub attempt: Option<Attempt>,
     /// How the provider's copy is to be watched from now on.
     pub poll: Option<Poll>,
-    /// A dead letter of this Task to be tried again at once; [`AppendError::Moved`] if it is not, or no longer, one.
+    /// A dead letter of this Task to be tried again at once; [`Moved`](super::AppendError::Moved) if it is not, or no longer, one.
     pub rearm: Option<Uuid>,
 }
 

@@ -67,14 +67,17 @@ pub struct Delivery {
 
 /// What is told to the broker about a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
+    /// It is forgotten.
     Done,
+    /// It goes back to its queue.
     Again,
 }
 
 /// One implementation's hold on a delivered message. Dropping it unsettled means [`Verdict::Again`].
 #[async_trait]
-pub(crate) trait Receipt: Send + Sync {
+pub trait Receipt: Send + Sync {
+    /// Tells the broker; where it is away, the message comes again whatever was said.
     async fn settle(self: Box<Self>, verdict: Verdict);
 }
 
@@ -150,7 +153,8 @@ impl fmt::Display for Queue {
 }
 
 impl Delivery {
-    pub(crate) fn new(wake_up: WakeUp, receipt: Box<dyn Receipt>) -> Self {
+    /// For an implementation of the port, about to hand it over.
+    pub fn new(wake_up: WakeUp, receipt: Box<dyn Receipt>) -> Self {
         Self { wake_up, receipt }
     }
 

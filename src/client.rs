@@ -3,12 +3,13 @@
 //! It follows no redirect: an endpoint is where the configuration says it is. What it tells of a failure is meant for the IT
 //! worklist and carries no content.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    Method, Request, StatusCode,
+    Method, Request, Response, StatusCode,
     header::{self, HeaderMap, HeaderValue},
 };
 use hyper_rustls::HttpsConnector;
@@ -112,10 +113,42 @@ pub enum Failure {
     },
 }
 
+/// Takes a request to its server and brings the answer, read to its end: over connections in the service, by other ways in a
+/// simulation. How long that may take is its caller's to say, who may give it up at any moment.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// One exchange.
+    ///
+    /// # Errors
+    /// [`CallError`] where there is no whole answer.
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, CallError>;
+}
+
 /// See the module's documentation. Cheap to clone; connections are pooled per host.
 #[derive(Clone)]
 pub struct FhirClient {
-    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    transport: Arc<dyn Transport>,
+}
+
+/// Over TCP and TLS.
+struct Connections(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+#[async_trait]
+impl Transport for Connections {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, CallError> {
+        let sent = self.0.request(request).await;
+        let response = sent.map_err(|error| if error.is_connect() { CallError::Connect } else { CallError::Broken })?;
+        let (parts, body) = response.into_parts();
+        let bytes = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
+        let bytes = bytes.map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                CallError::Unreadable(format!("larger than {ANSWER_MAX_BYTES} bytes"))
+            } else {
+                CallError::Broken
+            }
+        })?;
+        Ok(Response::from_parts(parts, bytes.to_bytes()))
+    }
 }
 
 impl FhirClient {
@@ -138,7 +171,12 @@ impl FhirClient {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .build(connector);
-        Ok(Self { http })
+        Ok(Self::over(Arc::new(Connections(http))))
+    }
+
+    /// A client whose requests go out this way.
+    pub fn over(transport: Arc<dyn Transport>) -> Self {
+        Self { transport }
     }
 
     /// `GET base/path`.
@@ -174,21 +212,8 @@ impl FhirClient {
     ) -> Result<Answer, CallError> {
         let request = request(to, method, path, headers, body)?;
         let exchange = async {
-            let response = self
-                .http
-                .request(request)
-                .await
-                .map_err(|error| if error.is_connect() { CallError::Connect } else { CallError::Broken })?;
-            let (parts, body) = response.into_parts();
-            let bytes = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
-            let bytes = bytes.map_err(|error| {
-                if error.is::<http_body_util::LengthLimitError>() {
-                    CallError::Unreadable(format!("larger than {ANSWER_MAX_BYTES} bytes"))
-                } else {
-                    CallError::Broken
-                }
-            })?;
-            answer(parts.status, &parts.headers, &bytes.to_bytes())
+            let (parts, body) = self.transport.exchange(request).await?.into_parts();
+            answer(parts.status, &parts.headers, &body)
         };
         tokio::time::timeout(to.timeout, exchange).await.unwrap_or(Err(CallError::TimedOut(to.timeout)))
     }

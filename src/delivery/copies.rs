@@ -89,8 +89,9 @@ impl Copies {
         let reading = TaskTracker::new();
         loop {
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                biased;
                 () = stop.cancelled() => break,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             let room = AT_ONCE.saturating_sub(reading.len());
             if room == 0 {

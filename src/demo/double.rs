@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use hyper::{Method, StatusCode};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -141,6 +143,13 @@ impl Double {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
         let listener = TcpListener::bind(address).await?;
         let base_url = format!("http://{}/fhir", listener.local_addr()?);
+        let double = Self::unconnected(base_url, options);
+        double.tasks.spawn(serving::serve(listener, double.state.clone(), double.tasks.clone()));
+        Ok(double)
+    }
+
+    /// One that no connection leads to: it is asked by [`Double::ask`] alone. `base_url` is what it calls itself.
+    pub fn unconnected(base_url: String, options: Options) -> Self {
         let stop = CancellationToken::new();
         let state = State {
             abilities: options.abilities,
@@ -155,9 +164,12 @@ impl Double {
             stop: stop.clone(),
             state: Mutex::new(state),
         });
-        let tasks = TaskTracker::new();
-        tasks.spawn(serving::serve(listener, state.clone(), tasks.clone()));
-        Ok(Self { base_url, state, stop, tasks })
+        Self { base_url, state, stop, tasks: TaskTracker::new() }
+    }
+
+    /// Does what a request asks, at once and without a connection. No fault comes in between, and the token is not looked at.
+    pub fn ask(&self, request: &Request<Bytes>) -> Response<Full<Bytes>> {
+        serving::ask(&self.state, request)
     }
 
     /// Its FHIR base, without a slash at the end.

@@ -80,15 +80,18 @@ async fn consume(
             Err(error) => {
                 tracing::warn!(queue = %queue.name(), %error, "a queue cannot be read yet");
                 tokio::select! {
-                    () = tokio::time::sleep(Duration::from_secs(1)) => continue,
+                    biased;
                     () = stop.cancelled() => return,
+                    () = tokio::time::sleep(Duration::from_secs(1)) => continue,
                 }
             }
         };
         loop {
+            // in this order, so that a simulation runs the same each time
             let delivery = tokio::select! {
-                delivery = deliveries.recv() => delivery,
+                biased;
                 () = stop.cancelled() => return,
+                delivery = deliveries.recv() => delivery,
             };
             let Some(delivery) = delivery else { break };
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };

@@ -43,10 +43,12 @@ impl Scheduler {
                     LOOK_EVERY
                 }
             };
+            // in this order, so that a simulation runs the same each time
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.relay.asked_to_look() => {}
+                biased;
                 () = stop.cancelled() => return,
+                () = self.relay.asked_to_look() => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
@@ -79,13 +81,14 @@ impl Scheduler {
                 Err(error) => {
                     tracing::warn!(%error, "the broker's own dead letters cannot be read");
                     tokio::select! {
-                        () = tokio::time::sleep(Duration::from_secs(5)) => continue,
+                        biased;
                         () = stop.cancelled() => return,
+                        () = tokio::time::sleep(Duration::from_secs(5)) => continue,
                     }
                 }
             };
             loop {
-                let next = tokio::select! { next = dead.recv() => next, () = stop.cancelled() => return };
+                let next = tokio::select! { biased; () = stop.cancelled() => return, next = dead.recv() => next };
                 let Some(delivery) = next else { break };
                 let wake_up = &delivery.wake_up;
                 tracing::warn!(task.id = %wake_up.task, lane = %wake_up.side, "the broker gave up a wake-up; it is re-armed");

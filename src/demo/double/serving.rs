@@ -5,9 +5,10 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    Request, Response, StatusCode,
+    Request, Response, StatusCode, Uri,
     body::Incoming,
     header::{self, HeaderMap},
+    http::request::Parts,
     service::service_fn,
 };
 use hyper_util::{
@@ -78,9 +79,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
 async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
     let at = Timestamp::now();
     let (parts, body) = request.into_parts();
-    let base = parts.uri.path().strip_prefix("/fhir").unwrap_or(parts.uri.path());
-    let path = base.trim_matches('/').to_owned();
-    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let (path, query) = place(&parts.uri);
     let kind = path.split('/').next().unwrap_or_default().to_owned();
     let body = Limited::new(body, BODY_MAX_BYTES).collect().await.map(|b| b.to_bytes());
 
@@ -121,19 +120,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
                 .reply()
         }
         (Err(_), _) => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, IssueCode::TooLong, "the body is too long").reply(),
-        (Ok(body), true) => {
-            let asked = Asked {
-                method: parts.method.clone(),
-                path,
-                query: query_pairs(&query),
-                content_type: text(&parts.headers, header::CONTENT_TYPE.as_str()),
-                if_match: text(&parts.headers, header::IF_MATCH.as_str()),
-                if_none_match: text(&parts.headers, header::IF_NONE_MATCH.as_str()),
-                if_none_exist: text(&parts.headers, "if-none-exist"),
-                body,
-            };
-            carry_out(shared, &asked)
-        }
+        (Ok(body), true) => carry_out(shared, &asked(&parts, path, &query, body)),
     };
     if fault.is_some() {
         shared.lock().note(logged);
@@ -142,6 +129,32 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     logged.status = Some(reply.status);
     shared.lock().note(logged);
     Ok(reply.http())
+}
+
+/// The path below the base and the query.
+fn place(uri: &Uri) -> (String, String) {
+    let base = uri.path().strip_prefix("/fhir").unwrap_or(uri.path());
+    (base.trim_matches('/').to_owned(), uri.query().unwrap_or_default().to_owned())
+}
+
+fn asked<'b>(parts: &Parts, path: String, query: &str, body: &'b [u8]) -> Asked<'b> {
+    Asked {
+        method: parts.method.clone(),
+        path,
+        query: query_pairs(query),
+        content_type: text(&parts.headers, header::CONTENT_TYPE.as_str()),
+        if_match: text(&parts.headers, header::IF_MATCH.as_str()),
+        if_none_match: text(&parts.headers, header::IF_NONE_MATCH.as_str()),
+        if_none_exist: text(&parts.headers, "if-none-exist"),
+        body,
+    }
+}
+
+/// Does what a request asks that came without a connection.
+pub(super) fn ask(shared: &Shared, request: &Request<Bytes>) -> Response<Full<Bytes>> {
+    let (parts, body) = request.clone().into_parts();
+    let (path, query) = place(&parts.uri);
+    carry_out(shared, &asked(&parts, path, &query, &body)).http()
 }
 
 /// Does what was asked, and tells the listeners before anybody else can change anything.

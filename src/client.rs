@@ -210,12 +210,23 @@ impl FhirClient {
         headers: &[(&'static str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, CallError> {
+        metrics::counter!("onward_requests_sent_total", "method" => named(&method)).increment(1);
         let request = request(to, method, path, headers, body)?;
         let exchange = async {
             let (parts, body) = self.transport.exchange(request).await?.into_parts();
             answer(parts.status, &parts.headers, &body)
         };
         tokio::time::timeout(to.timeout, exchange).await.unwrap_or(Err(CallError::TimedOut(to.timeout)))
+    }
+}
+
+/// A method as figures name it.
+fn named(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        _ => "other",
     }
 }
 

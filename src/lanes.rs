@@ -156,6 +156,7 @@ impl Worker {
     /// Takes one wake-up: works the lane until nothing in it is due, then acknowledges. A wake-up that brings nothing new is
     /// acknowledged at once; one that met a store that is away goes back to its queue.
     pub async fn take(&self, delivery: Delivery) {
+        metrics::counter!("onward_messages_consumed_total", "lane" => self.carrier.side().code()).increment(1);
         match self.work(delivery.wake_up.task).await {
             Ok(()) => delivery.ack().await,
             Err(error) => {

@@ -13,6 +13,7 @@ use crate::domain::{
     Actor, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, TaskStatus, WakeUp, task::TaskState,
 };
 
+pub(crate) mod counts;
 pub mod sqlite;
 mod step;
 mod submission;

@@ -102,7 +102,10 @@ async fn publish(broker: &dyn Broker, wake_up: WakeUp) -> Option<Uuid> {
     let until = Instant::now() + KEEP_TRYING;
     loop {
         match broker.publish(&wake_up).await {
-            Ok(()) => return Some(wake_up.message),
+            Ok(()) => {
+                metrics::counter!("onward_messages_published_total", "lane" => wake_up.side.code()).increment(1);
+                return Some(wake_up.message);
+            }
             Err(error) if Instant::now() + PAUSE < until => {
                 tracing::debug!(%error, "a wake-up waits for the broker");
                 tokio::time::sleep(PAUSE).await;

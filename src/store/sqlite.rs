@@ -207,7 +207,7 @@ impl Store for SqliteStore {
 
     async fn submit(&self, submission: Submission) -> Result<Submit, StoreError> {
         let now = self.now();
-        self.writer.run(move |c| submit::submit(c, &submission, now)).await
+        self.writer.run("submit", move |c| submit::submit(c, &submission, now)).await
     }
 
     async fn submitted(&self, system: &SystemId, key: &str) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
@@ -217,7 +217,7 @@ impl Store for SqliteStore {
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let now = self.now();
-        self.writer.run(move |c| append::append(c, &append, now)).await
+        self.writer.run("append", move |c| append::append(c, &append, now)).await
     }
 
     async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
@@ -274,11 +274,11 @@ impl Store for SqliteStore {
 
     async fn lease_lane(&self, task: TaskId, side: Side, lease: Duration) -> Result<LaneState, StoreError> {
         let now = self.now();
-        self.writer.run(move |c| lanes::lease(c, task, side, now, lease)).await
+        self.writer.run("lease_lane", move |c| lanes::lease(c, task, side, now, lease)).await
     }
 
     async fn release_lane(&self, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError> {
-        self.writer.run(move |c| lanes::release(c, task, side, lease)).await
+        self.writer.run("release_lane", move |c| lanes::release(c, task, side, lease)).await
     }
 
     async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError> {
@@ -287,26 +287,26 @@ impl Store for SqliteStore {
 
     async fn claim_due(&self, limit: usize, lease: Duration, republish_after: Duration) -> Result<Due, StoreError> {
         let now = self.now();
-        self.writer.run(move |c| outbox::claim_due(c, limit, now, lease, republish_after)).await
+        self.writer.run("claim_due", move |c| outbox::claim_due(c, limit, now, lease, republish_after)).await
     }
 
     async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
         let now = self.now();
-        self.writer.run(move |c| outbox::mark_published(c, &messages, now)).await
+        self.writer.run("mark_published", move |c| outbox::mark_published(c, &messages, now)).await
     }
 
     async fn rearm_published(&self, message: Uuid) -> Result<(), StoreError> {
         let now = self.now();
-        self.writer.run(move |c| outbox::rearm_published(c, message, now)).await
+        self.writer.run("rearm_published", move |c| outbox::rearm_published(c, message, now)).await
     }
 
     async fn claim_polls(&self, limit: usize, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError> {
         let now = self.now();
-        self.writer.run(move |c| lanes::claim_polls(c, limit, now, lease)).await
+        self.writer.run("claim_polls", move |c| lanes::claim_polls(c, limit, now, lease)).await
     }
 
     async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError> {
-        self.writer.run(move |c| lanes::plan_poll(c, task, &poll)).await
+        self.writer.run("plan_poll", move |c| lanes::plan_poll(c, task, &poll)).await
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
@@ -318,7 +318,7 @@ impl Store for SqliteStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.writer.run(|c| c.execute_batch("").map_err(rows::store_error)).await
+        self.writer.run("ready", |c| c.execute_batch("").map_err(rows::store_error)).await
     }
 
     async fn close(&self) {

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::rows::store_error;
-use crate::store::{AppendError, StoreError};
+use crate::store::{AppendError, StoreError, counts};
 
 /// As many writes share one commit at the most: enough to make the fsync cheap, few enough to keep the wait short.
 const GROUP_MAX: usize = 128;
@@ -57,13 +57,15 @@ impl Writer {
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Runs `work` in the next group and answers once the group is committed. What fails is rolled back alone.
-    pub(super) async fn run<T, E, F>(&self, work: F) -> Result<T, E>
+    /// Runs `work` in the next group and answers once the group is committed. What fails is rolled back alone. `op` is its name
+    /// in the figures.
+    pub(super) async fn run<T, E, F>(&self, op: &'static str, work: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: WorkError,
         F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     {
+        counts::written(op);
         let (answer, answered) = oneshot::channel();
         let write: Write = Box::new(move |connection| {
             let result = work(connection);
@@ -130,6 +132,7 @@ fn commit(connection: &Connection, group: Vec<Write>) {
         finishes.push((finish, entered.and(left).map_err(store_error)));
     }
     let committed = connection.execute_batch("COMMIT").map_err(store_error);
+    counts::committed();
     if committed.is_err() {
         let _ = connection.execute_batch("ROLLBACK");
     }
@@ -161,6 +164,7 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        counts::read();
         let (answer, answered) = oneshot::channel();
         let read: Read = Box::new(move |connection| {
             let _ = answer.send(work(connection));

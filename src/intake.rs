@@ -61,6 +61,8 @@ pub struct Accepted {
     /// Where each item of the request lies now, as `Type/id`, in their order; none where a part of it had come before under
     /// another wrapper.
     pub entries: Vec<Option<String>>,
+    /// The new ServiceRequests as they are stored, in their order; none for one that was known.
+    pub requests: Vec<Option<Value>>,
     /// Whether the sender gave nothing to know it by, so that sending it again would make it anew.
     pub minted: bool,
 }
@@ -116,7 +118,7 @@ impl Intake {
         let keys: Vec<_> =
             apart.drafts.iter().enumerate().map(|(index, draft)| key::of(&apart, draft, index, &incoming)).collect();
         let minted = keys.iter().any(|key| key.minted);
-        let (referrals, entries) = match self.make(&registry, system, &apart, &keys).await {
+        let (referrals, requests, entries) = match self.make(&registry, system, &apart, &keys).await {
             Ok(made) => made,
             Err(error @ (IntakeError::Rule(_) | IntakeError::RecordAway(_))) => {
                 // a sender that did not hear our answer asks again: what was accepted once is not refused now, though by now
@@ -139,7 +141,8 @@ impl Intake {
                 self.relay.publish_all(wake_ups).await;
                 self.tell(&system.id, &done);
                 let entries = entries_now(&apart, &done, entries);
-                Ok(Accepted { referrals: done, entries, minted })
+                let requests = done.iter().zip(requests).map(|(done, body)| done.new.then_some(body)).collect();
+                Ok(Accepted { referrals: done, requests, entries, minted })
             }
             Submit::Differs(index) => {
                 let place = &apart.items[apart.drafts[index].request].path;
@@ -149,30 +152,31 @@ impl Intake {
         }
     }
 
-    /// Every referral of a request, routed and ready to be stored, and where each of its items will lie.
+    /// Every referral of a request, routed and ready to be stored, its ServiceRequest, and where each of its items will lie.
     async fn make(
         &self,
         registry: &Registry,
         system: &System,
         apart: &Apart,
         keys: &[key::Key],
-    ) -> Result<(Vec<NewReferral>, Vec<Option<String>>), IntakeError> {
-        let mut referrals = Vec::new();
+    ) -> Result<(Vec<NewReferral>, Vec<Value>, Vec<Option<String>>), IntakeError> {
+        let (mut referrals, mut requests) = (Vec::new(), Vec::new());
         let mut entries: Vec<Option<String>> = vec![None; apart.items.len()];
         let mut issues = Vec::new();
         for (draft, key) in apart.drafts.iter().zip(keys) {
             match self.referral(registry, system, apart, draft, key.clone()).await {
-                Ok((referral, ids)) => {
+                Ok((referral, request, ids)) => {
                     for (item, id) in ids {
                         entries[item].get_or_insert_with(|| format!("{}/{id}", apart.items[item].kind));
                     }
                     referrals.push(referral);
+                    requests.push(request);
                 }
                 Err(IntakeError::Rule(more)) => issues.extend(more),
                 Err(other) => return Err(other),
             }
         }
-        if issues.is_empty() { Ok((referrals, entries)) } else { Err(IntakeError::Rule(issues)) }
+        if issues.is_empty() { Ok((referrals, requests, entries)) } else { Err(IntakeError::Rule(issues)) }
     }
 
     /// The answer to a request of which every referral was accepted before with the same content.
@@ -191,7 +195,8 @@ impl Intake {
         }
         self.tell(system, &done);
         let entries = entries_now(apart, &done, vec![None; apart.items.len()]);
-        Ok(Some(Accepted { referrals: done, entries, minted: false }))
+        let requests = vec![None; done.len()];
+        Ok(Some(Accepted { referrals: done, requests, entries, minted: false }))
     }
 
     fn tell(&self, system: &SystemId, done: &[Submitted]) {
@@ -202,7 +207,8 @@ impl Intake {
         }
     }
 
-    /// One ServiceRequest with all that belongs to it, routed and ready to be stored. Also says which id each item got.
+    /// One ServiceRequest with all that belongs to it, routed and ready to be stored; the ServiceRequest as it will be read; and
+    /// which id each item got.
     async fn referral(
         &self,
         registry: &Registry,
@@ -210,7 +216,7 @@ impl Intake {
         apart: &Apart,
         draft: &Draft,
         key: key::Key,
-    ) -> Result<(NewReferral, Vec<(usize, Uuid)>), IntakeError> {
+    ) -> Result<(NewReferral, Value, Vec<(usize, Uuid)>), IntakeError> {
         let ids: BTreeMap<usize, Uuid> = draft.members.iter().map(|item| (*item, Uuid::now_v7())).collect();
         let digest = apart.digest(draft);
         let mut resources = apart.rewritten(draft, &ids);
@@ -270,7 +276,7 @@ impl Intake {
                 events: vec![submitted],
             }],
         };
-        Ok((referral, ids.into_iter().collect()))
+        Ok((referral, request, ids.into_iter().collect()))
     }
 }
 

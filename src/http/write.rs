@@ -16,16 +16,18 @@ use crate::{
     auth::{Deed, may},
     config::registry::Client,
     domain::{SystemId, clock::instant},
-    fhir::{Issue, IssueCode, outcome, patch as fhir_patch},
+    fhir::{Issue, IssueCode, outcome, patch as fhir_patch, task::with_meta},
     intake::{Accepted, Incoming},
     profiles::basic,
     status::Source,
-    store::{Parties, Submitted, TaskRecord},
+    store::{Parties, TaskRecord},
 };
 
 const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// The version of everything that has just been stored.
+const FIRST_VERSION: u64 = 1;
 /// Tells a sender that gave its referral nothing to know it by that sending it again makes another.
 const NOT_REPEATABLE: HeaderName = HeaderName::from_static("onward-not-repeatable");
 
@@ -34,15 +36,13 @@ pub async fn create(State(app): State<Shared>, call: Call) -> Answer {
     let incoming = incoming(&app, &call, "ServiceRequest")?;
     let accepted = app.intake.accept(incoming).await?;
     let Some(referral) = accepted.referrals.first() else { return Err(Fault::not_found()) };
-    let (stored, _) =
-        app.store.resource("ServiceRequest", referral.request, None).await?.ok_or_else(Fault::not_found)?;
+    let stored = request_now(&app, &accepted, 0).await?;
     let status = if referral.new { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("{}/fhir/ServiceRequest/{}/_history/{}", app.base_url, referral.request, stored.version);
-    let body = read::resource_body(&stored)?;
     let reply = Reply::empty(status)
         .header(header::LOCATION, location)
         .version(stored.version, stored.last_updated)
-        .body(preferred(&call.caller, body, referral.new));
+        .body(preferred(&call.caller, stored.body, referral.new));
     Ok(with_notes(reply, &app, &accepted))
 }
 
@@ -53,33 +53,63 @@ pub async fn transaction(State(app): State<Shared>, call: Call) -> Answer {
     let accepted = app.intake.accept(incoming).await?;
     let mut entries = Vec::with_capacity(accepted.entries.len());
     for place in &accepted.entries {
-        entries.push(entry(&app, place.as_deref(), &accepted.referrals, minimal).await?);
+        entries.push(entry(&app, place.as_deref(), &accepted, minimal).await?);
     }
     let body = json!({"resourceType": "Bundle", "type": "transaction-response", "entry": entries});
     // a transaction is answered with 200, its entries say what was created (R4 http, 3.1.0.11.2)
     Ok(with_notes(Reply::ok(body), &app, &accepted))
 }
 
-async fn entry(app: &Shared, place: Option<&str>, referrals: &[Submitted], minimal: bool) -> Result<Value, Fault> {
-    let found = match place.and_then(|p| p.split_once('/')) {
-        Some((kind, id)) => match id.parse() {
-            Ok(id) => app.store.resource(kind, id, None).await?,
-            Err(_) => None,
-        },
-        None => None,
-    };
-    let Some((stored, _)) = found else { return Ok(json!({"response": {"status": "200 OK"}})) };
-    let new = referrals.iter().any(|r| r.referral == stored.referral && r.new);
-    let mut entry = json!({"response": {
-        "status": if new { "201 Created" } else { "200 OK" },
-        "location": format!("{}/fhir/{}/{}/_history/{}", app.base_url, stored.kind, stored.id, stored.version),
-        "etag": etag(stored.version),
-        "lastModified": instant(stored.last_updated),
-    }});
-    if !minimal && stored.kind == "ServiceRequest" {
-        entry["resource"] = read::resource_body(&stored)?;
+/// A version of a ServiceRequest as it is answered.
+struct Current {
+    version: u64,
+    last_updated: jiff::Timestamp,
+    body: Value,
+}
+
+/// The ServiceRequest of a referral as it is now. A new one is answered from memory: nothing has changed it yet.
+async fn request_now(app: &Shared, accepted: &Accepted, index: usize) -> Result<Current, Fault> {
+    let referral = accepted.referrals.get(index).ok_or_else(Fault::not_found)?;
+    if let Some(Some(body)) = accepted.requests.get(index) {
+        let body = with_meta(body.clone(), FIRST_VERSION, referral.at);
+        return Ok(Current { version: FIRST_VERSION, last_updated: referral.at, body });
     }
-    Ok(entry)
+    let found = app.store.resource("ServiceRequest", referral.request, None).await?;
+    let (stored, _) = found.ok_or_else(Fault::not_found)?;
+    let body = read::resource_body(&stored)?;
+    Ok(Current { version: stored.version, last_updated: stored.last_updated, body })
+}
+
+async fn entry(app: &Shared, place: Option<&str>, accepted: &Accepted, minimal: bool) -> Result<Value, Fault> {
+    let nothing_told = json!({"response": {"status": "200 OK"}});
+    let Some((place, (kind, id))) = place.and_then(|p| Some((p, p.split_once('/')?))) else { return Ok(nothing_told) };
+    let told = |new: bool, version: u64, at| {
+        json!({"response": {
+            "status": if new { "201 Created" } else { "200 OK" },
+            "location": format!("{}/fhir/{place}/_history/{version}", app.base_url),
+            "etag": etag(version),
+            "lastModified": instant(at),
+        }})
+    };
+    let referral = accepted.referrals.iter().position(|r| kind == "ServiceRequest" && r.request.to_string() == id);
+    if let Some(index) = referral {
+        let current = request_now(app, accepted, index).await?;
+        let mut entry = told(accepted.referrals[index].new, current.version, current.last_updated);
+        if !minimal {
+            entry["resource"] = current.body;
+        }
+        return Ok(entry);
+    }
+    if let [first, rest @ ..] = &accepted.referrals[..]
+        && first.new
+        && rest.iter().all(|r| r.new)
+    {
+        return Ok(told(true, FIRST_VERSION, first.at));
+    }
+    let Ok(id) = id.parse() else { return Ok(nothing_told) };
+    let Some((stored, _)) = app.store.resource(kind, id, None).await? else { return Ok(nothing_told) };
+    let new = accepted.referrals.iter().any(|r| r.referral == stored.referral && r.new);
+    Ok(told(new, stored.version, stored.last_updated))
 }
 
 fn incoming(app: &Shared, call: &Call, expected: &'static str) -> Result<Incoming, Fault> {

@@ -1,6 +1,7 @@
 //! What comes in: a request's referrals, stored in one commit or not at all.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::{Actor, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, WakeUp};
@@ -97,6 +98,8 @@ pub struct Submitted {
     pub tasks: Vec<TaskId>,
     /// Whether this call stored it; otherwise it was here already, with the same content.
     pub new: bool,
+    /// When it was stored: the `meta.lastUpdated` of the first version of all that came with it.
+    pub at: Timestamp,
     /// [`Submission::answer`] of the request that stored it.
     pub answer: String,
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     append::{self, Step},
     journal, lanes,
-    rows::{micros, uuid},
+    rows::{micros, moment, uuid},
 };
 use crate::{
     domain::{ReferralId, SystemId, TaskId, WakeUp, task::TaskState},
@@ -60,18 +60,26 @@ pub(super) fn submit(c: &Connection, submission: &Submission, now: Timestamp) ->
 pub(super) fn find(c: &Connection, system: &SystemId, key: &str) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
     let row = c
         .prepare_cached(
-            "SELECT r.id, r.request, r.digest, s.answer FROM referral r JOIN submission s ON s.id = r.submission
+            "SELECT r.id, r.request, r.digest, r.created, s.answer FROM referral r JOIN submission s ON s.id = r.submission
              WHERE r.system = ? AND r.key = ?",
         )?
         .query_row(params![system.as_str(), key], |row| {
-            Ok((uuid(row, "id")?, uuid(row, "request")?, row.get::<_, [u8; 32]>("digest")?, row.get("answer")?))
+            let found = Submitted {
+                referral: ReferralId(uuid(row, "id")?),
+                request: uuid(row, "request")?,
+                tasks: vec![],
+                new: false,
+                at: moment(row, "created")?,
+                answer: row.get("answer")?,
+            };
+            Ok((found, row.get::<_, [u8; 32]>("digest")?))
         })
         .optional()?;
-    let Some((id, request, digest, answer)) = row else { return Ok(None) };
+    let Some((found, digest)) = row else { return Ok(None) };
     let mut tasks = c.prepare_cached("SELECT id FROM task WHERE referral = ? ORDER BY id")?;
-    let tasks = tasks.query_map([id.as_bytes()], |row| uuid(row, "id").map(TaskId))?;
+    let tasks = tasks.query_map([found.referral.0.as_bytes()], |row| uuid(row, "id").map(TaskId))?;
     let tasks = tasks.collect::<Result<_, _>>()?;
-    Ok(Some((Submitted { referral: ReferralId(id), request, tasks, new: false, answer }, digest)))
+    Ok(Some((Submitted { tasks, ..found }, digest)))
 }
 
 fn insert(
@@ -109,6 +117,7 @@ fn insert(
         request: referral.request,
         tasks: referral.tasks.iter().map(|t| t.id).collect(),
         new: true,
+        at: now,
         answer: submission.answer.clone(),
     })
 }

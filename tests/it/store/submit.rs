@@ -10,7 +10,14 @@ pub async fn stores_everything_and_leases_the_wake_ups(b: Bench) {
     let tasks: Vec<_> = new.tasks.iter().map(|t| t.id).collect();
     assert_eq!(
         submitted,
-        [Submitted { referral: new.id, request: new.request, tasks: tasks.clone(), new: true, answer: "[]".into() }]
+        [Submitted {
+            referral: new.id,
+            request: new.request,
+            tasks: tasks.clone(),
+            new: true,
+            at: start(),
+            answer: "[]".into()
+        }]
     );
 
     let record = task(&b, tasks[1]).await;
@@ -151,7 +158,8 @@ pub async fn what_was_submitted_is_found_by_its_key(b: Bench) {
     let (system, other) = ("mersey-epr".parse().unwrap(), "ward-epr".parse().unwrap());
     let (found, digest) = b.store.submitted(&system, &new.key).await.unwrap().unwrap();
     let tasks = new.tasks.iter().map(|t| t.id).collect();
-    let expected = Submitted { referral: new.id, request: new.request, tasks, new: false, answer: "[]".into() };
+    let expected =
+        Submitted { referral: new.id, request: new.request, tasks, new: false, at: start(), answer: "[]".into() };
     assert_eq!((found, digest), (expected, new.digest));
     assert!(b.store.submitted(&system, "another").await.unwrap().is_none());
     assert!(b.store.submitted(&other, &new.key).await.unwrap().is_none());

@@ -49,7 +49,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Runs the service.
-    Serve(ConfigFile),
+    Serve(serve::Options),
     /// Shows the whole loop with simulated record systems and providers in this process.
     Demo(demo::Options),
     /// Says everything that is wrong with the configuration. Changes nothing.
@@ -93,7 +93,7 @@ pub fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve(file) => serve::run(&file).await,
+            Command::Serve(options) => serve::run(options).await,
             Command::Demo(options) => demo::run(options).await,
             Command::Check(options) => check::run(&options).await,
             Command::Routes(routes) => routes::run(&routes).await,

@@ -6,6 +6,7 @@ mod endpoint;
 mod env;
 mod read_registry;
 pub mod registry;
+mod roles;
 mod secret;
 mod sections;
 mod url;
@@ -24,6 +25,7 @@ use crate::{
 pub use crate::toml_reader::Fault;
 pub use env::Env;
 pub use registry::Registry;
+pub use roles::{Role, Roles};
 pub use secret::{Secret, TokenHash};
 pub use sections::{Broker, Level, Limits, Log, LogFormat, Server, Store};
 pub use url::{BrokerUrl, HiddenUrl, StoreUrl};
@@ -85,9 +87,9 @@ impl Config {
         let secrets = Secrets::new(env, folder);
         let mut root = reader.root(&table);
 
-        let server = Server::read(root.section("server"));
         let store = Store::read(root.section("store"));
         let broker = Broker::read(root.section("broker"), &secrets);
+        let server = Server::read(root.section("server"), &store.url, &broker.url);
         let retry = sections::retry(root.section("retry"));
         let limits = Limits::read(root.section("limits"));
         let log = Log::read(root.section("log"));
@@ -118,8 +120,8 @@ impl Config {
         }
         config.registry = local_registry(token).map_err(|error| vec![Fault::of_file("onward", error.to_string())])?;
         // the warnings of an empty file speak of systems and routes that are missing; here they are not
-        let of_environment = |fault: &Fault| fault.file == "environment";
-        Ok((config, warnings.into_iter().filter(of_environment).collect()))
+        let of_start = |fault: &Fault| matches!(fault.file.as_str(), "environment" | "command line");
+        Ok((config, warnings.into_iter().filter(of_start).collect()))
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     broker::Broker,
-    config::{Limits, Registry},
+    config::{Limits, Registry, Roles},
     fhir::XmlConverter,
     intake::Intake,
     status::Status,
@@ -45,6 +45,8 @@ pub struct App {
     pub xml: Arc<XmlConverter>,
     /// What is refused for being too much.
     pub limits: Limits,
+    /// What this process does.
+    pub roles: Roles,
     /// Where this Onward is reached.
     pub base_url: String,
     /// What `/metrics` shows.
@@ -58,6 +60,15 @@ pub type Shared = Arc<App>;
 
 /// How long a refused client is asked to wait, in seconds.
 const RETRY_AFTER_S: u64 = 2;
+
+/// The routes for whoever keeps it running: all that a process without the role `api` serves.
+pub fn keepers_router(app: Shared) -> Router {
+    Router::new()
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::figures))
+        .with_state(app)
+}
 
 /// Every route there is.
 pub fn router(app: Shared) -> Router {
@@ -81,14 +92,10 @@ pub fn router(app: Shared) -> Router {
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::not_allowed)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), reply::render));
-    Router::new()
-        // whoever keeps it running
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(health::figures))
-        .merge(fhir)
+    let fhir = fhir
         .layer(DefaultBodyLimit::disable()) // the call reads the body under its own bound
-        .with_state(app)
+        .with_state(Arc::clone(&app));
+    keepers_router(app).merge(fhir)
 }
 
 /// The longest time a request may take.

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     broker::{Broker, BrokerError, Embedded, Queue, RabbitMq},
     client::{FhirClient, NoRoots},
-    config::{BrokerUrl, Config, Env, Fault, Registry, StoreUrl},
+    config::{BrokerUrl, Config, Env, Fault, Registry, Role, StoreUrl},
     delivery::{Deliveries, copies::Copies},
     domain::{Side, SystemClock},
     fhir::XmlConverter,
@@ -127,12 +127,15 @@ impl Service {
             status,
             xml: Arc::new(XmlConverter::new(XML_WORKERS)),
             limits: config.limits.clone(),
+            roles: config.server.roles,
             base_url: base_url.clone(),
             metrics,
             places: Arc::new(Semaphore::new(config.limits.concurrent_requests)),
         });
         let (limits, stop) = (config.limits.clone(), CancellationToken::clone(&stop_http));
-        let serving = async move { http::serve::serve(listener, http::router(app), &limits, stop).await };
+        let api = app.roles.has(Role::Api);
+        let router = if api { http::router(app) } else { http::keepers_router(app) };
+        let serving = async move { http::serve::serve(listener, router, &limits, stop).await };
         let http = guarded(&died, &stop_http, serving);
         Ok(Self {
             base_url,
@@ -282,7 +285,14 @@ impl Parts {
             let worker = Worker::new(store.clone(), self.relay.clone(), config.retry, carrier);
             Consumers::new(self.broker.clone(), Arc::new(worker), config.broker.prefetch, stop.clone())
         };
-        let both = [consumers(Arc::new(deliveries)), consumers(Arc::new(write_backs))];
+        let roles = config.server.roles;
+        let mut sides = Vec::new();
+        if roles.has(Role::Delivery) {
+            sides.push((Side::Delivery, consumers(Arc::new(deliveries))));
+        }
+        if roles.has(Role::WriteBack) {
+            sides.push((Side::WriteBack, consumers(Arc::new(write_backs))));
+        }
         let scheduler = Scheduler {
             store: store.clone(),
             broker: self.broker.clone(),
@@ -296,15 +306,15 @@ impl Parts {
             status,
             retry: config.retry,
         };
-        vec![
-            guarded(
-                died,
-                stop,
-                consume(both, store.clone(), registry.clone(), changes, config.limits.drain, stop.clone()),
-            ),
-            guarded(died, stop, scheduler.run(stop.clone())),
-            guarded(died, stop, copies.run(stop.clone())),
-        ]
+        let consuming = consume(sides, store.clone(), registry.clone(), changes, config.limits.drain, stop.clone());
+        let mut parts = vec![guarded(died, stop, consuming)];
+        if roles.has(Role::Scheduler) {
+            parts.push(guarded(died, stop, scheduler.run(stop.clone())));
+        }
+        if roles.has(Role::Delivery) {
+            parts.push(guarded(died, stop, copies.run(stop.clone())));
+        }
+        parts
     }
 }
 
@@ -330,9 +340,9 @@ fn guarded(
     })
 }
 
-/// Keeps one consumer for each inbox and each originating system of the registry.
+/// Keeps one consumer for each inbox and each originating system of the registry, on the sides that this process works.
 async fn consume(
-    [mut deliveries, mut write_backs]: [Consumers; 2],
+    mut sides: Vec<(Side, Consumers)>,
     store: Arc<dyn Store>,
     registry: Arc<ArcSwap<Registry>>,
     mut changes: watch::Receiver<()>,
@@ -342,26 +352,27 @@ async fn consume(
     loop {
         let now = registry.load_full();
         let queue = |side, to: &str| Queue { side, to: to.to_owned() };
-        let mut inboxes: Vec<_> = now.inboxes.keys().map(|id| queue(Side::Delivery, id.as_str())).collect();
-        let mut systems: Vec<_> = now.systems.keys().map(|id| queue(Side::WriteBack, id.as_str())).collect();
-        // what is not configured any more, but still has messages: they must not wait unseen
-        for (side, to) in store.destinations().await.unwrap_or_default() {
-            let (queues, queue) = match side {
-                Side::Delivery => (&mut inboxes, queue(side, &to)),
-                Side::WriteBack => (&mut systems, queue(side, &to)),
+        let unfinished = store.destinations().await.unwrap_or_default();
+        for (side, consumers) in &mut sides {
+            let mut queues: Vec<_> = match side {
+                Side::Delivery => now.inboxes.keys().map(|id| queue(*side, id.as_str())).collect(),
+                Side::WriteBack => now.systems.keys().map(|id| queue(*side, id.as_str())).collect(),
             };
-            if !queues.contains(&queue) {
-                tracing::warn!(queue = %queue.name(), "messages wait for what is not configured any more");
-                metrics::counter!("onward_alerts_total", "alert" => "not-configured").increment(1);
-                queues.push(queue);
+            // what is not configured any more, but still has messages: they must not wait unseen
+            for (_, to) in unfinished.iter().filter(|(of, _)| of == side) {
+                let queue = queue(*side, to);
+                if !queues.contains(&queue) {
+                    tracing::warn!(queue = %queue.name(), "messages wait for what is not configured any more");
+                    metrics::counter!("onward_alerts_total", "alert" => "not-configured").increment(1);
+                    queues.push(queue);
+                }
             }
+            consumers.set(&queues);
         }
-        deliveries.set(&inboxes);
-        write_backs.set(&systems);
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { stop.cancelled().await; break },
             () = stop.cancelled() => break,
         }
     }
-    tokio::join!(deliveries.drain(drain), write_backs.drain(drain));
+    futures_util::future::join_all(sides.into_iter().map(|(_, consumers)| consumers.drain(drain))).await;
 }

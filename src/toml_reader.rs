@@ -23,7 +23,7 @@ pub struct Reader {
     file: String,
     text: String,
     line_starts: Vec<usize>,
-    /// Names of the environment variables that stand in for keys; number `n` has the place `text.len() + 1 + n`.
+    /// Names of the environment variables and options that stand in for keys; number `n` has the place `text.len() + 1 + n`.
     variables: Vec<String>,
     faults: RefCell<Vec<Fault>>,
     warnings: RefCell<Vec<Fault>>,
@@ -57,7 +57,8 @@ impl Reader {
         Table::new(self, String::new(), 0, Some(table))
     }
 
-    /// Lets the environment variable `name` stand in for the key at `path`, as if its text stood there in quotes.
+    /// Lets the environment variable `name`, or the option if it begins with `--`, stand in for the key at `path`, as if its
+    /// text stood there in quotes.
     pub fn put(&mut self, table: &mut DeTable<'_>, path: &[String], name: &str, text: &str) {
         let at = self.text.len() + 1 + self.variables.len();
         self.variables.push(name.to_owned());
@@ -98,7 +99,8 @@ impl Reader {
 
     fn place(&self, at: usize, key: &str, message: String) -> Fault {
         if let Some(variable) = at.checked_sub(self.text.len() + 1).and_then(|n| self.variables.get(n)) {
-            return Fault { file: "environment".to_owned(), line: 0, column: 0, key: variable.clone(), message };
+            let file = if variable.starts_with("--") { "command line" } else { "environment" };
+            return Fault { file: file.to_owned(), line: 0, column: 0, key: variable.clone(), message };
         }
         let line = self.line_starts.partition_point(|start| *start <= at);
         let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or(0);

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Context;
 use aws_lc_rs::rand;
+use clap::Args;
 
 use super::{ConfigFile, DATA_FOLDER, Ended};
 use crate::{config::Env, service::Service, telemetry};
@@ -14,13 +15,27 @@ use crate::{config::Env, service::Service, telemetry};
 /// Random bytes in a token that we make.
 const TOKEN_BYTES: usize = 24;
 
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// What this process does, of api, delivery, writeback and scheduler, separated by commas. Stands in for [server] roles;
+    /// everything, if neither is there. A part of it needs PostgreSQL and RabbitMQ, and others that do the rest.
+    #[arg(long, value_name = "ROLES")]
+    roles: Option<String>,
+}
+
 /// Where the token of a service without a configuration lies.
 pub(super) fn token_path() -> PathBuf {
     Path::new(DATA_FOLDER).join("token")
 }
 
-pub(super) async fn run(file: &ConfigFile) -> Ended {
-    let env = Env::of_process();
+pub(super) async fn run(options: Options) -> Ended {
+    let Options { file, roles } = options;
+    let mut env = Env::of_process();
+    if let Some(roles) = roles {
+        env = env.with_option("--roles", ["server", "roles"], roles);
+    }
     let path = file.path();
     if path.is_none() {
         make_token()?;
@@ -28,6 +43,7 @@ pub(super) async fn run(file: &ConfigFile) -> Ended {
     let config = file.load(&env)?;
     telemetry::init_logs(&config.log);
     let files = config.files.clone();
+    let roles = config.server.roles;
     let service = Service::start(config).await?;
     match &path {
         Some(path) => eprintln!("onward: serving {} as {} says", service.base_url(), path.display()),
@@ -38,7 +54,7 @@ pub(super) async fn run(file: &ConfigFile) -> Ended {
             token_path().display()
         ),
     }
-    tracing::info!(base_url = service.base_url(), "serving");
+    tracing::info!(base_url = service.base_url(), %roles, "serving");
     tokio::select! {
         () = service.watch(path.clone(), env, files), if path.is_some() => {}
         ended = asked_to_end() => ended?,

@@ -13,7 +13,11 @@ const SECTIONS: [&str; 8] = ["server", "store", "broker", "retry", "limits", "lo
 
 /// Variables by name. Its Debug shows names only.
 #[derive(Clone, Default)]
-pub struct Env(BTreeMap<String, String>);
+pub struct Env {
+    variables: BTreeMap<String, String>,
+    /// Options of the command line that stand in for a key: their name, the key's place, their value.
+    options: Vec<(&'static str, [&'static str; 2], String)>,
+}
 
 // === impl Env ===
 
@@ -28,13 +32,20 @@ impl Env {
 
     /// The text of a variable.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// The same with an option of the command line that stands in for a key, before any variable for it.
+    #[must_use]
+    pub fn with_option(mut self, option: &'static str, key: [&'static str; 2], value: String) -> Self {
+        self.options.push((option, key, value));
+        self
     }
 
     /// Puts every `ONWARD__` variable in the place of its key; what names no key of a table is handed back.
     pub(super) fn put_into(&self, reader: &mut Reader, table: &mut DeTable<'_>) -> Vec<Fault> {
         let mut faults = Vec::new();
-        for (name, value) in &self.0 {
+        for (name, value) in &self.variables {
             let Some(rest) = name.strip_prefix(PREFIX) else { continue };
             let path: Vec<String> = rest.split("__").map(|word| word.to_ascii_lowercase().replace('_', "-")).collect();
             let section = path.first().map(String::as_str).unwrap_or_default();
@@ -47,18 +58,22 @@ impl Env {
                 reader.put(table, &path, name, value);
             }
         }
+        for (option, key, value) in &self.options {
+            reader.put(table, &key.map(str::to_owned), option, value);
+        }
         faults
     }
 }
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Env {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(variables: I) -> Self {
-        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { variables, options: Vec::new() }
     }
 }
 
 impl fmt::Debug for Env {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.variables.keys()).finish()
     }
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use jiff::SignedDuration;
 
 use super::{
-    BrokerUrl, StoreUrl,
+    BrokerUrl, Roles, StoreUrl,
     secret::Secrets,
     url::{base_url, broker_url, is_open_to_listeners, store_url},
 };
@@ -25,6 +25,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// How others reach it, without a slash at the end. `None`: as it listens, see [`Server::base_url_at`].
     pub base_url: Option<String>,
+    /// What this process does. Default everything.
+    pub roles: Roles,
 }
 
 /// `[store]`: where referrals are kept.
@@ -102,7 +104,7 @@ pub enum Level {
 // === impl Server ===
 
 impl Server {
-    pub(super) fn read(mut table: Table<'_>) -> Self {
+    pub(super) fn read(mut table: Table<'_>, store: &StoreUrl, broker: &BrokerUrl) -> Self {
         let allowed = "ADDRESS:PORT, such as \"127.0.0.1:8787\"";
         let listen = table.get("listen").and_then(|node| {
             let listen: SocketAddr = node.parse(allowed)?;
@@ -118,11 +120,19 @@ impl Server {
             }
             Some(url)
         });
-        let server = Self { listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8787))), base_url };
+        let roles = table.get("roles").and_then(|node| Roles::read(&node, store, broker)).unwrap_or(Roles::ALL);
+        let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8787)));
+        let server = Self { listen, base_url, roles };
         if server.listen.ip().is_unspecified() && server.base_url.is_none() {
             table.warn(
                 "base-url",
                 "listens on every address but has no base-url: links name an address nobody can reach",
+            );
+        }
+        if matches!(store, StoreUrl::Postgres(_)) && *broker == BrokerUrl::Embedded {
+            table.warn(
+                "roles",
+                "the embedded broker serves one process: a second one on the same store wakes only its own workers",
             );
         }
         table.finish();

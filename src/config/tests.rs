@@ -47,6 +47,41 @@ fn an_empty_file_is_the_defaults() {
 }
 
 #[test]
+fn a_part_of_the_roles_needs_a_store_and_a_broker_that_can_be_shared() {
+    let shared = "[store]\nurl = \"postgres://u@h/d\"\n[broker]\nurl = \"amqp://guest@127.0.0.1\"\n";
+    let (config, _) = load(&format!("{shared}[server]\nroles = \"api, delivery\"\n"), &env(&[])).unwrap();
+    assert!(config.server.roles.has(Role::Delivery) && !config.server.roles.has(Role::Scheduler));
+
+    let one = faults("[server]\nroles = \"api\"\n", &[]);
+    assert_eq!(one.len(), 1, "{one:?}");
+    assert!(one[0].starts_with("onward.toml:2:9 server.roles: found \"api\" with a SQLite store"), "{one:?}");
+    let embedded = faults("[store]\nurl = \"postgres://u@h/d\"\n[server]\nroles = \"api\"\n", &[]);
+    assert!(embedded[0].contains("embedded broker"), "{embedded:?}");
+    let (_, warnings) = load("[store]\nurl = \"postgres://u@h/d\"\n", &env(&[])).unwrap();
+    assert!(warnings.iter().any(|w| w.contains("wakes only its own workers")), "{warnings:?}");
+
+    // an option of the command line counts more than a variable, and is named where it is wrong
+    let variable = env(&[("ONWARD__SERVER__ROLES", "api")]);
+    let option = |roles: &str| variable.clone().with_option("--roles", ["server", "roles"], roles.to_owned());
+    let (config, _) = load(shared, &option("scheduler")).unwrap();
+    assert_eq!(config.server.roles.to_string(), "scheduler");
+    let wrong = load(shared, &option("everything")).unwrap_err();
+    assert!(wrong[0].starts_with("command line --roles: found \"everything\""), "{wrong:?}");
+}
+
+#[test]
+fn a_cluster_is_several_urls_with_one_password() {
+    let url = |url: &str| format!("[broker]\nurl = \"{url}\"\npassword = {{ env = \"TOKEN_A\" }}\n");
+    let (config, _) = load(&url("amqps://u@one/v, amqps://u@two:1/v,amqps://u@three/v"), &env(&[])).unwrap();
+    assert_eq!(config.broker.url.to_string(), "amqps://u:…@one/v,amqps://u:…@two:1/v,amqps://u:…@three/v");
+    let BrokerUrl::Amqp(full) = &config.broker.url else { panic!() };
+    assert_eq!(full.reveal().matches("sesame%2Dopen%2Dup%2Dplease").count(), 3);
+    assert_eq!(faults(&url("amqps://u@one,amqps://two"), &[]).len(), 1, "no user for the second");
+    let (config, _) = load("[broker]\nurl = \"amqps://u:a,b@one\"\n", &env(&[])).unwrap();
+    assert_eq!(config.broker.url.to_string(), "amqps://u:…@one");
+}
+
+#[test]
 fn the_example_loads_and_shows_the_true_defaults() {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/onward.example.toml");
     let example = fs::read_to_string(&deploy).unwrap();

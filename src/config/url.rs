@@ -21,7 +21,7 @@ pub enum StoreUrl {
 pub enum BrokerUrl {
     /// The broker in this process.
     Embedded,
-    /// A RabbitMQ, password included.
+    /// A RabbitMQ, password included; the URLs of a cluster's nodes with commas between.
     Amqp(HiddenUrl),
 }
 
@@ -44,7 +44,8 @@ struct Parts<'t> {
 }
 
 const STORE_URLS: &str = "\"sqlite:PATH\" or \"postgres://…\"";
-const BROKER_URLS: &str = "\"embedded:\", \"amqp://…\" or \"amqps://…\"";
+const BROKER_URLS: &str =
+    "\"embedded:\", \"amqp://…\" or \"amqps://…\", several with commas between for the nodes of a cluster";
 const HTTP_URLS: &str = "\"https://HOST/PATH\" or \"http://HOST/PATH\", without user, password, ? and #";
 
 // === impl HiddenUrl ===
@@ -128,6 +129,37 @@ pub(super) fn broker_url(node: &Node<'_>, password: Option<&Secret>) -> Option<B
         }
         return Some(BrokerUrl::Embedded);
     }
+    let nodes: Option<Vec<HiddenUrl>> = separate(text).into_iter().map(|url| amqp_url(node, url, password)).collect();
+    let join = |part: fn(&HiddenUrl) -> &str, nodes: &[HiddenUrl]| nodes.iter().map(part).collect::<Vec<_>>().join(",");
+    let nodes = nodes?;
+    Some(BrokerUrl::Amqp(HiddenUrl { full: join(|url| &url.full, &nodes), shown: join(|url| &url.shown, &nodes) }))
+}
+
+/// The URLs of the nodes of a cluster, which commas separate. A comma may be part of a password: only one that another URL
+/// follows separates.
+fn separate(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    loop {
+        let follows = |at: &usize| {
+            let next = rest[at + 1..].trim_start();
+            next.starts_with("amqp://") || next.starts_with("amqps://")
+        };
+        match rest.match_indices(',').map(|(at, _)| at).find(follows) {
+            Some(at) => {
+                found.push(rest[..at].trim());
+                rest = &rest[at + 1..];
+            }
+            None => {
+                found.push(rest.trim());
+                return found;
+            }
+        }
+    }
+}
+
+/// The URL of one RabbitMQ node.
+fn amqp_url(node: &Node<'_>, text: &str, password: Option<&Secret>) -> Option<HiddenUrl> {
     let Some(parts) = Parts::of(text).filter(|parts| matches!(parts.scheme, "amqp" | "amqps")) else {
         node.fault("another URL", BROKER_URLS);
         return None;
@@ -146,7 +178,7 @@ pub(super) fn broker_url(node: &Node<'_>, password: Option<&Secret>) -> Option<B
         }
         (None, Some(password)) => {
             let encoded = utf8_percent_encode(password.reveal(), NON_ALPHANUMERIC).to_string();
-            Some(BrokerUrl::Amqp(HiddenUrl::of(&parts, Some(&encoded))))
+            Some(HiddenUrl::of(&parts, Some(&encoded)))
         }
         (in_url, None) => {
             if in_url.is_some() && !node.is_variable() {
@@ -154,7 +186,7 @@ pub(super) fn broker_url(node: &Node<'_>, password: Option<&Secret>) -> Option<B
                     "the password stands in the file; put it beside the URL as password = { env = … } or { file = … }",
                 );
             }
-            Some(BrokerUrl::Amqp(HiddenUrl::of(&parts, in_url)))
+            Some(HiddenUrl::of(&parts, in_url))
         }
     }
 }

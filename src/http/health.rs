@@ -32,6 +32,7 @@ pub async fn ready(State(app): State<Shared>) -> Response {
     let code = if store.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "status": status,
+        "roles": app.roles.words(),
         "store": store.err().map_or("ready".to_owned(), |e| e.to_string()),
         "broker": {"connected": broker.connected, "since": instant(broker.since), "detail": broker.detail},
     });

@@ -7,13 +7,13 @@ use serde::Serialize;
 /// What is wrong and where. Never holds the text of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// The file as it was named, or `environment`.
+    /// The file as it was named, `environment` or `command line`.
     pub file: String,
     /// The line, from 1; 0 where the file as a whole, or the environment, is meant.
     pub line: usize,
     /// The column in characters, from 1; 0 where there is no line.
     pub column: usize,
-    /// The key, such as `system[0].ods-code`, or the name of the environment variable; may be empty.
+    /// The key, such as `system[0].ods-code`, or the name of the environment variable or option; may be empty.
     pub key: String,
     /// What was found and what is allowed.
     pub message: String,

@@ -10,6 +10,7 @@ mod crash;
 mod delivery;
 mod layers;
 mod loops;
+mod replicas;
 mod store;
 mod support;
 mod writeback;

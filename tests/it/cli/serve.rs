@@ -47,6 +47,15 @@ async fn without_a_configuration_it_runs_on_defaults_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_of_the_work_alone_over_sqlite_does_not_start() {
+    let hub = Hub::build().without_service().start().await;
+    let ran = super::run(hub.folder(), &["serve", "--roles", "api"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("command line --roles") && ran.err.contains("serves one process only"), "{ran:?}");
+    assert!(!hub.store_path().exists(), "it had begun already");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_one_on_the_same_store_does_not_start() {
     let hub = Hub::build().without_service().start().await;
     let served = Served::start(onward(hub.folder(), &["serve"]), &hub.folder().join("log")).await;

@@ -144,7 +144,7 @@ impl Carrier for Deliveries {
             }
         };
         let mut body = task_body(&*self.store, task.id, task.version).await?;
-        fhir_task::set_state(&mut body, state.status, state.transport, self.store.now());
+        fhir_task::set_state(&mut body, &state, self.store.now());
         let lanes = write_back_lanes(&registry, task);
         let new = NewEvent { event, actor: Actor::Onward, body: Some(body.to_string()), lanes };
         Ok(Meaning { events: vec![new], state, poll })

@@ -267,7 +267,12 @@ impl Intake {
             decision: serde_json::to_string(&explanation).unwrap_or_default(),
             resources: resources
                 .iter()
-                .map(|r| NewResource { kind: r.kind.clone(), id: r.id, body: r.body.to_string() })
+                .map(|r| NewResource {
+                    kind: r.kind.clone(),
+                    id: r.id,
+                    origin: r.origin.clone(),
+                    body: r.body.to_string(),
+                })
                 .collect(),
             tasks: vec![StoredTask {
                 id: task_id,

@@ -222,11 +222,8 @@ impl Worker {
             let appended = self
                 .store
                 .append(Append {
-                    task: task.id,
-                    expected_seq: task.seq,
                     events: meaning.events,
                     state: meaning.state,
-                    answers: false,
                     settle: Some(Settle {
                         side,
                         seq: head.seq,
@@ -236,7 +233,7 @@ impl Worker {
                     }),
                     attempt: attempt.clone(),
                     poll: meaning.poll,
-                    rearm: None,
+                    ..Append::to(&task)
                 })
                 .await;
             match appended {

@@ -137,7 +137,7 @@ impl Status {
             let implied = n < last;
             let has_reason = implied || fhir_task::has_reason(&new);
             let from = steps.state.status;
-            let state = steps.state.answer(Answer { to: step, has_reason })?;
+            let state = steps.state.answer(Answer { to: step, has_reason, aware: true })?;
             let body = if implied { current } else { &new };
             steps.push(Event::Answered { from, to: step, implied }, body, state);
         }
@@ -157,17 +157,7 @@ impl Status {
             }
             Source::Request { .. } => None,
         };
-        Ok(Append {
-            task: task.id,
-            expected_seq: task.seq,
-            state: steps.state,
-            events: steps.events,
-            answers: true,
-            settle,
-            attempt: None,
-            poll,
-            rearm: None,
-        })
+        Ok(Append { state: steps.state, events: steps.events, answers: true, settle, poll, ..Append::to(task) })
     }
 
     /// Notes something about a copy that changes nothing of the Task, with an alert.
@@ -183,15 +173,9 @@ impl Status {
             let appended = self
                 .store
                 .append(Append {
-                    task: id,
-                    expected_seq: task.seq,
-                    state: task.state,
                     events: vec![NewEvent { event: event.clone(), actor, body: None, lanes: vec![] }],
-                    answers: false,
-                    settle: None,
-                    attempt: None,
                     poll: Some(poll.clone()),
-                    rearm: None,
+                    ..Append::to(&task)
                 })
                 .await;
             match appended {
@@ -232,7 +216,7 @@ struct Steps<'a> {
 impl Steps<'_> {
     fn push(&mut self, event: Event, body: &Value, state: TaskState) {
         let mut body = body.clone();
-        fhir_task::set_state(&mut body, state.status, state.transport, self.now);
+        fhir_task::set_state(&mut body, &state, self.now);
         self.state = state;
         let actor = Actor::Provider(self.task.provider.clone());
         self.events.push(NewEvent { event, actor, body: Some(body.to_string()), lanes: self.back.clone() });

@@ -18,7 +18,7 @@ pub mod sqlite;
 mod step;
 mod submission;
 
-pub use step::{Append, Appended, LaneHead, LaneState, Poll, Settle, Settled};
+pub use step::{Append, Appended, LaneHead, LaneState, NewVersion, Poll, ResourceKey, Settle, Settled};
 pub use submission::{NewEvent, NewReferral, NewResource, NewTask, Submission, Submit, Submitted};
 
 /// Why the store could not do what was asked. Never about the content of a request.
@@ -38,7 +38,7 @@ pub enum AppendError {
     /// Something else happened to the Task in between: read it again and decide again.
     #[error("the task has moved on")]
     Moved,
-    /// The lane is no longer leased under this token, or its message is already settled.
+    /// The lane is no longer leased under this token, its message is already settled, or [`Append::unsent`] does not hold.
     #[error("the lane is in other hands")]
     LeaseLost,
     /// The store failed.
@@ -94,6 +94,12 @@ pub struct StoredResource {
     pub last_updated: Timestamp,
     /// The referral it belongs to.
     pub referral: ReferralId,
+    /// What its sender calls it; see [`NewResource::origin`].
+    pub origin: Option<String>,
+    /// The Task whose parties alone it concerns; none where it is all of the referral's.
+    pub task: Option<TaskId>,
+    /// Whether this version came after the referral itself.
+    pub later: bool,
     /// The resource as JSON, as it was stored.
     pub body: String,
 }
@@ -225,6 +231,12 @@ pub trait Store: Send + Sync + 'static {
     /// Stores a step in a Task's life.
     async fn append(&self, append: Append) -> Result<Appended, AppendError>;
 
+    /// Stores steps of several Tasks of one referral in one commit or not at all, and what came of each in their order.
+    async fn append_together(&self, steps: Vec<Append>) -> Result<Vec<Appended>, AppendError>;
+
+    /// The resource that this author sent under this key, and the digest of its content.
+    async fn keyed(&self, author: &str, key: &str) -> Result<Option<(Uuid, [u8; 32])>, StoreError>;
+
     /// A Task.
     async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError>;
 
@@ -241,7 +253,8 @@ pub trait Store: Send + Sync + 'static {
         identifiers: Option<Vec<String>>,
     ) -> Result<Vec<StoredResource>, StoreError>;
 
-    /// A version of a resource, the current one if none is named, with those who have to do with its referral.
+    /// A version of a resource, the current one if none is named, with those whom it concerns: who has to do with its referral, or,
+    /// where it is one Task's, with that.
     async fn resource(
         &self,
         kind: &str,

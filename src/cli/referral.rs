@@ -106,7 +106,7 @@ fn print(task: &TaskRecord, journal: &[JournalLine], attempts: &[Attempt]) {
 }
 
 fn line_text(line: &JournalLine) -> String {
-    format!("{}  {:>3}  {:<18} {}  by {}", instant(line.at), line.seq, line.event.name(), told(&line.event), line.actor)
+    format!("{}  {:>3}  {:<22} {}  by {}", instant(line.at), line.seq, line.event.name(), told(&line.event), line.actor)
 }
 
 fn told(event: &Event) -> String {
@@ -123,6 +123,21 @@ fn told(event: &Event) -> String {
         }
         Event::Listed { inbox } => format!("in the worklist of {inbox}"),
         Event::DeliveryDelayed | Event::RequestClosed => String::new(),
+        Event::Amended { request, with } => {
+            let read = if with.is_empty() { String::new() } else { format!(", with {} read for it", with.len()) };
+            format!("version {request} of the ServiceRequest{read}")
+        }
+        Event::CancellationRequested { request } | Event::Retracted { request } => {
+            format!("by version {request} of the ServiceRequest")
+        }
+        Event::Cancelled { request: Some(request) } => {
+            format!("before anything was sent, by version {request} of the ServiceRequest")
+        }
+        Event::Cancelled { request: None } => "the provider does not have it".to_owned(),
+        Event::Message { communication, asks, .. } => {
+            format!("Communication/{communication}{}", if *asks { ", which asks for more" } else { "" })
+        }
+        Event::PassedOn { of } => format!("seq {of}; the provider has it"),
         Event::Undeliverable { why }
         | Event::AnswerRefused { why }
         | Event::CopyUnreadable { why }

@@ -1,6 +1,7 @@
 //! The journal's events: everything that can happen to a referral. Their names serve log, metric and timeline alike.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
     ids::{InboxId, ProviderId, SystemId},
@@ -76,6 +77,42 @@ pub enum Event {
         /// The provider's system skipped this step; it follows from the next.
         implied: bool,
     },
+    /// The referrer wrote the referral anew.
+    Amended {
+        /// The version of the ServiceRequest.
+        request: u64,
+        /// What was read from its record for it, as `Type/id`.
+        with: Vec<String>,
+    },
+    /// The referrer asked for cancellation of what was sent.
+    CancellationRequested {
+        /// The version of the ServiceRequest.
+        request: u64,
+    },
+    /// The referrer cancelled what had not been sent, or what the provider turned out not to have.
+    Cancelled {
+        /// The version of the ServiceRequest, where the referrer's change brought it about.
+        request: Option<u64>,
+    },
+    /// The referrer took it back as entered in error.
+    Retracted {
+        /// The version of the ServiceRequest.
+        request: u64,
+    },
+    /// One side wrote to the other.
+    Message {
+        /// The Communication.
+        communication: Uuid,
+        /// What was read from the sender's record for it, as `Type/id`.
+        with: Vec<String>,
+        /// It asks the referrer for more.
+        asks: bool,
+    },
+    /// What the referrer changed or wrote has reached the provider.
+    PassedOn {
+        /// The seq of the event.
+        of: u64,
+    },
     /// The provider's copy says something the table does not allow; it was not taken.
     AnswerRefused {
         /// Why.
@@ -138,6 +175,12 @@ impl Event {
             Self::DeliveryDelayed => "delivery-delayed",
             Self::Undeliverable { .. } => "undeliverable",
             Self::Answered { .. } => "answered",
+            Self::Amended { .. } => "amended",
+            Self::CancellationRequested { .. } => "cancellation-requested",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Retracted { .. } => "retracted",
+            Self::Message { .. } => "message",
+            Self::PassedOn { .. } => "passed-on",
             Self::AnswerRefused { .. } => "answer-refused",
             Self::CopyUnreadable { .. } => "copy-unreadable",
             Self::WrittenBack { .. } => "written-back",
@@ -173,7 +216,17 @@ impl Event {
                 | Self::DeliveryDelayed
                 | Self::Undeliverable { .. }
                 | Self::Answered { .. }
+                | Self::Amended { .. }
+                | Self::CancellationRequested { .. }
+                | Self::Cancelled { .. }
+                | Self::Retracted { .. }
+                | Self::Message { .. }
         )
+    }
+
+    /// Whether the other side must hear of it even where the Task has ended: it tells that very end.
+    pub const fn tells_the_end(&self) -> bool {
+        matches!(self, Self::Retracted { .. })
     }
 }
 

@@ -81,6 +81,8 @@ pub struct TaskState {
     pub transport: Option<TransportStatus>,
     /// Whether the delivery was ever tried.
     pub sent: bool,
+    /// The provider has asked the referrer for more and has no answer yet.
+    pub information_requested: bool,
 }
 
 /// What a provider says of its Task.
@@ -90,6 +92,20 @@ pub struct Answer {
     pub to: TaskStatus,
     /// Whether a statusReason comes with it.
     pub has_reason: bool,
+    /// Whether the provider could know everything that the referrer has asked for by now. An answer that crosses a request for
+    /// cancellation does not refuse it.
+    pub aware: bool,
+}
+
+/// What a referrer asks of a Task that was sent on its behalf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// That the referral be not acted on any more (`ServiceRequest.status` revoked).
+    Cancel,
+    /// That it never was (`entered-in-error`).
+    Retract,
+    /// That it be taken as it is now written.
+    Amend,
 }
 
 /// Why an answer cannot be taken.
@@ -111,6 +127,21 @@ pub enum Refusal {
         /// The status that was asked for.
         to: TaskStatus,
     },
+    /// What the referrer asks is not possible any more.
+    #[error("the Task has ended ({status}), so the referral can be neither changed nor cancelled nor written about; {}", after_the_end(*.status))]
+    Ended {
+        /// How it ended.
+        status: TaskStatus,
+    },
+    /// The referral is to be cancelled, and the provider has not said yet whether it will be.
+    #[error(
+        "cancellation has been asked for; until the provider has answered, the referral can only become entered-in-error"
+    )]
+    CancelPending,
+}
+
+fn after_the_end(status: TaskStatus) -> &'static str {
+    if status == EnteredInError { "nothing leaves that status" } else { "it can only become entered-in-error" }
 }
 
 fn list(codes: &[TaskStatus]) -> String {
@@ -123,7 +154,7 @@ fn list(codes: &[TaskStatus]) -> String {
 impl TaskState {
     /// A Task as routing leaves it.
     pub const fn new() -> Self {
-        Self { status: Requested, cancel_requested: false, transport: None, sent: false }
+        Self { status: Requested, cancel_requested: false, transport: None, sent: false, information_requested: false }
     }
 
     /// Whether `by` may take the Task to `to`.
@@ -152,7 +183,7 @@ impl TaskState {
     /// The state after a provider's answer.
     ///
     /// An answer proves that the referral arrived and was seen, so a transport status that says otherwise goes. While a
-    /// cancellation is asked for, a status that does not end the Task refuses it.
+    /// cancellation is asked for, a status that does not end the Task refuses it, if its provider knew of that.
     ///
     /// # Errors
     /// [`Refusal`] where the table has no such transition or a reason is missing.
@@ -163,7 +194,56 @@ impl TaskState {
         if answer.to.needs_reason() && answer.to != self.status && !answer.has_reason {
             return Err(Refusal::ReasonMissing { to: answer.to });
         }
-        Ok(Self { status: answer.to, cancel_requested: false, transport: None, sent: true })
+        let ended = answer.to.is_terminal();
+        Ok(Self {
+            status: answer.to,
+            cancel_requested: self.cancel_requested && !ended && !answer.aware,
+            transport: None,
+            sent: true,
+            information_requested: self.information_requested && !ended,
+        })
+    }
+
+    /// The state after what the referrer asks, or the same where it has asked that before.
+    ///
+    /// # Errors
+    /// [`Refusal`] where the Task has ended; `entered-in-error` is possible even then.
+    pub fn asked(self, ask: Ask) -> Result<Self, Refusal> {
+        let ended = self.status.is_terminal();
+        match ask {
+            Ask::Retract => Ok(self.ended(EnteredInError)),
+            Ask::Cancel if self.status == Cancelled => Ok(self),
+            Ask::Cancel | Ask::Amend if ended => Err(Refusal::Ended { status: self.status }),
+            Ask::Cancel if self.may(By::Referrer, Cancelled) => Ok(self.ended(Cancelled)),
+            Ask::Cancel => Ok(Self { cancel_requested: true, ..self }),
+            Ask::Amend if self.cancel_requested => Err(Refusal::CancelPending),
+            Ask::Amend => Ok(self),
+        }
+    }
+
+    /// The state after a message: a provider's may ask for more, and a referrer's may answer that.
+    ///
+    /// # Errors
+    /// [`Refusal::Ended`]
+    pub fn told(self, by: By, asks: bool, answers: bool) -> Result<Self, Refusal> {
+        if self.status.is_terminal() {
+            return Err(Refusal::Ended { status: self.status });
+        }
+        let information_requested = match by {
+            By::Provider => self.information_requested || asks,
+            By::Referrer => self.information_requested && !answers,
+            By::Either => self.information_requested,
+        };
+        Ok(Self { information_requested, ..self })
+    }
+
+    /// The state where a cancellation was asked for, and the provider turned out to have nothing that could be cancelled.
+    pub fn never_there(self) -> Self {
+        if self.cancel_requested && !self.status.is_terminal() { self.ended(Cancelled) } else { self }
+    }
+
+    fn ended(self, status: TaskStatus) -> Self {
+        Self { status, cancel_requested: false, information_requested: false, transport: None, ..self }
     }
 
     /// The statuses to pass through from here to `to`, `to` included, where a provider's own system skipped some: only steps
@@ -217,19 +297,34 @@ mod tests {
     }
 
     fn answer(from: TaskStatus, to: TaskStatus) -> Result<TaskState, Refusal> {
-        state(from).answer(Answer { to, has_reason: true })
+        state(from).answer(Answer { to, has_reason: true, aware: true })
     }
 
     /// The table of design section 7 as it is published.
     fn printed() -> String {
-        let mut out =
-            String::from("| from | a provider may set | while cancellation is asked for, also |\n|---|---|---|\n");
+        let mut out = String::from(
+            "| from | a provider may set | while cancellation is asked for, also | a referrer's revoked | a referrer's new version |\n\
+             |---|---|---|---|---|\n",
+        );
         for from in TaskStatus::ALL {
             let plain = state(*from).allowed(By::Provider);
             let asked = TaskState { cancel_requested: true, ..state(*from) }.allowed(By::Provider);
             let more: Vec<_> = asked.into_iter().filter(|to| !plain.contains(to)).collect();
             let codes = |l: &[TaskStatus]| l.iter().map(|c| c.code()).collect::<Vec<_>>().join(", ");
-            out.push_str(&format!("| {from} | {} | {} |\n", codes(&plain), codes(&more)));
+            let unsent = state(*from);
+            let sent = TaskState { sent: true, ..unsent };
+            let revoked = |state: TaskState| match state.asked(Ask::Cancel) {
+                Ok(next) if next.cancel_requested => "asks for cancellation".to_owned(),
+                Ok(next) if next == state => "changes nothing".to_owned(),
+                Ok(next) => next.status.to_string(),
+                Err(_) => "refused".to_owned(),
+            };
+            let revoked = match (revoked(unsent), revoked(sent)) {
+                (a, b) if a == b => a,
+                (a, b) => format!("{a} if nothing was sent, else {b}"),
+            };
+            let amend = if sent.asked(Ask::Amend).is_ok() { "goes to the provider" } else { "refused" };
+            out.push_str(&format!("| {from} | {} | {} | {revoked} | {amend} |\n", codes(&plain), codes(&more)));
         }
         out
     }
@@ -244,15 +339,15 @@ mod tests {
     fn a_provider_cannot_cancel_by_itself_but_confirms_and_may_finish_first() {
         assert!(answer(InProgress, Cancelled).is_err());
         let asked = TaskState { cancel_requested: true, ..state(InProgress) };
-        assert!(asked.answer(Answer { to: Cancelled, has_reason: true }).is_ok());
-        assert!(asked.answer(Answer { to: Completed, has_reason: false }).is_ok());
-        let refused = asked.answer(Answer { to: InProgress, has_reason: false });
+        assert!(asked.answer(Answer { to: Cancelled, has_reason: true, aware: true }).is_ok());
+        assert!(asked.answer(Answer { to: Completed, has_reason: false, aware: true }).is_ok());
+        let refused = asked.answer(Answer { to: InProgress, has_reason: false, aware: true });
         assert_eq!(refused.map(|s| s.cancel_requested), Ok(false));
     }
 
     #[test]
     fn a_refusal_needs_a_reason_and_names_what_is_allowed() {
-        let bare = state(Received).answer(Answer { to: Rejected, has_reason: false });
+        let bare = state(Received).answer(Answer { to: Rejected, has_reason: false, aware: true });
         assert_eq!(bare, Err(Refusal::ReasonMissing { to: Rejected }));
         let illegal = answer(Received, Completed).map_err(|e| e.to_string());
         assert_eq!(
@@ -273,7 +368,110 @@ mod tests {
         assert!(state(Received).way_to(Cancelled).is_empty());
     }
 
+    #[test]
+    fn a_referrer_cancels_at_once_only_what_nobody_has() {
+        assert_eq!(state(Requested).asked(Ask::Cancel).map(|s| s.status), Ok(Cancelled));
+        let sent = TaskState { sent: true, ..state(Requested) };
+        let asked = sent.asked(Ask::Cancel).unwrap();
+        assert_eq!((asked.status, asked.cancel_requested), (Requested, true));
+        assert_eq!(asked.asked(Ask::Amend), Err(Refusal::CancelPending));
+        assert_eq!(asked.asked(Ask::Retract).map(|s| (s.status, s.cancel_requested)), Ok((EnteredInError, false)));
+        assert_eq!(asked.never_there().status, Cancelled);
+        assert_eq!(sent.never_there(), sent, "what nobody wants to cancel is not");
+        let told = state(Completed).asked(Ask::Cancel).map_err(|e| e.to_string()).unwrap_err();
+        assert!(told.contains("completed") && told.contains("can only become entered-in-error"), "{told}");
+    }
+
+    #[test]
+    fn an_answer_that_crosses_the_request_does_not_refuse_it() {
+        let asked = TaskState { cancel_requested: true, ..state(Accepted) };
+        let crossed = asked.answer(Answer { to: InProgress, has_reason: false, aware: false }).unwrap();
+        assert_eq!((crossed.status, crossed.cancel_requested), (InProgress, true));
+        let outcome = crossed.answer(Answer { to: Completed, has_reason: false, aware: false }).unwrap();
+        assert_eq!((outcome.status, outcome.cancel_requested), (Completed, false));
+    }
+
+    #[test]
+    fn a_provider_asks_for_more_until_it_is_answered() {
+        let asked = state(Accepted).told(By::Provider, true, false).unwrap();
+        assert!(asked.information_requested);
+        assert!(asked.told(By::Provider, false, true).unwrap().information_requested, "only the referrer answers that");
+        assert!(asked.told(By::Referrer, false, false).unwrap().information_requested, "a message of its own");
+        assert!(!asked.told(By::Referrer, false, true).unwrap().information_requested);
+        assert!(asked.answer(Answer { to: InProgress, has_reason: false, aware: true }).unwrap().information_requested);
+        assert_eq!(state(Rejected).told(By::Provider, true, false), Err(Refusal::Ended { status: Rejected }));
+    }
+
+    /// What either side may do, in any order.
+    #[derive(Debug, Clone)]
+    enum Move {
+        Answers(TaskStatus, bool),
+        Asks(Ask),
+        Writes(bool, bool, bool),
+        Delivered,
+        NeverThere,
+    }
+
+    fn any_move() -> impl Strategy<Value = Move> {
+        prop_oneof![
+            4 => (proptest::sample::select(TaskStatus::ALL), any::<bool>()).prop_map(|(to, aware)| Move::Answers(to, aware)),
+            3 => proptest::sample::select(&[Ask::Cancel, Ask::Cancel, Ask::Amend, Ask::Retract][..]).prop_map(Move::Asks),
+            2 => any::<(bool, bool, bool)>().prop_map(|(provider, asks, answers)| Move::Writes(provider, asks, answers)),
+            1 => Just(Move::Delivered),
+            1 => Just(Move::NeverThere),
+        ]
+    }
+
     proptest! {
+        /// However answers, cancellation, retraction and messages cross: there is one end, an outcome that was reached stays,
+        /// and whoever refuses a cancellation goes on from where the Task was.
+        #[test]
+        fn however_they_cross_there_is_one_end(moves in proptest::collection::vec(any_move(), 1..40)) {
+            let mut at = TaskState::new();
+            for step in moves {
+                let before = at;
+                match step {
+                    Move::Answers(to, aware) => {
+                        let Ok(next) = at.answer(Answer { to, has_reason: true, aware }) else { continue };
+                        prop_assert_eq!(next.status, to);
+                        if before.cancel_requested && !to.is_terminal() {
+                            prop_assert_eq!(next.cancel_requested, !aware);
+                            prop_assert!(state(before.status).answer(Answer { to, has_reason: true, aware }).is_ok(),
+                                "what refuses a cancellation would have been legal without it");
+                        }
+                        prop_assert!(to != Cancelled || before.cancel_requested);
+                        at = next;
+                    }
+                    Move::Asks(ask) => {
+                        let Ok(next) = at.asked(ask) else { continue };
+                        prop_assert!(!before.sent || next.status != Cancelled || before.status == Cancelled,
+                            "what was sent is not cancelled over the provider's head");
+                        if ask == Ask::Cancel && before.sent {
+                            prop_assert_eq!(next.status, before.status, "the status stays until the provider answers");
+                        }
+                        prop_assert!(ask != Ask::Retract || next.status == EnteredInError);
+                        at = next;
+                    }
+                    Move::Writes(provider, asks, answers) => {
+                        let by = if provider { By::Provider } else { By::Referrer };
+                        let Ok(next) = at.told(by, asks, answers) else { continue };
+                        prop_assert_eq!(TaskState { information_requested: before.information_requested, ..next }, before);
+                        at = next;
+                    }
+                    // the lane is bookkeeping: it happens only while the Task is open
+                    Move::Delivered if !at.status.is_terminal() => at = at.delivered(),
+                    Move::NeverThere => at = at.never_there(),
+                    Move::Delivered => {}
+                }
+                if before.status.is_terminal() && at.status != before.status {
+                    prop_assert_eq!(at.status, EnteredInError);
+                }
+                if at.status.is_terminal() {
+                    prop_assert!(!at.cancel_requested && !at.information_requested);
+                }
+            }
+        }
+
         #[test]
         fn nothing_but_entered_in_error_leaves_an_end(
             from in proptest::sample::select(TaskStatus::ALL),
@@ -281,7 +479,7 @@ mod tests {
             cancel_requested: bool, has_reason: bool,
         ) {
             let start = TaskState { cancel_requested, ..state(from) };
-            if let Ok(next) = start.answer(Answer { to, has_reason }) {
+            if let Ok(next) = start.answer(Answer { to, has_reason, aware: true }) {
                 prop_assert_eq!(next.status, to);
                 prop_assert!(!from.is_terminal() || to == EnteredInError);
                 prop_assert!(start.may(By::Provider, to));
@@ -296,7 +494,7 @@ mod tests {
             let mut at = state(from);
             let way = at.way_to(to);
             for step in &way {
-                at = at.answer(Answer { to: *step, has_reason: true })
+                at = at.answer(Answer { to: *step, has_reason: true, aware: true })
                     .map_err(|r| TestCaseError::fail(r.to_string()))?;
             }
             prop_assert!(way.is_empty() || at.status == to);

@@ -6,12 +6,20 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::tree;
-use crate::domain::{TaskId, TaskStatus, TransportStatus, clock::instant, status::UnknownCode};
+use crate::domain::{TaskId, TaskStatus, clock::instant, status::UnknownCode, task::TaskState};
 
 /// The base of the canonical URLs that are Onward's own. The host is reserved and never resolves: these are names.
 pub const CANONICAL: &str = "https://onward.example/fhir";
 /// System of the transport status codes in `Task.businessStatus`.
 pub const TRANSPORT_SYSTEM: &str = "https://onward.example/fhir/CodeSystem/transport-status";
+/// System of our own codes in `Task.businessStatus` and in the category or reason of a Communication.
+pub const BUSINESS_SYSTEM: &str = "https://onward.example/fhir/CodeSystem/business-status";
+/// The provider has asked the referrer for more.
+pub const INFORMATION_REQUESTED: &str = "information-requested";
+/// System of the business statuses of BSeR 2.0.0-ballot, of which one is ours to set.
+pub const BSER_SYSTEM: &str = "http://hl7.org/fhir/us/bser/CodeSystem/TaskBusinessStatusCS";
+/// “Cancellation Requested”.
+pub const CANCELLATION_REQUESTED: &str = "5.2";
 /// Extension on a Task in an originating record: the journal seq that was written last.
 pub const SEQ_EXTENSION: &str = "https://onward.example/fhir/StructureDefinition/journal-seq";
 /// Extension on a Task in a history: what happened while this version was current.
@@ -66,14 +74,21 @@ pub fn make(new: &NewTask<'_>) -> Value {
         "lastModified": instant(new.at),
         "owner": new.owner,
     });
+    follow(&mut task, new.request);
+    task
+}
+
+/// Brings what a Task takes over from its ServiceRequest up to what that says now.
+pub fn follow(task: &mut Value, request: &Value) {
+    let Some(object) = task.as_object_mut() else { return };
     for (from, to) in
         [("requisition", "groupIdentifier"), ("priority", "priority"), ("subject", "for"), ("requester", "requester")]
     {
-        if let (Some(value), Some(object)) = (new.request.get(from), task.as_object_mut()) {
-            object.insert(to.to_owned(), outside(value, new.request));
-        }
+        match request.get(from) {
+            Some(value) => object.insert(to.to_owned(), outside(value, request)),
+            None => object.shift_remove(to),
+        };
     }
-    task
 }
 
 /// A reference of a request as another resource may have it: what the request contains is named by its identifier, because `#`
@@ -98,24 +113,35 @@ fn outside(reference: &Value, request: &Value) -> Value {
     Value::Object(named)
 }
 
-/// Sets status and transport status and the time of change.
-pub fn set_state(task: &mut Value, status: TaskStatus, transport: Option<TransportStatus>, at: Timestamp) {
+/// Sets the status, our own codings and the time of change.
+pub fn set_state(task: &mut Value, state: &TaskState, at: Timestamp) {
     let Some(object) = task.as_object_mut() else { return };
-    object.insert("status".into(), status.code().into());
+    object.insert("status".into(), state.status.code().into());
     object.insert("lastModified".into(), instant(at).into());
-    set_transport(object, transport);
+    set_codings(object, own_codings(state));
 }
 
-/// Puts the transport status beside the provider's own business status; takes an earlier one away.
-fn set_transport(task: &mut Map<String, Value>, transport: Option<TransportStatus>) {
-    let mut business = task.remove("businessStatus").unwrap_or_else(|| json!({}));
-    without_transport(&mut business);
-    if let (Some(transport), Some(object)) = (transport, business.as_object_mut()) {
-        let coding = json!({"system": TRANSPORT_SYSTEM, "code": transport.code()});
+/// What a state says beside the provider's own business status.
+fn own_codings(state: &TaskState) -> Vec<Value> {
+    let cancel = state.cancel_requested.then(|| {
+        json!({"system": BSER_SYSTEM, "code": CANCELLATION_REQUESTED, "display": "Service Request Cancellation Requested"})
+    });
+    let more = state
+        .information_requested
+        .then(|| json!({"system": BUSINESS_SYSTEM, "code": INFORMATION_REQUESTED, "display": "Information requested"}));
+    let transport = state.transport.map(|transport| json!({"system": TRANSPORT_SYSTEM, "code": transport.code()}));
+    [cancel, more, transport].into_iter().flatten().collect()
+}
+
+/// Puts our codings beside the provider's own business status, in place of those that were there.
+pub fn set_codings(task: &mut Map<String, Value>, ours: Vec<Value>) {
+    let mut business = task.shift_remove("businessStatus").unwrap_or_else(|| json!({}));
+    without_ours(&mut business);
+    if let (false, Some(object)) = (ours.is_empty(), business.as_object_mut()) {
         match object.get_mut("coding").and_then(Value::as_array_mut) {
-            Some(codings) => codings.push(coding),
+            Some(codings) => codings.extend(ours),
             None => {
-                object.insert("coding".into(), json!([coding]));
+                object.insert("coding".into(), ours.into());
             }
         }
     }
@@ -124,14 +150,40 @@ fn set_transport(task: &mut Map<String, Value>, transport: Option<TransportStatu
     }
 }
 
-/// Takes our own coding out of a business status.
-pub fn without_transport(business: &mut Value) {
+/// The codings of a business status that are ours.
+pub fn codings_of_ours(task: &Value) -> Vec<Value> {
+    let business = task.get("businessStatus").map(|b| tree::items(b, "coding")).unwrap_or_default();
+    business.iter().filter(|c| is_own_coding(c)).cloned().collect()
+}
+
+fn is_own_coding(coding: &Value) -> bool {
+    let text = |name| coding.get(name).and_then(Value::as_str);
+    match text("system") {
+        Some(TRANSPORT_SYSTEM | BUSINESS_SYSTEM) => true,
+        Some(BSER_SYSTEM) => text("code") == Some(CANCELLATION_REQUESTED),
+        _ => false,
+    }
+}
+
+/// Takes our own codings out of a business status.
+pub fn without_ours(business: &mut Value) {
     let Some(object) = business.as_object_mut() else { return };
     if let Some(codings) = object.get_mut("coding").and_then(Value::as_array_mut) {
-        codings.retain(|c| c.get("system").and_then(Value::as_str) != Some(TRANSPORT_SYSTEM));
+        codings.retain(|c| !is_own_coding(c));
         if codings.is_empty() {
-            object.remove("coding");
+            object.shift_remove("coding");
         }
+    }
+}
+
+/// Whether a concept, or one of a list of them, has our code by which a provider asks for more.
+pub fn asks_for_more(concepts: &Value) -> bool {
+    let one = |concept: &Value| {
+        tree::codings(concept).any(|(system, code, _)| system == Some(BUSINESS_SYSTEM) && code == INFORMATION_REQUESTED)
+    };
+    match concepts {
+        Value::Array(all) => all.iter().any(one),
+        other => one(other),
     }
 }
 
@@ -192,18 +244,29 @@ pub fn with_meta(mut resource: Value, version: u64, last_updated: Timestamp) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::TransportStatus;
 
     #[test]
     fn transport_status_stands_beside_the_providers_own_and_goes_again() {
         let own = json!({"coding": [{"system": "https://p.example", "code": "5.1.1"}], "text": "booked"});
         let mut task = json!({"resourceType": "Task", "status": "accepted", "businessStatus": own});
-        set_state(&mut task, TaskStatus::Accepted, Some(TransportStatus::Overdue), Timestamp::UNIX_EPOCH);
-        assert_eq!(task["businessStatus"]["coding"].as_array().map(Vec::len), Some(2));
-        set_state(&mut task, TaskStatus::Accepted, None, Timestamp::UNIX_EPOCH);
+        let plain = TaskState { status: TaskStatus::Accepted, ..TaskState::new() };
+        let all = TaskState {
+            transport: Some(TransportStatus::Overdue),
+            cancel_requested: true,
+            information_requested: true,
+            ..plain
+        };
+        set_state(&mut task, &all, Timestamp::UNIX_EPOCH);
+        set_state(&mut task, &all, Timestamp::UNIX_EPOCH);
+        let codes: Vec<_> = tree::codings(&task["businessStatus"]).map(|(_, code, _)| code.to_owned()).collect();
+        assert_eq!(codes, ["5.1.1", "5.2", "information-requested", "overdue"]);
+        assert_eq!(codings_of_ours(&task).len(), 3);
+        set_state(&mut task, &plain, Timestamp::UNIX_EPOCH);
         assert_eq!(task["businessStatus"], own);
         let mut bare = json!({"status": "requested"});
-        set_state(&mut bare, TaskStatus::Requested, Some(TransportStatus::HandedOver), Timestamp::UNIX_EPOCH);
-        set_state(&mut bare, TaskStatus::Requested, None, Timestamp::UNIX_EPOCH);
+        set_state(&mut bare, &all, Timestamp::UNIX_EPOCH);
+        set_state(&mut bare, &plain, Timestamp::UNIX_EPOCH);
         assert_eq!(bare.get("businessStatus"), None);
     }
 

@@ -150,7 +150,7 @@ impl From<StatusError> for Fault {
                 StatusCode::PRECONDITION_FAILED,
                 Issue::error(IssueCode::Conflict, "Task.meta.versionId", told),
             ),
-            StatusError::Refused(Refusal::Illegal { .. }) => {
+            StatusError::Refused(Refusal::Illegal { .. } | Refusal::Ended { .. } | Refusal::CancelPending) => {
                 Self::rule(vec![Issue::error(IssueCode::BusinessRule, "Task.status", told)])
             }
             StatusError::Refused(Refusal::ReasonMissing { .. }) => {

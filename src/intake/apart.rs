@@ -64,6 +64,8 @@ pub struct Placed {
     pub kind: String,
     /// Its id here.
     pub id: Uuid,
+    /// What its sender calls it, as a reference may.
+    pub origin: Option<String>,
     /// Its content, referring to others by their ids here.
     pub body: Value,
 }
@@ -330,7 +332,12 @@ impl Apart {
                     object.shift_insert(1.min(object.len()), "id".into(), id.to_string().into());
                 }
             }
-            Placed { kind: self.items[item].kind.clone(), id, body }
+            let own = self.items[item].resource.get("id").and_then(Value::as_str);
+            let by_id = || own.map(|own| format!("{}/{own}", self.items[item].kind));
+            let url = self.items[item].full_url.clone();
+            // a urn names it in this one Bundle only
+            let origin = url.filter(|url| !url.starts_with("urn:")).or_else(by_id);
+            Placed { kind: self.items[item].kind.clone(), id, origin, body }
         };
         draft.members.iter().copied().map(place).collect()
     }

@@ -101,5 +101,5 @@ async fn read(client: &FhirClient, endpoint: &Endpoint, literal: &str) -> Result
     if let Some(object) = body.as_object_mut() {
         object.insert("id".into(), new_id.to_string().into());
     }
-    Ok(Some(Placed { kind: kind.to_owned(), id: new_id, body }))
+    Ok(Some(Placed { kind: kind.to_owned(), id: new_id, origin: Some(literal.to_owned()), body }))
 }

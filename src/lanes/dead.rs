@@ -38,19 +38,8 @@ pub async fn replay(store: &dyn Store, letter: &DeadLetter, operator: &str) -> R
         }
         let event = Event::Replayed { side: letter.side, of: letter.seq };
         let replayed = NewEvent { event, actor: Actor::Operator(operator.to_owned()), body: None, lanes: vec![] };
-        let appended = store
-            .append(Append {
-                task: task.id,
-                expected_seq: task.seq,
-                events: vec![replayed],
-                state: task.state,
-                answers: false,
-                settle: None,
-                attempt: None,
-                poll: None,
-                rearm: Some(letter.message),
-            })
-            .await;
+        let appended =
+            store.append(Append { events: vec![replayed], rearm: Some(letter.message), ..Append::to(&task) }).await;
         match appended {
             Ok(_) => return Ok(()),
             Err(AppendError::Moved | AppendError::LeaseLost) if still_dead(store, letter.message).await? => {}

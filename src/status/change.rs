@@ -6,7 +6,7 @@ use crate::{
     domain::{TaskStatus, status::UnknownCode},
     fhir::{
         outcome::{Issue, IssueCode},
-        task::{PROVIDER_ELEMENTS, without_transport},
+        task::{PROVIDER_ELEMENTS, without_ours},
     },
 };
 
@@ -61,7 +61,7 @@ pub fn merge(current: &Value, wanted: &Value, provider: &str) -> Result<Value, V
         }
     }
     if let Some(business) = merged.get_mut("businessStatus") {
-        without_transport(business);
+        without_ours(business);
         if business.as_object().is_some_and(Map::is_empty) {
             merged.shift_remove("businessStatus");
         }
@@ -86,7 +86,7 @@ pub fn same(current: &Value, new: &mut Value) -> bool {
     if let Some(object) = current.as_object_mut()
         && let Some(business) = object.get_mut("businessStatus")
     {
-        without_transport(business);
+        without_ours(business);
         if business.as_object().is_some_and(Map::is_empty) {
             object.shift_remove("businessStatus");
         }

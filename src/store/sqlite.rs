@@ -220,6 +220,16 @@ impl Store for SqliteStore {
         self.writer.run("append", move |c| append::append(c, &append, now)).await
     }
 
+    async fn append_together(&self, steps: Vec<Append>) -> Result<Vec<Appended>, AppendError> {
+        let now = self.now();
+        self.writer.run(move |c| steps.iter().map(|step| append::append(c, step, now)).collect()).await
+    }
+
+    async fn keyed(&self, author: &str, key: &str) -> Result<Option<(Uuid, [u8; 32])>, StoreError> {
+        let (author, key) = (author.to_owned(), key.to_owned());
+        self.readers.run(move |c| read::keyed(c, &author, &key)).await
+    }
+
     async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
         self.readers.run(move |c| read::task(c, id)).await
     }

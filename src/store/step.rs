@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Attempt, NewEvent, TaskRecord};
+use super::{Attempt, NewEvent, NewResource, TaskRecord};
 use crate::domain::{Side, TaskId, WakeUp, task::TaskState};
 
 /// A step in a Task's life: events, the state after them, and what they settle, in one commit.
@@ -17,6 +17,11 @@ pub struct Append {
     pub expected_seq: u64,
     /// What happened, in order; may be empty where only a try is recorded.
     pub events: Vec<NewEvent>,
+    /// What is stored with it. A version that is there already, or a key that is taken, makes it [`Moved`](super::AppendError::Moved).
+    pub resources: Vec<NewVersion>,
+    /// It holds only if certainly nothing was sent: no try to deliver is under way or came to an end that nobody noted. Otherwise
+    /// it is [`LeaseLost`](super::AppendError::LeaseLost).
+    pub unsent: bool,
     /// The state after the events.
     pub state: TaskState,
     /// Whether this was a side's own change, so that older `If-Match` values are stale from here on.
@@ -29,6 +34,49 @@ pub struct Append {
     pub poll: Option<Poll>,
     /// A dead letter of this Task to be tried again at once; [`Moved`](super::AppendError::Moved) if it is not, or no longer, one.
     pub rearm: Option<Uuid>,
+}
+
+impl Append {
+    /// A step decided on a Task as it stands, which changes nothing yet.
+    pub const fn to(task: &TaskRecord) -> Self {
+        Self {
+            task: task.id,
+            expected_seq: task.seq,
+            events: vec![],
+            resources: vec![],
+            unsent: false,
+            state: task.state,
+            answers: false,
+            settle: None,
+            attempt: None,
+            poll: None,
+            rearm: None,
+        }
+    }
+}
+
+/// A version of a resource of a referral that comes after the referral itself: a new version of its ServiceRequest, or a message.
+#[derive(Debug, Clone)]
+pub struct NewVersion {
+    /// The resource.
+    pub resource: NewResource,
+    /// Its `meta.versionId`.
+    pub version: u64,
+    /// The Task whose parties alone it concerns; none where it is all of the referral's.
+    pub task: Option<TaskId>,
+    /// By what it is known when it comes again.
+    pub key: Option<ResourceKey>,
+}
+
+/// By what a message is known when it comes again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceKey {
+    /// Who wrote it.
+    pub author: String,
+    /// Unique for one author.
+    pub key: String,
+    /// SHA-256 of its content as it came.
+    pub digest: [u8; 32],
 }
 
 /// What became of the message at the head of a lane.

@@ -57,6 +57,8 @@ pub struct NewResource {
     pub kind: String,
     /// Its logical id here.
     pub id: Uuid,
+    /// What its sender calls it, as it may stand in a reference: the `fullUrl` of its entry, or `Type/id`.
+    pub origin: Option<String>,
     /// The resource as JSON.
     pub body: String,
 }

@@ -3,7 +3,7 @@
 use onward::{
     config::registry::Detail,
     domain::TransportStatus,
-    fhir::task::{CANONICAL, EVENT_EXTENSION, SEQ_EXTENSION, TRANSPORT_SYSTEM},
+    fhir::task::{BUSINESS_SYSTEM, CANONICAL, EVENT_EXTENSION, INFORMATION_REQUESTED, SEQ_EXTENSION, TRANSPORT_SYSTEM},
 };
 use serde_json::Value;
 
@@ -21,6 +21,8 @@ fn code_systems_hold_exactly_our_codes() {
     let transport = artefact("CodeSystem-transport-status");
     assert_eq!(transport["url"], TRANSPORT_SYSTEM);
     assert_eq!(codes(&transport), TransportStatus::ALL.iter().map(|t| t.code()).collect::<Vec<_>>());
+    let business = artefact("CodeSystem-business-status");
+    assert_eq!((&business["url"], codes(&business)), (&BUSINESS_SYSTEM.into(), vec![INFORMATION_REQUESTED]));
     let detail = artefact("CodeSystem-write-back-detail");
     assert_eq!(detail["url"], format!("{CANONICAL}/CodeSystem/write-back-detail"));
     let all = [Detail::None, Detail::Codes, Detail::Summary, Detail::Full];

@@ -14,6 +14,7 @@ use onward::{
 };
 use uuid::Uuid;
 
+mod conversation;
 mod lanes;
 mod outbox;
 mod read;
@@ -68,6 +69,9 @@ macro_rules! behaviours {
             read: versions_and_parties, a_referral_with_all_that_travels_with_it, tasks_by_what_one_has_in_hand,
                 requests_by_identifier_and_id, it_is_ready_until_it_is_closed;
             search: finds_what_a_naive_filter_finds;
+            conversation: a_new_version_comes_with_a_step, a_state_is_kept_whole, what_a_sender_calls_a_resource_is_kept,
+                a_key_is_taken_once, what_is_one_tasks_concerns_its_parties, steps_of_several_are_stored_together,
+                it_knows_whether_a_try_is_under_way;
         );
     };
     (@ $name:ident, $make:path; $($room:ident: $($behaviour:ident),+;)+) => {
@@ -114,11 +118,15 @@ pub fn referral_for(key: &str, inboxes: &[&str]) -> NewReferral {
         route_set: "2026-03-01".into(),
         decision: format!(r#"{{"rule":"{key}"}}"#),
         resources: vec![
-            NewResource { kind: "ServiceRequest".into(), id: request, body: format!(r#"{{"about":"{key}"}}"#) },
-            NewResource { kind: "Patient".into(), id: patient, body: r#"{"active":true}"#.into() },
+            resource("ServiceRequest", request, &format!(r#"{{"about":"{key}"}}"#)),
+            resource("Patient", patient, r#"{"active":true}"#),
         ],
         tasks: inboxes.iter().map(|inbox| task_for(inbox)).collect(),
     }
+}
+
+pub fn resource(kind: &str, id: Uuid, body: &str) -> NewResource {
+    NewResource { kind: kind.into(), id, origin: None, body: body.into() }
 }
 
 /// A Task for an inbox whose provider bears the same name.
@@ -188,17 +196,7 @@ pub fn event(body: Option<&str>, lanes: &[Side]) -> NewEvent {
 
 /// A step that changes nothing yet, decided on what `task` shows.
 pub fn step(task: &TaskRecord) -> Append {
-    Append {
-        task: task.id,
-        expected_seq: task.seq,
-        events: Vec::new(),
-        state: task.state,
-        answers: false,
-        settle: None,
-        attempt: None,
-        poll: None,
-        rearm: None,
-    }
+    Append::to(task)
 }
 
 /// Puts another message into lanes of a Task.

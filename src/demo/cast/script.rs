@@ -171,7 +171,8 @@ mod tests {
         for n in 0..200 {
             let mut state = TaskState::new().delivered();
             for step in decide(n, "https://x.example|1") {
-                state = state.answer(Answer { to: step.status, has_reason: step.reason.is_some() }).unwrap();
+                state =
+                    state.answer(Answer { to: step.status, has_reason: step.reason.is_some(), aware: true }).unwrap();
             }
             assert!(state.status.is_terminal());
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{ReferralId, Side, TaskId, WakeUp},
-    store::{Append, AppendError, Appended, Attempt, NewEvent, Settle, Settled, StoreError},
+    store::{Append, AppendError, Appended, Attempt, NewEvent, NewResource, NewVersion, Settle, Settled, StoreError},
 };
 
 /// Writes events one after another: journal line, version and outbox rows of each.
@@ -36,7 +36,9 @@ impl Step<'_> {
             self.head_hash = journal::write(c, self.task, self.seq, now, new, &self.head_hash)?;
             if let Some(body) = &new.body {
                 self.version = self.seq;
-                insert_resource(c, "Task", self.task.0, self.seq, self.referral, now, body)?;
+                let row =
+                    ResourceRow { kind: "Task", id: self.task.0, version: self.seq, referral: self.referral, body };
+                insert_resource(c, &row, now)?;
             }
             for side in &new.lanes {
                 let (to, route_set) = match side {
@@ -63,8 +65,14 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
     if before.seq != append.expected_seq {
         return Err(AppendError::Moved);
     }
+    if append.unsent && !lanes::unsent(c, append.task)? {
+        return Err(AppendError::LeaseLost);
+    }
     if let Some(settle) = &append.settle {
         self::settle(c, append.task, settle, now)?;
+    }
+    for new in &append.resources {
+        insert_version(c, before.referral, new, now)?;
     }
     let head_hash: [u8; 32] = c
         .prepare_cached("SELECT head_hash FROM task WHERE id = ?")?
@@ -87,14 +95,15 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
     let last_updated = if version > before.version { now } else { before.last_updated };
     let answered = if append.answers { version } else { before.answered };
     c.prepare_cached(
-        "UPDATE task SET status = ?, cancel_requested = ?, transport = ?, sent = ?, seq = ?, version = ?, answered = ?,
-                         head_hash = ?, last_updated = ? WHERE id = ?",
+        "UPDATE task SET status = ?, cancel_requested = ?, transport = ?, sent = ?, information_requested = ?, seq = ?, version = ?,
+                         answered = ?, head_hash = ?, last_updated = ? WHERE id = ?",
     )?
     .execute(params![
         append.state.status.code(),
         append.state.cancel_requested,
         append.state.transport.map(|t| t.code()),
         append.state.sent,
+        append.state.information_requested,
         seq,
         version,
         answered,
@@ -201,18 +210,60 @@ fn rearm_dead(c: &Connection, task: TaskId, message: Uuid, now: Timestamp) -> Re
     if changed == 0 { Err(AppendError::Moved) } else { Ok(()) }
 }
 
-pub(super) fn insert_resource(
-    c: &Connection,
-    kind: &str,
-    id: Uuid,
-    version: u64,
-    referral: ReferralId,
-    now: Timestamp,
-    body: &str,
-) -> Result<(), StoreError> {
+/// A row of `resource` with what every one has.
+pub(super) struct ResourceRow<'a> {
+    pub kind: &'a str,
+    pub id: Uuid,
+    pub version: u64,
+    pub referral: ReferralId,
+    pub body: &'a str,
+}
+
+/// Writes a version of a Task.
+fn insert_resource(c: &Connection, row: &ResourceRow<'_>, now: Timestamp) -> Result<(), StoreError> {
     c.prepare_cached("INSERT INTO resource (kind, id, version, referral, last_updated, body) VALUES (?,?,?,?,?,?)")?
-        .execute(params![kind, id.as_bytes(), version, referral.0.as_bytes(), micros(now), body])?;
+        .execute(params![row.kind, row.id.as_bytes(), row.version, row.referral.0.as_bytes(), micros(now), row.body])?;
     Ok(())
+}
+
+/// Writes what comes with a referral.
+pub(super) fn insert_first(
+    c: &Connection,
+    referral: ReferralId,
+    new: &NewResource,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "INSERT INTO resource (kind, id, version, referral, last_updated, origin, body) VALUES (?,?,1,?,?,?,?)",
+    )?
+    .execute(params![new.kind, new.id.as_bytes(), referral.0.as_bytes(), micros(now), new.origin, new.body])?;
+    Ok(())
+}
+
+/// Writes what comes later, under its key. What is there already came in between.
+fn insert_version(c: &Connection, referral: ReferralId, new: &NewVersion, now: Timestamp) -> Result<(), AppendError> {
+    let resource = &new.resource;
+    let mut written = c
+        .prepare_cached(
+            "INSERT OR IGNORE INTO resource (kind, id, version, referral, last_updated, origin, task, later, body)
+             VALUES (?,?,?,?,?,?,?,1,?)",
+        )?
+        .execute(params![
+            resource.kind,
+            resource.id.as_bytes(),
+            new.version,
+            referral.0.as_bytes(),
+            micros(now),
+            resource.origin,
+            new.task.as_ref().map(|t| t.0.as_bytes()),
+            resource.body,
+        ])?;
+    if let (1, Some(key)) = (written, &new.key) {
+        written = c
+            .prepare_cached("INSERT OR IGNORE INTO resource_key (author, key, id, digest) VALUES (?,?,?,?)")?
+            .execute(params![key.author, key.key, resource.id.as_bytes(), key.digest])?;
+    }
+    if written == 0 { Err(AppendError::Moved) } else { Ok(()) }
 }
 
 fn insert_attempt(c: &Connection, task: TaskId, attempt: &Attempt) -> Result<(), StoreError> {

@@ -72,6 +72,20 @@ pub(super) fn lease(
     Ok(LaneState::Leased { lease, head, task: Box::new(task) })
 }
 
+/// Whether certainly nothing was sent to the provider: every lease of its lane ended with a note of what came of it, and none of
+/// these says that it may have arrived (that is the Task's to know). Only the head was ever tried then, once a lease.
+pub(super) fn unsent(c: &Connection, task: TaskId) -> Result<bool, StoreError> {
+    let noted: Option<bool> = c
+        .prepare_cached(
+            "SELECT l.lease_until IS NULL AND l.lease = o.attempts
+             FROM lane l JOIN outbox o ON o.task = l.task AND o.side = l.side
+             WHERE l.task = ? AND l.side = 'delivery' ORDER BY o.seq LIMIT 1",
+        )?
+        .query_row([task.0.as_bytes()], |row| row.get(0))
+        .optional()?;
+    Ok(noted == Some(true))
+}
+
 /// Ends a lease, unless it has passed on already.
 pub(super) fn release(c: &Connection, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError> {
     c.prepare_cached("UPDATE lane SET lease_until = NULL WHERE task = ? AND side = ? AND lease = ?")?

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, TASK_SOURCE, moment, parse, stored_resource, task_record};
+use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, TASK_SOURCE, moment, parse, stored_resource, task_record, uuid};
 use crate::{
     domain::{ReferralId, SystemId, TaskId},
     store::{Attempt, Parties, StoreError, StoredResource, TaskRecord},
@@ -43,19 +43,27 @@ pub(super) fn resource(
     ))?;
     let found = statement.query_row(params![kind, id.as_bytes(), version], stored_resource).optional()?;
     let Some(found) = found else { return Ok(None) };
-    let parties = parties(c, found.referral)?;
+    let parties = parties(c, found.referral, found.task)?;
     Ok(parties.map(|p| (found, p)))
 }
 
-fn parties(c: &Connection, referral: ReferralId) -> Result<Option<Parties>, StoreError> {
+fn parties(c: &Connection, referral: ReferralId, task: Option<TaskId>) -> Result<Option<Parties>, StoreError> {
     let system: Option<SystemId> = c
         .prepare_cached("SELECT system FROM referral WHERE id = ?")?
         .query_row([referral.0.as_bytes()], |row| parse(row, "system"))
         .optional()?;
     let Some(system) = system else { return Ok(None) };
-    let mut providers = c.prepare_cached("SELECT DISTINCT provider FROM task WHERE referral = ? ORDER BY provider")?;
-    let providers = providers.query_map([referral.0.as_bytes()], |row| parse(row, "provider"))?;
+    let mut providers = c.prepare_cached(
+        "SELECT DISTINCT provider FROM task WHERE referral = ?1 AND (?2 IS NULL OR id = ?2) ORDER BY provider",
+    )?;
+    let task = task.as_ref().map(|t| t.0.as_bytes());
+    let providers = providers.query_map(params![referral.0.as_bytes(), task], |row| parse(row, "provider"))?;
     Ok(Some(Parties { system, providers: providers.collect::<Result<_, _>>()? }))
+}
+
+pub(super) fn keyed(c: &Connection, author: &str, key: &str) -> Result<Option<(Uuid, [u8; 32])>, StoreError> {
+    let mut statement = c.prepare_cached("SELECT id, digest FROM resource_key WHERE author = ? AND key = ?")?;
+    Ok(statement.query_row([author, key], |row| Ok((uuid(row, "id")?, row.get("digest")?))).optional()?)
 }
 
 pub(super) fn versions(c: &Connection, kind: &str, id: Uuid) -> Result<Vec<StoredResource>, StoreError> {

@@ -74,7 +74,7 @@ pub(super) fn micros_after(at: Timestamp, later: std::time::Duration) -> i64 {
 
 /// The columns [`task_record`] reads, of `task t JOIN referral r ON r.id = t.referral`.
 pub(super) const TASK_COLUMNS: &str = "t.id AS task_id, t.referral, t.system, t.inbox, t.provider, t.status, \
-     t.cancel_requested, t.transport, t.sent, t.seq, t.version, t.answered, t.created, t.last_updated, \
+     t.cancel_requested, t.transport, t.sent, t.information_requested, t.seq, t.version, t.answered, t.created, t.last_updated, \
      r.request, r.origin, r.identifier, r.route_set";
 /// Where they come from.
 pub(super) const TASK_SOURCE: &str = "task t JOIN referral r ON r.id = t.referral";
@@ -97,6 +97,7 @@ pub(super) fn task_record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
             cancel_requested: row.get("cancel_requested")?,
             transport: transport.and_then(|t| t.parse::<TransportStatus>().ok()),
             sent: row.get("sent")?,
+            information_requested: row.get("information_requested")?,
         },
         seq: row.get("seq")?,
         version: row.get("version")?,
@@ -108,7 +109,7 @@ pub(super) fn task_record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
 
 /// The columns [`stored_resource`] reads, of `resource s`.
 pub(super) const RESOURCE_COLUMNS: &str = "s.kind, s.id AS resource_id, s.version AS resource_version, s.referral AS resource_referral, \
-     s.last_updated AS resource_updated, s.body";
+     s.last_updated AS resource_updated, s.origin AS resource_origin, s.task AS resource_task, s.later, s.body";
 
 /// A resource from [`RESOURCE_COLUMNS`].
 pub(super) fn stored_resource(row: &Row<'_>) -> rusqlite::Result<StoredResource> {
@@ -118,6 +119,9 @@ pub(super) fn stored_resource(row: &Row<'_>) -> rusqlite::Result<StoredResource>
         version: row.get("resource_version")?,
         last_updated: moment(row, "resource_updated")?,
         referral: ReferralId(uuid(row, "resource_referral")?),
+        origin: row.get("resource_origin")?,
+        task: row.get::<_, Option<[u8; 16]>>("resource_task")?.map(|id| TaskId(Uuid::from_bytes(id))),
+        later: row.get("later")?,
         body: row.get("body")?,
     })
 }

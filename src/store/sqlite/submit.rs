@@ -107,7 +107,7 @@ fn insert(
         micros(now),
     ])?;
     for resource in &referral.resources {
-        append::insert_resource(c, &resource.kind, resource.id, 1, referral.id, now, &resource.body)?;
+        append::insert_first(c, referral.id, resource, now)?;
     }
     for task in &referral.tasks {
         insert_task(c, submission, referral, task, now, wake_ups)?;

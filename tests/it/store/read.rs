@@ -36,9 +36,9 @@ pub async fn versions_and_parties(b: Bench) {
 pub async fn a_referral_with_all_that_travels_with_it(b: Bench) {
     let exact = "{\"valueDecimal\":1.50,\n  \"text\":\"Zoë – “ok”\\u0000\"}";
     let mut new = referral("a");
-    new.resources.push(NewResource { kind: "Observation".into(), id: Uuid::now_v7(), body: exact.into() });
+    new.resources.push(resource("Observation", Uuid::now_v7(), exact));
     // the same logical id under another type is another resource
-    new.resources.push(NewResource { kind: "Group".into(), id: new.request, body: "{}".into() });
+    new.resources.push(resource("Group", new.request, "{}"));
     let (submitted, _) = stored(b.store.submit(submission(vec![new.clone()])).await.unwrap());
     one_task(&b, "another").await;
     add(&b, submitted[0].tasks[0], &[]).await;

@@ -222,7 +222,9 @@ impl Store for SqliteStore {
 
     async fn append_together(&self, steps: Vec<Append>) -> Result<Vec<Appended>, AppendError> {
         let now = self.now();
-        self.writer.run(move |c| steps.iter().map(|step| append::append(c, step, now)).collect()).await
+        self.writer
+            .run("append-together", move |c| steps.iter().map(|step| append::append(c, step, now)).collect())
+            .await
     }
 
     async fn keyed(&self, author: &str, key: &str) -> Result<Option<(Uuid, [u8; 32])>, StoreError> {

@@ -1,7 +1,9 @@
 //! What Onward knows about a referral without touching the world: ids, the Task state machine, the events of the
-//! journal, lanes and retry timing. Pure: no I/O, no async, nothing of the other rooms.
+//! journal, lanes, endpoints and their breakers, and retry timing. Pure: no I/O, no async, nothing of the other rooms.
 
+pub mod breaker;
 pub mod clock;
+pub mod endpoint;
 pub mod event;
 pub mod ids;
 pub mod lane;
@@ -10,6 +12,7 @@ pub mod status;
 pub mod task;
 
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use endpoint::{Destination, Terms};
 pub use event::{Actor, Event};
 pub use ids::{InboxId, ProviderId, ReferralId, SystemId, TaskId};
 pub use lane::{Side, WakeUp};

@@ -10,14 +10,17 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::{
-    Actor, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, TaskStatus, WakeUp, task::TaskState,
+    Actor, Destination, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, TaskStatus, WakeUp,
+    breaker::Breaker, task::TaskState,
 };
 
 pub(crate) mod counts;
+mod share;
 pub mod sqlite;
 mod step;
 mod submission;
 
+pub use share::{Claim, Share, Shares, StoredBreaker};
 pub use step::{Append, Appended, LaneHead, LaneState, NewVersion, Poll, ResourceKey, Settle, Settled};
 pub use submission::{NewEvent, NewReferral, NewResource, NewTask, Submission, Submit, Submitted};
 
@@ -287,8 +290,8 @@ pub trait Store: Send + Sync + 'static {
     async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError>;
 
     /// Wake-ups that are due and nobody publishes, and those published longer than `republish_after` ago and not done; that time
-    /// doubles with each time one is published again, up to 64 times.
-    async fn claim_due(&self, limit: usize, lease: Duration, republish_after: Duration) -> Result<Due, StoreError>;
+    /// doubles with each time one is published again, up to 64 times. Destinations take turns, and each gets its share.
+    async fn claim_due(&self, claim: Claim) -> Result<Due, StoreError>;
 
     /// The broker has confirmed these. One that was settled or deferred meanwhile stays so.
     async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError>;
@@ -296,8 +299,19 @@ pub trait Store: Send + Sync + 'static {
     /// The broker gave this one up: it is to be published again.
     async fn rearm_published(&self, message: Uuid) -> Result<(), StoreError>;
 
-    /// Copies that are due to be looked at; each is the caller's for `lease`.
-    async fn claim_polls(&self, limit: usize, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError>;
+    /// While its endpoint's breaker keeps messages back: puts this one aside, with what stands behind it in its lane, until it is
+    /// `age` old or a [`Share::early`] claim fetches it. False, and nothing is changed, where it is that old already or the
+    /// breaker lets messages through by now.
+    async fn put_aside(&self, message: Uuid, age: Duration) -> Result<bool, StoreError>;
+
+    /// Every breaker that is not closed or was not once.
+    async fn breakers(&self) -> Result<Vec<StoredBreaker>, StoreError>;
+
+    /// Stores a breaker over the version it was decided on, 0 where there was none. False where there is another by now.
+    async fn set_breaker(&self, of: &Destination, version: u64, breaker: Breaker) -> Result<bool, StoreError>;
+
+    /// Copies that are due to be looked at; each is the caller's for `lease`. Inboxes take turns, and each gets its share.
+    async fn claim_polls(&self, shares: Shares, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError>;
 
     /// How a copy is watched from now on, where nothing else changed.
     async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError>;

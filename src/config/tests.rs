@@ -174,7 +174,7 @@ url = "amqps://u:sesame-open-up-please@h"
 password = { env = "TOKEN_A" }
 prefetch = "many"
 [retry]
-first = "2h"
+first = "3h"
 [limits]
 body = "5MB"
 [log]
@@ -211,7 +211,7 @@ timeout = "1s"
         ":6:7 store.url: found another URL; allowed: \"sqlite:PATH\" or",
         ":8:7 broker.url: found a password in the URL and one beside it; allowed: one of the two",
         ":10:12 broker.prefetch: found a text; allowed: a whole number from 1 to 1000",
-        ":11:1 retry.first: found 2h; allowed: at most cap, which is 1h",
+        ":11:1 retry.first: found 3h; allowed: at most cap, which is 2h",
         ":14:8 limits.body: found \"5MB\"; allowed: a size such as",
         ":16:9 log.level: found \"loud\"; allowed: \"error\", \"warn\",",
         ":18:10 registry.source: found \"store\", which is not part of this version; allowed: \"file\"",

@@ -21,7 +21,7 @@ use crate::{
         tree,
     },
     status::{Source, Status, StatusError, change},
-    store::{Poll, Store, StoreError, TaskRecord},
+    store::{Poll, Shares, Store, StoreError, TaskRecord},
 };
 
 /// The store is asked this often for copies that are due.
@@ -97,7 +97,7 @@ impl Copies {
             if room == 0 {
                 continue;
             }
-            match self.store.claim_polls(room, LEASE).await {
+            match self.store.claim_polls(Shares::even(room, room), LEASE).await {
                 Ok(due) => {
                     for (task, memory) in due {
                         let copies = self.clone();

@@ -25,7 +25,7 @@ pub enum Next {
 }
 
 /// A wait the other side asks for is honoured up to this long; a longer one would be a way to lose a referral.
-const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_hours(24);
+pub const RETRY_AFTER_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// Never two tries closer together than this, however the dice fall.
 const WAIT_MIN: SignedDuration = SignedDuration::from_millis(50);
 
@@ -33,7 +33,7 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             first: SignedDuration::from_secs(2),
-            cap: SignedDuration::from_hours(1),
+            cap: SignedDuration::from_hours(2),
             give_up_after: SignedDuration::from_hours(7 * 24),
             delayed_after: SignedDuration::from_mins(15),
         }
@@ -105,6 +105,29 @@ mod tests {
             let next = policy.next(1, now, now, Some(SignedDuration::from_secs(asked)), dice);
             let Next::At(at) = next else { return Err(TestCaseError::fail("gave up at once")) };
             prop_assert!(at.duration_since(now).as_secs() >= asked.min(86_400));
+        }
+    }
+
+    /// A week of failing is a few hundred tries at the most and dozens at the least, close together at first.
+    #[test]
+    fn a_week_is_a_sane_number_of_tries() {
+        let policy = RetryPolicy::default();
+        assert!(policy.give_up_after >= SignedDuration::from_hours(7 * 24));
+        let tries = |dice: &mut dyn FnMut() -> f64| {
+            let (since, mut now) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+            for attempt in 1u32.. {
+                match policy.next(attempt, since, now, None, dice()) {
+                    Next::At(at) => now = at,
+                    Next::GiveUp => return attempt,
+                }
+            }
+            0
+        };
+        assert!((80..120).contains(&tries(&mut || 1.0)), "never lucky");
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..100 {
+            let n = tries(&mut || rng.f64());
+            assert!((130..260).contains(&n), "{n}");
         }
     }
 

@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::Relay;
-use crate::{broker::Broker, store::Store};
+use crate::{
+    broker::Broker,
+    store::{Claim, Shares, Store},
+};
 
 /// The outbox is looked at this often even if nothing asks for it, so that a lost hint costs a moment and not a referral.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -59,7 +62,8 @@ impl Scheduler {
         if limit == 0 {
             return Ok(LOOK_EVERY);
         }
-        let due = self.store.claim_due(limit, LEASE, self.republish_after).await?;
+        let claim = Claim { shares: Shares::even(limit, limit), lease: LEASE, republish_after: self.republish_after };
+        let due = self.store.claim_due(claim).await?;
         let full = due.wake_ups.len() == limit;
         if !due.wake_ups.is_empty() {
             metrics::counter!("onward_wake_ups_due_total").increment(due.wake_ups.len() as u64);

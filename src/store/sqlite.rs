@@ -15,12 +15,14 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::{
-    Append, AppendError, Appended, Attempt, Backlog, DeadLetter, Due, JournalLine, LaneState, Parties, Poll, Store,
-    StoreError, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord,
+    Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, Due, JournalLine, LaneState, Parties, Poll,
+    Shares, Store, StoreError, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord,
 };
-use crate::domain::{Clock, ReferralId, Side, SystemId, TaskId};
+use crate::domain::{Clock, Destination, ReferralId, Side, SystemId, TaskId, breaker::Breaker};
 
 mod append;
+mod breakers;
+mod claim;
 mod journal;
 mod lanes;
 mod migrate;
@@ -294,12 +296,26 @@ impl Store for SqliteStore {
     }
 
     async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError> {
-        self.readers.run(outbox::destinations).await
+        self.readers.run(claim::unfinished).await
     }
 
-    async fn claim_due(&self, limit: usize, lease: Duration, republish_after: Duration) -> Result<Due, StoreError> {
+    async fn claim_due(&self, claim: Claim) -> Result<Due, StoreError> {
         let now = self.now();
-        self.writer.run("claim_due", move |c| outbox::claim_due(c, limit, now, lease, republish_after)).await
+        self.writer.run("claim_due", move |c| claim::due(c, &claim, now)).await
+    }
+
+    async fn put_aside(&self, message: Uuid, age: Duration) -> Result<bool, StoreError> {
+        let now = self.now();
+        self.writer.run("put_aside", move |c| outbox::put_aside(c, message, age, now)).await
+    }
+
+    async fn breakers(&self) -> Result<Vec<StoredBreaker>, StoreError> {
+        self.readers.run(breakers::all).await
+    }
+
+    async fn set_breaker(&self, of: &Destination, version: u64, breaker: Breaker) -> Result<bool, StoreError> {
+        let of = of.clone();
+        self.writer.run("set_breaker", move |c| breakers::set(c, &of, version, &breaker)).await
     }
 
     async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
@@ -312,9 +328,9 @@ impl Store for SqliteStore {
         self.writer.run("rearm_published", move |c| outbox::rearm_published(c, message, now)).await
     }
 
-    async fn claim_polls(&self, limit: usize, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError> {
+    async fn claim_polls(&self, shares: Shares, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError> {
         let now = self.now();
-        self.writer.run("claim_polls", move |c| lanes::claim_polls(c, limit, now, lease)).await
+        self.writer.run("claim_polls", move |c| claim::polls(c, &shares, now, lease)).await
     }
 
     async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError> {

@@ -112,6 +112,11 @@ pub enum Settled {
         /// Why.
         why: String,
     },
+    /// It was not tried, and is not before this moment.
+    Waits {
+        /// The moment.
+        until: Timestamp,
+    },
     /// It will not be tried again by itself.
     Dead {
         /// Why.

@@ -8,13 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 use onward::{
     domain::{Actor, Event, ManualClock, ReferralId, Side, TaskId, TaskStatus, WakeUp, task::TaskState},
     store::{
-        Append, Appended, Attempt, Due, LaneHead, LaneState, NewEvent, NewReferral, NewResource, NewTask, Settle,
-        Settled, Store, Submission, Submit, Submitted, TaskRecord,
+        Append, Appended, Attempt, Claim, Due, LaneHead, LaneState, NewEvent, NewReferral, NewResource, NewTask,
+        Settle, Settled, Shares, Store, Submission, Submit, Submitted, TaskRecord,
     },
 };
 use uuid::Uuid;
 
 mod conversation;
+mod endpoints;
 mod lanes;
 mod outbox;
 mod read;
@@ -66,6 +67,11 @@ macro_rules! behaviours {
                 what_is_published_again_waits_for_its_lane, a_late_confirmation_does_not_undo_a_deferral,
                 given_up_by_the_broker_is_pending_again, it_says_when_the_next_is_due, a_dead_letter_is_replayed_once,
                 a_replay_names_its_own_task, concurrent_claims_do_not_share;
+            endpoints: a_breaker_is_set_over_its_own_version_only, one_of_many_sets_a_breaker,
+                what_is_put_aside_waits_until_it_is_old_or_fetched,
+                nothing_is_put_aside_where_messages_are_let_through, an_early_claim_fetches_each_message_once,
+                destinations_take_turns, more_destinations_than_places_all_get_their_turn, copies_take_turns,
+                what_was_not_tried_waits_without_a_try;
             read: versions_and_parties, a_referral_with_all_that_travels_with_it, tasks_by_what_one_has_in_hand,
                 requests_by_identifier_and_id, it_is_ready_until_it_is_closed;
             search: finds_what_a_naive_filter_finds;
@@ -253,7 +259,16 @@ pub fn attempt(side: Side, of: u64, result: &str, at: Timestamp) -> Attempt {
 
 /// Claims what is due for a minute; what was published counts as lost after an hour.
 pub async fn claim(b: &Bench) -> Due {
-    b.store.claim_due(1000, MINUTE, HOUR).await.unwrap()
+    claim_at_most(b, 1000).await
+}
+
+/// The same, so many at the most.
+pub async fn claim_at_most(b: &Bench, limit: usize) -> Due {
+    b.store.claim_due(at_most(limit)).await.unwrap()
+}
+
+pub fn at_most(limit: usize) -> Claim {
+    Claim { shares: Shares::even(limit, limit), lease: MINUTE, republish_after: HOUR }
 }
 
 /// The (task, seq) of wake-ups.

@@ -172,10 +172,19 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
             )?
             .execute(params![memory, task.0.as_bytes(), side])?;
             c.prepare_cached(
-                "UPDATE outbox SET state = 0, lease_until = NULL, not_before = ?, why = ?, attempts = attempts + 1
+                "UPDATE outbox SET state = 0, lease_until = NULL, not_before = ?, why = ?, attempts = attempts + 1,
+                 deferred_at = ? WHERE task = ? AND side = ? AND seq = ? AND state IN (0, 1)",
+            )?
+            .execute(params![micros(*until), why, micros(now), task.0.as_bytes(), side, settle.seq])?
+        }
+        Settled::Waits { until } => {
+            c.prepare_cached("UPDATE lane SET lease_until = NULL WHERE task = ? AND side = ?")?
+                .execute(params![task.0.as_bytes(), side])?;
+            c.prepare_cached(
+                "UPDATE outbox SET state = 0, lease_until = NULL, not_before = ?
                  WHERE task = ? AND side = ? AND seq = ? AND state IN (0, 1)",
             )?
-            .execute(params![micros(*until), why, task.0.as_bytes(), side, settle.seq])?
+            .execute(params![micros(*until), task.0.as_bytes(), side, settle.seq])?
         }
         Settled::Dead { why } => c
             .prepare_cached(
@@ -187,7 +196,7 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
     if changed == 0 && settle.lease.is_some() {
         return Err(AppendError::LeaseLost);
     }
-    if let Settled::Deferred { until, .. } = &settle.outcome {
+    if let Settled::Deferred { until, .. } | Settled::Waits { until } = &settle.outcome {
         outbox::hold_back(c, task, settle.side, settle.seq, *until)?;
     } else if settle.lease.is_none() {
         // settled from outside: whoever is sending it just now must not settle it again nor keep the lane, and the sweeper
@@ -202,7 +211,7 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
 fn rearm_dead(c: &Connection, task: TaskId, message: Uuid, now: Timestamp) -> Result<(), AppendError> {
     let changed = c
         .prepare_cached(
-            "UPDATE outbox SET state = 0, lease_until = NULL, not_before = ?1, created = ?1, attempts = 0
+            "UPDATE outbox SET state = 0, lease_until = NULL, not_before = ?1, created = ?1, attempts = 0, deferred_at = NULL
              WHERE id = ?2 AND task = ?3 AND state = 3",
         )?
         .execute(params![micros(now), message.as_bytes(), task.0.as_bytes()])?;

@@ -1,4 +1,4 @@
-//! Lanes: who has one, what stands at its head, and the provider copies that are watched.
+//! Lanes: who has one, what stands at its head, and how the provider's copy is watched.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     read,
-    rows::{TASK_COLUMNS, micros, micros_after, moment, task_record, uuid},
+    rows::{micros, micros_after, moment, uuid},
 };
 use crate::{
     domain::{Side, TaskId},
-    store::{LaneHead, LaneState, Poll, StoreError, TaskRecord},
+    store::{LaneHead, LaneState, Poll, StoreError},
 };
 
 /// Makes both lanes of a new Task.
@@ -103,34 +103,16 @@ pub(super) fn end_all_leases(c: &Connection, now: Timestamp) -> rusqlite::Result
     c.execute("UPDATE outbox SET lease_until = NULL WHERE state = 0 AND due > not_before", [])?;
     c.execute("UPDATE outbox SET lease_until = NULL, state = 0 WHERE state = 1", [])?;
     let soon = micros_after(now, POLL_LEASE_MAX);
+    c.execute("UPDATE breaker SET until = ? WHERE phase IN ('probing', 'draining')", [micros(now)])?;
     c.execute("UPDATE lane SET poll_at = ? WHERE poll_at BETWEEN ? AND ?", params![micros(now), micros(now), soon])?;
     Ok(())
 }
 
-pub(super) fn claim_polls(
-    c: &Connection,
-    limit: usize,
-    now: Timestamp,
-    lease: Duration,
-) -> Result<Vec<(TaskRecord, String)>, StoreError> {
-    let mut statement = c.prepare_cached(&format!(
-        "SELECT {TASK_COLUMNS}, l.memory FROM lane l INDEXED BY lane_to_poll
-         JOIN task t ON t.id = l.task JOIN referral r ON r.id = t.referral
-         WHERE l.poll_at IS NOT NULL AND l.poll_at <= ? AND l.side = 'delivery' ORDER BY l.poll_at LIMIT ?"
-    ))?;
-    let rows = statement.query_map(params![micros(now), i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        Ok((task_record(row)?, row.get::<_, Option<String>>("memory")?.unwrap_or_default()))
-    })?;
-    let due: Vec<(TaskRecord, String)> = rows.collect::<Result<_, _>>()?;
-    let mut later = c.prepare_cached("UPDATE lane SET poll_at = ? WHERE task = ? AND side = 'delivery'")?;
-    for (task, _) in &due {
-        later.execute(params![micros_after(now, lease), task.id.0.as_bytes()])?;
-    }
-    Ok(due)
-}
-
 pub(super) fn plan_poll(c: &Connection, task: TaskId, poll: &Poll) -> Result<(), StoreError> {
-    c.prepare_cached("UPDATE lane SET memory = coalesce(?, memory), poll_at = ? WHERE task = ? AND side = 'delivery'")?
-        .execute(params![poll.memory, poll.at.map(micros), task.0.as_bytes()])?;
+    c.prepare_cached(
+        "UPDATE lane SET memory = coalesce(?1, memory), poll_at = ?2, poll_of = (SELECT inbox FROM task WHERE id = ?3)
+         WHERE task = ?3 AND side = 'delivery'",
+    )?
+    .execute(params![poll.memory, poll.at.map(micros), task.0.as_bytes()])?;
     Ok(())
 }

@@ -7,7 +7,11 @@ use rusqlite::Connection;
 use super::OpenError;
 
 /// Every step ever made, in order; a step that was released is never changed.
-const STEPS: &[&str] = &[include_str!("migrations/0001_frame.sql"), include_str!("migrations/0002_conversation.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/0001_frame.sql"),
+    include_str!("migrations/0002_conversation.sql"),
+    include_str!("migrations/0003_endpoints.sql"),
+];
 
 /// Runs the steps that the file has not seen, each in its own commit.
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::rows::{micros, micros_after, moment, parse, uuid};
 use crate::{
     domain::{Side, TaskId, WakeUp, clock::from_micros},
-    store::{Backlog, DeadLetter, Due, StoreError},
+    store::{Backlog, DeadLetter, StoreError},
 };
 
 /// A new row is published from memory by the process that wrote it; after this long another may do it.
@@ -88,67 +88,29 @@ pub(super) fn let_go(c: &Connection, task: TaskId, side: Side, behind: u64, now:
     Ok(())
 }
 
-fn wake_up(row: &Row<'_>) -> rusqlite::Result<WakeUp> {
-    Ok(WakeUp {
-        task: TaskId(uuid(row, "task")?),
-        side: parse(row, "side")?,
-        seq: row.get("seq")?,
-        to: row.get("destination")?,
-        message: uuid(row, "id")?,
-        route_set: row.get("route_set")?,
-        traceparent: row.get("traceparent")?,
-    })
-}
-
-/// Only the head of a lane is worth a wake-up: whoever sends it goes on with what stands behind it.
-const IS_HEAD: &str = "NOT EXISTS (SELECT 1 FROM outbox p WHERE p.task = o.task AND p.side = o.side AND p.seq < o.seq
-                                   AND p.state IN (0, 1))";
-
-pub(super) fn claim_due(
-    c: &Connection,
-    limit: usize,
-    now: Timestamp,
-    lease: Duration,
-    republish_after: Duration,
-) -> Result<Due, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let until = micros_after(now, lease);
-    let interval = i64::try_from(republish_after.as_micros()).unwrap_or(i64::MAX >> 8);
-    let stale = now.as_microsecond().saturating_sub(interval);
-    let mut wake_ups = Vec::new();
-    {
-        let mut pending = c.prepare_cached(&format!(
-            "SELECT * FROM outbox o INDEXED BY outbox_pending WHERE o.state = 0 AND o.due <= ?1 AND {IS_HEAD}
-             ORDER BY o.due LIMIT ?2"
-        ))?;
-        for row in pending.query_map(params![micros(now), limit], wake_up)? {
-            wake_ups.push(row?);
-        }
-        let room = limit - i64::try_from(wake_ups.len()).unwrap_or(limit);
-        let mut published = c.prepare_cached(&format!(
-            "SELECT o.* FROM outbox o INDEXED BY outbox_published
-             JOIN lane l ON l.task = o.task AND l.side = o.side
-             WHERE o.state = 1 AND o.published_at <= ?1 AND (l.lease_until IS NULL OR l.lease_until <= ?2) AND {IS_HEAD}
-             ORDER BY o.published_at LIMIT ?3"
-        ))?;
-        for row in published.query_map(params![stale, micros(now), room.max(0)], wake_up)? {
-            wake_ups.push(row?);
-        }
-    }
-    for wake_up in &wake_ups {
-        // each time it is published again it has twice as long: a long queue is not made longer by what waits in it. The time
-        // is dated forward by what is beyond the first interval
-        c.prepare_cached(
-            "UPDATE outbox SET lease_until = ?1,
-             published_at = CASE state WHEN 1 THEN ?2 + ?3 * ((1 << min(republished + 1, 6)) - 1) END,
-             republished = republished + (state = 1) WHERE id = ?4",
+/// Puts a message aside for as long as its endpoint's breaker keeps messages back; see the port.
+pub(super) fn put_aside(c: &Connection, message: Uuid, age: Duration, now: Timestamp) -> Result<bool, StoreError> {
+    let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX >> 8);
+    let aside = c
+        .prepare_cached(
+            "UPDATE outbox SET state = 0, lease_until = NULL, not_before = max(not_before, created + ?1)
+             WHERE id = ?2 AND state IN (0, 1) AND created + ?1 > ?3 AND EXISTS (
+               SELECT 1 FROM breaker b WHERE b.side = outbox.side AND b.destination = outbox.destination
+               AND (b.phase IN ('open', 'probing') OR b.phase = 'paused' AND b.until > ?3))
+             RETURNING task, side, seq, not_before",
         )?
-        .execute(params![until, micros(now), interval, wake_up.message.as_bytes()])?;
-    }
-    let next: Option<i64> = c
-        .prepare_cached("SELECT min(due) FROM outbox INDEXED BY outbox_pending WHERE state = 0 AND due > ?")?
-        .query_row([micros(now)], |row| row.get(0))?;
-    Ok(Due { wake_ups, next: next.map(from_micros) })
+        .query_row(params![age, message.as_bytes(), micros(now)], |row| {
+            Ok((
+                TaskId(uuid(row, "task")?),
+                parse::<Side>(row, "side")?,
+                row.get::<_, u64>("seq")?,
+                moment(row, "not_before")?,
+            ))
+        })
+        .optional()?;
+    let Some((task, side, seq, until)) = aside else { return Ok(false) };
+    hold_back(c, task, side, seq, until)?;
+    Ok(true)
 }
 
 pub(super) fn mark_published(c: &Connection, messages: &[Uuid], now: Timestamp) -> Result<(), StoreError> {
@@ -169,12 +131,6 @@ pub(super) fn rearm_published(c: &Connection, message: Uuid, now: Timestamp) -> 
     )?
     .execute(params![micros(now), message.as_bytes()])?;
     Ok(())
-}
-
-pub(super) fn destinations(c: &Connection) -> Result<Vec<(Side, String)>, StoreError> {
-    let mut statement = c.prepare_cached("SELECT DISTINCT side, destination FROM outbox WHERE state IN (0, 1)")?;
-    let rows = statement.query_map([], |row| Ok((parse(row, "side")?, row.get("destination")?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn backlog(c: &Connection) -> Result<Vec<Backlog>, StoreError> {

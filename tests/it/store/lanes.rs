@@ -265,24 +265,28 @@ pub async fn sides_are_independent(b: Bench) {
 pub async fn a_copy_is_watched_by_one(b: Bench) {
     let one = one_task(&b, "a").await.id;
     let two = one_task(&b, "b").await.id;
-    assert!(b.store.claim_polls(10, MINUTE).await.unwrap().is_empty());
+    assert!(b.store.claim_polls(Shares::even(10, 10), MINUTE).await.unwrap().is_empty());
     let plan = |memory: &str, at| Poll { memory: Some(memory.into()), at };
     b.store.plan_poll(one, plan("etag 1", Some(start() + secs(20)))).await.unwrap();
     b.store.plan_poll(two, plan("etag 2", Some(start() + secs(10)))).await.unwrap();
     b.clock.advance(9);
-    assert!(b.store.claim_polls(10, MINUTE).await.unwrap().is_empty());
+    assert!(b.store.claim_polls(Shares::even(10, 10), MINUTE).await.unwrap().is_empty());
     b.clock.advance(11);
     let found = |claimed: Vec<(TaskRecord, String)>| claimed.into_iter().map(|(t, m)| (t.id, m)).collect::<Vec<_>>();
-    assert_eq!(found(b.store.claim_polls(1, MINUTE).await.unwrap()), [(two, "etag 2".to_owned())], "the longest due");
-    assert_eq!(found(b.store.claim_polls(10, MINUTE).await.unwrap()), [(one, "etag 1".to_owned())]);
-    assert!(b.store.claim_polls(10, MINUTE).await.unwrap().is_empty(), "both are taken");
+    assert_eq!(
+        found(b.store.claim_polls(Shares::even(1, 1), MINUTE).await.unwrap()),
+        [(two, "etag 2".to_owned())],
+        "the longest due"
+    );
+    assert_eq!(found(b.store.claim_polls(Shares::even(10, 10), MINUTE).await.unwrap()), [(one, "etag 1".to_owned())]);
+    assert!(b.store.claim_polls(Shares::even(10, 10), MINUTE).await.unwrap().is_empty(), "both are taken");
     b.store.plan_poll(two, plan("etag 3", None)).await.unwrap();
     b.clock.advance(60);
-    let again = found(b.store.claim_polls(10, MINUTE).await.unwrap());
+    let again = found(b.store.claim_polls(Shares::even(10, 10), MINUTE).await.unwrap());
     assert_eq!(again, [(one, "etag 1".to_owned())], "whoever took it died; the other is not watched any more");
     b.store.plan_poll(one, plan("etag 4", Some(b.store.now() + secs(5)))).await.unwrap();
     b.clock.advance(5);
-    assert_eq!(found(b.store.claim_polls(10, MINUTE).await.unwrap()), [(one, "etag 4".to_owned())]);
+    assert_eq!(found(b.store.claim_polls(Shares::even(10, 10), MINUTE).await.unwrap()), [(one, "etag 4".to_owned())]);
     let head = lease(&b, one, Side::Delivery).await.head;
     assert_eq!(head.memory.as_deref(), Some("etag 4"), "the delivery lane's memory is what is known of the copy");
 }
@@ -294,6 +298,6 @@ pub async fn a_copy_is_planned_with_a_step(b: Bench) {
     let outcome = Settled::Done { memory: Some("overridden".into()) };
     b.store.append(Append { poll, ..held.settle(Side::Delivery, outcome) }).await.unwrap();
     b.clock.advance(5);
-    let claimed = b.store.claim_polls(10, MINUTE).await.unwrap();
+    let claimed = b.store.claim_polls(Shares::even(10, 10), MINUTE).await.unwrap();
     assert_eq!(claimed.iter().map(|(t, m)| (t.id, m.as_str())).collect::<Vec<_>>(), [(id, "etag 1")]);
 }

@@ -24,15 +24,15 @@ pub async fn a_claim_is_exclusive_and_bounded(b: Bench) {
         b.clock.advance(1);
     }
     b.clock.advance(31);
-    let first = b.store.claim_due(2, MINUTE, HOUR).await.unwrap().wake_ups;
+    let first = claim_at_most(&b, 2).await.wake_ups;
     assert_eq!(heads(&first), all[..2], "the longest due first");
-    let second = b.store.claim_due(10, MINUTE, HOUR).await.unwrap().wake_ups;
+    let second = claim_at_most(&b, 10).await.wake_ups;
     assert_eq!(heads(&second), all[2..]);
     b.clock.advance(59);
     assert!(claim(&b).await.wake_ups.is_empty());
     b.clock.advance(1);
     assert_eq!(heads(&claim(&b).await.wake_ups), all, "whoever had them did not publish them");
-    assert!(b.store.claim_due(0, MINUTE, HOUR).await.unwrap().wake_ups.is_empty());
+    assert!(claim_at_most(&b, 0).await.wake_ups.is_empty());
 }
 
 pub async fn published_is_published_again_if_not_done(b: Bench) {
@@ -178,7 +178,7 @@ pub async fn concurrent_claims_do_not_share(b: Bench) {
     let racing: Vec<_> = (0..20)
         .map(|_| {
             let store = b.store.clone();
-            tokio::spawn(async move { store.claim_due(7, MINUTE, HOUR).await.unwrap().wake_ups })
+            tokio::spawn(async move { store.claim_due(at_most(7)).await.unwrap().wake_ups })
         })
         .collect();
     let mut messages = Vec::new();

@@ -269,9 +269,9 @@ async fn a_copy_that_was_being_read_when_its_reader_died_is_due_at_once() {
     for (id, at) in [(read, start()), (later, start() + secs(3_600))] {
         b.store.plan_poll(id, Poll { memory: Some("etag".into()), at: Some(at) }).await.unwrap();
     }
-    assert_eq!(b.store.claim_polls(10, MINUTE).await.unwrap().len(), 1);
+    assert_eq!(b.store.claim_polls(Shares::even(10, 10), MINUTE).await.unwrap().len(), 1);
     drop(b);
     let again = bench_in(&folder, &clock);
-    let due = again.store.claim_polls(10, MINUTE).await.unwrap();
+    let due = again.store.claim_polls(Shares::even(10, 10), MINUTE).await.unwrap();
     assert_eq!(due.iter().map(|(task, _)| task.id).collect::<Vec<_>>(), [read]);
 }

@@ -73,7 +73,7 @@ pub async fn a_stale_step_stores_nothing(b: Bench) {
     assert_eq!(b.store.journal(before.id).await.unwrap().len(), 2);
     assert_eq!(b.store.versions("Task", before.id.0).await.unwrap().len(), 2);
     assert!(b.store.attempts(before.id).await.unwrap().is_empty());
-    assert!(b.store.claim_polls(10, MINUTE).await.unwrap().is_empty());
+    assert!(b.store.claim_polls(Shares::even(10, 10), MINUTE).await.unwrap().is_empty());
     assert!(matches!(b.store.lease_lane(before.id, Side::WriteBack, MINUTE).await.unwrap(), LaneState::Idle));
     b.clock.advance(61);
     let again = lease(&b, before.id, Side::Delivery).await;

@@ -135,7 +135,7 @@ pub async fn a_hundred_at_once_store_one(b: Bench) {
     }
     assert_eq!((new, wake_ups, ids.len()), (1, 1, 1));
     b.clock.advance(31);
-    assert_eq!(b.store.claim_due(1000, Duration::ZERO, HOUR).await.unwrap().wake_ups.len(), 1);
+    assert_eq!(b.store.claim_due(Claim { lease: Duration::ZERO, ..at_most(1000) }).await.unwrap().wake_ups.len(), 1);
 }
 
 /// No part of a referral is in the store.

@@ -30,6 +30,8 @@ use crate::{
     },
 };
 
+mod notify;
+
 /// An answer larger than this is not read.
 const ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -2,8 +2,10 @@
 //! is read and checked before anything starts, and all faults are told at once. What is read (routes, secrets) is looked
 //! for beside `onward.toml`; what is written (the store) relative to the working directory.
 
+mod alerts;
 mod endpoint;
 mod env;
+mod escalation;
 mod read_registry;
 pub mod registry;
 mod roles;
@@ -23,6 +25,7 @@ use crate::{
 };
 
 pub use crate::toml_reader::Fault;
+pub use alerts::Alerts;
 pub use env::Env;
 pub use registry::Registry;
 pub use roles::{Role, Roles};
@@ -51,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// How it logs.
     pub log: Log,
+    /// Who is told when something waits for a person.
+    pub alerts: Alerts,
     /// Systems, providers, inboxes and routes.
     pub registry: Registry,
     /// Every file that was read, for those who watch them for changes.
@@ -94,7 +99,10 @@ impl Config {
         let limits = Limits::read(root.section("limits"));
         let log = Log::read(root.section("log"));
         sections::registry_source(root.section("registry"));
-        let (mut registry, ids) = read_registry::read(&mut root, &secrets);
+        let alerts = Alerts::read(root.section("alerts"), &secrets);
+        let (escalation, working_time) = escalation::read(root.section("escalation"));
+        let (mut registry, ids) = read_registry::read(&mut root, &secrets, escalation);
+        registry.working_time = working_time;
         let mut files = Vec::new();
         match read_routes(root.section("routes"), folder, &ids, &mut files) {
             Ok(routes) => registry.routes = routes,
@@ -108,7 +116,7 @@ impl Config {
             return Err(faults);
         }
         files.extend(secrets.into_files());
-        Ok((Self { server, store, broker, retry, limits, log, registry, files }, warnings))
+        Ok((Self { server, store, broker, retry, limits, log, alerts, registry, files }, warnings))
     }
 
     /// What runs with no configuration: a store under `data_dir`, the embedded broker, loopback, one system, one provider
@@ -139,12 +147,19 @@ fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotA
         write_back: None,
     };
     let provider = Provider { id: provider_id.clone(), name, ods_code, tokens: vec![token] };
-    let inbox = Inbox { id: inbox_id.clone(), provider: provider_id.clone(), service: None, kind: InboxKind::Worklist };
+    let inbox = Inbox {
+        id: inbox_id.clone(),
+        provider: provider_id.clone(),
+        service: None,
+        kind: InboxKind::Worklist,
+        escalation: Default::default(),
+    };
     Ok(Registry {
         systems: BTreeMap::from([(system_id, system)]),
         providers: BTreeMap::from([(provider_id, provider)]),
         inboxes: BTreeMap::from([(inbox_id.clone(), inbox)]),
         routes: RouteSet::all_to(inbox_id),
+        ..Registry::default()
     })
 }
 

@@ -12,10 +12,10 @@ use serde_json::Value;
 use crate::{
     client::FhirClient,
     config::registry::{Answers, FhirRestInbox, Inbox, InboxKind, Registry},
-    domain::{Actor, Event, Side, TransportStatus, task::TaskState},
+    domain::{Actor, Alert, AlertKind, Event, Side, TransportStatus, task::TaskState},
     fhir::task as fhir_task,
     lanes::{Carried, Carrier, Meaning, Outcome, Verdict, idempotency_key, task_body},
-    status::write_back_lanes,
+    status::{awaited, write_back_lanes},
     store::{LaneHead, NewEvent, Poll, Store, StoreError, TaskRecord},
 };
 
@@ -95,6 +95,8 @@ impl Carrier for Deliveries {
             Err(why) => {
                 metrics::counter!("onward_alerts_total", "alert" => "destination-mismatch").increment(1);
                 tracing::error!(task.id = %task.id, inbox.id = %task.inbox, why, "not sent");
+                let alert = Alert::new(AlertKind::DestinationMismatch, task.inbox.as_str(), head.since, why);
+                self.store.raise(vec![alert.of_task(task.id).of_message(head.message)]).await?;
                 Ok(refused(why))
             }
             Ok(Inbox { kind: InboxKind::FhirRest(inbox), .. }) => self.push(task, head.seq, inbox, again).await,
@@ -112,7 +114,10 @@ impl Carrier for Deliveries {
         let mut poll = None;
         let (event, state) = match verdict {
             Verdict::Arrived { remote, .. } => match kind {
-                Some(InboxKind::Worklist) => (Event::Listed { inbox }, task.state.handed_over()),
+                Some(InboxKind::Worklist) => {
+                    let state = awaited(&registry, task, task.state, self.store.now());
+                    (Event::Listed { inbox }, state.handed_over())
+                }
                 kind => {
                     if let Some(InboxKind::FhirRest(rest)) = kind
                         && let Answers::Poll { every } = rest.answers
@@ -121,7 +126,8 @@ impl Carrier for Deliveries {
                         poll = Some(Poll { memory: None, at });
                     }
                     let remote = Some(remote.clone());
-                    (Event::Delivered { inbox, remote, by_answer: false }, task.state.delivered())
+                    let state = awaited(&registry, task, task.state, self.store.now());
+                    (Event::Delivered { inbox, remote, by_answer: false }, state.delivered())
                 }
             },
             Verdict::Deferred { delayed } => {
@@ -131,11 +137,11 @@ impl Carrier for Deliveries {
                     return Ok(Meaning { events: vec![], state, poll: None });
                 }
                 let transport = Some(TransportStatus::DeliveryDelayed);
-                (Event::DeliveryDelayed, TaskState { transport, ..state })
+                (Event::DeliveryDelayed, state.with_transport(transport))
             }
             Verdict::Dead { why } => {
-                let transport = Some(TransportStatus::Undeliverable);
-                (Event::Undeliverable { why: why.clone() }, TaskState { transport, ..task.state })
+                let state = task.state.with_transport(Some(TransportStatus::Undeliverable));
+                (Event::Undeliverable { why: why.clone() }, state)
             }
             Verdict::Superseded => {
                 let event = Event::Superseded { side: Side::Delivery, of: head.seq };

@@ -1,8 +1,10 @@
 //! What Onward knows about a referral without touching the world: ids, the Task state machine, the events of the
 //! journal, lanes, endpoints and their breakers, and retry timing. Pure: no I/O, no async, nothing of the other rooms.
 
+pub mod alert;
 pub mod breaker;
 pub mod clock;
+pub mod deadline;
 pub mod endpoint;
 pub mod event;
 pub mod ids;
@@ -10,7 +12,9 @@ pub mod lane;
 pub mod retry;
 pub mod status;
 pub mod task;
+pub mod working_days;
 
+pub use alert::{Alert, AlertKind};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use endpoint::{Destination, Terms};
 pub use event::{Actor, Event};

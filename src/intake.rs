@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
     client::FhirClient,
     config::registry::{InboxKind, Provider, Registry, System},
-    domain::{Actor, Event, ReferralId, Side, SystemId, TaskId},
+    domain::{Actor, Event, ReferralId, Side, SystemId, TaskId, deadline::Deadlines},
     fhir::{
         Issue, IssueCode, ods_code,
         reference::{Target, parse},
@@ -100,6 +101,8 @@ pub struct Intake {
     pub client: FhirClient,
     /// Where this Onward is reached.
     pub base_url: String,
+    /// A referral that has not arrived after this long is told to its record as delayed.
+    pub delayed_after: SignedDuration,
 }
 
 impl Intake {
@@ -278,6 +281,7 @@ impl Intake {
                 id: task_id,
                 inbox: inbox.id.clone(),
                 provider: inbox.provider.clone(),
+                deadlines: Deadlines::made(now, self.delayed_after),
                 events: vec![submitted],
             }],
         };

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     broker::Delivery,
     domain::{
-        Event, Side, TaskId,
+        Alert, AlertKind, Event, Side, TaskId,
         retry::{Next, RetryPolicy},
         task::TaskState,
     },
@@ -233,6 +233,7 @@ impl Worker {
                     }),
                     attempt: attempt.clone(),
                     poll: meaning.poll,
+                    alerts: self.alerts(&task, head, &verdict),
                     ..Append::to(&task)
                 })
                 .await;
@@ -279,6 +280,21 @@ impl Worker {
         }
     }
 
+    /// What somebody must be told, in the same commit.
+    fn alerts(&self, task: &TaskRecord, head: &LaneHead, verdict: &Verdict) -> Vec<Alert> {
+        let Verdict::Dead { why } = verdict else { return vec![] };
+        let (to, side) = (self.destination(task), self.carrier.side());
+        let text = format!("a {side} message will not be tried again by itself: {why}");
+        vec![Alert::new(AlertKind::DeadLetter, to, head.since, text).of_task(task.id).of_message(head.message)]
+    }
+
+    fn destination<'t>(&self, task: &'t TaskRecord) -> &'t str {
+        match self.carrier.side() {
+            Side::Delivery => task.inbox.as_str(),
+            Side::WriteBack => task.system.as_str(),
+        }
+    }
+
     fn tell(&self, task: &TaskRecord, head: &LaneHead, verdict: &Verdict, outcome: &Settled, events: &[&str]) {
         let lane = self.carrier.side().code();
         let result = match verdict {
@@ -291,10 +307,7 @@ impl Worker {
         for event in events {
             metrics::counter!("onward_events_total", "event" => (*event).to_owned()).increment(1);
         }
-        let to = match self.carrier.side() {
-            Side::Delivery => task.inbox.as_str(),
-            Side::WriteBack => task.system.as_str(),
-        };
+        let to = self.destination(task);
         match (verdict, outcome) {
             (Verdict::Dead { why }, _) => {
                 metrics::counter!("onward_alerts_total", "alert" => "dead-letter").increment(1);

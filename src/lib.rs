@@ -12,6 +12,9 @@ pub mod lanes;
 pub mod status;
 pub mod writeback;
 
+// who is told of what waits for a person
+pub mod alerts;
+
 // what the stages stand on
 pub mod broker;
 pub mod client;

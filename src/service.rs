@@ -7,16 +7,17 @@ use tokio::{net::TcpListener, sync::Semaphore, sync::watch, task::JoinHandle, ti
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alerts::Teller,
     broker::{Broker, BrokerError, Embedded, Queue, RabbitMq},
     client::{FhirClient, NoRoots},
     config::{BrokerUrl, Config, Env, Fault, Registry, Role, StoreUrl},
     delivery::{Deliveries, copies::Copies},
-    domain::{Side, SystemClock},
+    domain::{Alert, AlertKind, Side, SystemClock},
     fhir::XmlConverter,
     http::{self, App},
     intake::Intake,
     lanes::{Carrier, Relay, Worker, consumers::Consumers, scheduler::Scheduler},
-    status::Status,
+    status::{Status, deadlines::Deadlines},
     store::{
         Store,
         sqlite::{OpenError, SqliteStore},
@@ -26,6 +27,8 @@ use crate::{
 };
 
 const XML_WORKERS: usize = 2;
+/// The subject of alerts about it.
+const CONFIGURATION: &str = "configuration";
 /// The configuration's files are looked at this often.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// Each part is given at least this long to end, even where requests have used up the whole limit.
@@ -123,6 +126,7 @@ impl Service {
                 registry: Arc::clone(&registry),
                 client,
                 base_url: base_url.clone(),
+                delayed_after: config.retry.delayed_after,
             },
             status,
             xml: Arc::new(XmlConverter::new(XML_WORKERS)),
@@ -180,6 +184,8 @@ impl Service {
     /// Watches the files a configuration was read from, and takes up what changed if all of it is right; otherwise the old one
     /// stays in force and the faults are logged. Never returns.
     pub async fn watch(&self, path: Option<PathBuf>, env: Env, mut files: Vec<PathBuf>) {
+        // it started with what lies there now
+        self.taken_up().await;
         let mut in_force = stamps(&files);
         let mut before = in_force.clone();
         loop {
@@ -197,7 +203,7 @@ impl Service {
                     tracing::error!(
                         "the changed configuration names no system or no inbox; the one before stays in force"
                     );
-                    metrics::counter!("onward_alerts_total", "alert" => "configuration-refused").increment(1);
+                    self.refused("it names no system or no inbox").await;
                 }
                 Ok((config, warnings)) => {
                     log_faults(&warnings, false);
@@ -206,12 +212,31 @@ impl Service {
                     before.clone_from(&in_force);
                     tracing::info!(route_set = config.registry.routes.version(), "a changed configuration is in force");
                     self.take_up(config.registry);
+                    self.taken_up().await;
                 }
                 Err(faults) => {
                     log_faults(&faults, true);
-                    metrics::counter!("onward_alerts_total", "alert" => "configuration-refused").increment(1);
+                    let first = faults.first().map(ToString::to_string).unwrap_or_default();
+                    self.refused(&format!("{} faults; the first: {first}", faults.len())).await;
                 }
             }
+        }
+    }
+
+    /// Tells that a changed configuration is not in force.
+    async fn refused(&self, why: &str) {
+        let kind = AlertKind::ConfigurationRefused;
+        metrics::counter!("onward_alerts_total", "alert" => kind.code()).increment(1);
+        let alert = Alert::new(kind, CONFIGURATION, self.store.now(), why);
+        if let Err(error) = self.store.raise(vec![alert]).await {
+            tracing::warn!(%error, "that the configuration was refused could not be kept as an alert");
+        }
+    }
+
+    /// Ends what [`Service::refused`] told.
+    async fn taken_up(&self) {
+        if let Err(error) = self.store.end_alert(AlertKind::ConfigurationRefused, CONFIGURATION).await {
+            tracing::warn!(%error, "an alert about the configuration could not be ended");
         }
     }
 
@@ -306,10 +331,19 @@ impl Parts {
             status,
             retry: config.retry,
         };
+        let deadlines = Deadlines { store: store.clone(), relay: self.relay.clone(), registry: registry.clone() };
+        let teller = Teller {
+            store: store.clone(),
+            broker: self.broker.clone(),
+            client: client.clone(),
+            told: config.alerts.clone(),
+        };
         let consuming = consume(sides, store.clone(), registry.clone(), changes, config.limits.drain, stop.clone());
         let mut parts = vec![guarded(died, stop, consuming)];
         if roles.has(Role::Scheduler) {
             parts.push(guarded(died, stop, scheduler.run(stop.clone())));
+            parts.push(guarded(died, stop, deadlines.run(stop.clone())));
+            parts.push(guarded(died, stop, teller.run(stop.clone())));
         }
         if roles.has(Role::Delivery) {
             parts.push(guarded(died, stop, copies.run(stop.clone())));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     config::registry::{Answers, FhirRestInbox, InboxKind, Registry},
     domain::{
-        Actor, Event, Side, TaskId, TaskStatus,
+        Actor, Alert, AlertKind, Event, Side, TaskId, TaskStatus,
         task::{Answer, Refusal, TaskState},
     },
     fhir::{outcome::Issue, task as fhir_task},
@@ -17,6 +17,7 @@ use crate::{
 };
 
 pub mod change;
+pub mod deadlines;
 
 /// How often an answer is decided again because our own bookkeeping came in between.
 const MOVED_MAX: usize = 20;
@@ -160,31 +161,58 @@ impl Status {
         Ok(Append { state: steps.state, events: steps.events, answers: true, settle, poll, ..Append::to(task) })
     }
 
-    /// Notes something about a copy that changes nothing of the Task, with an alert.
+    /// Notes something about a provider's copy that is no answer, with an alert where a person has to see to it. That the copy is
+    /// gone or unreadable, and that it is back, is told to the record.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn note_copy(&self, id: TaskId, poll: Poll, event: Event) -> Result<(), StoreError> {
-        tracing::warn!(task.id = %id, event = event.name(), why = event.why(), "a provider's copy cannot be taken");
-        metrics::counter!("onward_alerts_total", "alert" => event.name()).increment(1);
         for _ in 0..MOVED_MAX {
             let Some(task) = self.store.task(id).await? else { return Ok(()) };
-            let actor = Actor::Provider(task.provider.clone());
-            let appended = self
-                .store
-                .append(Append {
-                    events: vec![NewEvent { event: event.clone(), actor, body: None, lanes: vec![] }],
-                    poll: Some(poll.clone()),
-                    ..Append::to(&task)
-                })
-                .await;
-            match appended {
-                Ok(_) => return Ok(()),
+            let append = self.noted(&task, poll.clone(), event.clone()).await?;
+            match self.store.append(append).await {
+                Ok(appended) => {
+                    self.relay.publish_all(appended.wake_ups).await;
+                    break;
+                }
                 Err(AppendError::Moved | AppendError::LeaseLost) => {}
                 Err(AppendError::Store(error)) => return Err(error),
             }
         }
+        if event == Event::CopyReadable {
+            tracing::info!(task.id = %id, "a provider's copy can be read again");
+            return Ok(());
+        }
+        tracing::warn!(task.id = %id, event = event.name(), why = event.why(), "a provider's copy cannot be taken");
+        metrics::counter!("onward_alerts_total", "alert" => event.name()).increment(1);
         Ok(())
+    }
+
+    async fn noted(&self, task: &TaskRecord, poll: Poll, event: Event) -> Result<Append, StoreError> {
+        let now = self.store.now();
+        let why = event.why().unwrap_or_default().to_owned();
+        let (state, alert) = match &event {
+            Event::CopyUnreadable { .. } => {
+                let alert = Alert::new(AlertKind::CopyUnreadable, task.inbox.as_str(), now, why);
+                (task.state.copy_unreadable(now), Some(alert.of_task(task.id)))
+            }
+            Event::CopyReadable => (task.state.copy_readable(), None),
+            _ => {
+                let alert = Alert::new(AlertKind::AnswerRefused, task.id.to_string(), now, why);
+                (task.state, Some(alert.of_task(task.id)))
+            }
+        };
+        let mut new = NewEvent { event, actor: Actor::Onward, body: None, lanes: vec![] };
+        if new.event.changes_task() {
+            let mut body = task_body(&*self.store, task.id, task.version).await?;
+            fhir_task::set_state(&mut body, &state, now);
+            new.body = Some(body.to_string());
+            new.lanes = write_back_lanes(&self.registry.load(), task);
+        } else {
+            new.actor = Actor::Provider(task.provider.clone());
+        }
+        let alerts = alert.into_iter().collect();
+        Ok(Append { events: vec![new], state, poll: Some(poll), alerts, ..Append::to(task) })
     }
 
     fn tell(&self, task: &TaskRecord) {
@@ -196,6 +224,12 @@ impl Status {
 fn is_polled(registry: &Registry, task: &TaskRecord) -> bool {
     let kind = registry.inboxes.get(&task.inbox).map(|inbox| &inbox.kind);
     matches!(kind, Some(InboxKind::FhirRest(FhirRestInbox { answers: Answers::Poll { .. }, .. })))
+}
+
+/// The state of a Task that reaches its provider now: with the times that its inbox gives.
+pub fn awaited(registry: &Registry, task: &TaskRecord, state: TaskState, now: jiff::Timestamp) -> TaskState {
+    let escalation = registry.inboxes.get(&task.inbox).map(|inbox| inbox.escalation).unwrap_or_default();
+    state.awaited(now, &escalation, &registry.working_time)
 }
 
 /// The lanes a change of this Task goes to: back to the record, where its system has one.
@@ -227,12 +261,12 @@ impl Steps<'_> {
         let worklist = registry.inboxes.get(&self.task.inbox).is_some_and(|i| matches!(i.kind, InboxKind::Worklist));
         let inbox = self.task.inbox.clone();
         if worklist && !self.state.sent {
-            let state = self.state.handed_over();
+            let state = awaited(registry, self.task, self.state, self.now).handed_over();
             self.push(Event::Listed { inbox }, current, state);
             return true;
         }
         if !worklist && self.state.status == TaskStatus::Requested {
-            let state = self.state.delivered();
+            let state = awaited(registry, self.task, self.state, self.now).delivered();
             self.push(Event::Delivered { inbox, remote: None, by_answer: true }, current, state);
             return true;
         }

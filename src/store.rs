@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::{
-    Actor, Destination, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, TaskStatus, WakeUp,
-    breaker::Breaker, task::TaskState,
+    Actor, Alert, AlertKind, Destination, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, TaskStatus,
+    WakeUp, breaker::Breaker, task::TaskState,
 };
 
 pub(crate) mod counts;
@@ -19,10 +19,12 @@ mod share;
 pub mod sqlite;
 mod step;
 mod submission;
+mod trouble;
 
 pub use share::{Claim, Share, Shares, StoredBreaker};
 pub use step::{Append, Appended, LaneHead, LaneState, NewVersion, Poll, ResourceKey, Settle, Settled};
 pub use submission::{NewEvent, NewReferral, NewResource, NewTask, Submission, Submit, Submitted};
+pub use trouble::{AlertSettled, DeadLetter, DeadQuery, StoredAlert, Troubled};
 
 /// Why the store could not do what was asked. Never about the content of a request.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -146,27 +148,6 @@ pub struct Attempt {
     pub result: String,
     /// Why, where it failed; no patient data.
     pub why: Option<String>,
-}
-
-/// A dead letter.
-#[derive(Debug, Clone)]
-pub struct DeadLetter {
-    /// The outbox row.
-    pub message: Uuid,
-    /// Its Task.
-    pub task: TaskId,
-    /// Its lane.
-    pub side: Side,
-    /// The seq of the event it carries.
-    pub seq: u64,
-    /// The inbox or originating system it was for.
-    pub to: String,
-    /// Tries made.
-    pub attempts: u32,
-    /// When the event happened.
-    pub since: Timestamp,
-    /// Why it died.
-    pub why: String,
 }
 
 /// A search over Tasks. Every condition given must hold; a list matches by any of its values.
@@ -320,7 +301,39 @@ pub trait Store: Send + Sync + 'static {
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
 
     /// Dead letters, oldest first.
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError>;
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        self.find_dead(DeadQuery { count: limit, ..DeadQuery::default() }).await
+    }
+
+    /// Dead letters that are as wished, oldest first; those of one Task in the order of their seq.
+    async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// The dead letter with this id, if it is one.
+    async fn dead_letter(&self, message: Uuid) -> Result<Option<DeadLetter>, StoreError>;
+
+    /// Tasks of which something is due by their deadlines ([`TaskState::next_deadline`]); each is the caller's for `lease`, or until
+    /// a step is stored.
+    async fn claim_deadlines(&self, limit: usize, lease: Duration) -> Result<Vec<TaskRecord>, StoreError>;
+
+    /// Tasks that are `delivery-delayed`, `not-opened`, `overdue` or `copy-unreadable` and not seen to, longest first; only those
+    /// after the one with this time and id.
+    async fn troubled(&self, after: Option<(Timestamp, TaskId)>, count: usize) -> Result<Vec<Troubled>, StoreError>;
+
+    /// Keeps alerts until they are told. A standing one that is open already is not raised again.
+    async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError>;
+
+    /// Ends a standing alert; whether one was open.
+    async fn end_alert(&self, kind: AlertKind, subject: &str) -> Result<bool, StoreError>;
+
+    /// Alerts that are to be told, oldest first; each is the caller's for `lease`. What was told and is not open is forgotten after a
+    /// month.
+    async fn claim_alerts(&self, limit: usize, lease: Duration) -> Result<Vec<StoredAlert>, StoreError>;
+
+    /// What became of a try to tell an alert.
+    async fn settle_alert(&self, id: Uuid, settled: AlertSettled) -> Result<(), StoreError>;
+
+    /// Standing alerts that are open, oldest first.
+    async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError>;
 
     /// Whether it can be written to.
     async fn ready(&self) -> Result<(), StoreError>;

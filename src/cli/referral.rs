@@ -122,7 +122,6 @@ fn told(event: &Event) -> String {
             remote.as_deref().map(|r| format!("there it is Task/{r}")).unwrap_or_default()
         }
         Event::Listed { inbox } => format!("in the worklist of {inbox}"),
-        Event::DeliveryDelayed | Event::RequestClosed => String::new(),
         Event::Amended { request, with } => {
             let read = if with.is_empty() { String::new() } else { format!(", with {} read for it", with.len()) };
             format!("version {request} of the ServiceRequest{read}")
@@ -138,6 +137,9 @@ fn told(event: &Event) -> String {
             format!("Communication/{communication}{}", if *asks { ", which asks for more" } else { "" })
         }
         Event::PassedOn { of } => format!("seq {of}; the provider has it"),
+        Event::DeliveryDelayed | Event::NotOpened | Event::Overdue | Event::CopyReadable | Event::RequestClosed => {
+            String::new()
+        }
         Event::Undeliverable { why }
         | Event::AnswerRefused { why }
         | Event::CopyUnreadable { why }
@@ -148,6 +150,8 @@ fn told(event: &Event) -> String {
         }
         Event::WrittenBack { of, remote } => format!("seq {of}; in the record it is Task/{remote}"),
         Event::WriteBackFailed { of, why } => format!("seq {of}: {why}"),
+        Event::Discarded { side, of, reason } => format!("{side} of seq {of}: {reason}"),
+        Event::SeenTo { line, reason } => format!("{line}: {reason}"),
         Event::Superseded { side, of } | Event::Replayed { side, of } => format!("{side} of seq {of}"),
     }
 }

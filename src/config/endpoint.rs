@@ -54,7 +54,10 @@ pub(super) fn inbox_kind(table: &mut Table<'_>, secrets: &Secrets<'_>) -> Option
     }
     for key in ["base-url", "token", "answers", "poll-every", "ids", "timeout"] {
         if let Some(node) = table.get(key) {
-            node.fault("a key of the kind \"fhir-rest\"", "only id, provider, service and kind with \"worklist\"");
+            node.fault(
+                "a key of the kind \"fhir-rest\"",
+                "only id, provider, service, acknowledge-within, answer-within and kind with \"worklist\"",
+            );
         }
     }
     Some(InboxKind::Worklist)

@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    Registry, TokenHash, endpoint,
+    Registry, TokenHash, endpoint, escalation,
     registry::{Answers, Endpoint, Inbox, InboxKind, Provider, System},
     secret::Secrets,
 };
 use crate::{
-    domain::{InboxId, ProviderId, SystemId},
+    domain::{InboxId, ProviderId, SystemId, deadline::Escalation},
     routing::is_ods_code,
     toml_reader::{Node, Table, quoted},
 };
@@ -33,6 +33,8 @@ pub(super) struct Ids {
 /// What has been read so far, to find what is there twice.
 struct Reading<'s, 'e> {
     secrets: &'s Secrets<'e>,
+    /// What holds for an inbox that says nothing else.
+    escalation: Escalation,
     registry: Registry,
     ids: Ids,
     /// Whose every token is.
@@ -40,8 +42,9 @@ struct Reading<'s, 'e> {
 }
 
 /// Reads all three lists. The routes are left empty.
-pub(super) fn read(root: &mut Table<'_>, secrets: &Secrets<'_>) -> (Registry, Ids) {
-    let mut reading = Reading { secrets, registry: Registry::default(), ids: Ids::default(), owners: BTreeMap::new() };
+pub(super) fn read(root: &mut Table<'_>, secrets: &Secrets<'_>, escalation: Escalation) -> (Registry, Ids) {
+    let registry = Registry::default();
+    let mut reading = Reading { secrets, escalation, registry, ids: Ids::default(), owners: BTreeMap::new() };
     let systems = root.tables("system");
     let providers = root.tables("provider");
     let inboxes = root.tables("inbox");
@@ -91,16 +94,17 @@ impl Reading<'_, '_> {
         let kind = inbox.and_then(|node| {
             let mut inbox = node.table("a table with kind")?;
             let kind = endpoint::inbox_kind(&mut inbox, self.secrets);
+            let escalation = escalation::of_inbox(&mut inbox, self.escalation);
             inbox.finish();
-            kind
+            Some((kind?, escalation))
         });
-        if tokens.is_empty() && kind.as_ref().is_some_and(needs_token) {
+        if tokens.is_empty() && kind.as_ref().is_some_and(|(kind, _)| needs_token(kind)) {
             table.warn("tokens", NO_TOKEN);
         }
         table.finish();
         let (Some(id), Some(name), Some(ods_code)) = (id, name, ods_code) else { return };
-        if let (Some(kind), Some(inbox_id)) = (kind, inbox_id) {
-            let inbox = Inbox { id: inbox_id.clone(), provider: id.clone(), service: None, kind };
+        if let (Some((kind, escalation)), Some(inbox_id)) = (kind, inbox_id) {
+            let inbox = Inbox { id: inbox_id.clone(), provider: id.clone(), service: None, kind, escalation };
             self.registry.inboxes.insert(inbox_id, inbox);
         }
         self.registry.providers.insert(id.clone(), Provider { id, name, ods_code, tokens });
@@ -120,13 +124,14 @@ impl Reading<'_, '_> {
         });
         let service = table.get("service").and_then(|node| node.line(NAME_CHARS_MAX));
         let kind = endpoint::inbox_kind(&mut table, self.secrets);
+        let escalation = escalation::of_inbox(&mut table, self.escalation);
         let owner = provider.as_ref().and_then(|id| self.registry.providers.get(id));
         if owner.is_some_and(|owner| owner.tokens.is_empty()) && kind.as_ref().is_some_and(needs_token) {
             table.warn("provider", NO_TOKEN);
         }
         table.finish();
         if let (Some(id), Some(provider), Some(kind)) = (id, provider, kind) {
-            self.registry.inboxes.insert(id.clone(), Inbox { id, provider, service, kind });
+            self.registry.inboxes.insert(id.clone(), Inbox { id, provider, service, kind, escalation });
         }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Secret, TokenHash};
 use crate::{
-    domain::{InboxId, ProviderId, SystemId},
+    domain::{InboxId, ProviderId, SystemId, deadline::Escalation, working_days::WorkingTime},
     routing::RouteSet,
 };
 
@@ -19,6 +19,8 @@ pub struct Registry {
     pub inboxes: BTreeMap<InboxId, Inbox>,
     /// Which referral goes to which inbox.
     pub routes: RouteSet,
+    /// When people work, and so when the time counts that providers have.
+    pub working_time: WorkingTime,
 }
 
 /// A registered client.
@@ -112,6 +114,8 @@ pub struct Inbox {
     pub service: Option<String>,
     /// How referrals get out of it.
     pub kind: InboxKind,
+    /// How long its provider has to open and to answer a referral.
+    pub escalation: Escalation,
 }
 
 /// How referrals get out of an inbox.

@@ -91,7 +91,8 @@ fn the_example_loads_and_shows_the_true_defaults() {
     let folder = folder_with(&[("onward.toml", &example), ("routes.toml", routes)]);
     let secret = |name: &'static str| (name, format!("{name}-0123456789"));
     let names = ["RIO_TOKEN", "RIO_READ_TOKEN", "RIO_WRITE_TOKEN", "LIFE_ROOMS_TOKEN", "LIFE_ROOMS_SERVER_TOKEN"];
-    let env: Env = names.into_iter().chain(["LINK_WORKERS_TOKEN", "ONWARD_BROKER_PASSWORD"]).map(secret).collect();
+    let env: Env =
+        names.into_iter().chain(["LINK_WORKERS_TOKEN", "ONWARD_BROKER_PASSWORD", "ALERTS_TOKEN"]).map(secret).collect();
     let path = folder.path().join("onward.toml");
     let (config, warnings) = Config::load(Some(&path), &env).unwrap();
     assert_eq!(warnings, []);
@@ -425,4 +426,57 @@ fn with_no_configuration_one_token_stands_for_both_sides() {
         ("sqlite:x.db".into(), "amqp://127.0.0.1:5672".into())
     );
     assert!(!format!("{config:?}{more:?}{:?}", Secret::of(TOKEN)).contains("sesame"));
+}
+
+#[test]
+fn how_long_a_provider_has_is_said_for_all_or_for_one_inbox() {
+    use crate::domain::{deadline::Escalation, working_days::Within};
+    let inboxes = "[[provider]]\nid = \"a\"\nname = \"A\"\nods-code = \"A99\"\ntokens = [{ env = \"TOKEN_A\" }]\n\
+                   inbox = { kind = \"worklist\", acknowledge-within = \"36h\" }\n\
+                   [[inbox]]\nid = \"b\"\nprovider = \"a\"\nkind = \"worklist\"\nanswer-within = \"never\"\n";
+    let (config, _) = load(inboxes, &env(&[])).unwrap();
+    assert_eq!(config.registry.inboxes[&"b".parse().unwrap()].escalation.acknowledge_within, Within::WorkingDays(2));
+    let general =
+        "[escalation]\nacknowledge-within = \"1wd\"\nworking-hours = \"08:30-18:00\"\nholidays = [\"2026-06-01\"]\n";
+    let (config, warnings) = load(&format!("{general}{inboxes}"), &env(&[])).unwrap();
+    let of = |id: &str| config.registry.inboxes[&id.parse().unwrap()].escalation;
+    let by_the_clock = Within::Span(jiff::SignedDuration::from_hours(36));
+    assert_eq!(of("a"), Escalation { acknowledge_within: by_the_clock, answer_within: Within::WorkingDays(10) });
+    assert_eq!(of("b"), Escalation { acknowledge_within: Within::WorkingDays(1), answer_within: Within::Never });
+    assert!(warnings.iter().any(|w| w.contains("a referral that nobody looks at")), "{warnings:?}");
+    let time = &config.registry.working_time;
+    assert!(time.hours.is_some() && !time.is_working_day(jiff::civil::date(2026, 6, 1)));
+
+    for wrong in [
+        "acknowledge-within = \"0wd\"",
+        "acknowledge-within = \"401wd\"",
+        "acknowledge-within = \"soon\"",
+        "answer-within = 3",
+        "working-hours = \"17:00-09:00\"",
+        "holidays = [\"2026-02-30\"]",
+        "working-days = \"2026-06-01\"",
+        "holidays = [\"2026-06-01\"]\nworking-days = [\"2026-06-01\"]",
+    ] {
+        let told = faults(&format!("[escalation]\n{wrong}\n"), &[]);
+        assert_eq!(told.len(), 1, "{wrong}: {told:?}");
+    }
+}
+
+#[test]
+fn who_is_told_of_alerts() {
+    let (config, _) = load("", &env(&[])).unwrap();
+    assert!(config.alerts.hook.is_none() && config.alerts.command.is_empty());
+    let text = "[alerts]\nhook = { url = \"https://a.example/x\", token = { env = \"TOKEN_A\" } }\ncommand = [\"/bin/true\", \"a b\"]\n";
+    let (config, _) = load(text, &env(&[])).unwrap();
+    assert_eq!(config.alerts.hook.unwrap().base_url, "https://a.example/x");
+    assert_eq!(config.alerts.command, ["/bin/true", "a b"]);
+    for wrong in
+        ["hook = \"https://a.example\"", "hook = {}", "command = \"true\"", "command = []", "give-up-after = \"0s\""]
+    {
+        let told = faults(&format!("[alerts]\n{wrong}\n"), &[]);
+        assert_eq!(told.len(), 1, "{wrong}: {told:?}");
+        assert!(!told[0].contains(TOKEN));
+    }
+    let (_, warnings) = load("[alerts]\nhook = { url = \"http://a.example/x\" }\n", &env(&[])).unwrap();
+    assert!(warnings.iter().any(|w| w.contains("unencrypted")), "{warnings:?}");
 }

@@ -162,6 +162,7 @@ impl Copies {
         };
         let newest = match self.newest(task, &to, &held).await {
             Ok(Some(newest)) => newest,
+            Ok(None) if watch.told => return self.readable(task, self.later(&seen(held), every)).await,
             Ok(None) => return self.store.plan_poll(task.id, self.later(&seen(held), every)).await,
             Err(unreadable) => return self.unreadable(task, watch, every, unreadable).await,
         };
@@ -169,6 +170,10 @@ impl Copies {
             Ok(versions) => versions,
             Err(unreadable) => return self.unreadable(task, watch, every, unreadable).await,
         };
+        if watch.told {
+            // before what it says: an answer is no answer from a copy that cannot be read
+            self.readable(task, self.later(&Watch { told: false, unreadable_since: None, ..watch }, LEASE)).await?;
+        }
         let last = versions.len().saturating_sub(1);
         for (n, (held, version)) in versions.into_iter().enumerate() {
             // what is remembered moves on with each version taken, so that a copy read halfway loses nothing; until the last one
@@ -286,6 +291,13 @@ impl Copies {
         watch.told = true;
         let poll = self.later(&watch, every);
         self.status.note_copy(task.id, poll, Event::CopyUnreadable { why: found.why }).await
+    }
+}
+
+impl Copies {
+    /// Tells that a copy is back that was told to be gone or unreadable.
+    async fn readable(&self, task: &TaskRecord, poll: Poll) -> Result<(), StoreError> {
+        self.status.note_copy(task.id, poll, Event::CopyReadable).await
     }
 }
 

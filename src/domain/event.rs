@@ -63,6 +63,10 @@ pub enum Event {
     },
     /// Not delivered in the time promised; still being tried.
     DeliveryDelayed,
+    /// The provider did not open it in time.
+    NotOpened,
+    /// The provider did not say in time what becomes of it.
+    Overdue,
     /// The delivery became a dead letter.
     Undeliverable {
         /// Why, in words for the IT worklist.
@@ -123,6 +127,8 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// The provider's copy can be read again.
+    CopyReadable,
     /// The originating record has it.
     WrittenBack {
         /// The seq of the event that was written.
@@ -163,6 +169,22 @@ pub enum Event {
         /// The seq of the event it is about.
         of: u64,
     },
+    /// An operator has put a dead letter away: it will never be sent.
+    Discarded {
+        /// The lane it is in.
+        side: Side,
+        /// The seq of the event it is about.
+        of: u64,
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// An operator has seen to a line of the IT worklist.
+    SeenTo {
+        /// What the line was about.
+        line: String,
+        /// What was done, in the operator's words.
+        reason: String,
+    },
 }
 
 impl Event {
@@ -173,6 +195,8 @@ impl Event {
             Self::Delivered { .. } => "delivered",
             Self::Listed { .. } => "listed",
             Self::DeliveryDelayed => "delivery-delayed",
+            Self::NotOpened => "not-opened",
+            Self::Overdue => "overdue",
             Self::Undeliverable { .. } => "undeliverable",
             Self::Answered { .. } => "answered",
             Self::Amended { .. } => "amended",
@@ -183,6 +207,7 @@ impl Event {
             Self::PassedOn { .. } => "passed-on",
             Self::AnswerRefused { .. } => "answer-refused",
             Self::CopyUnreadable { .. } => "copy-unreadable",
+            Self::CopyReadable => "copy-readable",
             Self::WrittenBack { .. } => "written-back",
             Self::RecordNotFound { .. } => "record-not-found",
             Self::RequestClosed => "request-closed",
@@ -190,6 +215,8 @@ impl Event {
             Self::WriteBackFailed { .. } => "write-back-failed",
             Self::Superseded { .. } => "superseded",
             Self::Replayed { .. } => "replayed",
+            Self::Discarded { .. } => "discarded",
+            Self::SeenTo { .. } => "seen-to",
         }
     }
 
@@ -214,6 +241,10 @@ impl Event {
                 | Self::Delivered { .. }
                 | Self::Listed { .. }
                 | Self::DeliveryDelayed
+                | Self::NotOpened
+                | Self::Overdue
+                | Self::CopyUnreadable { .. }
+                | Self::CopyReadable
                 | Self::Undeliverable { .. }
                 | Self::Answered { .. }
                 | Self::Amended { .. }

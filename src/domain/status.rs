@@ -89,6 +89,8 @@ codes! {
         NotOpened = "not-opened",
         /// Not answered within the time the route sets.
         Overdue = "overdue",
+        /// The provider's copy, by which it answers, is gone or unreadable: its answers cannot be known.
+        CopyUnreadable = "copy-unreadable",
     }
 }
 

@@ -3,9 +3,10 @@
 //! It follows the harmonised BSeR 2.0.0-ballot / 360X table with FHIR's own codes. R4 calls its Task diagram “typical” and
 //! leaves the table to the product, so ours is published: `src/domain/README.md` holds it, printed by a test.
 
-use serde::{Deserialize, Serialize};
-
-use super::status::{TaskStatus, TransportStatus};
+use super::{
+    deadline::{Deadlines, is_answer},
+    status::{TaskStatus, TransportStatus},
+};
 
 use TaskStatus::{
     Accepted, Cancelled, Completed, EnteredInError, Failed, InProgress, OnHold, Received, Rejected, Requested,
@@ -70,7 +71,7 @@ const fn row(from: &'static [TaskStatus], to: TaskStatus, by: By, when: When) ->
 }
 
 /// What of a Task the state machine looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskState {
     /// `Task.status`.
     pub status: TaskStatus,
@@ -83,6 +84,10 @@ pub struct TaskState {
     pub sent: bool,
     /// The provider has asked the referrer for more and has no answer yet.
     pub information_requested: bool,
+    /// What is awaited by when.
+    pub deadlines: Deadlines,
+    /// Somebody has seen to what the transport status says; it is no line of the IT worklist any more.
+    pub seen_to: bool,
 }
 
 /// What a provider says of its Task.
@@ -154,7 +159,15 @@ fn list(codes: &[TaskStatus]) -> String {
 impl TaskState {
     /// A Task as routing leaves it.
     pub const fn new() -> Self {
-        Self { status: Requested, cancel_requested: false, transport: None, sent: false, information_requested: false }
+        Self {
+            status: Requested,
+            cancel_requested: false,
+            transport: None,
+            sent: false,
+            information_requested: false,
+            deadlines: Deadlines { deliver_by: None, open_by: None, answer_by: None },
+            seen_to: false,
+        }
     }
 
     /// Whether `by` may take the Task to `to`.
@@ -182,8 +195,9 @@ impl TaskState {
 
     /// The state after a provider's answer.
     ///
-    /// An answer proves that the referral arrived and was seen, so a transport status that says otherwise goes. While a
-    /// cancellation is asked for, a status that does not end the Task refuses it, if its provider knew of that.
+    /// An answer proves that the referral arrived and was seen, so a transport status that says otherwise goes; that it is overdue
+    /// goes with a status that says what becomes of it. While a cancellation is asked for, a status that does not end the Task
+    /// refuses it, if its provider knew of that.
     ///
     /// # Errors
     /// [`Refusal`] where the table has no such transition or a reason is missing.
@@ -195,12 +209,14 @@ impl TaskState {
             return Err(Refusal::ReasonMissing { to: answer.to });
         }
         let ended = answer.to.is_terminal();
+        let overdue = self.transport.filter(|t| *t == TransportStatus::Overdue && !is_answer(answer.to));
         Ok(Self {
             status: answer.to,
             cancel_requested: self.cancel_requested && !ended && !answer.aware,
-            transport: None,
             sent: true,
             information_requested: self.information_requested && !ended,
+            deadlines: self.deadlines_after(answer.to),
+            ..self.with_transport(overdue)
         })
     }
 
@@ -243,7 +259,8 @@ impl TaskState {
     }
 
     fn ended(self, status: TaskStatus) -> Self {
-        Self { status, cancel_requested: false, information_requested: false, transport: None, ..self }
+        let deadlines = Deadlines::default();
+        Self { status, cancel_requested: false, information_requested: false, deadlines, ..self.with_transport(None) }
     }
 
     /// The statuses to pass through from here to `to`, `to` included, where a provider's own system skipped some: only steps
@@ -271,12 +288,19 @@ impl TaskState {
     /// The state once the provider's system has confirmed that it has the referral.
     pub fn delivered(self) -> Self {
         let status = if self.status == Requested { Received } else { self.status };
-        Self { status, transport: None, sent: true, ..self }
+        Self { status, sent: true, ..self.with_transport(self.silence()) }
     }
 
     /// The state once the referral lies in a worklist or queue that the provider reads.
     pub fn handed_over(self) -> Self {
-        Self { transport: Some(TransportStatus::HandedOver), sent: true, ..self }
+        let transport = self.silence().or(Some(TransportStatus::HandedOver));
+        Self { sent: true, ..self.with_transport(transport) }
+    }
+
+    /// What is said of the provider's silence, which only the provider ends.
+    fn silence(&self) -> Option<TransportStatus> {
+        use TransportStatus::{CopyUnreadable, NotOpened, Overdue};
+        self.transport.filter(|t| matches!(t, NotOpened | Overdue | CopyUnreadable))
     }
 }
 

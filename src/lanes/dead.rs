@@ -51,5 +51,5 @@ pub async fn replay(store: &dyn Store, letter: &DeadLetter, operator: &str) -> R
 }
 
 async fn still_dead(store: &dyn Store, message: Uuid) -> Result<bool, StoreError> {
-    Ok(store.dead_letters(usize::MAX).await?.iter().any(|letter| letter.message == message))
+    Ok(store.dead_letter(message).await?.is_some())
 }

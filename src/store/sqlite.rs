@@ -15,10 +15,11 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::{
-    Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, Due, JournalLine, LaneState, Parties, Poll,
-    Shares, Store, StoreError, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord,
+    AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, JournalLine,
+    LaneState, Parties, Poll, Shares, Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission,
+    Submit, Submitted, TaskQuery, TaskRecord, Troubled,
 };
-use crate::domain::{Clock, Destination, ReferralId, Side, SystemId, TaskId, breaker::Breaker};
+use crate::domain::{Alert, AlertKind, Clock, Destination, ReferralId, Side, SystemId, TaskId, breaker::Breaker};
 
 mod append;
 mod breakers;
@@ -32,6 +33,7 @@ mod read;
 mod rows;
 mod search;
 mod submit;
+mod trouble;
 
 use pool::{Readers, Writer};
 
@@ -341,8 +343,44 @@ impl Store for SqliteStore {
         self.readers.run(outbox::backlog).await
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        self.readers.run(move |c| outbox::dead_letters(c, limit)).await
+    async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {
+        self.readers.run(move |c| trouble::find_dead(c, &query)).await
+    }
+
+    async fn dead_letter(&self, message: Uuid) -> Result<Option<DeadLetter>, StoreError> {
+        self.readers.run(move |c| trouble::dead_letter(c, message)).await
+    }
+
+    async fn claim_deadlines(&self, limit: usize, lease: Duration) -> Result<Vec<TaskRecord>, StoreError> {
+        let now = self.now();
+        self.writer.run("claim_deadlines", move |c| trouble::claim_deadlines(c, limit, now, lease)).await
+    }
+
+    async fn troubled(&self, after: Option<(Timestamp, TaskId)>, count: usize) -> Result<Vec<Troubled>, StoreError> {
+        self.readers.run(move |c| trouble::troubled(c, after, count)).await
+    }
+
+    async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {
+        let now = self.now();
+        self.writer.run("raise", move |c| trouble::raise(c, &alerts, now)).await
+    }
+
+    async fn end_alert(&self, kind: AlertKind, subject: &str) -> Result<bool, StoreError> {
+        let subject = subject.to_owned();
+        self.writer.run("end_alert", move |c| trouble::end_alert(c, kind, &subject)).await
+    }
+
+    async fn claim_alerts(&self, limit: usize, lease: Duration) -> Result<Vec<StoredAlert>, StoreError> {
+        let now = self.now();
+        self.writer.run("claim_alerts", move |c| trouble::claim_alerts(c, limit, now, lease)).await
+    }
+
+    async fn settle_alert(&self, id: Uuid, settled: AlertSettled) -> Result<(), StoreError> {
+        self.writer.run("settle_alert", move |c| trouble::settle_alert(c, id, settled)).await
+    }
+
+    async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError> {
+        self.readers.run(move |c| trouble::open_alerts(c, limit)).await
     }
 
     async fn ready(&self) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Attempt, NewEvent, NewResource, TaskRecord};
-use crate::domain::{Side, TaskId, WakeUp, task::TaskState};
+use crate::domain::{Alert, Side, TaskId, WakeUp, task::TaskState};
 
 /// A step in a Task's life: events, the state after them, and what they settle, in one commit.
 #[derive(Debug, Clone)]
@@ -34,6 +34,10 @@ pub struct Append {
     pub poll: Option<Poll>,
     /// A dead letter of this Task to be tried again at once; [`Moved`](super::AppendError::Moved) if it is not, or no longer, one.
     pub rearm: Option<Uuid>,
+    /// A dead letter of this Task to be put away, never to be sent; [`Moved`](super::AppendError::Moved) likewise.
+    pub discard: Option<Uuid>,
+    /// What somebody must be told of it.
+    pub alerts: Vec<Alert>,
 }
 
 impl Append {
@@ -51,6 +55,8 @@ impl Append {
             attempt: None,
             poll: None,
             rearm: None,
+            discard: None,
+            alerts: vec![],
         }
     }
 }

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::domain::{Actor, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, WakeUp};
+use crate::domain::{
+    Actor, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, WakeUp, deadline::Deadlines,
+};
 
 /// What came in with one request: one referral or several, stored in one commit or not at all.
 #[derive(Debug, Clone)]
@@ -72,6 +74,8 @@ pub struct NewTask {
     pub inbox: InboxId,
     /// The provider whose inbox that is.
     pub provider: ProviderId,
+    /// What is awaited by when.
+    pub deadlines: Deadlines,
     /// What happened first.
     pub events: Vec<NewEvent>,
 }

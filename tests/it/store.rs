@@ -6,7 +6,9 @@ use std::{any::Any, sync::Arc, time::Duration};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use onward::{
-    domain::{Actor, Event, ManualClock, ReferralId, Side, TaskId, TaskStatus, WakeUp, task::TaskState},
+    domain::{
+        Actor, Event, ManualClock, ReferralId, Side, TaskId, TaskStatus, WakeUp, deadline::Deadlines, task::TaskState,
+    },
     store::{
         Append, Appended, Attempt, Claim, Due, LaneHead, LaneState, NewEvent, NewReferral, NewResource, NewTask,
         Settle, Settled, Shares, Store, Submission, Submit, Submitted, TaskRecord,
@@ -23,6 +25,7 @@ mod search;
 mod sqlite;
 mod steps;
 mod submit;
+mod trouble;
 
 /// A fresh, empty store and the clock it goes by.
 pub struct Bench {
@@ -74,6 +77,11 @@ macro_rules! behaviours {
                 what_was_not_tried_waits_without_a_try;
             read: versions_and_parties, a_referral_with_all_that_travels_with_it, tasks_by_what_one_has_in_hand,
                 requests_by_identifier_and_id, it_is_ready_until_it_is_closed;
+            trouble: dead_letters_are_found_and_paged, those_of_a_task_come_in_the_order_of_their_seq,
+                a_discarded_one_is_dead_no_more_and_never_sent, a_deadline_is_claimed_when_it_is_due_by_one_at_a_time,
+                claims_of_deadlines_do_not_share, tasks_in_trouble_are_told_until_somebody_sees_to_them,
+                an_alert_is_told_once_it_was_settled, a_standing_alert_is_raised_once_until_it_ends,
+                an_alert_is_stored_with_its_step_or_not_at_all;
             search: finds_what_a_naive_filter_finds;
             conversation: a_new_version_comes_with_a_step, a_state_is_kept_whole, what_a_sender_calls_a_resource_is_kept,
                 a_key_is_taken_once, what_is_one_tasks_concerns_its_parties, steps_of_several_are_stored_together,
@@ -141,6 +149,7 @@ pub fn task_for(inbox: &str) -> NewTask {
         id: TaskId::mint(),
         inbox: inbox.parse().unwrap(),
         provider: inbox.parse().unwrap(),
+        deadlines: Deadlines::default(),
         events: vec![NewEvent {
             event: Event::Submitted { route: None, route_set: "2026-03-01".into(), inbox: inbox.parse().unwrap() },
             actor: Actor::System("mersey-epr".parse().unwrap()),

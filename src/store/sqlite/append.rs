@@ -9,6 +9,7 @@ use super::{
     outbox::{self, NewMessage},
     read,
     rows::{micros, micros_after},
+    trouble,
 };
 use crate::{
     domain::{ReferralId, Side, TaskId, WakeUp},
@@ -74,9 +75,9 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
     for new in &append.resources {
         insert_version(c, before.referral, new, now)?;
     }
-    let head_hash: [u8; 32] = c
-        .prepare_cached("SELECT head_hash FROM task WHERE id = ?")?
-        .query_row([append.task.0.as_bytes()], |row| row.get(0))?;
+    let (head_hash, since): ([u8; 32], Option<i64>) = c
+        .prepare_cached("SELECT head_hash, transport_since FROM task WHERE id = ?")?
+        .query_row([append.task.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut wake_ups = Vec::new();
     let mut step = Step {
         task: append.task,
@@ -93,9 +94,15 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
     step.write(c, &append.events, now)?;
     let (seq, version, hash) = (step.seq, step.version, step.head_hash);
     let last_updated = if version > before.version { now } else { before.last_updated };
+    let transport_since: Option<i64> = if append.state.transport == before.state.transport {
+        since
+    } else {
+        append.state.transport.map(|_| micros(now))
+    };
     let answered = if append.answers { version } else { before.answered };
     c.prepare_cached(
-        "UPDATE task SET status = ?, cancel_requested = ?, transport = ?, sent = ?, information_requested = ?, seq = ?, version = ?,
+        "UPDATE task SET status = ?, cancel_requested = ?, transport = ?, sent = ?, information_requested = ?, deliver_by = ?,
+                         open_by = ?, answer_by = ?, due_at = ?, seen_to = ?, transport_since = ?, seq = ?, version = ?,
                          answered = ?, head_hash = ?, last_updated = ? WHERE id = ?",
     )?
     .execute(params![
@@ -104,6 +111,12 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
         append.state.transport.map(|t| t.code()),
         append.state.sent,
         append.state.information_requested,
+        append.state.deadlines.deliver_by.map(micros),
+        append.state.deadlines.open_by.map(micros),
+        append.state.deadlines.answer_by.map(micros),
+        append.state.next_deadline().map(micros),
+        append.state.seen_to,
+        transport_since,
         seq,
         version,
         answered,
@@ -120,6 +133,10 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
     if let Some(message) = append.rearm {
         rearm_dead(c, append.task, message, now)?;
     }
+    if let Some(message) = append.discard {
+        discard_dead(c, append.task, message)?;
+    }
+    trouble::raise(c, &append.alerts, now)?;
     let next = match &append.settle {
         Some(settle @ Settle { side, lease: Some(_), outcome: Settled::Done { .. } | Settled::Dead { .. }, .. }) => {
             let next = lanes::due_head(c, append.task, *side, now)?;
@@ -216,6 +233,13 @@ fn rearm_dead(c: &Connection, task: TaskId, message: Uuid, now: Timestamp) -> Re
         )?
         .execute(params![micros(now), message.as_bytes(), task.0.as_bytes()])?;
     // already replayed by someone else: that one counts
+    if changed == 0 { Err(AppendError::Moved) } else { Ok(()) }
+}
+
+fn discard_dead(c: &Connection, task: TaskId, message: Uuid) -> Result<(), AppendError> {
+    let changed = c
+        .prepare_cached("UPDATE outbox SET state = 4 WHERE id = ? AND task = ? AND state = 3")?
+        .execute(params![message.as_bytes(), task.0.as_bytes()])?;
     if changed == 0 { Err(AppendError::Moved) } else { Ok(()) }
 }
 

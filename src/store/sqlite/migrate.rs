@@ -11,6 +11,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0001_frame.sql"),
     include_str!("migrations/0002_conversation.sql"),
     include_str!("migrations/0003_endpoints.sql"),
+    include_str!("migrations/0004_silence.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::rows::{micros, micros_after, moment, parse, uuid};
 use crate::{
     domain::{Side, TaskId, WakeUp, clock::from_micros},
-    store::{Backlog, DeadLetter, StoreError},
+    store::{Backlog, StoreError},
 };
 
 /// A new row is published from memory by the process that wrote it; after this long another may do it.
@@ -150,24 +150,6 @@ pub(super) fn backlog(c: &Connection) -> Result<Vec<Backlog>, StoreError> {
             waiting: row.get("waiting")?,
             oldest: row.get::<_, Option<i64>>("oldest")?.map(from_micros),
             dead: row.get("dead")?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-pub(super) fn dead_letters(c: &Connection, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-    let mut statement =
-        c.prepare_cached("SELECT * FROM outbox INDEXED BY outbox_dead WHERE state = 3 ORDER BY created, id LIMIT ?")?;
-    let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        Ok(DeadLetter {
-            message: uuid(row, "id")?,
-            task: TaskId(uuid(row, "task")?),
-            side: parse(row, "side")?,
-            seq: row.get("seq")?,
-            to: row.get("destination")?,
-            attempts: row.get("attempts")?,
-            since: moment(row, "created")?,
-            why: row.get::<_, Option<String>>("why")?.unwrap_or_default(),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

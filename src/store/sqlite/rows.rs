@@ -7,7 +7,7 @@ use rusqlite::{Row, types::Type};
 use uuid::Uuid;
 
 use crate::{
-    domain::{ReferralId, TaskId, TransportStatus, clock::from_micros, task::TaskState},
+    domain::{ReferralId, TaskId, TransportStatus, clock::from_micros, deadline::Deadlines, task::TaskState},
     store::{StoreError, StoredResource, TaskRecord},
 };
 
@@ -62,6 +62,11 @@ pub(super) fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp>
     row.get::<_, i64>(column).map(from_micros)
 }
 
+/// The same, where there may be none.
+fn moment_if(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(from_micros))
+}
+
 /// A moment as microseconds.
 pub(super) fn micros(at: Timestamp) -> i64 {
     at.as_microsecond()
@@ -74,7 +79,8 @@ pub(super) fn micros_after(at: Timestamp, later: std::time::Duration) -> i64 {
 
 /// The columns [`task_record`] reads, of `task t JOIN referral r ON r.id = t.referral`.
 pub(super) const TASK_COLUMNS: &str = "t.id AS task_id, t.referral, t.system, t.inbox, t.provider, t.status, \
-     t.cancel_requested, t.transport, t.sent, t.information_requested, t.seq, t.version, t.answered, t.created, t.last_updated, \
+     t.cancel_requested, t.transport, t.sent, t.information_requested, t.deliver_by, t.open_by, t.answer_by, t.seen_to, t.seq, \
+     t.version, t.answered, t.created, t.last_updated, \
      r.request, r.origin, r.identifier, r.route_set";
 /// Where they come from.
 pub(super) const TASK_SOURCE: &str = "task t JOIN referral r ON r.id = t.referral";
@@ -98,6 +104,12 @@ pub(super) fn task_record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
             transport: transport.and_then(|t| t.parse::<TransportStatus>().ok()),
             sent: row.get("sent")?,
             information_requested: row.get("information_requested")?,
+            deadlines: Deadlines {
+                deliver_by: moment_if(row, "deliver_by")?,
+                open_by: moment_if(row, "open_by")?,
+                answer_by: moment_if(row, "answer_by")?,
+            },
+            seen_to: row.get("seen_to")?,
         },
         seq: row.get("seq")?,
         version: row.get("version")?,

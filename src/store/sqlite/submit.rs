@@ -130,11 +130,11 @@ fn insert_task(
     now: Timestamp,
     wake_ups: &mut Vec<WakeUp>,
 ) -> Result<(), StoreError> {
-    let state = TaskState::new();
+    let state = TaskState { deadlines: task.deadlines, ..TaskState::new() };
     c.prepare_cached(
         "INSERT INTO task (id, referral, system, inbox, provider, status, cancel_requested, transport, sent, seq, version,
-                           answered, head_hash, created, last_updated)
-         VALUES (?,?,?,?,?,?,0,NULL,0,0,0,0,?,?,?)",
+                           answered, deliver_by, open_by, answer_by, due_at, head_hash, created, last_updated)
+         VALUES (?,?,?,?,?,?,0,NULL,0,0,0,0,?,?,?,?,?,?,?)",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -143,6 +143,10 @@ fn insert_task(
         task.inbox.as_str(),
         task.provider.as_str(),
         state.status.code(),
+        state.deadlines.deliver_by.map(micros),
+        state.deadlines.open_by.map(micros),
+        state.deadlines.answer_by.map(micros),
+        state.next_deadline().map(micros),
         journal::START,
         micros(now),
         micros(now),

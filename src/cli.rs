@@ -31,6 +31,7 @@ macro_rules! say {
 mod check;
 mod dead;
 mod demo;
+mod endpoints;
 mod referral;
 mod routes;
 mod serve;
@@ -63,6 +64,9 @@ enum Command {
     /// Dead letters: what will not be tried again by itself.
     #[command(subcommand)]
     Dead(dead::Dead),
+    /// Endpoints: who is spoken to, who is left alone, and what waits for them.
+    #[command(subcommand)]
+    Endpoints(endpoints::Endpoints),
 }
 
 /// Which configuration.
@@ -99,6 +103,7 @@ pub fn main() -> ExitCode {
             Command::Routes(routes) => routes::run(&routes).await,
             Command::Referral(referral) => referral::run(&referral).await,
             Command::Dead(dead) => dead::run(&dead).await,
+            Command::Endpoints(endpoints) => endpoints::run(&endpoints).await,
         }
     });
     // not waited for: whatever still runs has been told to end, and a blocked read must not keep the process

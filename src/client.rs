@@ -31,6 +31,9 @@ use crate::{
 };
 
 mod notify;
+mod verdict;
+
+use verdict::Verdict;
 
 /// An answer larger than this is not read.
 const ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -105,6 +108,8 @@ pub enum Failure {
     Transient {
         /// What `Retry-After` asked for.
         retry_after: Option<SignedDuration>,
+        /// Whether the server is well and only wants a pause.
+        throttled: bool,
         /// In words, without content.
         why: String,
     },
@@ -299,24 +304,18 @@ fn retry_after(text: &str) -> Option<SignedDuration> {
 }
 
 impl Answer {
-    /// The failure that this answer is, if it is one.
-    ///
-    /// 401 and 403 count as transient: a token that ran out or a right not yet given is mended in a configuration, and the
-    /// referral must then go on by itself. So do 408, 425, 429 and every 5xx except 501 and 505.
+    /// The failure that this answer is, if it is one: permanent or transient by status and OperationOutcome, see
+    /// `client/verdict.rs`.
     pub fn failure(&self) -> Option<Failure> {
         if self.status.is_success() || self.status == StatusCode::NOT_MODIFIED {
             return None;
         }
         let why = self.describe();
-        let transient = match self.status.as_u16() {
-            401 | 403 | 408 | 425 | 429 => true,
-            501 | 505 => false,
-            code => code >= 500,
-        };
-        Some(if transient {
-            Failure::Transient { retry_after: self.retry_after, why }
-        } else {
-            Failure::Permanent { why }
+        let verdict = verdict::of(self.status, self.body.as_ref());
+        let throttled = verdict == Verdict::Throttled;
+        Some(match verdict {
+            Verdict::Permanent => Failure::Permanent { why },
+            _ => Failure::Transient { retry_after: self.retry_after, throttled, why },
         })
     }
 
@@ -358,7 +357,7 @@ impl CallError {
         let why = self.to_string();
         match self {
             Self::Unusable(_) => Failure::Permanent { why },
-            _ => Failure::Transient { retry_after: None, why },
+            _ => Failure::Transient { retry_after: None, throttled: false, why },
         }
     }
 }
@@ -377,7 +376,7 @@ mod tests {
         for status in [401, 403, 408, 425, 429, 500, 502, 503, 504] {
             assert!(matches!(answered(status).failure(), Some(Failure::Transient { .. })), "{status}");
         }
-        for status in [301, 400, 404, 405, 409, 410, 412, 415, 422, 501] {
+        for status in [301, 400, 404, 405, 409, 410, 412, 415, 422, 501, 505] {
             assert!(matches!(answered(status).failure(), Some(Failure::Permanent { .. })), "{status}");
         }
         assert_eq!(answered(201).failure(), None);

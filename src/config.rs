@@ -95,13 +95,13 @@ impl Config {
         let store = Store::read(root.section("store"));
         let broker = Broker::read(root.section("broker"), &secrets);
         let server = Server::read(root.section("server"), &store.url, &broker.url);
-        let retry = sections::retry(root.section("retry"));
+        let retry = sections::retry(root.section("retry"), RetryPolicy::default());
         let limits = Limits::read(root.section("limits"));
         let log = Log::read(root.section("log"));
         sections::registry_source(root.section("registry"));
         let alerts = Alerts::read(root.section("alerts"), &secrets);
         let (escalation, working_time) = escalation::read(root.section("escalation"));
-        let (mut registry, ids) = read_registry::read(&mut root, &secrets, escalation);
+        let (mut registry, ids) = read_registry::read(&mut root, &secrets, retry, escalation);
         registry.working_time = working_time;
         let mut files = Vec::new();
         match read_routes(root.section("routes"), folder, &ids, &mut files) {

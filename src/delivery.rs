@@ -14,7 +14,7 @@ use crate::{
     config::registry::{Answers, FhirRestInbox, Inbox, InboxKind, Registry},
     domain::{Actor, Alert, AlertKind, Event, Side, TransportStatus, task::TaskState},
     fhir::task as fhir_task,
-    lanes::{Carried, Carrier, Meaning, Outcome, Verdict, idempotency_key, task_body},
+    lanes::{Carried, Carrier, Cause, Meaning, Outcome, Verdict, idempotency_key, task_body},
     status::{awaited, write_back_lanes},
     store::{LaneHead, NewEvent, Poll, Store, StoreError, TaskRecord},
 };
@@ -88,7 +88,7 @@ impl Carrier for Deliveries {
         if !registry.inboxes.contains_key(&task.inbox) {
             // perhaps only for now: a registry is edited, and edited back. The record is told that it is delayed
             let why = "the inbox it was routed to is not configured at present".to_owned();
-            let outcome = Outcome::Deferred { retry_after: None, memory: None, why };
+            let outcome = Outcome::Deferred { cause: Cause::Message, retry_after: None, memory: None, why };
             return Ok(Carried { endpoint: String::new(), outcome });
         }
         match destination(&registry, task) {
@@ -130,9 +130,9 @@ impl Carrier for Deliveries {
                     (Event::Delivered { inbox, remote, by_answer: false }, state.delivered())
                 }
             },
-            Verdict::Deferred { delayed } => {
-                // it may have arrived all the same, so from now on a cancellation is the provider's to confirm
-                let state = TaskState { sent: true, ..task.state };
+            Verdict::Deferred { delayed, tried } => {
+                // what was tried may have arrived all the same: from now on a cancellation is the provider's to confirm
+                let state = TaskState { sent: task.state.sent || *tried, ..task.state };
                 if !delayed || task.state.transport == Some(TransportStatus::DeliveryDelayed) {
                     return Ok(Meaning { events: vec![], state, poll: None });
                 }

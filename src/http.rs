@@ -16,6 +16,7 @@ use crate::{
     config::{Limits, Registry, Roles},
     fhir::XmlConverter,
     intake::Intake,
+    lanes::Endpoints,
     status::Status,
     store::Store,
 };
@@ -37,6 +38,8 @@ pub struct App {
     pub broker: Arc<dyn Broker>,
     /// Who calls.
     pub registry: Arc<ArcSwap<Registry>>,
+    /// Who is spoken to, and who is left alone.
+    pub endpoints: Endpoints,
     /// Referrals in.
     pub intake: Intake,
     /// Answers in.

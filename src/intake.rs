@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use jiff::SignedDuration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -99,10 +98,10 @@ pub struct Intake {
     pub registry: Arc<ArcSwap<Registry>>,
     /// How records are read.
     pub client: FhirClient,
+    /// How much of each at once.
+    pub reading: record::Reading,
     /// Where this Onward is reached.
     pub base_url: String,
-    /// A referral that has not arrived after this long is told to its record as delayed.
-    pub delayed_after: SignedDuration,
 }
 
 impl Intake {
@@ -223,7 +222,9 @@ impl Intake {
         let ids: BTreeMap<usize, Uuid> = draft.members.iter().map(|item| (*item, Uuid::now_v7())).collect();
         let digest = apart.digest(draft);
         let mut resources = apart.rewritten(draft, &ids);
-        let read = record::bring_in(&self.client, system, &mut resources).await.map_err(IntakeError::RecordAway)?;
+        let read = record::bring_in(&self.client, &self.reading, system, &mut resources)
+            .await
+            .map_err(IntakeError::RecordAway)?;
 
         let request_id = ids.get(&draft.request).copied().unwrap_or_default();
         let find = |reference: &str| resources.iter().find(|r| r.reference() == reference).map(|r| &r.body);
@@ -281,7 +282,7 @@ impl Intake {
                 id: task_id,
                 inbox: inbox.id.clone(),
                 provider: inbox.provider.clone(),
-                deadlines: Deadlines::made(now, self.delayed_after),
+                deadlines: Deadlines::made(now, registry.delayed_after(inbox)),
                 events: vec![submitted],
             }],
         };

@@ -3,29 +3,32 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     broker::Delivery,
-    domain::{
-        Alert, AlertKind, Event, Side, TaskId,
-        retry::{Next, RetryPolicy},
-        task::TaskState,
-    },
+    domain::{Alert, AlertKind, Destination, Side, TaskId, WakeUp, retry::Next},
     store::{
-        Append, AppendError, Attempt, LaneHead, LaneState, NewEvent, Poll, Settle, Settled, Store, StoreError,
+        Append, AppendError, Attempt, Claim, LaneHead, LaneState, Settle, Settled, Shares, Store, StoreError,
         TaskRecord,
     },
 };
 
+mod carrier;
 pub mod consumers;
 pub mod dead;
+pub mod endpoints;
+pub mod prober;
 pub mod relay;
 pub mod scheduler;
 
+pub use carrier::{Carried, Carrier, Cause, Meaning, Outcome, Verdict};
+pub use endpoints::Endpoints;
 pub use relay::Relay;
+
+use endpoints::{Entry, Place};
 
 /// A lane is its worker's for so long.
 pub const LANE_LEASE: Duration = Duration::from_secs(150);
@@ -33,132 +36,48 @@ pub const LANE_LEASE: Duration = Duration::from_secs(150);
 const CARRY_MAX: Duration = Duration::from_secs(120);
 /// How often a step is decided again because something came in between, before the lane is left to its next wake-up.
 const MOVED_MAX: usize = 20;
-
-/// What came of one try to carry a message.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Carried {
-    /// Where it was tried, without credentials; empty where nothing had to be sent.
-    pub endpoint: String,
-    /// What came of it.
-    pub outcome: Outcome,
-}
-
-impl Carried {
-    fn too_slow() -> Self {
-        let why = format!("not done within {CARRY_MAX:?}");
-        Self { endpoint: String::new(), outcome: Outcome::Deferred { retry_after: None, memory: None, why } }
-    }
-}
-
-/// See [`Carried`].
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// The other side has it.
-    Arrived {
-        /// The other side's own id of the Task.
-        remote: String,
-        /// What the carrier wants to know next time.
-        memory: Option<String>,
-        /// What else is worth a line in the journal.
-        notes: Vec<Event>,
-    },
-    /// Not now; perhaps later.
-    Deferred {
-        /// What the other side asked for.
-        retry_after: Option<SignedDuration>,
-        /// What the carrier wants to know next time.
-        memory: Option<String>,
-        /// Why, without content.
-        why: String,
-    },
-    /// Never, unless a person sees to it.
-    Refused {
-        /// Why, without content.
-        why: String,
-    },
-    /// It need not be sent any more.
-    Superseded,
-}
-
-/// A try as the retry policy takes it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
-    /// See [`Outcome::Arrived`].
-    Arrived {
-        /// The other side's own id of the Task.
-        remote: String,
-        /// What else is worth a line in the journal.
-        notes: Vec<Event>,
-    },
-    /// To be tried again.
-    Deferred {
-        /// Whether it is by now late enough to tell the record.
-        delayed: bool,
-    },
-    /// A dead letter.
-    Dead {
-        /// Why.
-        why: String,
-    },
-    /// See [`Outcome::Superseded`].
-    Superseded,
-}
+/// How often a wake-up is looked at again because its endpoint's breaker changed in between.
+const SHUT_MAX: usize = 3;
+/// How many messages a probe looks at, where the first ones turn out not to need sending.
+const PROBE_MESSAGES: usize = 3;
+/// A message that a probe was begun with is anyone's again after this long.
+const PROBE_LEASE: Duration = Duration::from_secs(30);
 
 /// The key that every try to send one lane message bears, over all retries and replays.
 pub fn idempotency_key(task: TaskId, seq: u64) -> String {
     format!("{task}-{seq}")
 }
 
-/// What a verdict means for the Task.
-#[derive(Debug, Clone)]
-pub struct Meaning {
-    /// What goes into the journal.
-    pub events: Vec<NewEvent>,
-    /// The state after it.
-    pub state: TaskState,
-    /// How the provider's copy is watched from now on.
-    pub poll: Option<Poll>,
-}
-
-/// Carries the messages of one side's lanes.
-#[async_trait]
-pub trait Carrier: Send + Sync + 'static {
-    /// Which side.
-    fn side(&self) -> Side;
-
-    /// Sends the message at the head of a lane. `again` says that an earlier try may have reached the other side.
-    ///
-    /// # Errors
-    /// [`StoreError`] where it could not find out what to send; the message keeps its place.
-    async fn carry(&self, task: &TaskRecord, head: &LaneHead, again: bool) -> Result<Carried, StoreError>;
-
-    /// What the verdict means for the Task as it is now, which may be later than what was carried.
-    ///
-    /// # Errors
-    /// [`StoreError`] where the Task cannot be read.
-    async fn meaning(&self, task: &TaskRecord, head: &LaneHead, verdict: &Verdict) -> Result<Meaning, StoreError>;
-}
-
 /// The worker of one side's lanes.
 pub struct Worker {
     store: Arc<dyn Store>,
     relay: Relay,
-    retry: RetryPolicy,
+    endpoints: Endpoints,
     carrier: Arc<dyn Carrier>,
+}
+
+/// What became of a wake-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// There is nothing more to do about it.
+    Done,
+    /// This process is ending; it is another's.
+    Back,
 }
 
 impl Worker {
     /// A worker that has `carrier` carry.
-    pub fn new(store: Arc<dyn Store>, relay: Relay, retry: RetryPolicy, carrier: Arc<dyn Carrier>) -> Self {
-        Self { store, relay, retry, carrier }
+    pub fn new(store: Arc<dyn Store>, relay: Relay, endpoints: Endpoints, carrier: Arc<dyn Carrier>) -> Self {
+        Self { store, relay, endpoints, carrier }
     }
 
-    /// Takes one wake-up: works the lane until nothing in it is due, then acknowledges. A wake-up that brings nothing new is
-    /// acknowledged at once; one that met a store that is away goes back to its queue.
-    pub async fn take(&self, delivery: Delivery) {
+    /// Takes one wake-up that came through the queue of `through`: works the lane until nothing in it is due, then acknowledges.
+    /// A wake-up that brings nothing new is acknowledged at once; one that met a store that is away goes back to its queue.
+    pub async fn take(&self, delivery: Delivery, through: &Destination) {
         metrics::counter!("onward_messages_consumed_total", "lane" => self.carrier.side().code()).increment(1);
-        match self.work(delivery.wake_up.task).await {
-            Ok(()) => delivery.ack().await,
+        match self.receive(&delivery.wake_up, through).await {
+            Ok(Taken::Done) => delivery.ack().await,
+            Ok(Taken::Back) => delivery.release().await,
             Err(error) => {
                 tracing::warn!(task.id = %delivery.wake_up.task, %error, "a lane waits for the store");
                 // not at once: the store needs the time more than the broker does
@@ -168,19 +87,111 @@ impl Worker {
         }
     }
 
-    async fn work(&self, id: TaskId) -> Result<(), StoreError> {
+    async fn receive(&self, wake_up: &WakeUp, through: &Destination) -> Result<Taken, StoreError> {
+        if wake_up.side != self.carrier.side() {
+            // it is about a lane that this worker does not work; whoever does is woken by the scheduler
+            let why = "a wake-up came through the queue of another side";
+            self.mismatch(wake_up.task, wake_up.message, through, why).await?;
+            return Ok(Taken::Done);
+        }
+        for _ in 0..SHUT_MAX {
+            match self.endpoints.enter(through).await {
+                Entry::Go(mut place) => {
+                    self.work(wake_up, through, &mut place).await?;
+                    return Ok(Taken::Done);
+                }
+                Entry::Ending => return Ok(Taken::Back),
+                Entry::Shut => {}
+            }
+            if self.put_aside(wake_up.message, through).await? {
+                return Ok(Taken::Done);
+            }
+            // either the breaker is not what it was a moment ago, or the message is so old that something is to be said
+            self.endpoints.refresh().await?;
+            if self.endpoints.is_shut(through) {
+                self.tell_late(wake_up.task, through).await?;
+                return Ok(Taken::Done);
+            }
+        }
+        Ok(Taken::Done)
+    }
+
+    /// Asks with one message whether an endpoint is back. `place` decides about its breaker.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store is away; then it is asked again later.
+    pub async fn probe(&self, of: &Destination, mut place: Place) -> Result<(), StoreError> {
+        // not again with what failed in this outage already, as long as there is something else: the fault may be in it
+        let earlier = [place.outage(), self.store.now()];
+        for early in earlier {
+            for _ in 0..PROBE_MESSAGES {
+                let shares = Shares::one_of(of.clone(), early);
+                let claim = Claim { shares, lease: PROBE_LEASE, republish_after: PROBE_LEASE };
+                let Some(wake_up) = self.store.claim_due(claim).await?.wake_ups.pop() else { break };
+                self.work(&wake_up, of, &mut place).await?;
+                if !place.is_probe() {
+                    self.relay.look_again();
+                    return Ok(());
+                }
+            }
+        }
+        place.nothing_to_ask_with().await;
+        self.relay.look_again();
+        Ok(())
+    }
+
+    /// Which side it works.
+    pub fn side(&self) -> Side {
+        self.carrier.side()
+    }
+
+    /// The endpoints it goes by.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    async fn put_aside(&self, message: Uuid, of: &Destination) -> Result<bool, StoreError> {
+        let delayed_after = self.endpoints.retry(of).delayed_after.unsigned_abs();
+        let aside = self.store.put_aside(message, delayed_after).await?;
+        if aside {
+            metrics::counter!("onward_endpoint_deferred_total", "endpoint" => of.to_string(), "by" => "breaker")
+                .increment(1);
+        }
+        Ok(aside)
+    }
+
+    async fn work(&self, wake_up: &WakeUp, through: &Destination, place: &mut Place) -> Result<(), StoreError> {
         let side = self.carrier.side();
-        let leased = self.store.lease_lane(id, side, LANE_LEASE).await?;
+        let leased = self.store.lease_lane(wake_up.task, side, LANE_LEASE).await?;
         let LaneState::Leased { lease, head, task } = leased else { return Ok(()) };
-        let worked = self.work_through(*task, head, lease).await;
+        let own = self.own(&task);
+        let worked = if own == *through && own.to == wake_up.to {
+            self.work_through(*task, head, lease, place).await
+        } else {
+            // the endpoint is found by the Task, so it would not go astray; but somebody has been at the queues
+            let why = "its wake-up was for, or came through the queue of, another destination than its own";
+            self.mismatch(task.id, head.message, through, why).await?;
+            let (verdict, outcome) = (Verdict::Dead { why: why.to_owned() }, Settled::Dead { why: why.to_owned() });
+            let settled = self.settle(*task, lease, &head, verdict, outcome, None).await;
+            match settled {
+                Ok(Some((task, next))) => self.leave(&task, &next, lease, &own).await,
+                other => other.map(|_| ()),
+            }
+        };
         if worked.is_err() {
             // whoever is woken next need not wait for the lease; if this fails too, it does
-            let _ = self.store.release_lane(id, side, lease).await;
+            let _ = self.store.release_lane(wake_up.task, side, lease).await;
         }
         worked
     }
 
-    async fn work_through(&self, mut task: TaskRecord, mut head: LaneHead, lease: u64) -> Result<(), StoreError> {
+    async fn work_through(
+        &self,
+        mut task: TaskRecord,
+        mut head: LaneHead,
+        lease: u64,
+        place: &mut Place,
+    ) -> Result<(), StoreError> {
         // the first lease of a lane is numbered 1: under any other, someone may have sent and not come to say so
         let mut again = lease > 1 || head.attempts > 0;
         loop {
@@ -194,14 +205,60 @@ impl Worker {
                     Carried { endpoint: String::new(), outcome: Outcome::Refused { why } }
                 }
                 Ok(Err(error)) => return Err(error),
-                Err(_) => Carried::too_slow(),
+                Err(_) => Carried::too_slow(CARRY_MAX),
             };
             let attempt = attempt(self.carrier.side(), &head, at, begun.elapsed(), &carried);
-            match self.settle(task, lease, &head, carried, attempt).await? {
+            place.heard(task.id, &carried.heard()).await;
+            let (verdict, outcome) = self.judge(&head, carried.outcome, place);
+            match self.settle(task, lease, &head, verdict, outcome, attempt).await? {
                 Some((next_task, next_head)) => (task, head) = (next_task, next_head),
                 None => return Ok(()),
             }
+            if !place.one_more().await {
+                let own = self.own(&task);
+                return self.leave(&task, &head, lease, &own).await;
+            }
             again = head.attempts > 0;
+        }
+    }
+
+    /// Lets go of a lane before its next message.
+    async fn leave(&self, task: &TaskRecord, next: &LaneHead, lease: u64, of: &Destination) -> Result<(), StoreError> {
+        self.store.release_lane(task.id, self.carrier.side(), lease).await?;
+        if self.endpoints.is_shut(of) {
+            self.put_aside(next.message, of).await?;
+        } else {
+            // nobody may have been woken for it, because this worker went on with the lane
+            self.store.rearm_published(next.message).await?;
+            self.relay.look_again();
+        }
+        Ok(())
+    }
+
+    /// Says of a message that was put aside what is due to be said, without trying it.
+    async fn tell_late(&self, task: TaskId, of: &Destination) -> Result<(), StoreError> {
+        let side = self.carrier.side();
+        let LaneState::Leased { lease, head, task } = self.store.lease_lane(task, side, LANE_LEASE).await? else {
+            return Ok(());
+        };
+        let retry = self.endpoints.retry(of);
+        let (mut task, mut head) = (*task, head);
+        loop {
+            let now = self.store.now();
+            let after = |wait| head.since.checked_add(wait).unwrap_or(Timestamp::MAX);
+            let delayed = retry.is_delayed(head.since, now);
+            let (verdict, outcome) = if after(retry.give_up_after) <= now {
+                let why = format!("given up after {} tries; its endpoint is away", head.attempts);
+                (Verdict::Dead { why: why.clone() }, Settled::Dead { why })
+            } else {
+                let until = after(if delayed { retry.give_up_after } else { retry.delayed_after });
+                (Verdict::Deferred { delayed, tried: false }, Settled::Waits { until })
+            };
+            match self.settle(task, lease, &head, verdict, outcome, None).await {
+                Ok(Some((next_task, next_head))) => (task, head) = (next_task, next_head),
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -211,10 +268,10 @@ impl Worker {
         mut task: TaskRecord,
         lease: u64,
         head: &LaneHead,
-        carried: Carried,
+        verdict: Verdict,
+        outcome: Settled,
         attempt: Option<Attempt>,
     ) -> Result<Option<(TaskRecord, LaneHead)>, StoreError> {
-        let (verdict, outcome) = self.judge(head, carried.outcome);
         let side = self.carrier.side();
         for _ in 0..MOVED_MAX {
             let meaning = self.carrier.meaning(&task, head, &verdict).await?;
@@ -257,19 +314,19 @@ impl Worker {
         Err(StoreError::Unavailable("the task moves on faster than it can be settled".into()))
     }
 
-    fn judge(&self, head: &LaneHead, outcome: Outcome) -> (Verdict, Settled) {
+    fn judge(&self, head: &LaneHead, outcome: Outcome, place: &Place) -> (Verdict, Settled) {
         match outcome {
             Outcome::Arrived { remote, memory, notes } => {
                 (Verdict::Arrived { remote, notes }, Settled::Done { memory })
             }
             Outcome::Superseded => (Verdict::Superseded, Settled::Done { memory: None }),
             Outcome::Refused { why } => (Verdict::Dead { why: why.clone() }, Settled::Dead { why }),
-            Outcome::Deferred { retry_after, memory, why } => {
-                let now = self.store.now();
-                match self.retry.next(head.attempts + 1, head.since, now, retry_after, fastrand::f64()) {
+            Outcome::Deferred { retry_after, memory, why, .. } => {
+                let (now, retry) = (self.store.now(), place.terms().retry);
+                match retry.next(head.attempts + 1, head.since, now, retry_after, fastrand::f64()) {
                     Next::At(until) => {
-                        let delayed = self.retry.is_delayed(head.since, now);
-                        (Verdict::Deferred { delayed }, Settled::Deferred { until, memory, why })
+                        let delayed = retry.is_delayed(head.since, now);
+                        (Verdict::Deferred { delayed, tried: true }, Settled::Deferred { until, memory, why })
                     }
                     Next::GiveUp => {
                         let why = format!("given up after {} tries; the last: {why}", head.attempts + 1);
@@ -286,6 +343,20 @@ impl Worker {
         let (to, side) = (self.destination(task), self.carrier.side());
         let text = format!("a {side} message will not be tried again by itself: {why}");
         vec![Alert::new(AlertKind::DeadLetter, to, head.since, text).of_task(task.id).of_message(head.message)]
+    }
+
+    /// Where a Task's lane of this side leads.
+    fn own(&self, task: &TaskRecord) -> Destination {
+        Destination::new(self.carrier.side(), self.destination(task))
+    }
+
+    /// Tells of a message that is not where it belongs. That is never a matter of course.
+    async fn mismatch(&self, task: TaskId, message: Uuid, through: &Destination, why: &str) -> Result<(), StoreError> {
+        let kind = AlertKind::DestinationMismatch;
+        metrics::counter!("onward_alerts_total", "alert" => kind.code()).increment(1);
+        tracing::error!(task.id = %task, queue = %through, why, "not sent");
+        let alert = Alert::new(kind, through.to.as_str(), self.store.now(), why);
+        self.store.raise(vec![alert.of_task(task).of_message(message)]).await
     }
 
     fn destination<'t>(&self, task: &'t TaskRecord) -> &'t str {

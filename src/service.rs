@@ -16,7 +16,7 @@ use crate::{
     fhir::XmlConverter,
     http::{self, App},
     intake::Intake,
-    lanes::{Carrier, Relay, Worker, consumers::Consumers, scheduler::Scheduler},
+    lanes::{Carrier, Endpoints, Relay, Worker, consumers::Consumers, prober, scheduler::Scheduler},
     status::{Status, deadlines::Deadlines},
     store::{
         Store,
@@ -66,6 +66,7 @@ pub struct Service {
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
     registry: Arc<ArcSwap<Registry>>,
+    endpoints: Endpoints,
     changed: watch::Sender<()>,
     drain: Duration,
     died: CancellationToken,
@@ -106,7 +107,13 @@ impl Service {
         let (relay, relay_task) =
             Relay::start(Arc::clone(&store), Arc::clone(&broker), CancellationToken::clone(&stop_relay));
         let status = Status::new(Arc::clone(&store), relay.clone(), Arc::clone(&registry));
+        let endpoints = Endpoints::new(Arc::clone(&store), config.retry, CancellationToken::clone(&stop_lanes));
+        endpoints.set(config.registry.terms());
+        if let Err(error) = endpoints.refresh().await {
+            tracing::warn!(%error, "it is not known yet which endpoints are to be left alone");
+        }
         let parts = Parts {
+            endpoints: endpoints.clone(),
             store: Arc::clone(&store),
             broker: Arc::clone(&broker),
             registry: Arc::clone(&registry),
@@ -120,13 +127,14 @@ impl Service {
             store: Arc::clone(&store),
             broker: Arc::clone(&broker),
             registry: Arc::clone(&registry),
+            endpoints: endpoints.clone(),
             intake: Intake {
                 store: Arc::clone(&store),
                 relay,
                 registry: Arc::clone(&registry),
                 client,
+                reading: Default::default(),
                 base_url: base_url.clone(),
-                delayed_after: config.retry.delayed_after,
             },
             status,
             xml: Arc::new(XmlConverter::new(XML_WORKERS)),
@@ -147,6 +155,7 @@ impl Service {
             store,
             broker,
             registry,
+            endpoints,
             changed,
             drain: config.limits.drain,
             died,
@@ -174,9 +183,15 @@ impl Service {
         Arc::clone(&self.store)
     }
 
+    /// Its broker.
+    pub fn broker(&self) -> Arc<dyn Broker> {
+        Arc::clone(&self.broker)
+    }
+
     /// Takes up systems, providers, inboxes and routes as they are in `config`, all at once. What listens where, store and
     /// broker stay as they were at the start.
     pub fn take_up(&self, registry: Registry) {
+        self.endpoints.set(registry.terms());
         self.registry.store(Arc::new(registry));
         let _ = self.changed.send(());
     }
@@ -286,6 +301,7 @@ pub fn log_faults(faults: &[Fault], refused: bool) {
 
 /// What the lanes are made of.
 struct Parts {
+    endpoints: Endpoints,
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
     registry: Arc<ArcSwap<Registry>>,
@@ -306,9 +322,12 @@ impl Parts {
         let (store, client, registry) = (&self.store, &self.client, &self.registry);
         let deliveries = Deliveries::new(store.clone(), client.clone(), registry.clone(), self.base_url.clone());
         let write_backs = WriteBacks::new(store.clone(), client.clone(), registry.clone(), self.base_url.clone());
-        let consumers = |carrier: Arc<dyn Carrier>| {
-            let worker = Worker::new(store.clone(), self.relay.clone(), config.retry, carrier);
-            Consumers::new(self.broker.clone(), Arc::new(worker), config.broker.prefetch, stop.clone())
+        let endpoints = &self.endpoints;
+        let mut parts = vec![guarded(died, stop, endpoints.clone().run(stop.clone()))];
+        let mut consumers = |carrier: Arc<dyn Carrier>| {
+            let worker = Arc::new(Worker::new(store.clone(), self.relay.clone(), endpoints.clone(), carrier));
+            parts.push(guarded(died, stop, prober::run(worker.clone(), stop.clone())));
+            Consumers::new(self.broker.clone(), worker, config.broker.prefetch, stop.clone())
         };
         let roles = config.server.roles;
         let mut sides = Vec::new();
@@ -322,6 +341,7 @@ impl Parts {
             store: store.clone(),
             broker: self.broker.clone(),
             relay: self.relay.clone(),
+            endpoints: endpoints.clone(),
             republish_after: config.broker.republish_after,
         };
         let copies = Copies {
@@ -329,7 +349,7 @@ impl Parts {
             client: client.clone(),
             registry: registry.clone(),
             status,
-            retry: config.retry,
+            endpoints: endpoints.clone(),
         };
         let deadlines = Deadlines { store: store.clone(), relay: self.relay.clone(), registry: registry.clone() };
         let teller = Teller {
@@ -339,7 +359,7 @@ impl Parts {
             told: config.alerts.clone(),
         };
         let consuming = consume(sides, store.clone(), registry.clone(), changes, config.limits.drain, stop.clone());
-        let mut parts = vec![guarded(died, stop, consuming)];
+        parts.push(guarded(died, stop, consuming));
         if roles.has(Role::Scheduler) {
             parts.push(guarded(died, stop, scheduler.run(stop.clone())));
             parts.push(guarded(died, stop, deadlines.run(stop.clone())));

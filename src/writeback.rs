@@ -10,7 +10,7 @@ use crate::{
     client::FhirClient,
     config::registry::Registry,
     domain::{Actor, Event, Side},
-    lanes::{Carried, Carrier, Meaning, Outcome, Verdict, task_body},
+    lanes::{Carried, Carrier, Cause, Meaning, Outcome, Verdict, task_body},
     store::{LaneHead, NewEvent, Store, StoreError, TaskRecord},
 };
 
@@ -55,7 +55,7 @@ impl Carrier for WriteBacks {
         let registry = self.registry.load_full();
         let Some(write_back) = registry.systems.get(&task.system).and_then(|s| s.write_back.as_ref()) else {
             let why = "the originating system has no write-back configured at present".to_owned();
-            return Ok(nothing_sent(Outcome::Deferred { retry_after: None, memory: None, why }));
+            return Ok(nothing_sent(Outcome::Deferred { cause: Cause::Message, retry_after: None, memory: None, why }));
         };
         let body = task_body(&*self.store, task.id, head.seq).await?;
         let resources = self.resources(task).await?;

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use super::{
     Secret,
-    registry::{Answers, Detail, Endpoint, FhirRestInbox, Ids, InboxKind, WriteBack},
+    registry::{Answers, Detail, Endpoint, FhirRestInbox, Ids, InboxKind, Pace, WriteBack},
     secret::Secrets,
+    sections,
     url::{base_url, is_open_to_listeners},
 };
-use crate::toml_reader::{Node, Table};
+use crate::{
+    domain::retry::RetryPolicy,
+    toml_reader::{Node, Table},
+};
 
 /// How long one request to another system may take, where nothing is said.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -32,27 +36,52 @@ pub(super) fn read(node: &Node<'_>, secrets: &Secrets<'_>, timeout: Duration) ->
     Some(Endpoint { base_url: base_url?, token, timeout })
 }
 
-/// `write-back = { kind, base-url, token, close-request, detail }`.
-pub(super) fn write_back(node: &Node<'_>, secrets: &Secrets<'_>, timeout: Duration) -> Option<WriteBack> {
+/// `write-back = { kind, base-url, token, close-request, detail, … }`.
+pub(super) fn write_back(
+    node: &Node<'_>,
+    secrets: &Secrets<'_>,
+    timeout: Duration,
+    retry: RetryPolicy,
+) -> Option<WriteBack> {
     let mut table = node.table("a table with kind, base-url and token")?;
     let kind = table.need("kind", "\"fhir-rest\"").and_then(|node| node.choice(&[("fhir-rest", ())]));
     let (base_url, token) = address(&mut table, secrets);
     let close_request = table.get("close-request").and_then(|node| node.bool()).unwrap_or(false);
     let details = [Detail::None, Detail::Codes, Detail::Summary, Detail::Full].map(|detail| (detail.as_str(), detail));
     let detail = table.get("detail").and_then(|node| node.choice(&details)).unwrap_or(Detail::Summary);
+    let pace = pace(&mut table, retry);
     table.finish();
     kind?;
-    Some(WriteBack { base_url: base_url?, token, close_request, detail, timeout })
+    Some(WriteBack { base_url: base_url?, token, close_request, detail, timeout, pace })
+}
+
+/// The keys of a table that say how its endpoint is to be treated.
+const PACE_KEYS: [&str; 4] = ["retry", "concurrency", "rate", "drain-rate"];
+
+/// `retry`, whose keys are those of `[retry]` and replace them one by one, `concurrency`, `rate` and `drain-rate`.
+fn pace(table: &mut Table<'_>, retry: RetryPolicy) -> Pace {
+    let own = table.get("retry").and_then(|node| node.table("a table with the keys of [retry]"));
+    let retry = own.map_or(retry, |own| sections::retry(own, retry));
+    let default = Pace { retry, ..Pace::default() };
+    let concurrency = table.get("concurrency").and_then(|node| node.number(1, 1_000));
+    let rate = table.get("rate").and_then(|node| node.number(1, 10_000));
+    let drain_rate = table.get("drain-rate").and_then(|node| node.number(1, 10_000));
+    Pace {
+        retry,
+        concurrency: concurrency.and_then(|n| u16::try_from(n).ok()).unwrap_or(default.concurrency),
+        rate,
+        drain_rate: drain_rate.unwrap_or(default.drain_rate),
+    }
 }
 
 /// The keys of an inbox: `kind` and what belongs to it. Does not finish the table, which may hold more.
-pub(super) fn inbox_kind(table: &mut Table<'_>, secrets: &Secrets<'_>) -> Option<InboxKind> {
+pub(super) fn inbox_kind(table: &mut Table<'_>, secrets: &Secrets<'_>, retry: RetryPolicy) -> Option<InboxKind> {
     let kinds = [("fhir-rest", true), ("worklist", false)];
     let is_rest = table.need("kind", "\"fhir-rest\" or \"worklist\"").and_then(|node| node.choice(&kinds))?;
     if is_rest {
-        return fhir_rest(table, secrets).map(InboxKind::FhirRest);
+        return fhir_rest(table, secrets, retry).map(InboxKind::FhirRest);
     }
-    for key in ["base-url", "token", "answers", "poll-every", "ids", "timeout"] {
+    for key in ["base-url", "token", "answers", "poll-every", "ids", "timeout"].into_iter().chain(PACE_KEYS) {
         if let Some(node) = table.get(key) {
             node.fault(
                 "a key of the kind \"fhir-rest\"",
@@ -63,7 +92,7 @@ pub(super) fn inbox_kind(table: &mut Table<'_>, secrets: &Secrets<'_>) -> Option
     Some(InboxKind::Worklist)
 }
 
-fn fhir_rest(table: &mut Table<'_>, secrets: &Secrets<'_>) -> Option<FhirRestInbox> {
+fn fhir_rest(table: &mut Table<'_>, secrets: &Secrets<'_>, retry: RetryPolicy) -> Option<FhirRestInbox> {
     let (base_url, token) = address(table, secrets);
     let polled = table.get("answers").and_then(|node| node.choice(&[("push", false), ("poll", true)])).unwrap_or(false);
     let answers = match (polled, table.get("poll-every")) {
@@ -80,7 +109,8 @@ fn fhir_rest(table: &mut Table<'_>, secrets: &Secrets<'_>) -> Option<FhirRestInb
     let ids = [("client", Ids::Client), ("server", Ids::Server)];
     let ids = table.get("ids").and_then(|node| node.choice(&ids)).unwrap_or(Ids::Client);
     let timeout = timeout(table);
-    Some(FhirRestInbox { base_url: base_url?, token, answers, ids, timeout })
+    let pace = pace(table, retry);
+    Some(FhirRestInbox { base_url: base_url?, token, answers, ids, timeout, pace })
 }
 
 /// `base-url`, which must be there, and `token`, which may.

@@ -12,7 +12,7 @@ use super::{
     secret::Secrets,
 };
 use crate::{
-    domain::{InboxId, ProviderId, SystemId, deadline::Escalation},
+    domain::{InboxId, ProviderId, SystemId, deadline::Escalation, retry::RetryPolicy},
     routing::is_ods_code,
     toml_reader::{Node, Table, quoted},
 };
@@ -41,9 +41,14 @@ struct Reading<'s, 'e> {
     owners: BTreeMap<TokenHash, String>,
 }
 
-/// Reads all three lists. The routes are left empty.
-pub(super) fn read(root: &mut Table<'_>, secrets: &Secrets<'_>, escalation: Escalation) -> (Registry, Ids) {
-    let registry = Registry::default();
+/// Reads all three lists. The routes are left empty; `retry` and `escalation` hold for every endpoint that says nothing else.
+pub(super) fn read(
+    root: &mut Table<'_>,
+    secrets: &Secrets<'_>,
+    retry: RetryPolicy,
+    escalation: Escalation,
+) -> (Registry, Ids) {
+    let registry = Registry { retry, ..Registry::default() };
     let mut reading = Reading { secrets, escalation, registry, ids: Ids::default(), owners: BTreeMap::new() };
     let systems = root.tables("system");
     let providers = root.tables("provider");
@@ -63,7 +68,8 @@ impl Reading<'_, '_> {
         let kind = table.get("kind").and_then(|node| node.line(NAME_CHARS_MAX)).unwrap_or_else(|| "other".to_owned());
         let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("system {id}")));
         let timeout = endpoint::timeout(&mut table);
-        let write_back = table.get("write-back").map(|node| endpoint::write_back(&node, self.secrets, timeout));
+        let retry = self.registry.retry;
+        let write_back = table.get("write-back").map(|node| endpoint::write_back(&node, self.secrets, timeout, retry));
         let read = table.get("read").and_then(|node| endpoint::read(&node, self.secrets, timeout));
         if write_back.is_none() {
             table.warn("write-back", "none: statuses do not get into the record, its users must look for them here");
@@ -91,9 +97,10 @@ impl Reading<'_, '_> {
         let inbox = table.get("inbox");
         let inbox_id = inbox.as_ref().and(id.as_ref()).and_then(|id| id.as_str().parse::<InboxId>().ok());
         self.ids.inboxes.extend(inbox_id.clone());
+        let retry = self.registry.retry;
         let kind = inbox.and_then(|node| {
             let mut inbox = node.table("a table with kind")?;
-            let kind = endpoint::inbox_kind(&mut inbox, self.secrets);
+            let kind = endpoint::inbox_kind(&mut inbox, self.secrets, retry);
             let escalation = escalation::of_inbox(&mut inbox, self.escalation);
             inbox.finish();
             Some((kind?, escalation))
@@ -123,7 +130,7 @@ impl Reading<'_, '_> {
             known.then_some(id)
         });
         let service = table.get("service").and_then(|node| node.line(NAME_CHARS_MAX));
-        let kind = endpoint::inbox_kind(&mut table, self.secrets);
+        let kind = endpoint::inbox_kind(&mut table, self.secrets, self.registry.retry);
         let escalation = escalation::of_inbox(&mut table, self.escalation);
         let owner = provider.as_ref().and_then(|id| self.registry.providers.get(id));
         if owner.is_some_and(|owner| owner.tokens.is_empty()) && kind.as_ref().is_some_and(needs_token) {

@@ -1,10 +1,18 @@
 //! Who takes part: originating systems, providers, inboxes and the routes between them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use jiff::SignedDuration;
 
 use super::{Secret, TokenHash};
 use crate::{
-    domain::{InboxId, ProviderId, SystemId, deadline::Escalation, working_days::WorkingTime},
+    domain::{
+        Destination, InboxId, ProviderId, Side, SystemId, Terms, deadline::Escalation, endpoint, retry::RetryPolicy,
+        working_days::WorkingTime,
+    },
     routing::RouteSet,
 };
 
@@ -21,6 +29,21 @@ pub struct Registry {
     pub routes: RouteSet,
     /// When people work, and so when the time counts that providers have.
     pub working_time: WorkingTime,
+    /// When a message is tried again and given up, where an endpoint says nothing else.
+    pub retry: RetryPolicy,
+}
+
+/// How an endpoint is to be treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// When what failed is tried again, and when it is given up.
+    pub retry: RetryPolicy,
+    /// So many requests at once.
+    pub concurrency: u16,
+    /// At most so many messages and looks a second.
+    pub rate: Option<u32>,
+    /// So many messages a second after an outage.
+    pub drain_rate: u32,
 }
 
 /// A registered client.
@@ -75,6 +98,8 @@ pub struct WriteBack {
     pub detail: Detail,
     /// How long one request may take.
     pub timeout: Duration,
+    /// How it is to be treated.
+    pub pace: Pace,
 }
 
 /// How much of a provider's answer goes back into the record; each includes those before it.
@@ -140,6 +165,8 @@ pub struct FhirRestInbox {
     pub ids: Ids,
     /// How long one request may take.
     pub timeout: Duration,
+    /// How it is to be treated.
+    pub pace: Pace,
 }
 
 /// How a provider's answers come.
@@ -176,6 +203,53 @@ impl Registry {
         let providers = self.providers.values().filter(|provider| is_shown(&provider.tokens));
         let systems = systems.map(|system| Client::System(system.id.clone()));
         systems.chain(providers.map(|provider| Client::Provider(provider.id.clone()))).collect()
+    }
+}
+
+impl Registry {
+    /// A referral to this inbox that has not arrived after so long is told to its record as delayed.
+    pub fn delayed_after(&self, inbox: &Inbox) -> SignedDuration {
+        match &inbox.kind {
+            InboxKind::FhirRest(rest) => rest.pace.retry.delayed_after,
+            _ => self.retry.delayed_after,
+        }
+    }
+
+    /// Every endpoint that messages go to, and its terms. A worklist has none of its own: listing is a commit.
+    pub fn terms(&self) -> HashMap<Destination, Terms> {
+        let inboxes = self.inboxes.values().map(|inbox| {
+            let terms = match &inbox.kind {
+                InboxKind::FhirRest(rest) => rest.pace.terms(&rest.base_url, rest.timeout),
+                _ => Terms::unlimited(self.retry),
+            };
+            (Destination::new(Side::Delivery, inbox.id.as_str()), terms)
+        });
+        let systems = self.systems.values().filter_map(|system| {
+            let to = system.write_back.as_ref()?;
+            let terms = to.pace.terms(&to.base_url, to.timeout);
+            Some((Destination::new(Side::WriteBack, system.id.as_str()), terms))
+        });
+        inboxes.chain(systems).collect()
+    }
+}
+
+// === impl Pace ===
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            retry: RetryPolicy::default(),
+            concurrency: endpoint::CONCURRENCY_DEFAULT,
+            rate: None,
+            drain_rate: endpoint::DRAIN_RATE_DEFAULT,
+        }
+    }
+}
+
+impl Pace {
+    fn terms(&self, base_url: &str, timeout: Duration) -> Terms {
+        let Self { retry, concurrency, rate, drain_rate } = *self;
+        Terms { base_url: base_url.to_owned(), timeout, retry, concurrency, rate, drain_rate }
     }
 }
 

@@ -243,9 +243,8 @@ impl Level {
     }
 }
 
-/// `[retry]`: when a message is tried again and given up.
-pub(super) fn retry(mut table: Table<'_>) -> RetryPolicy {
-    let default = RetryPolicy::default();
+/// `[retry]`, or `retry` of one endpoint: when a message is tried again and given up. What it does not say is as in `default`.
+pub(super) fn retry(mut table: Table<'_>, default: RetryPolicy) -> RetryPolicy {
     let mut span = |key, min, default: SignedDuration| {
         let found = table.get(key).and_then(|node| node.duration(min, YEAR));
         found.and_then(|span| SignedDuration::try_from(span).ok()).unwrap_or(default)

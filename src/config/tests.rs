@@ -1,5 +1,6 @@
 use std::{fs, path::Path, time::Duration};
 
+use jiff::SignedDuration;
 use tempfile::TempDir;
 
 use super::{registry::*, *};
@@ -160,6 +161,55 @@ kind = "worklist"
     assert_eq!(config.registry.client_of("another-token-of-some-length"), [], "what we send is no key to us");
     assert_eq!(config.registry.client_of(""), []);
     assert!(Detail::None < Detail::Codes && Detail::Codes < Detail::Summary && Detail::Summary < Detail::Full);
+}
+
+#[test]
+fn an_endpoint_says_how_it_is_to_be_treated() {
+    let text = r#"
+[retry]
+first = "1s"
+cap = "3h"
+[[system]]
+id = "epr"
+name = "An EPR"
+ods-code = "RW4"
+write-back = { kind = "fhir-rest", base-url = "https://epr.example/fhir", concurrency = 2, rate = 5, drain-rate = 9, retry = { cap = "1m", delayed-after = "2m" } }
+[[provider]]
+id = "p"
+name = "P"
+ods-code = "REM"
+inbox = { kind = "fhir-rest", base-url = "http://localhost:9/fhir" }
+[[inbox]]
+id = "p-2"
+provider = "p"
+kind = "worklist"
+"#;
+    let (config, _) = load(text, &env(&[])).unwrap();
+    let terms = config.registry.terms();
+    let of = |name: &str| &terms[&name.parse().unwrap()];
+    let epr = of("writeback.epr");
+    assert_eq!((epr.concurrency, epr.rate, epr.drain_rate), (2, Some(5), 9));
+    assert_eq!(epr.retry.cap, SignedDuration::from_mins(1));
+    assert_eq!(epr.retry.delayed_after, SignedDuration::from_mins(2));
+    assert_eq!(epr.retry.first, SignedDuration::from_secs(1), "what it does not say is as in [retry]");
+    let p = of("inbox.p");
+    assert_eq!((p.concurrency, p.rate, p.drain_rate, p.retry), (16, None, 200, config.retry));
+    assert_eq!(of("inbox.p-2").base_url, "", "nothing is sent to a worklist");
+
+    let faults = text
+        .replace("concurrency = 2, rate = 5", "concurrency = 0, rate = \"fast\"")
+        .replace("cap = \"1m\"", "cap = \"100ms\"")
+        .replace("kind = \"worklist\"", "kind = \"worklist\"\nretry = {}\ndrain-rate = 5");
+    let faults = load(&faults, &env(&[])).unwrap_err();
+    for part in [
+        "write-back.concurrency: found 0; allowed: a whole number from 1 to 1000",
+        "write-back.rate: ",
+        "write-back.retry.first: found 1s; allowed: at most cap, which is 100ms",
+        "retry: found a key of the kind \"fhir-rest\"",
+        "drain-rate: found a key of the kind \"fhir-rest\"",
+    ] {
+        assert!(faults.iter().any(|fault| fault.contains(part)), "{part} is not in {faults:#?}");
+    }
 }
 
 #[test]

@@ -14,14 +14,18 @@ use super::fhir_rest::{endpoint, look};
 use crate::{
     client::{Failure, FhirClient, Held},
     config::registry::{Answers, Endpoint, FhirRestInbox, InboxKind, Registry},
-    domain::{Event, retry::RetryPolicy},
+    domain::{Destination, Event, Side},
     fhir::{
         reference::{Target, parse},
         task::is_ours,
         tree,
     },
+    lanes::{
+        Endpoints,
+        endpoints::{Entry, Heard},
+    },
     status::{Source, Status, StatusError, change},
-    store::{Poll, Shares, Store, StoreError, TaskRecord},
+    store::{Poll, Store, StoreError, TaskRecord},
 };
 
 /// The store is asked this often for copies that are due.
@@ -29,8 +33,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A copy that is being read is nobody else's to read for this long, and reading takes less.
 const LEASE: Duration = Duration::from_secs(150);
 const READ_MAX: Duration = Duration::from_secs(120);
-/// At most so many are read side by side.
-const AT_ONCE: usize = 32;
+/// At most so many are read side by side, of each provider no more than half of its places.
+const AT_ONCE: usize = 512;
+/// A copy waits for a place at its server for no longer than this; then it is due again later.
+const PLACE_MAX: Duration = Duration::from_secs(20);
 /// A copy that cannot be watched as things are configured is thought of again after this long.
 const UNWATCHED: Duration = Duration::from_secs(300);
 
@@ -45,8 +51,8 @@ pub struct Copies {
     pub registry: Arc<ArcSwap<Registry>>,
     /// Who takes what they say.
     pub status: Status,
-    /// How long a copy may be unreadable before that is told.
-    pub retry: RetryPolicy,
+    /// Who may be asked, and how much at once.
+    pub endpoints: Endpoints,
 }
 
 /// What is remembered of a copy between two looks.
@@ -66,13 +72,27 @@ struct Unreadable {
     why: String,
     /// It will not become readable by waiting.
     gone: bool,
+    /// What that says of the server.
+    heard: Heard,
+}
+
+impl Unreadable {
+    /// The server answered; it is about the copy.
+    fn answered(why: &str, gone: bool) -> Self {
+        Self { why: why.to_owned(), gone, heard: Heard::Answer }
+    }
 }
 
 impl From<Failure> for Unreadable {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Transient { why, .. } => Self { why, gone: false },
-            Failure::Permanent { why } => Self { why, gone: true },
+            Failure::Transient { retry_after, throttled: true, why } => {
+                Self { heard: Heard::Throttled { retry_after, why: why.clone() }, why, gone: false }
+            }
+            Failure::Transient { retry_after, why, .. } => {
+                Self { heard: Heard::Failure { retry_after, why: why.clone() }, why, gone: false }
+            }
+            Failure::Permanent { why } => Self { heard: Heard::Answer, why, gone: true },
         }
     }
 }
@@ -97,11 +117,16 @@ impl Copies {
             if room == 0 {
                 continue;
             }
-            match self.store.claim_polls(Shares::even(room, room), LEASE).await {
+            match self.store.claim_polls(self.endpoints.poll_shares(room), LEASE).await {
                 Ok(due) => {
                     for (task, memory) in due {
                         let copies = self.clone();
-                        reading.spawn(async move { copies.visit(task, &memory).await });
+                        // counted before the next claim is made
+                        let looking = copies.endpoints.looking(&inbox_of(&task));
+                        reading.spawn(async move {
+                            copies.visit(task, &memory).await;
+                            drop(looking);
+                        });
                     }
                 }
                 Err(error) => tracing::warn!(%error, "the copies to be watched cannot be read"),
@@ -123,11 +148,24 @@ impl Copies {
             return;
         };
         let watch: Watch = serde_json::from_str(memory).unwrap_or_default();
-        match tokio::time::timeout(READ_MAX, self.read(&task, inbox, every, watch)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(task.id = %task.id, %error, "a copy could not be taken; it is read again"),
-            Err(_) => tracing::warn!(task.id = %task.id, "a copy took too long to read; it is read again"),
-        }
+        let Ok(Entry::Go(mut place)) = tokio::time::timeout(PLACE_MAX, self.endpoints.enter(&inbox_of(&task))).await
+        else {
+            // left alone, or it has more to do than it can: the next look is as good as this one
+            let _ = self.store.plan_poll(task.id, Poll { memory: None, at: self.after(every) }).await;
+            return;
+        };
+        let heard = match tokio::time::timeout(READ_MAX, self.read(&task, inbox, every, watch)).await {
+            Ok(Ok(heard)) => heard,
+            Ok(Err(error)) => {
+                tracing::warn!(task.id = %task.id, %error, "a copy could not be taken; it is read again");
+                Heard::Nothing
+            }
+            Err(_) => {
+                tracing::warn!(task.id = %task.id, "a copy took too long to read; it is read again");
+                Heard::Failure { retry_after: None, why: format!("a copy not read within {READ_MAX:?}") }
+            }
+        };
+        place.heard(task.id, &heard).await;
     }
 
     fn after(&self, wait: Duration) -> Option<Timestamp> {
@@ -144,7 +182,7 @@ impl Copies {
         inbox: &FhirRestInbox,
         every: Duration,
         watch: Watch,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Heard, StoreError> {
         let to = endpoint(inbox);
         // under an id of another server, or of none, it is looked for by our identifier
         let known = watch.held.base == to.base_url && !watch.held.id.is_empty();
@@ -154,16 +192,23 @@ impl Copies {
             match look(&self.client, &to, task.id).await {
                 Ok(Some(held)) => held,
                 Ok(None) => {
-                    let why = "our Task is not on the provider's server".to_owned();
-                    return self.unreadable(task, watch, every, Unreadable { why, gone: true }).await;
+                    let found = Unreadable::answered("our Task is not on the provider's server", true);
+                    return self.unreadable(task, watch, every, found).await;
                 }
                 Err(failure) => return self.unreadable(task, watch, every, failure.into()).await,
             }
         };
         let newest = match self.newest(task, &to, &held).await {
             Ok(Some(newest)) => newest,
-            Ok(None) if watch.told => return self.readable(task, self.later(&seen(held), every)).await,
-            Ok(None) => return self.store.plan_poll(task.id, self.later(&seen(held), every)).await,
+            Ok(None) => {
+                let poll = self.later(&seen(held), every);
+                if watch.told {
+                    self.readable(task, poll).await?;
+                } else {
+                    self.store.plan_poll(task.id, poll).await?;
+                }
+                return Ok(Heard::Answer);
+            }
             Err(unreadable) => return self.unreadable(task, watch, every, unreadable).await,
         };
         let versions = match self.since(&to, &held, newest).await {
@@ -181,7 +226,7 @@ impl Copies {
             let wait = if n == last { every } else { LEASE };
             self.take(task, inbox, &version, self.later(&seen(held), wait)).await?;
         }
-        Ok(())
+        Ok(Heard::Answer)
     }
 
     /// The copy as it is, with its ETag; none where it has not changed.
@@ -197,12 +242,12 @@ impl Copies {
             return Err(failure.into());
         }
         let Some(copy) = answer.body.filter(|b| tree::resource_type(b) == Some("Task")) else {
-            return Err(Unreadable { why: "the answer is no Task".to_owned(), gone: false });
+            return Err(Unreadable::answered("the answer is no Task", false));
         };
         if !is_ours(&copy, task.id) {
             // a server that was set up anew may have given the id to another person's Task
             metrics::counter!("onward_alerts_total", "alert" => "copy-mismatch").increment(1);
-            return Err(Unreadable { why: "under this id there is another Task now".to_owned(), gone: true });
+            return Err(Unreadable::answered("under this id there is another Task now", true));
         }
         let etag = answer.etag.or_else(|| Held::of(to, &copy).etag);
         let same = match (etag.as_deref(), held.etag.as_deref()) {
@@ -277,20 +322,22 @@ impl Copies {
         mut watch: Watch,
         every: Duration,
         found: Unreadable,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Heard, StoreError> {
         let now = self.store.now();
         let since = watch.unreadable_since.as_deref().and_then(|s| s.parse().ok()).unwrap_or(now);
         watch.unreadable_since = Some(since.to_string());
         if found.gone {
             watch.held.id.clear();
         }
-        if watch.told || !(found.gone || self.retry.is_delayed(since, now)) {
+        if watch.told || !(found.gone || self.endpoints.retry(&inbox_of(task)).is_delayed(since, now)) {
             tracing::debug!(task.id = %task.id, why = found.why, "a copy cannot be read now");
-            return self.store.plan_poll(task.id, self.later(&watch, every)).await;
+            self.store.plan_poll(task.id, self.later(&watch, every)).await?;
+            return Ok(found.heard);
         }
         watch.told = true;
         let poll = self.later(&watch, every);
-        self.status.note_copy(task.id, poll, Event::CopyUnreadable { why: found.why }).await
+        self.status.note_copy(task.id, poll, Event::CopyUnreadable { why: found.why }).await?;
+        Ok(found.heard)
     }
 }
 
@@ -299,6 +346,10 @@ impl Copies {
     async fn readable(&self, task: &TaskRecord, poll: Poll) -> Result<(), StoreError> {
         self.status.note_copy(task.id, poll, Event::CopyReadable).await
     }
+}
+
+fn inbox_of(task: &TaskRecord) -> Destination {
+    Destination::new(Side::Delivery, task.inbox.as_str())
 }
 
 fn seen(held: Held) -> Watch {

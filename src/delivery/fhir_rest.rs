@@ -13,7 +13,7 @@ use crate::{
         task::{found_in, identifier_token},
         tree,
     },
-    lanes::Outcome,
+    lanes::{Cause, Outcome},
 };
 
 /// The endpoint of an inbox.
@@ -49,10 +49,12 @@ pub async fn deliver(
             // taken, but it does not say under which id: it can be asked
             None => match look(client, &to, task).await {
                 Ok(Some(copy)) => arrived(copy),
-                Ok(None) => failed(Failure::Transient {
+                Ok(None) => Outcome::Deferred {
+                    cause: Cause::Message,
                     retry_after: None,
+                    memory: None,
                     why: "the transaction was answered with success, but the Task is not there".to_owned(),
-                }),
+                },
                 Err(failure) => failed(failure),
             },
         },
@@ -73,7 +75,10 @@ fn arrived(copy: Held) -> Outcome {
 
 fn failed(failure: Failure) -> Outcome {
     match failure {
-        Failure::Transient { retry_after, why } => Outcome::Deferred { retry_after, memory: None, why },
+        Failure::Transient { retry_after, throttled, why } => {
+            let cause = if throttled { Cause::Throttled } else { Cause::Away };
+            Outcome::Deferred { cause, retry_after, memory: None, why }
+        }
         Failure::Permanent { why } => Outcome::Refused { why },
     }
 }
@@ -100,7 +105,7 @@ pub(super) async fn look(client: &FhirClient, to: &Endpoint, task: TaskId) -> Re
         return Err(match failure {
             // a server that cannot be asked now is not one that has lost the referral
             Failure::Permanent { why } => {
-                Failure::Transient { retry_after: None, why: format!("looking for our Task: {why}") }
+                Failure::Transient { retry_after: None, throttled: false, why: format!("looking for our Task: {why}") }
             }
             transient => transient,
         });

@@ -91,11 +91,18 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::registry::Answers;
+    use crate::config::registry::{Answers, Pace};
 
     fn inbox(ids: Ids) -> FhirRestInbox {
         let base_url = "https://p.example/fhir".to_owned();
-        FhirRestInbox { base_url, token: None, answers: Answers::Push, ids, timeout: Duration::from_secs(1) }
+        FhirRestInbox {
+            base_url,
+            token: None,
+            answers: Answers::Push,
+            ids,
+            timeout: Duration::from_secs(1),
+            pace: Pace::default(),
+        }
     }
 
     fn made(ids: Ids) -> Value {

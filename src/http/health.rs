@@ -7,8 +7,15 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::Shared;
-use crate::domain::{Side, clock::instant};
+use super::{App, Shared};
+use crate::{
+    domain::{
+        Side,
+        breaker::{Breaker, Phase},
+        clock::instant,
+    },
+    lanes::endpoints::Seen,
+};
 
 /// `GET /health/live`: the process answers.
 pub async fn live() -> Response {
@@ -20,7 +27,7 @@ fn said(status: StatusCode, body: &Value) -> Response {
 }
 
 /// `GET /health/ready`: referrals can be accepted, which needs the store and nothing else. A broker that is away is told, and
-/// is no reason to turn referrals away: the outbox holds their messages.
+/// is no reason to turn referrals away: the outbox holds their messages. So are endpoints that are left alone at present.
 pub async fn ready(State(app): State<Shared>) -> Response {
     let store = app.store.ready().await;
     let broker = app.broker.health();
@@ -34,9 +41,21 @@ pub async fn ready(State(app): State<Shared>) -> Response {
         "status": status,
         "roles": app.roles.words(),
         "store": store.err().map_or("ready".to_owned(), |e| e.to_string()),
+        "endpoints": endpoints(&app),
         "broker": {"connected": broker.connected, "since": instant(broker.since), "detail": broker.detail},
     });
     said(code, &body)
+}
+
+/// The endpoints that are not as always.
+fn endpoints(app: &App) -> Vec<Value> {
+    let unusual = |seen: &Seen| seen.breaker.phase != Phase::Closed;
+    let shown = |seen: Seen| {
+        let Breaker { since, outage, failures, why, .. } = &seen.breaker;
+        json!({"endpoint": seen.of.to_string(), "breaker": seen.breaker.word(), "since": instant(*since),
+               "outage": instant(*outage), "failures": failures, "why": why})
+    };
+    app.endpoints.seen().into_iter().filter(unusual).map(shown).collect()
 }
 
 /// `GET /metrics` (Prometheus text). What waits and what died is read from the store, so that a restart does not hide it.
@@ -58,6 +77,17 @@ pub async fn figures(State(app): State<Shared>) -> impl IntoResponse {
         metrics::gauge!("onward_messages_waiting", &labels).set(count(found.map(|b| b.waiting)));
         metrics::gauge!("onward_dead_letters", &labels).set(count(found.map(|b| b.dead)));
         metrics::gauge!("onward_oldest_waiting_seconds", &labels).set(age);
+    }
+    for seen in app.endpoints.seen() {
+        let endpoint = seen.of.to_string();
+        for phase in ["closed", "paused", "open", "probing", "draining"] {
+            let labels = [("endpoint", endpoint.clone()), ("breaker", phase.to_owned())];
+            let is = f64::from(u8::from(seen.breaker.word() == phase));
+            metrics::gauge!("onward_endpoint_breaker", &labels).set(is);
+        }
+        let labels = [("endpoint", endpoint)];
+        metrics::gauge!("onward_endpoint_in_flight", &labels).set(seen.in_flight as f64);
+        metrics::gauge!("onward_endpoint_held_back", &labels).set(seen.waiting as f64);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())
 }

@@ -1,16 +1,24 @@
 //! References to what the sender did not carry: read from its record at intake, within bounds, or made absolute. A relative
 //! reference means something only where it was written; at the provider it could name another person.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
 use uuid::Uuid;
 
 use super::apart::Placed;
 use crate::{
     client::FhirClient,
     config::registry::{Endpoint, System},
+    domain::SystemId,
     fhir::{
         reference::{Target, parse},
         tree,
@@ -22,6 +30,28 @@ const READ_MAX: usize = 16;
 /// All of them together take no longer than this: the sender waits for it.
 const READ_TIME_MAX: Duration = Duration::from_secs(8);
 
+/// So many referrals of one system are read for at once: a record that hangs keeps its own senders waiting, and nobody else's.
+const AT_ONCE: usize = 32;
+/// Further ones wait for so long before their sender is asked to come again.
+const PLACE_MAX: Duration = Duration::from_millis(500);
+
+/// The places for reading, of each system its own. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Reading {
+    places: Arc<Mutex<BTreeMap<SystemId, Arc<Semaphore>>>>,
+}
+
+impl Reading {
+    async fn place(&self, system: &SystemId) -> Result<OwnedSemaphorePermit, String> {
+        let places = {
+            let mut all = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(system.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))))
+        };
+        let place = tokio::time::timeout(PLACE_MAX, places.acquire_owned()).await;
+        place.ok().and_then(Result::ok).ok_or_else(|| "too much is being read there already".to_owned())
+    }
+}
+
 /// Brings in what the resources refer to relatively and do not carry. Gives what was read, by the reference it was read under.
 ///
 /// A system without a read endpoint keeps its references as they are; only a worklist may show them so.
@@ -30,6 +60,7 @@ const READ_TIME_MAX: Duration = Duration::from_secs(8);
 /// In words, where the person cannot be read just now: the sender should try again.
 pub async fn bring_in(
     client: &FhirClient,
+    reading: &Reading,
     system: &System,
     resources: &mut Vec<Placed>,
 ) -> Result<BTreeMap<String, Value>, String> {
@@ -51,6 +82,7 @@ pub async fn bring_in(
     // the person first: whatever else is too much to read is named by its URL
     outside.sort_by_key(|literal| !literal.starts_with("Patient/"));
     let mut found: Vec<(String, Placed)> = Vec::new();
+    let _place = if outside.is_empty() { None } else { Some(reading.place(&system.id).await?) };
     let until = Instant::now() + READ_TIME_MAX;
     for literal in outside.iter().take(READ_MAX) {
         let read = timeout_at(until, read(client, endpoint, literal)).await;

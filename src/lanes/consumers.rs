@@ -6,7 +6,10 @@ use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::Worker;
-use crate::broker::{Broker, Queue};
+use crate::{
+    broker::{Broker, Queue},
+    domain::Destination,
+};
 
 /// The consumers of one side.
 pub struct Consumers {
@@ -73,6 +76,7 @@ async fn consume(
     stop: CancellationToken,
     working: TaskTracker,
 ) {
+    let through = Arc::new(Destination::new(queue.side, queue.to.clone()));
     let places = Arc::new(Semaphore::new(usize::from(prefetch)));
     loop {
         let mut deliveries = match broker.consume(queue.clone(), prefetch).await {
@@ -95,9 +99,9 @@ async fn consume(
             };
             let Some(delivery) = delivery else { break };
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let worker = Arc::clone(&worker);
+            let (worker, through) = (Arc::clone(&worker), Arc::clone(&through));
             working.spawn(async move {
-                worker.take(delivery).await;
+                worker.take(delivery, &through).await;
                 drop(place);
             });
         }

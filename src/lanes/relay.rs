@@ -3,7 +3,12 @@
 //! Whatever it cannot publish stays in the outbox and is found by the scheduler, so it may drop a wake-up and never blocks the
 //! one who stored it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
@@ -13,13 +18,25 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{broker::Broker, domain::WakeUp, store::Store};
+use crate::{
+    broker::{Broker, BrokerError, Queue},
+    domain::WakeUp,
+    store::Store,
+};
 
 const QUEUE_MAX: usize = 8192;
 const IN_FLIGHT_MAX: usize = 256;
 /// A wake-up is tried from memory for less time than its lease lasts; after that it is the scheduler's.
 const KEEP_TRYING: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(250);
+/// A wake-up not confirmed by then is slow.
+const SLOW: Duration = Duration::from_secs(1);
+/// At most so many slow ones of one queue are in flight: the rest is left to the scheduler, so that a queue that takes nothing
+/// does not take the places of the others.
+const SLOW_MAX: usize = 64;
+
+/// How many slow wake-ups of each queue are in flight.
+type SlowOnes = Mutex<HashMap<Queue, usize>>;
 
 /// See the module's documentation. Cheap to clone.
 #[derive(Clone)]
@@ -72,6 +89,7 @@ async fn run(
     mut waiting: mpsc::Receiver<WakeUp>,
     stop: CancellationToken,
 ) {
+    let slow = SlowOnes::default();
     let mut in_flight = FuturesUnordered::new();
     let mut confirmed: Vec<Uuid> = Vec::new();
     loop {
@@ -79,7 +97,7 @@ async fn run(
             biased;
             Some(result) = in_flight.next(), if !in_flight.is_empty() => confirmed.extend::<Option<Uuid>>(result),
             next = waiting.recv(), if in_flight.len() < IN_FLIGHT_MAX => match next {
-                Some(wake_up) => in_flight.push(publish(&*broker, wake_up)),
+                Some(wake_up) => in_flight.push(publish(&*broker, wake_up, &slow)),
                 None => break,
             },
             () = stop.cancelled() => break,
@@ -98,21 +116,69 @@ async fn run(
 }
 
 /// Publishes one, for as long as its lease allows. The id, if the broker confirmed it.
-async fn publish(broker: &dyn Broker, wake_up: WakeUp) -> Option<Uuid> {
+async fn publish(broker: &dyn Broker, wake_up: WakeUp, slow: &SlowOnes) -> Option<Uuid> {
+    let begun = Instant::now();
+    let mut trying = pin!(keep_trying(broker, &wake_up));
+    let first = tokio::time::timeout(SLOW, &mut trying).await;
+    let result = match first {
+        Ok(result) => result,
+        Err(_) => {
+            // a broker that is away is away for all of them, and they are all kept
+            let _one = Slow::begin(slow, Queue::of(&wake_up), broker.health().connected)?;
+            trying.await
+        }
+    };
+    match result {
+        Ok(()) => {
+            metrics::counter!("onward_messages_published_total", "lane" => wake_up.side.code()).increment(1);
+            Some(wake_up.message)
+        }
+        Err(error) => {
+            let tried = begun.elapsed();
+            tracing::warn!(%error, message.id = %wake_up.message, ?tried, "a wake-up is left to the scheduler");
+            None
+        }
+    }
+}
+
+async fn keep_trying(broker: &dyn Broker, wake_up: &WakeUp) -> Result<(), BrokerError> {
     let until = Instant::now() + KEEP_TRYING;
     loop {
-        match broker.publish(&wake_up).await {
-            Ok(()) => {
-                metrics::counter!("onward_messages_published_total", "lane" => wake_up.side.code()).increment(1);
-                return Some(wake_up.message);
-            }
+        match broker.publish(wake_up).await {
+            Ok(()) => return Ok(()),
             Err(error) if Instant::now() + PAUSE < until => {
                 tracing::debug!(%error, "a wake-up waits for the broker");
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(error) => {
-                tracing::warn!(%error, message.id = %wake_up.message, "a wake-up is left to the scheduler");
-                return None;
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// One slow wake-up's place among those of its queue.
+struct Slow<'a>(&'a SlowOnes, Queue);
+
+impl<'a> Slow<'a> {
+    /// None where there is no room for it.
+    fn begin(all: &'a SlowOnes, queue: Queue, bounded: bool) -> Option<Self> {
+        let mut slow = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = slow.entry(queue.clone()).or_default();
+        if bounded && *count >= SLOW_MAX {
+            metrics::counter!("onward_relay_left_to_scheduler_total").increment(1);
+            return None;
+        }
+        *count += 1;
+        Some(Self(all, queue))
+    }
+}
+
+impl Drop for Slow<'_> {
+    fn drop(&mut self) {
+        let mut slow = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = slow.get_mut(&self.1) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                slow.remove(&self.1);
             }
         }
     }

@@ -5,14 +5,16 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::Relay;
+use super::{Endpoints, Relay};
 use crate::{
     broker::Broker,
-    store::{Claim, Shares, Store},
+    store::{Claim, Store},
 };
 
 /// The outbox is looked at this often even if nothing asks for it, so that a lost hint costs a moment and not a referral.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// While something that has waited is let go, so that it goes evenly.
+const DRAIN_EVERY: Duration = Duration::from_millis(100);
 /// A row is ours to publish for this long.
 const LEASE: Duration = Duration::from_secs(30);
 /// At most so many are published in one go: a broker that lost everything is refilled, not flooded.
@@ -27,6 +29,8 @@ pub struct Scheduler {
     pub broker: Arc<dyn Broker>,
     /// Who publishes.
     pub relay: Relay,
+    /// Which destinations are back, and at what rate what waited for them goes.
+    pub endpoints: Endpoints,
     /// How long a published message may stay undone.
     pub republish_after: Duration,
 }
@@ -62,8 +66,10 @@ impl Scheduler {
         if limit == 0 {
             return Ok(LOOK_EVERY);
         }
-        let claim = Claim { shares: Shares::even(limit, limit), lease: LEASE, republish_after: self.republish_after };
+        let shares = self.endpoints.shares(limit).await?;
+        let claim = Claim { shares: shares.clone(), lease: LEASE, republish_after: self.republish_after };
         let due = self.store.claim_due(claim).await?;
+        let drains = self.endpoints.claimed(&shares, &due.wake_ups).await?;
         let full = due.wake_ups.len() == limit;
         if !due.wake_ups.is_empty() {
             metrics::counter!("onward_wake_ups_due_total").increment(due.wake_ups.len() as u64);
@@ -73,9 +79,10 @@ impl Scheduler {
             // the bound on the rate: a batch, a breath, the next
             return Ok(Duration::from_millis(20));
         }
+        let at_most = if drains { DRAIN_EVERY } else { LOOK_EVERY };
         let until_next = due.next.map(|next| next.duration_since(self.store.now()));
         let until_next = until_next.map_or(LOOK_EVERY, |d| Duration::try_from(d).unwrap_or(Duration::ZERO));
-        Ok(until_next.clamp(Duration::from_millis(5), LOOK_EVERY))
+        Ok(until_next.clamp(Duration::from_millis(5), at_most))
     }
 
     async fn rearm_dead(&self, stop: &CancellationToken) {

@@ -20,7 +20,7 @@ use crate::{
         task::{found_in, identifier_token, is_ours},
         tree,
     },
-    lanes::{Outcome, idempotency_key},
+    lanes::{Cause, Outcome, idempotency_key},
     store::TaskRecord,
 };
 
@@ -78,6 +78,8 @@ pub struct Record<'a> {
 /// Why a write ends early.
 pub(super) enum Stop {
     Later(Failure),
+    /// Others write it all the time.
+    Contended,
     Never(String),
 }
 
@@ -110,8 +112,18 @@ impl Record<'_> {
                 let remembered = serde_json::to_string(&memory).ok();
                 Outcome::Arrived { remote: memory.task.unwrap_or_default(), memory: remembered, notes }
             }
-            Err(Stop::Later(Failure::Transient { retry_after, why })) => {
-                Outcome::Deferred { retry_after, memory: serde_json::to_string(&memory).ok(), why }
+            Err(Stop::Later(Failure::Transient { retry_after, throttled, why })) => {
+                let cause = if throttled { Cause::Throttled } else { Cause::Away };
+                Outcome::Deferred { cause, retry_after, memory: serde_json::to_string(&memory).ok(), why }
+            }
+            Err(Stop::Contended) => {
+                let why = "the record's Task is being changed faster than it can be merged".to_owned();
+                Outcome::Deferred {
+                    cause: Cause::Message,
+                    retry_after: None,
+                    memory: serde_json::to_string(&memory).ok(),
+                    why,
+                }
             }
             Err(Stop::Later(Failure::Permanent { why }) | Stop::Never(why)) => Outcome::Refused { why },
         }
@@ -228,8 +240,7 @@ impl Record<'_> {
                 _ => return Err(failure_of(&answer).into()),
             }
         }
-        let why = "the record's Task is being changed faster than it can be merged".to_owned();
-        Err(Failure::Transient { retry_after: None, why }.into())
+        Err(Stop::Contended)
     }
 
     /// The record's Task: by its id where we know it, else by our identifier.

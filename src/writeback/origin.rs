@@ -134,8 +134,8 @@ impl Record<'_> {
         let answer = self.client.get(&self.endpoint(), path, &[]).await.map_err(|e| e.failure())?;
         match answer.failure() {
             None => Ok(answer.body),
-            Some(Failure::Transient { retry_after, why }) if answer.status.as_u16() >= 408 => {
-                Err(Failure::Transient { retry_after, why }.into())
+            Some(Failure::Transient { retry_after, throttled, why }) if answer.status.as_u16() >= 408 => {
+                Err(Failure::Transient { retry_after, throttled, why }.into())
             }
             Some(_) => Ok(None),
         }

@@ -12,6 +12,7 @@ use crate::support::{hub, until};
 
 mod check;
 mod dead;
+mod endpoints;
 mod privacy;
 mod serve;
 

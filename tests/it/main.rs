@@ -8,6 +8,7 @@ mod broker_away;
 mod cli;
 mod crash;
 mod delivery;
+mod endpoints;
 mod layers;
 mod loops;
 mod replicas;

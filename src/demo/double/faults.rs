@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 
+use crate::fhir::IssueCode;
+
 /// One way in which a request goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -14,6 +16,13 @@ pub enum Fault {
     },
     /// This status with an OperationOutcome, and nothing is done.
     Refuse(StatusCode),
+    /// This status with an OperationOutcome of this one code, and nothing is done.
+    Outcome(StatusCode, IssueCode),
+    /// 429, and nothing is done.
+    Throttled {
+        /// `Retry-After` in seconds, where it is sent.
+        retry_after_s: Option<u32>,
+    },
     /// 200 with a page of HTML, and nothing is done.
     Nonsense,
     /// No answer, ever, and nothing is done.

@@ -180,14 +180,20 @@ fn carry_out(shared: &Shared, asked: &Asked<'_>) -> Reply {
 
 fn faulty(fault: &Fault) -> Response<Full<Bytes>> {
     match fault {
-        Fault::Unavailable { retry_after_s } => {
-            let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, IssueCode::Transient, "out of order");
+        Fault::Unavailable { retry_after_s } | Fault::Throttled { retry_after_s } => {
+            let refusal = match fault {
+                Fault::Throttled { .. } => {
+                    Refusal::new(StatusCode::TOO_MANY_REQUESTS, IssueCode::Throttled, "too many requests")
+                }
+                _ => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, IssueCode::Transient, "out of order"),
+            };
             let mut response = refusal.reply().http();
             if let Some(seconds) = retry_after_s {
                 response.headers_mut().insert(header::RETRY_AFTER, (*seconds).into());
             }
             response
         }
+        Fault::Outcome(status, code) => Refusal::new(*status, *code, "refused").reply().http(),
         Fault::Refuse(status) => Refusal::new(*status, IssueCode::Processing, "refused").reply().http(),
         _ => {
             let mut page = Response::new(Full::new(Bytes::from_static(b"<!doctype html><title>Sign in</title>")));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{
     outbox,
@@ -107,25 +107,21 @@ fn take_turns(
     Ok(())
 }
 
-/// Who has messages in this state: one step in the index for each of them, however many its messages are.
+/// Who has messages in this state: one step in the index for each of them, however many its messages are. (A comparison of both
+/// columns at once would walk through them all.)
 fn destinations(c: &Connection, index: &str, state: u8) -> Result<Vec<Destination>, StoreError> {
     let mut step = c.prepare_cached(&format!(
-        "SELECT side, destination FROM outbox INDEXED BY {index}
-         WHERE state = {state} AND (side, destination) > (?, ?) ORDER BY side, destination LIMIT 1"
+        "SELECT min(destination) FROM outbox INDEXED BY {index} WHERE state = {state} AND side = ? AND destination > ?"
     ))?;
     let mut found: Vec<Destination> = Vec::new();
-    loop {
-        let (side, to) = found.last().map_or(("", ""), |last| (last.side.code(), last.to.as_str()));
-        let next = step
-            .query_row(params![side, to], |row| {
-                Ok(Destination { side: parse(row, "side")?, to: row.get("destination")? })
-            })
-            .optional()?;
-        match next {
-            Some(next) => found.push(next),
-            None => return Ok(found),
+    for side in Side::ALL {
+        let mut last = String::new();
+        while let Some(next) = step.query_row(params![side.code(), last], |row| row.get::<_, Option<String>>(0))? {
+            found.push(Destination::new(*side, next.clone()));
+            last = next;
         }
     }
+    Ok(found)
 }
 
 // === impl Claiming ===

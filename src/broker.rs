@@ -115,9 +115,11 @@ pub enum BrokerError {
 /// How the broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerHealth {
-    /// Whether messages can go both ways at present.
+    /// Whether there is a connection, both ways.
     pub connected: bool,
-    /// Since when that is so.
+    /// Whether the broker takes no messages at present, for want of memory or disk.
+    pub blocked: bool,
+    /// Since when it is connected or not.
     pub since: Timestamp,
     /// Where to, or why not. Holds no secret.
     pub detail: String,

@@ -32,6 +32,7 @@ mod check;
 mod dead;
 mod demo;
 mod endpoints;
+mod notify;
 mod referral;
 mod routes;
 mod serve;

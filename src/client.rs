@@ -3,10 +3,16 @@
 //! It follows no redirect: an endpoint is where the configuration says it is. What it tells of a failure is meant for the IT
 //! worklist and carries no content.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -14,7 +20,10 @@ use hyper::{
 };
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{HttpConnector, dns},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 use jiff::SignedDuration;
@@ -28,6 +37,7 @@ use crate::{
         gate::{self, Limits},
         reference::{is_id, is_resource_type},
     },
+    resolve::Resolver,
 };
 
 mod notify;
@@ -38,7 +48,13 @@ use verdict::Verdict;
 /// An answer larger than this is not read.
 const ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// An idle connection is kept for so long. When one of a server's turns out to lead nowhere, which takes a request its whole
+/// time-out, the others have mostly gone by then as well.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_TRIES: u32 = 3;
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 const IDLE_PER_HOST: usize = 32;
 
 /// The client could not be made.
@@ -137,8 +153,31 @@ pub struct FhirClient {
     transport: Arc<dyn Transport>,
 }
 
+/// Looks names up for the connector.
+#[derive(Clone)]
+struct Names(Resolver);
+
+impl tower_service::Service<dns::Name> for Names {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = std::io::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: dns::Name) -> Self::Future {
+        let resolver = self.0.clone();
+        Box::pin(async move {
+            let found = resolver.resolve(name.as_str()).await?;
+            // the connector puts the port in
+            Ok(found.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect::<Vec<_>>().into_iter())
+        })
+    }
+}
+
 /// Over TCP and TLS.
-struct Connections(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+struct Connections(Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>);
 
 #[async_trait]
 impl Transport for Connections {
@@ -164,10 +203,23 @@ impl FhirClient {
     /// # Errors
     /// [`NoRoots`] where the machine has none.
     pub fn new() -> Result<Self, NoRoots> {
-        let mut tcp = HttpConnector::new();
+        Self::with_resolver(Resolver::system())
+    }
+
+    /// The same, with names looked up by this resolver.
+    ///
+    /// # Errors
+    /// [`NoRoots`] where the machine has none.
+    pub fn with_resolver(resolver: Resolver) -> Result<Self, NoRoots> {
+        let mut tcp = HttpConnector::new_with_resolver(Names(resolver));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        // a peer that vanished without a word: found out while nothing is sent, and while what was sent is not acknowledged
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+        tcp.set_keepalive_retries(Some(KEEPALIVE_TRIES));
+        tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_native_roots()?
             .https_or_http()

@@ -9,21 +9,23 @@ use axum::{
     routing::{get, post, put},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::Semaphore;
 
 use crate::{
-    broker::Broker,
+    admission::Admission,
     config::{Limits, Registry, Roles},
     fhir::XmlConverter,
+    health::Health,
     intake::Intake,
     lanes::Endpoints,
     status::Status,
     store::Store,
 };
 
+mod admit;
 pub mod call;
 pub mod capability;
 mod health;
+mod patient;
 mod read;
 pub mod reply;
 mod search;
@@ -34,8 +36,10 @@ mod write;
 pub struct App {
     /// Reading.
     pub store: Arc<dyn Store>,
-    /// Its health.
-    pub broker: Arc<dyn Broker>,
+    /// How its parts are.
+    pub health: Arc<Health>,
+    /// Who is let in.
+    pub admission: Arc<Admission>,
     /// Who calls.
     pub registry: Arc<ArcSwap<Registry>>,
     /// Who is spoken to, and who is left alone.
@@ -54,15 +58,10 @@ pub struct App {
     pub base_url: String,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
-    /// Places for requests being worked on.
-    pub places: Arc<Semaphore>,
 }
 
 /// Shared by all requests.
 pub type Shared = Arc<App>;
-
-/// How long a refused client is asked to wait, in seconds.
-const RETRY_AFTER_S: u64 = 2;
 
 /// The routes for whoever keeps it running: all that a process without the role `api` serves.
 pub fn keepers_router(app: Shared) -> Router {

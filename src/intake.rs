@@ -1,14 +1,16 @@
 //! Intake: what becomes of an incoming referral, whatever way it came in. Read apart, checked, routed, and stored in one commit
 //! with its Tasks, journal and outbox; only then is it acknowledged.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
+    admission::Admission,
     client::FhirClient,
     config::registry::{InboxKind, Provider, Registry, System},
     domain::{Actor, Event, ReferralId, Side, SystemId, TaskId, deadline::Deadlines},
@@ -31,6 +33,9 @@ pub mod key;
 pub mod record;
 
 use apart::{Apart, Draft};
+
+/// A commit that failed is told as one that took this long at the least.
+const FAILED_COUNTS: Duration = Duration::from_secs(1);
 
 /// A request to refer, parsed and known to come from this system.
 #[derive(Debug, Clone)]
@@ -102,6 +107,8 @@ pub struct Intake {
     pub reading: record::Reading,
     /// Where this Onward is reached.
     pub base_url: String,
+    /// Who is told how long a commit takes.
+    pub admission: Arc<Admission>,
 }
 
 impl Intake {
@@ -138,7 +145,12 @@ impl Intake {
             answer: json!(entries).to_string(),
             traceparent: incoming.traceparent,
         };
-        match self.store.submit(submission).await? {
+        let begun = Instant::now();
+        let submitted = self.store.submit(submission).await;
+        // one that failed counts as slow: where writes are turned away, fewer should come
+        let took = begun.elapsed();
+        self.admission.committed(if submitted.is_ok() { took } else { took.max(FAILED_COUNTS) });
+        match submitted? {
             Submit::Stored(done, wake_ups) => {
                 self.relay.publish_all(wake_ups).await;
                 self.tell(&system.id, &done);

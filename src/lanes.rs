@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -34,6 +35,8 @@ use endpoints::{Entry, Place};
 pub const LANE_LEASE: Duration = Duration::from_secs(150);
 /// No carrier takes longer than this over one message: a try that went on beyond its lease could cross the next one.
 const CARRY_MAX: Duration = Duration::from_secs(120);
+/// A lane that could not be given back is given back again after this long.
+const RELEASE_AGAIN: Duration = Duration::from_millis(500);
 /// How often a step is decided again because something came in between, before the lane is left to its next wake-up.
 const MOVED_MAX: usize = 20;
 /// How often a wake-up is looked at again because its endpoint's breaker changed in between.
@@ -54,6 +57,7 @@ pub struct Worker {
     relay: Relay,
     endpoints: Endpoints,
     carrier: Arc<dyn Carrier>,
+    let_go: CancellationToken,
 }
 
 /// What became of a wake-up.
@@ -68,7 +72,12 @@ enum Taken {
 impl Worker {
     /// A worker that has `carrier` carry.
     pub fn new(store: Arc<dyn Store>, relay: Relay, endpoints: Endpoints, carrier: Arc<dyn Carrier>) -> Self {
-        Self { store, relay, endpoints, carrier }
+        Self { store, relay, endpoints, carrier, let_go: CancellationToken::new() }
+    }
+
+    /// One that lets go of what it has in hand, at once, when `let_go` says so: its lanes are anybody's again.
+    pub fn letting_go(self, let_go: CancellationToken) -> Self {
+        Self { let_go, ..self }
     }
 
     /// Takes one wake-up that came through the queue of `through`: works the lane until nothing in it is due, then acknowledges.
@@ -78,6 +87,7 @@ impl Worker {
         match self.receive(&delivery.wake_up, through).await {
             Ok(Taken::Done) => delivery.ack().await,
             Ok(Taken::Back) => delivery.release().await,
+            Err(_) if self.let_go.is_cancelled() => delivery.release().await,
             Err(error) => {
                 tracing::warn!(task.id = %delivery.wake_up.task, %error, "a lane waits for the store");
                 // not at once: the store needs the time more than the broker does
@@ -179,10 +189,21 @@ impl Worker {
             }
         };
         if worked.is_err() {
-            // whoever is woken next need not wait for the lease; if this fails too, it does
-            let _ = self.store.release_lane(wake_up.task, side, lease).await;
+            self.release(wake_up.task, lease).await;
         }
         worked
+    }
+
+    /// Gives a lane back, so that whoever is woken next need not wait for its lease. While the store takes no writes nobody else
+    /// could work the lane either: so it is tried until it does, or the lease is over.
+    async fn release(&self, task: TaskId, lease: u64) {
+        let until = tokio::time::Instant::now() + LANE_LEASE;
+        while self.store.release_lane(task, self.carrier.side(), lease).await.is_err() {
+            if tokio::time::Instant::now() >= until || self.let_go.is_cancelled() {
+                return;
+            }
+            tokio::time::sleep(RELEASE_AGAIN).await;
+        }
     }
 
     async fn work_through(
@@ -198,7 +219,13 @@ impl Worker {
             let at = self.store.now();
             let begun = tokio::time::Instant::now();
             let carrying = self.carrier.carry(&task, &head, again);
-            let carried = match tokio::time::timeout(CARRY_MAX, carrying).await {
+            let carried = tokio::select! {
+                biased;
+                carried = tokio::time::timeout(CARRY_MAX, carrying) => carried,
+                // what the other side makes of it is unknown: whoever takes the lane next asks before sending again
+                () = self.let_go.cancelled() => return Err(StoreError::Unavailable("the service ends".into())),
+            };
+            let carried = match carried {
                 Ok(Ok(carried)) => carried,
                 // it will be no more readable next time: a person has to see to it
                 Ok(Err(StoreError::Corrupt(why))) => {

@@ -16,10 +16,13 @@ pub mod writeback;
 pub mod alerts;
 
 // what the stages stand on
+pub mod admission;
 pub mod broker;
 pub mod client;
 pub mod domain;
 pub mod fhir;
+pub mod health;
+pub mod resolve;
 pub mod store;
 
 // the way in, and running it

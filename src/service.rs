@@ -3,20 +3,23 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::{net::TcpListener, sync::Semaphore, sync::watch, task::JoinHandle, time::Instant};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admission::{Admission, outbox},
     alerts::Teller,
-    broker::{Broker, BrokerError, Embedded, Queue, RabbitMq},
+    broker::{Broker, BrokerError, Embedded, Queue, RabbitMq, rabbitmq},
     client::{FhirClient, NoRoots},
     config::{BrokerUrl, Config, Env, Fault, Registry, Role, StoreUrl},
     delivery::{Deliveries, copies::Copies},
     domain::{Alert, AlertKind, Side, SystemClock},
     fhir::XmlConverter,
+    health::{Health, Watch},
     http::{self, App},
     intake::Intake,
     lanes::{Carrier, Endpoints, Relay, Worker, consumers::Consumers, prober, scheduler::Scheduler},
+    resolve::Resolver,
     status::{Status, deadlines::Deadlines},
     store::{
         Store,
@@ -31,8 +34,12 @@ const XML_WORKERS: usize = 2;
 const CONFIGURATION: &str = "configuration";
 /// The configuration's files are looked at this often.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
-/// Each part is given at least this long to end, even where requests have used up the whole limit.
-const LAST_DRAIN: Duration = Duration::from_secs(3);
+/// So much of the limit is kept for letting go of what did not end in time, …
+const LETTING_GO: Duration = Duration::from_secs(3);
+/// … or this part of it, where it is short.
+const LETTING_GO_PART: u32 = 4;
+/// Broker and store are closed within this time each.
+const CLOSE_MAX: Duration = Duration::from_secs(3);
 
 /// Why it does not start.
 #[derive(Debug, thiserror::Error)]
@@ -67,11 +74,14 @@ pub struct Service {
     broker: Arc<dyn Broker>,
     registry: Arc<ArcSwap<Registry>>,
     endpoints: Endpoints,
+    health: Arc<Health>,
     changed: watch::Sender<()>,
     drain: Duration,
+    pause: Duration,
     died: CancellationToken,
     stop_http: CancellationToken,
     stop_lanes: CancellationToken,
+    let_go: CancellationToken,
     stop_relay: CancellationToken,
     http: JoinHandle<()>,
     lanes: Vec<JoinHandle<()>>,
@@ -86,7 +96,8 @@ impl Service {
     /// [`StartError`]
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let metrics = telemetry::metrics();
-        let client = FhirClient::new()?;
+        let resolver = Resolver::system();
+        let client = FhirClient::with_resolver(resolver.clone())?;
         let store: Arc<dyn Store> = match &config.store.url {
             StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, Arc::new(SystemClock))?),
             StoreUrl::Postgres(_) => return Err(StartError::NoPostgres),
@@ -98,10 +109,11 @@ impl Service {
         let base_url = config.server.base_url_at(address);
         let broker: Arc<dyn Broker> = match &config.broker.url {
             BrokerUrl::Embedded => Arc::new(Embedded::new(Default::default())),
-            BrokerUrl::Amqp(url) => Arc::new(RabbitMq::connect(url.reveal(), Default::default())?),
+            BrokerUrl::Amqp(url) => Arc::new(RabbitMq::connect(url.reveal(), amqp(resolver))?),
         };
 
         let (stop_http, stop_lanes, stop_relay) = Default::default();
+        let let_go = CancellationToken::new();
         let died = CancellationToken::new();
         let registry = Arc::new(ArcSwap::from_pointee(config.registry.clone()));
         let (relay, relay_task) =
@@ -120,12 +132,26 @@ impl Service {
             relay: relay.clone(),
             client: client.clone(),
             base_url: base_url.clone(),
+            let_go: let_go.clone(),
         };
         let (changed, changes) = watch::channel(());
-        let lanes = parts.start_lanes(&config, status.clone(), changes, &stop_lanes, &died);
-        let app = Arc::new(App {
+        let mut lanes = parts.start_lanes(&config, status.clone(), changes, &stop_lanes, &died);
+        let (health, admission) = (Arc::new(Health::default()), Admission::new(&config.limits));
+        let watch = Watch {
+            health: Arc::clone(&health),
+            admission: Arc::clone(&admission),
             store: Arc::clone(&store),
             broker: Arc::clone(&broker),
+            folder: folder_of(&config.store.url),
+            free_disk_bytes: config.limits.free_disk_bytes,
+            outbox: outbox::Bounds { messages: config.limits.outbox_messages, age: config.limits.outbox_age },
+        };
+        watch.first_look().await;
+        lanes.push(guarded(&died, &stop_lanes, watch.run(CancellationToken::clone(&stop_lanes))));
+        let app = Arc::new(App {
+            store: Arc::clone(&store),
+            health: Arc::clone(&health),
+            admission: Arc::clone(&admission),
             registry: Arc::clone(&registry),
             endpoints: endpoints.clone(),
             intake: Intake {
@@ -135,6 +161,7 @@ impl Service {
                 client,
                 reading: Default::default(),
                 base_url: base_url.clone(),
+                admission,
             },
             status,
             xml: Arc::new(XmlConverter::new(XML_WORKERS)),
@@ -142,9 +169,9 @@ impl Service {
             roles: config.server.roles,
             base_url: base_url.clone(),
             metrics,
-            places: Arc::new(Semaphore::new(config.limits.concurrent_requests)),
         });
-        let (limits, stop) = (config.limits.clone(), CancellationToken::clone(&stop_http));
+        let (mut limits, stop) = (config.limits.clone(), CancellationToken::clone(&stop_http));
+        limits.drain -= letting_go(limits.drain);
         let api = app.roles.has(Role::Api);
         let router = if api { http::router(app) } else { http::keepers_router(app) };
         let serving = async move { http::serve::serve(listener, router, &limits, stop).await };
@@ -156,11 +183,14 @@ impl Service {
             broker,
             registry,
             endpoints,
+            health,
             changed,
             drain: config.limits.drain,
+            pause: config.limits.stop_pause,
             died,
             stop_http,
             stop_lanes,
+            let_go,
             stop_relay,
             http,
             lanes,
@@ -260,24 +290,50 @@ impl Service {
         self.died.cancelled().await;
     }
 
-    /// Ends it: no new requests, then no new messages, then what is in hand is settled, and the store is closed.
+    /// Ends it. `/health/ready` says so for a moment while it still serves; then there are no new requests and no new messages;
+    /// what is in hand is finished, or let go of in time, and broker and store are closed. What was let go of goes on at once
+    /// elsewhere, or at the next start.
     pub async fn stop(self) {
+        self.health.stop();
+        tokio::time::sleep(self.pause).await;
         // one limit for all of it, so that whoever stops it knows how long that takes at the most
         let until = Instant::now() + self.drain;
+        let let_go_at = until - letting_go(self.drain);
         self.stop_http.cancel();
-        let _ = self.http.await;
         self.stop_lanes.cancel();
-        for task in self.lanes {
-            let until = until.max(Instant::now() + LAST_DRAIN);
-            if tokio::time::timeout_at(until, task).await.is_err() {
-                tracing::warn!("a part did not end in time; what it had in hand goes on after the next start");
+        let mut ending = std::pin::pin!(async {
+            let lanes = futures_util::future::join_all(self.lanes);
+            tokio::join!(lanes, self.http)
+        });
+        if tokio::time::timeout_at(let_go_at, &mut ending).await.is_err() {
+            tracing::warn!("not all was finished in time; it is let go of, and goes on elsewhere or at the next start");
+            self.let_go.cancel();
+            if tokio::time::timeout_at(until, ending).await.is_err() {
+                tracing::warn!("a part did not end; what it had in hand goes on when its leases end");
             }
         }
         self.stop_relay.cancel();
-        let _ = tokio::time::timeout(LAST_DRAIN, self.relay).await;
-        self.broker.close().await;
-        self.store.close().await;
+        let _ = tokio::time::timeout(CLOSE_MAX, self.relay).await;
+        let _ = tokio::time::timeout(CLOSE_MAX, self.broker.close()).await;
+        let _ = tokio::time::timeout(CLOSE_MAX, self.store.close()).await;
     }
+}
+
+/// How RabbitMQ is used, with names looked up like all others.
+fn amqp(resolver: Resolver) -> rabbitmq::Options {
+    rabbitmq::Options { resolver, ..Default::default() }
+}
+
+/// What of the limit is kept for letting go.
+fn letting_go(drain: Duration) -> Duration {
+    LETTING_GO.min(drain / LETTING_GO_PART)
+}
+
+/// The folder whose disk the store lies on, where that is ours to look at.
+fn folder_of(store: &StoreUrl) -> Option<PathBuf> {
+    let StoreUrl::Sqlite(path) = store else { return None };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    Some(folder.map_or_else(|| PathBuf::from("."), PathBuf::from))
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Option<(std::time::SystemTime, u64)>> {
@@ -308,6 +364,7 @@ struct Parts {
     relay: Relay,
     client: FhirClient,
     base_url: String,
+    let_go: CancellationToken,
 }
 
 impl Parts {
@@ -325,7 +382,8 @@ impl Parts {
         let endpoints = &self.endpoints;
         let mut parts = vec![guarded(died, stop, endpoints.clone().run(stop.clone()))];
         let mut consumers = |carrier: Arc<dyn Carrier>| {
-            let worker = Arc::new(Worker::new(store.clone(), self.relay.clone(), endpoints.clone(), carrier));
+            let worker = Worker::new(store.clone(), self.relay.clone(), endpoints.clone(), carrier);
+            let worker = Arc::new(worker.letting_go(self.let_go.clone()));
             parts.push(guarded(died, stop, prober::run(worker.clone(), stop.clone())));
             Consumers::new(self.broker.clone(), worker, config.broker.prefetch, stop.clone())
         };

@@ -144,7 +144,7 @@ impl Broker for Embedded {
     fn health(&self) -> BrokerHealth {
         let connected = self.open().is_ok();
         let detail = if connected { "embedded" } else { "embedded, closed" };
-        BrokerHealth { connected, since: self.hall.since, detail: detail.to_owned() }
+        BrokerHealth { connected, blocked: false, since: self.hall.since, detail: detail.to_owned() }
     }
 
     async fn close(&self) {

@@ -34,7 +34,7 @@ use self::{
     wire::Message,
 };
 use super::{Broker, BrokerError, BrokerHealth, Delivery, Queue};
-use crate::domain::lane::WakeUp;
+use crate::{domain::lane::WakeUp, resolve::Resolver};
 
 /// Times that a message is published by one call: again when it was returned and its queue declared, or when the channel was
 /// lost before its confirmation came.
@@ -44,14 +44,18 @@ const DECLARE_TIMEOUT: Duration = Duration::from_secs(60);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 const SETUPS_AT_ONCE: usize = 16;
+/// Queues made again that a consumer may not have heard of yet; one that misses some sets itself up again.
+const REMADE_MAX: usize = 64;
 
 /// How RabbitMQ is used.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Shown in RabbitMQ's list of connections.
     pub name: String,
     /// Certificates in PEM that are trusted beside the operating system's; for `amqps`.
     pub ca_pem: Option<String>,
+    /// How the names of its nodes are looked up.
+    pub resolver: Resolver,
     /// A node that has not answered after this long is left and the next one tried.
     pub connect_timeout: Duration,
     /// Times that a wake-up may come back unacknowledged before RabbitMQ dead-letters it.
@@ -95,6 +99,7 @@ impl Default for Options {
         Self {
             name: "onward".to_owned(),
             ca_pem: None,
+            resolver: Resolver::system(),
             connect_timeout: Duration::from_secs(10),
             delivery_limit: 20,
             confirm_timeout: Duration::from_secs(20),
@@ -120,6 +125,7 @@ impl RabbitMq {
                 name: format!("{} {part}", options.name),
                 addresses: Arc::clone(&addresses),
                 ca_pem: options.ca_pem.clone(),
+                resolver: options.resolver.clone(),
                 connect_timeout: options.connect_timeout,
                 closing: closing_links.subscribe(),
             })
@@ -140,7 +146,7 @@ impl RabbitMq {
             control,
             setups: Arc::new(Semaphore::new(SETUPS_AT_ONCE)),
             declared: Mutex::default(),
-            remade: broadcast::Sender::new(64),
+            remade: broadcast::Sender::new(REMADE_MAX),
             closing,
             closing_links,
             alive: Mutex::new(Some(alive)),
@@ -164,6 +170,7 @@ impl RabbitMq {
             name: format!("{} consume {}", self.options.name, links.len() + 1),
             addresses: Arc::clone(&self.addresses),
             ca_pem: self.options.ca_pem.clone(),
+            resolver: self.options.resolver.clone(),
             connect_timeout: self.options.connect_timeout,
             closing: self.closing_links.subscribe(),
         });
@@ -277,13 +284,13 @@ impl Broker for RabbitMq {
         let (out, back) = (self.publishing.state(), self.control.state());
         let connected = out.live.is_some() && back.live.is_some();
         let since = out.since.max(back.since);
-        let detail = match (&out.live, out.blocked) {
+        let detail = match (&out.live, &out.blocked) {
             (None, _) => out.detail,
             (Some(_), _) if back.live.is_none() => back.detail,
             (Some(_), Some(reason)) => format!("{}, which takes no messages at present: {reason}", out.detail),
             (Some(_), None) => out.detail,
         };
-        BrokerHealth { connected, since, detail }
+        BrokerHealth { connected, blocked: out.blocked.is_some(), since, detail }
     }
 
     async fn close(&self) {

@@ -9,6 +9,7 @@ use anyhow::Context;
 use aws_lc_rs::rand;
 use clap::Args;
 
+use super::notify::Manager;
 use super::{ConfigFile, DATA_FOLDER, Ended};
 use crate::{config::Env, service::Service, telemetry};
 
@@ -55,17 +56,28 @@ pub(super) async fn run(options: Options) -> Ended {
         ),
     }
     tracing::info!(base_url = service.base_url(), %roles, "serving");
+    let manager = Manager::of_process();
+    manager.tell("READY=1");
     tokio::select! {
+        () = manager.keep_watching() => {}
         () = service.watch(path.clone(), env, files), if path.is_some() => {}
         ended = asked_to_end() => ended?,
         () = service.failed() => {
+            manager.tell("STOPPING=1");
             service.stop().await;
             anyhow::bail!("a part of the service has ended by itself; it is to be started anew");
         }
     }
-    eprintln!("onward: ending; what is in hand is finished first");
-    service.stop().await;
-    Ok(())
+    eprintln!("onward: ending; what is in hand is finished first (asked once more, it ends at once)");
+    manager.tell("STOPPING=1");
+    tokio::select! {
+        () = service.stop() => Ok(()),
+        () = manager.keep_watching() => Ok(()),
+        ended = asked_to_end() => {
+            ended?;
+            anyhow::bail!("ended at once; what was in hand goes on at the next start, or elsewhere");
+        }
+    }
 }
 
 /// SIGINT or SIGTERM.

@@ -58,14 +58,32 @@ pub struct Limits {
     pub bundle_entries: usize,
     /// More open connections wait to be taken. Default 1,024.
     pub connections: usize,
-    /// More requests at once are answered with 503 and Retry-After. Default 256.
+    /// More referrals and other writes of originating systems at once are refused with Retry-After. Default 256.
     pub concurrent_requests: usize,
+    /// More answers of providers at once are refused likewise. Default 64.
+    pub concurrent_answers: usize,
+    /// More reads at once are refused likewise. Default 128.
+    pub concurrent_reads: usize,
+    /// Bytes of all bodies being read or worked on; more are refused likewise. Default 128 MiB.
+    pub bodies_bytes: usize,
+    /// Fewer referrals are let in at once while a commit takes longer than this and than three times what it takes unloaded.
+    /// Default 100 milliseconds.
+    pub store_latency: Duration,
+    /// Referrals are refused while so many messages are not done; from half of it on they are let in more slowly. Default
+    /// 1,000,000.
+    pub outbox_messages: u64,
+    /// The same for the time that a message that is due waits to be handed to the broker. Default 4 hours.
+    pub outbox_age: Duration,
+    /// Referrals are refused while the disk of the store has less room than this. Default 128 MiB.
+    pub free_disk_bytes: u64,
     /// A connection that has not sent its headers by then is closed. Default 10 seconds.
     pub header_timeout: Duration,
     /// A request that is not answered by then is answered with 503. Default 30 seconds.
     pub request_timeout: Duration,
     /// How long a stopping service waits for what it has begun. Default 20 seconds.
     pub drain: Duration,
+    /// How long a service that is to stop says so in `/health/ready` before it takes no more requests. Default half a second.
+    pub stop_pause: Duration,
 }
 
 /// `[log]`: how Onward logs.
@@ -188,6 +206,8 @@ impl Broker {
 impl Limits {
     pub(super) fn read(mut table: Table<'_>) -> Self {
         let body = table.get("body").and_then(|node| node.size(1 << 10, 64 << 20)).unwrap_or(5 << 20);
+        let bodies = table.get("bodies").and_then(|node| node.size(1 << 20, 16 << 30)).unwrap_or(128 << 20);
+        let free_disk_bytes = table.get("free-disk").and_then(|node| node.size(0, 1 << 40)).unwrap_or(128 << 20);
         let mut number = |key, default: u32, min, max| -> usize {
             let found = table.get(key).and_then(|node| node.number(min, max));
             usize::try_from(found.unwrap_or(default)).unwrap_or(usize::MAX)
@@ -196,22 +216,40 @@ impl Limits {
         let bundle_entries = number("bundle-entries", 500, 1, 10_000);
         let connections = number("connections", 1_024, 1, 100_000);
         let concurrent_requests = number("concurrent-requests", 256, 1, 100_000);
+        let concurrent_answers = number("concurrent-answers", 64, 1, 100_000);
+        let concurrent_reads = number("concurrent-reads", 128, 1, 100_000);
+        let outbox_messages = number("outbox-messages", 1_000_000, 1, 1_000_000_000) as u64;
         let mut span =
             |key, default: u32| table.get(key).and_then(|node| node.duration(SECOND, HOUR)).unwrap_or(default * SECOND);
         let header_timeout = span("header-timeout", 10);
         let request_timeout = span("request-timeout", 30);
         let drain = span("drain", 20);
+        let mut short = |key, default_ms, min, max| {
+            table.get(key).and_then(|node| node.duration(min, max)).unwrap_or(Duration::from_millis(default_ms))
+        };
+        let store_latency = short("store-latency", 100, Duration::from_millis(1), 60 * SECOND);
+        let outbox_age = short("outbox-age", 4 * 3_600_000, SECOND, 30 * 24 * HOUR);
+        let stop_pause = short("stop-pause", 500, Duration::ZERO, HOUR);
         table.finish();
-        let body_bytes = usize::try_from(body).unwrap_or(usize::MAX);
+        let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+        let (body_bytes, bodies_bytes) = (bytes(body), bytes(bodies));
         Self {
             body_bytes,
             depth,
             bundle_entries,
             connections,
             concurrent_requests,
+            concurrent_answers,
+            concurrent_reads,
+            bodies_bytes,
+            store_latency,
+            outbox_messages,
+            outbox_age,
+            free_disk_bytes,
             header_timeout,
             request_timeout,
             drain,
+            stop_pause,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A request as the handlers see it: who calls, with which parameters, and the body read within bounds.
 
+use std::{pin::pin, time::Duration};
+
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
@@ -8,7 +10,11 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
-use super::{App, Shared, reply::Fault};
+use super::{
+    App, Shared,
+    admit::{Held, Known},
+    reply::Fault,
+};
 use crate::{
     auth,
     config::registry::Client,
@@ -17,6 +23,9 @@ use crate::{
         negotiate::{Format, of_content_type},
     },
 };
+
+/// A body that takes longer to come than this gives up its place for so long.
+const SLOW_BODY: Duration = Duration::from_secs(1);
 
 /// Who calls, and what beside path and body.
 pub struct Caller {
@@ -45,7 +54,10 @@ impl FromRequestParts<Shared> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Fault> {
         let shown = parts.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(auth::bearer);
-        let clients = shown.map(|token| app.registry.load().client_of(token)).unwrap_or_default();
+        let clients = match parts.extensions.get::<Known>() {
+            Some(Known(clients)) => clients.clone(),
+            None => shown.map(|token| app.registry.load().client_of(token)).unwrap_or_default(),
+        };
         if clients.is_empty() {
             let told = if shown.is_some() { "the token is not known" } else { "a bearer token is needed" };
             let code = if shown.is_some() { IssueCode::Security } else { IssueCode::Login };
@@ -71,7 +83,7 @@ impl FromRequest<Shared> for Call {
             let issue = Issue::error(IssueCode::NotSupported, "http.Content-Type", told);
             return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue));
         };
-        let original = read(app, &parts.headers, body).await?;
+        let original = read(app, &parts, body).await?;
         let limits = gate::Limits { bytes: app.limits.body_bytes, depth: app.limits.depth, ..gate::Limits::default() };
         let body = match format {
             Format::Json if is_patch => gate::read_any(&original, &limits),
@@ -86,19 +98,30 @@ impl FromRequest<Shared> for Call {
     }
 }
 
-async fn read(app: &App, headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Fault> {
+async fn read(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Bytes, Fault> {
     let limit = app.limits.body_bytes;
     let too_long = || {
         let told = format!("the body is larger than {limit} bytes");
         Fault::new(StatusCode::PAYLOAD_TOO_LARGE, Issue::error(IssueCode::TooLong, "%resource", told))
     };
     // what announces itself as too large is not read at all
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|n| n > limit) {
         return Err(too_long());
     }
     // a client that falls silent must not keep its place after it was given up
-    let Ok(read) = tokio::time::timeout(app.limits.request_timeout, Limited::new(body, limit).collect()).await else {
+    let mut collecting = pin!(Limited::new(body, limit).collect());
+    let read = match tokio::time::timeout(SLOW_BODY, &mut collecting).await {
+        Ok(read) => Ok(read),
+        Err(_) => {
+            let place = parts.extensions.get::<Held>();
+            place.inspect(|place| place.step_aside());
+            let read = tokio::time::timeout(app.limits.request_timeout, collecting).await;
+            place.inspect(|place| place.step_back());
+            read
+        }
+    };
+    let Ok(read) = read else {
         return Err(Fault::unavailable("the body did not arrive in time; nothing was done"));
     };
     match read {

@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 
 use super::{App, Shared};
 use crate::{
+    admission::Kind,
     domain::{
         Side,
         breaker::{Breaker, Phase},
         clock::instant,
     },
+    health::State as Is,
     lanes::endpoints::Seen,
 };
 
@@ -26,25 +28,25 @@ fn said(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-/// `GET /health/ready`: referrals can be accepted, which needs the store and nothing else. A broker that is away is told, and
-/// is no reason to turn referrals away: the outbox holds their messages. So are endpoints that are left alone at present.
+/// `GET /health/ready`: whether referrals can be accepted, and how each part is: since when, and what to do. A broker that is
+/// away is told, and is no reason to turn referrals away: the outbox holds their messages. So are endpoints that are left alone
+/// at present.
 pub async fn ready(State(app): State<Shared>) -> Response {
-    let store = app.store.ready().await;
-    let broker = app.broker.health();
-    let status = match (&store, broker.connected) {
-        (Err(_), _) => "unavailable",
-        (Ok(()), false) => "degraded",
-        (Ok(()), true) => "ready",
+    let overall = app.health.overall();
+    let (status, code) = match overall {
+        _ if app.health.is_stopping() => ("stopping", StatusCode::SERVICE_UNAVAILABLE),
+        Is::Unavailable => (overall.word(), StatusCode::SERVICE_UNAVAILABLE),
+        Is::Degraded | Is::Ready => (overall.word(), StatusCode::OK),
     };
-    let code = if store.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({
-        "status": status,
-        "roles": app.roles.words(),
-        "store": store.err().map_or("ready".to_owned(), |e| e.to_string()),
-        "endpoints": endpoints(&app),
-        "broker": {"connected": broker.connected, "since": instant(broker.since), "detail": broker.detail},
-    });
-    said(code, &body)
+    let mut parts = serde_json::Map::new();
+    for (part, found) in app.health.conditions() {
+        let mut told = json!({"state": found.state.word(), "since": instant(found.since), "detail": found.detail});
+        if !found.advice.is_empty() {
+            told["advice"] = found.advice.into();
+        }
+        parts.insert(part.name().to_owned(), told);
+    }
+    said(code, &json!({"status": status, "roles": app.roles.words(), "parts": parts, "endpoints": endpoints(&app)}))
 }
 
 /// The endpoints that are not as always.
@@ -59,7 +61,15 @@ fn endpoints(app: &App) -> Vec<Value> {
 }
 
 /// `GET /metrics` (Prometheus text). What waits and what died is read from the store, so that a restart does not hide it.
-pub async fn figures(State(app): State<Shared>) -> impl IntoResponse {
+pub async fn figures(State(app): State<Shared>) -> Response {
+    // reading the backlog costs the store something: a few at a time may
+    let _place = match app.admission.enter(Kind::Figures, "figures", None) {
+        Ok(place) => place,
+        Err(refusal) => {
+            let after = [(header::RETRY_AFTER, refusal.retry_after_s.to_string())];
+            return (StatusCode::SERVICE_UNAVAILABLE, after).into_response();
+        }
+    };
     let registry = app.registry.load_full();
     let systems = registry.systems.keys().map(|id| (Side::WriteBack, id.as_str()));
     let inboxes = registry.inboxes.keys().map(|id| (Side::Delivery, id.as_str()));
@@ -89,5 +99,5 @@ pub async fn figures(State(app): State<Shared>) -> impl IntoResponse {
         metrics::gauge!("onward_endpoint_in_flight", &labels).set(seen.in_flight as f64);
         metrics::gauge!("onward_endpoint_held_back", &labels).set(seen.waiting as f64);
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render()).into_response()
 }

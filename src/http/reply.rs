@@ -11,7 +11,7 @@ use axum::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{RETRY_AFTER_S, Shared, request_timeout};
+use super::{Shared, admit, request_timeout};
 use crate::{
     fhir::{
         Issue, IssueCode,
@@ -22,6 +22,10 @@ use crate::{
     status::StatusError,
     store::StoreError,
 };
+
+/// A client that met something that is away is asked to come again after so many seconds, drawn by lot so that not all come
+/// at once.
+const RETRY_AFTER_S: std::ops::RangeInclusive<u64> = 1..=5;
 
 /// An answer in the making.
 #[derive(Debug, Clone)]
@@ -105,7 +109,12 @@ impl Fault {
     /// Not just now.
     pub fn unavailable(told: &str) -> Self {
         let issue = Issue::error(IssueCode::Transient, "%resource", told);
-        Self { retry_after_s: Some(RETRY_AFTER_S), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, issue) }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, issue).retry_after(fastrand::u64(RETRY_AFTER_S))
+    }
+
+    /// To be sent again after so many seconds.
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
     }
 
     /// 400 with these.
@@ -213,7 +222,7 @@ pub async fn not_allowed(method: Method) -> Fault {
 }
 
 /// Around every FHIR request: a place to work in, a limit in time, and the answer written in the format asked for.
-pub async fn render(State(app): State<Shared>, request: Request, next: Next) -> Response {
+pub async fn render(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
     let begun = tokio::time::Instant::now();
     let method = known(request.method());
     let accept = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).map(str::to_owned);
@@ -224,14 +233,16 @@ pub async fn render(State(app): State<Shared>, request: Request, next: Next) -> 
         super::call::pairs(query).into_iter().find(|(name, _)| name == "_format").map(|(_, value)| value);
     let format = of_accept(accept.as_deref(), format_param.as_deref());
 
-    let response = match (format, app.places.clone().try_acquire_owned()) {
-        (None, _) => {
+    let entered = match format {
+        Some(_) => admit::enter(&app, &mut request),
+        None => {
             let told = "only application/fhir+json and application/fhir+xml can be given";
-            Fault::new(StatusCode::NOT_ACCEPTABLE, Issue::error(IssueCode::NotSupported, "http.Accept", told))
-                .into_response()
+            Err(Fault::new(StatusCode::NOT_ACCEPTABLE, Issue::error(IssueCode::NotSupported, "http.Accept", told)))
         }
-        (_, Err(_)) => Fault::unavailable("too many requests are being worked on; try again shortly").into_response(),
-        (Some(_), Ok(place)) => {
+    };
+    let response = match entered {
+        Err(refused) => refused.into_response(),
+        Ok(place) => {
             let run = async move {
                 let response = next.run(request).await;
                 drop(place);

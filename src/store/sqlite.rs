@@ -384,10 +384,46 @@ impl Store for SqliteStore {
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
-        self.writer.run("ready", |c| c.execute_batch("").map_err(rows::store_error)).await
+        self.writer.run("ready", migrate::write_again).await
     }
 
     async fn close(&self) {
         self.writer.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SystemClock;
+
+    /// What a file system or an administrator does to the file, SQLite can be told to do: it refuses the same writes with the same
+    /// errors.
+    async fn with_pragma(store: &SqliteStore, pragma: &'static str) {
+        store.writer.aside(move |c| c.execute_batch(pragma).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_store_that_can_only_be_read_says_so_and_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("s.db"), Arc::new(SystemClock)).unwrap();
+        store.ready().await.unwrap();
+        with_pragma(&store, "PRAGMA query_only = ON").await;
+        let told = store.ready().await.unwrap_err().to_string();
+        assert!(told.contains("can only be read") && told.contains("may be written to"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_another_program_holds_up_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.db");
+        let store = SqliteStore::open(&path, Arc::new(SystemClock)).unwrap();
+        with_pragma(&store, "PRAGMA busy_timeout = 50").await;
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let told = store.ready().await.unwrap_err().to_string();
+        assert!(told.contains("another program holds the store"), "{told}");
+        other.execute_batch("ROLLBACK").unwrap();
+        store.ready().await.unwrap();
     }
 }

@@ -80,6 +80,19 @@ impl Served {
     pub async fn end(mut self) -> Option<i32> {
         let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(asked.success());
+        self.wait().await
+    }
+
+    /// Waits for its end by itself; its exit code.
+    pub async fn ended(mut self) -> Option<i32> {
+        self.wait().await
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    async fn wait(&mut self) -> Option<i32> {
         let child = &mut self.child;
         until("its end", || {
             let ended = child.try_wait().unwrap();

@@ -3,6 +3,7 @@
 
 mod api;
 mod artefacts;
+mod bounds;
 mod broker;
 mod broker_away;
 mod cli;
@@ -11,7 +12,10 @@ mod delivery;
 mod endpoints;
 mod layers;
 mod loops;
+mod overload;
 mod replicas;
+mod stop;
 mod store;
 mod support;
+mod surroundings;
 mod writeback;

@@ -2,19 +2,17 @@
 
 use std::{
     io,
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     os::fd::AsFd,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use lapin::{
-    AsyncTcpStream, Connection, ConnectionProperties,
-    tcp::{AMQPUriTcpExt, OwnedTLSConfig},
-};
+use lapin::{AsyncTcpStream, Connection, ConnectionProperties, tcp::OwnedTLSConfig, uri::AMQPScheme};
 use tokio::time::timeout;
 
 use super::address::Address;
+use crate::resolve::Resolver;
 
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -37,10 +35,12 @@ pub(super) async fn connect(
     address: &Address,
     name: &str,
     ca_pem: Option<String>,
+    resolver: &Resolver,
     limit: Duration,
 ) -> Result<(Connection, Fuse), String> {
     let mut failing = BlowOnDrop(Some(Fuse::default()));
     let fuse = failing.0.clone().unwrap_or_default();
+    let resolver = resolver.clone();
     let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
     // lapin's own recovery stays off. It gives up after 16 tries, fails every publish meanwhile, replays consumers whose
     // queue is gone and does not repair channels; what must be rebuilt anyway is rebuilt in one way only.
@@ -49,9 +49,21 @@ pub(super) async fn connect(
         address.uri(),
         runtime,
         async move |uri, runtime| {
+            let resolver = &resolver;
             let tls = OwnedTLSConfig { cert_chain: ca_pem.clone(), ..Default::default() };
-            // lapin's own `connection_timeout` has no effect on its asynchronous connections
-            let reached = timeout(limit, uri.connect_with_config_async(tls.as_ref(), &runtime)).await;
+            // lapin's own `connection_timeout` has no effect on its asynchronous connections, and it would look the name up
+            // without any
+            let reach = async {
+                let (host, port) = (&uri.authority.host, uri.authority.port);
+                let found = resolver.resolve(host).await?;
+                let found: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+                let stream = AsyncTcpStream::connect(&runtime, found).await?;
+                match uri.scheme {
+                    AMQPScheme::AMQP => Ok(stream),
+                    AMQPScheme::AMQPS => stream.into_tls(host, tls.as_ref()).await,
+                }
+            };
+            let reached = timeout(limit, reach).await;
             let reached = reached.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
             let socket = match &reached {
                 AsyncTcpStream::Plain(socket) => socket.get_ref().as_fd().try_clone_to_owned(),

@@ -65,7 +65,7 @@ enum End {
 /// The hold on one delivered message.
 struct Held {
     acker: Option<Acker>,
-    abandoned: mpsc::UnboundedSender<Acker>,
+    abandoned: mpsc::Sender<Acker>,
 }
 
 // === impl Task ===
@@ -109,7 +109,8 @@ impl Task {
         // what was remade before this is no news
         self.remade = self.remade.resubscribe();
         let (channel, mut consumer) = self.set_up(live).await?;
-        let (abandoned, mut given_up) = mpsc::unbounded_channel();
+        // there is room for every message that may be held at once
+        let (abandoned, mut given_up) = mpsc::channel(usize::from(self.prefetch));
         let first_probe = Instant::now() + PROBE_EVERY.mul_f64(0.5 + fastrand::f64() / 2.0);
         let mut probe = interval_at(first_probe, PROBE_EVERY);
         let mut hungry = false;
@@ -203,7 +204,7 @@ impl Task {
         Ok((channel, consumer))
     }
 
-    async fn hand_over(&self, message: Message, abandoned: &mpsc::UnboundedSender<Acker>) {
+    async fn hand_over(&self, message: Message, abandoned: &mpsc::Sender<Acker>) {
         let wake_up = match wire::read(&message.data) {
             Ok(wake_up) => wake_up,
             Err(fault) => {
@@ -254,7 +255,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         if let Some(acker) = self.acker.take() {
             // fails only when the channel is gone, and then RabbitMQ has it back already
-            let _ = self.abandoned.send(acker);
+            let _ = self.abandoned.try_send(acker);
         }
     }
 }

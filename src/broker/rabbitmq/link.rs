@@ -16,6 +16,7 @@ use super::{
 use crate::{
     broker::BrokerError,
     domain::clock::{Clock, SystemClock, Timestamp},
+    resolve::Resolver,
 };
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -56,6 +57,7 @@ pub(super) struct Plan {
     pub(super) name: String,
     pub(super) addresses: Arc<[Address]>,
     pub(super) ca_pem: Option<String>,
+    pub(super) resolver: Resolver,
     pub(super) connect_timeout: Duration,
     pub(super) closing: watch::Receiver<bool>,
 }
@@ -119,7 +121,7 @@ async fn supervise(plan: Plan, state: watch::Sender<State>) {
         let address = &plan.addresses[node % plan.addresses.len()];
         node += 1;
         let attempt = tokio::select! {
-            attempt = connect(address, &plan.name, plan.ca_pem.clone(), plan.connect_timeout) => attempt,
+            attempt = connect(address, &plan.name, plan.ca_pem.clone(), &plan.resolver, plan.connect_timeout) => attempt,
             () = asked(&mut closing) => break,
         };
         let why = match attempt {

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::OpenError;
+use crate::store::StoreError;
 
 /// Every step ever made, in order; a step that was released is never changed.
 const STEPS: &[&str] = &[
@@ -42,4 +43,11 @@ pub(super) fn same(connection: &Connection, path: &Path) -> Result<(), OpenError
         std::cmp::Ordering::Less => Err(OpenError::Older { path, found, known }),
         std::cmp::Ordering::Greater => Err(OpenError::Newer { path, found, known }),
     }
+}
+
+/// Writes the schema's number as it is: the smallest write there is, and all the same one that goes to the disk.
+pub(super) fn write_again(connection: &Connection) -> Result<(), StoreError> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    connection.pragma_update(None, "user_version", found)?;
+    Ok(())
 }

@@ -32,6 +32,8 @@ type Read = Box<dyn FnOnce(&Connection) + Send>;
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::SyncSender<Write>>>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
+    /// Why the last group was not taken, for those who are not answered.
+    refused: Arc<Mutex<Option<StoreError>>>,
 }
 
 /// The threads that own the reading connections.
@@ -42,6 +44,8 @@ pub(super) struct Readers {
 impl Writer {
     pub(super) fn start(connection: Connection) -> io::Result<Self> {
         let (queue, writes) = mpsc::sync_channel::<Write>(QUEUE_MAX);
+        let refused: Arc<Mutex<Option<StoreError>>> = Arc::default();
+        let refusing = Arc::clone(&refused);
         let thread = thread::Builder::new().name("store-write".into()).spawn(move || {
             while let Ok(first) = writes.recv() {
                 let mut group = vec![first];
@@ -51,10 +55,10 @@ impl Writer {
                         Err(_) => break,
                     }
                 }
-                commit(&connection, group);
+                commit(&connection, group, &refusing);
             }
         })?;
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), refused })
     }
 
     /// Runs `work` in the next group and answers once the group is committed. What fails is rolled back alone. `op` is its name
@@ -79,9 +83,11 @@ impl Writer {
         let Some(queue) = queue else { return Err(StoreError::Unavailable("it is being closed".into()).into()) };
         queue.try_send(write).map_err(|_| StoreError::Unavailable("too many writes are waiting".into()))?;
         drop(queue);
-        answered
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Unavailable("the store did not take the write".into()).into()))
+        if let Ok(answer) = answered.await {
+            return answer;
+        }
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Err(refused.unwrap_or_else(|| StoreError::Unavailable("the store did not take the write".into())).into())
     }
 
     /// Finishes what is queued and ends the thread.
@@ -104,10 +110,29 @@ impl Drop for Writer {
     }
 }
 
-fn commit(connection: &Connection, group: Vec<Write>) {
+#[cfg(test)]
+impl Writer {
+    /// Does something on the writing connection outside of any transaction.
+    pub(super) async fn aside(&self, work: impl FnOnce(&Connection) + Send + 'static) {
+        let (done, is_done) = oneshot::channel();
+        let write: Write = Box::new(move |connection| {
+            // a group's transaction is open here, and most settings wait for its end
+            connection.execute_batch("COMMIT").unwrap();
+            work(connection);
+            let _ = done.send(());
+            (false, Box::new(|_| {}))
+        });
+        let queue = self.queue.lock().unwrap().clone().unwrap();
+        queue.send(write).unwrap();
+        is_done.await.unwrap();
+    }
+}
+
+fn commit(connection: &Connection, group: Vec<Write>, refused: &Mutex<Option<StoreError>>) {
     let mut finishes = Vec::with_capacity(group.len());
     let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(store_error);
     if let Err(error) = begun {
+        refused.lock().unwrap_or_else(PoisonError::into_inner).replace(error.clone());
         for write in group {
             // the work is not run: it is only asked for its answer, inside a savepoint that nothing keeps
             drop(write);

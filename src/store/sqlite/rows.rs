@@ -17,8 +17,29 @@ pub(super) fn store_error(error: rusqlite::Error) -> StoreError {
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::InvalidColumnType(..)
         | rusqlite::Error::IntegralValueOutOfRange(..) => StoreError::Corrupt(error.to_string()),
-        other => StoreError::Unavailable(other.to_string()),
+        other => StoreError::Unavailable(told(&other)),
     }
+}
+
+/// What SQLite refuses in words that say what to do; what it names otherwise means little to who must mend it.
+fn told(error: &rusqlite::Error) -> String {
+    use rusqlite::ErrorCode as Code;
+    let what = match error.sqlite_error_code() {
+        Some(Code::DiskFull) => "the disk of the store is full: make room on it",
+        Some(Code::ReadOnly) => {
+            "the store can only be read: see that its file and folder may be written to and were not moved"
+        }
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => "another program holds the store: wait for it, or end it",
+        Some(Code::SystemIoFailure) => "the disk of the store fails, or has a limit: see what the system says of it",
+        Some(Code::CannotOpen) => {
+            "the store's files cannot be opened: see that their folder is there and may be written to"
+        }
+        Some(Code::DatabaseCorrupt | Code::NotADatabase) => {
+            "the store's file is damaged: stop, and restore it from a backup"
+        }
+        _ => return error.to_string(),
+    };
+    format!("{what} ({error})")
 }
 
 impl From<rusqlite::Error> for StoreError {

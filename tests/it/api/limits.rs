@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{fixtures, hub, issues, refused};
 use crate::support::{PATIENCE, until};
-use hub::{GP, Hub, token_of};
+use hub::{GP, Hub, LINK_WORKERS, token_of};
 
 const LARGE_BYTES: usize = 20 * 1024 * 1024;
 
@@ -140,29 +140,25 @@ async fn a_client_that_never_ends_its_headers_is_let_go() {
     hub.stop().await;
 }
 
+/// A client that opens every connection there may be keeps out neither those who look after the service nor answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_request_too_many_is_asked_to_come_again() {
-    let hub = Hub::build().limits("concurrent-requests = 1").start().await;
-    let gp = hub.sender(GP);
-    let referral = fixtures::to_link_workers("held").to_string();
-    let (begin, end) = referral.split_at(20);
-    let mut stream = connect(&hub).await;
-    let expecting = head(&format!("Content-Length: {}\r\nExpect: 100-continue", referral.len()));
-    stream.write_all(expecting.as_bytes()).await.unwrap();
-    // it is asked for its body, so it has the one place
-    let mut told = [0; 25];
-    stream.read_exact(&mut told).await.unwrap();
-    assert_eq!(told, *b"HTTP/1.1 100 Continue\r\n\r\n");
-    stream.write_all(begin.as_bytes()).await.unwrap();
-    let refused = gp.get("/fhir/Task").await;
+async fn with_all_connections_taken_health_and_answers_are_served() {
+    let hub = Hub::build().limits("connections = 2").start().await;
+    let (mut one, mut two) = (connect(&hub).await, connect(&hub).await);
+    for stream in [&mut one, &mut two] {
+        stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: onward\r\n\r\n").await.unwrap();
+        assert!(answer(stream).await.starts_with("HTTP/1.1 200 "));
+    }
+    assert_eq!(hub.actor(None).get("/health/ready").await.status, 200);
+    let answer = hub.provider(LINK_WORKERS).patch("/fhir/Task/none", "W/\"1\"", &serde_json::json!([])).await;
+    assert_eq!(answer.status, 404);
+    let refused = hub.sender(GP).refer(&fixtures::to_link_workers("crowded")).await;
     assert_eq!(issues(&refused, 503)[0]["code"], "transient");
-    assert!(refused.retry_after().is_some_and(|after| !after.is_zero()));
-    assert_eq!(gp.refer(&fixtures::to_link_workers("refused")).await.status, 503);
-    // whether it lives is asked by those who must know just now
-    assert_eq!(gp.get("/health/live").await.status, 200);
-    stream.write_all(end.as_bytes()).await.unwrap();
-    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 201 "));
-    until("a free place", || async { (gp.get("/fhir/Task").await.status == 200).then_some(()) }).await;
+    drop((one, two));
+    until("a connection", || async {
+        (hub.sender(GP).refer(&fixtures::to_link_workers("crowded")).await.status.is_success()).then_some(())
+    })
+    .await;
     hub.stop().await;
 }
 
@@ -176,7 +172,10 @@ async fn a_body_that_never_comes_does_not_keep_its_place() {
     let told = answer(&mut stream).await;
     assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
     // the client is still there and still says nothing, but it is in nobody's way
-    until("a free place", || async { (gp.get("/fhir/Task").await.status == 200).then_some(()) }).await;
+    until("a free place", || async {
+        (gp.refer(&fixtures::to_link_workers("after")).await.status.is_success()).then_some(())
+    })
+    .await;
     drop(stream);
     hub.stop().await;
 }

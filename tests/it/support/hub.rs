@@ -161,8 +161,10 @@ impl Build {
     }
 
     fn config(&self, hub: &Hub) -> String {
+        // nobody balances load here
+        let pause = if self.limits.contains("stop-pause") { "" } else { "\nstop-pause = \"0s\"" };
         let mut text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:{}\"\n[routes]\nfile = \"routes.toml\"\n[limits]\n{}\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:{}\"\n[routes]\nfile = \"routes.toml\"\n[limits]\n{}{pause}\n\
              [retry]\nfirst = \"100ms\"\ncap = \"500ms\"\n",
             hub.store_path().display(),
             self.limits

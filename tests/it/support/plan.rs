@@ -18,6 +18,7 @@ pub struct Plan {
     lists: String,
     routes: String,
     record: Option<String>,
+    timeout: &'static str,
 }
 
 /// The token of a client, or of the server of one.
@@ -30,7 +31,22 @@ impl Plan {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let head = format!("[store]\nurl = \"sqlite:{}\"\n", folder.path().join("onward.db").display());
-        Self { folder, env: BTreeMap::new(), head, lists: String::new(), routes: String::new(), record: None }
+        // nobody balances load here
+        let env = [("ONWARD__LIMITS__STOP_PAUSE".to_owned(), "0s".to_owned())].into();
+        Self { folder, env, head, lists: String::new(), routes: String::new(), record: None, timeout: "5s" }
+    }
+
+    /// The same with the store elsewhere.
+    pub fn store_at(mut self, path: &std::path::Path) -> Self {
+        let own = self.store_path().display().to_string();
+        self.head = self.head.replace(&own, &path.display().to_string());
+        self
+    }
+
+    /// The same with a pause before it stops.
+    pub fn pause(mut self, pause: &str) -> Self {
+        self.env.insert("ONWARD__LIMITS__STOP_PAUSE".to_owned(), pause.to_owned());
+        self
     }
 
     /// The same with a table more, such as `[retry]`.
@@ -55,10 +71,17 @@ impl Plan {
         let own = self.secret(id);
         writeln!(
             self.lists,
-            "[[system]]\nid = \"{id}\"\nname = \"{id}\"\nods-code = \"{ods_code}\"\ntokens = [{own}]\ntimeout = \"5s\"\n\
-             write-back = {{ kind = \"fhir-rest\", base-url = \"{record}\", token = {servers}{more} }}\n"
+            "[[system]]\nid = \"{id}\"\nname = \"{id}\"\nods-code = \"{ods_code}\"\ntokens = [{own}]\ntimeout = \"{}\"\n\
+             write-back = {{ kind = \"fhir-rest\", base-url = \"{record}\", token = {servers}{more} }}\n",
+            self.timeout
         )
         .unwrap();
+        self
+    }
+
+    /// The same with so long to wait for the records of all systems that follow.
+    pub fn timeout(mut self, timeout: &'static str) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -109,6 +132,11 @@ impl Plan {
         let name = format!("TOKEN_{}", of.to_ascii_uppercase().replace('-', "_"));
         self.env.insert(name.clone(), token(of));
         format!("{{ env = \"{name}\" }}")
+    }
+
+    /// Where the store lies.
+    pub fn store_path(&self) -> PathBuf {
+        self.folder.path().join("onward.db")
     }
 
     /// What the configuration needs in its environment.

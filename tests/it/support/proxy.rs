@@ -24,6 +24,10 @@ pub enum Mode {
     Refuse,
     /// Every answer comes this much later.
     Delay(Duration),
+    /// Nothing goes either way until another mode is set; what came meanwhile is not lost.
+    Hold,
+    /// Whatever comes vanishes, either way, and no connection ends: the other end of the line is gone and nobody says so.
+    Swallow,
     /// The request is forwarded and acted on; with this chance the connection is closed when its answer comes.
     CutAnswers(f64),
 }
@@ -40,6 +44,7 @@ struct Shared {
     mode: Mutex<Mode>,
     dice: Mutex<fastrand::Rng>,
     cut: AtomicUsize,
+    held: AtomicUsize,
 }
 
 impl Proxy {
@@ -48,7 +53,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let dice = Mutex::new(fastrand::Rng::with_seed(seed));
-        let shared = Shared { target, mode: Mutex::new(Mode::Through), dice, cut: AtomicUsize::new(0) };
+        let shared = Shared {
+            target,
+            mode: Mutex::new(Mode::Through),
+            dice,
+            cut: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+        };
         let shared = Arc::new(shared);
         let stop = CancellationToken::new();
         tokio::spawn(stop.clone().run_until_cancelled_owned(serve(listener, Arc::clone(&shared))));
@@ -63,6 +74,11 @@ impl Proxy {
     /// From now on.
     pub fn set(&self, mode: Mode) {
         *self.shared.mode.lock().unwrap() = mode;
+    }
+
+    /// How many times something has been held or has vanished.
+    pub fn held(&self) -> usize {
+        self.shared.held.load(Ordering::Relaxed)
     }
 
     /// How many connections it has cut.
@@ -84,24 +100,34 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
             let (far_in, far_out) = far.into_split();
             // whichever ends first ends both: a cut answer closes the request's side, too
             tokio::select! {
-                () = forward(near_in, far_out, || None) => {}
-                () = forward(far_in, near_out, || Some(&*shared)) => {}
+                () = forward(near_in, far_out, &shared, false) => {}
+                () = forward(far_in, near_out, &shared, true) => {}
             }
         });
     }
 }
 
-async fn forward<'a>(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    answers_of: impl Fn() -> Option<&'a Shared>,
-) {
+async fn forward(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, shared: &Shared, answers: bool) {
+    let mode = || *shared.mode.lock().unwrap();
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let Ok(n @ 1..) = from.read(&mut buffer).await else { return };
-        if let Some(shared) = answers_of() {
-            let mode = *shared.mode.lock().unwrap();
-            match mode {
+        let read = from.read(&mut buffer).await;
+        if matches!(mode(), Mode::Hold | Mode::Swallow) {
+            shared.held.fetch_add(1, Ordering::Relaxed);
+        }
+        while mode() == Mode::Hold {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if mode() == Mode::Swallow {
+            match read {
+                Ok(1..) => continue,
+                // not even that one end is gone is told to the other
+                _ => return std::future::pending().await,
+            }
+        }
+        let Ok(n @ 1..) = read else { return };
+        if answers {
+            match mode() {
                 Mode::Delay(by) => tokio::time::sleep(by).await,
                 Mode::CutAnswers(chance) if shared.dice.lock().unwrap().f64() < chance => {
                     shared.cut.fetch_add(1, Ordering::Relaxed);

@@ -142,3 +142,9 @@ impl Server {
         }
     }
 }
+
+/// Where a double listens.
+pub fn address_of(double: &Double) -> SocketAddr {
+    let rest = double.base_url().strip_prefix("http://").unwrap();
+    rest.split('/').next().unwrap().parse().unwrap()
+}

@@ -1,0 +1,99 @@
+//! The door: who a request is from, of which kind it is, and whether there is a place for it. Known from its head alone; its body
+//! is not asked for (`100 Continue`) and not read before it has a place.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::Request,
+    http::{Method, StatusCode, header},
+};
+
+use super::{App, reply::Fault};
+use crate::{
+    admission::{Kind, Place, Refusal},
+    auth,
+    config::registry::Client,
+    fhir::{Issue, IssueCode},
+};
+
+/// Who shows no token that is known. Such a request is answered before its body is read.
+const STRANGER: &str = "stranger";
+
+/// The clients that a request's token stands for; put there at the door, so that the token is looked up once.
+#[derive(Clone)]
+pub struct Known(pub Vec<Client>);
+
+/// Marks what came over a connection beyond the bound on connections: only those who keep the service running or answer are
+/// served there.
+#[derive(Clone, Copy)]
+pub struct Crowded;
+
+/// The place of a request, where its body's reader finds it.
+pub type Held = Arc<Place>;
+
+/// Finds a place for a request, and notes in it who sends it.
+pub fn enter(app: &App, request: &mut Request) -> Result<Held, Fault> {
+    let shown = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(auth::bearer);
+    let clients = shown.map(|token| app.registry.load().client_of(token)).unwrap_or_default();
+    let kind = kind(request.method(), request.uri().path(), &clients);
+    if kind != Kind::Answer && request.extensions().get::<Crowded>().is_some() {
+        return Err(Fault::unavailable("there are as many connections as may be; try again shortly"));
+    }
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    let place = app.admission.enter(kind, &name(&clients), announced).map_err(refused)?;
+    let place = Arc::new(place);
+    request.extensions_mut().insert(Known(clients));
+    request.extensions_mut().insert(Held::clone(&place));
+    Ok(place)
+}
+
+/// A refusal as an answer.
+pub fn refused(refusal: Refusal) -> Fault {
+    let (status, code) = if refusal.own {
+        (StatusCode::TOO_MANY_REQUESTS, IssueCode::Throttled)
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, IssueCode::Transient)
+    };
+    let told = format!("{}; nothing was done, send it again after Retry-After", refusal.why);
+    Fault::new(status, Issue::error(code, "%resource", told)).retry_after(refusal.retry_after_s)
+}
+
+fn kind(method: &Method, path: &str, clients: &[Client]) -> Kind {
+    if *method == Method::GET || *method == Method::HEAD || clients.is_empty() {
+        return Kind::Read;
+    }
+    let only_provider = !clients.iter().any(|client| matches!(client, Client::System(_)));
+    if only_provider || path.starts_with("/fhir/Task/") { Kind::Answer } else { Kind::Referral }
+}
+
+fn name(clients: &[Client]) -> String {
+    match clients.first() {
+        Some(Client::System(id)) => format!("system {id}"),
+        Some(Client::Provider(id)) => format!("provider {id}"),
+        None => STRANGER.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_from_referrals_and_both_from_reads() {
+        let (system, provider) = (Client::System("a".parse().unwrap()), Client::Provider("b".parse().unwrap()));
+        let both = [system.clone(), provider.clone()];
+        for (method, path, clients, expected) in [
+            (Method::POST, "/fhir", &both[..1], Kind::Referral),
+            (Method::POST, "/fhir/ServiceRequest", &both[..1], Kind::Referral),
+            (Method::PUT, "/fhir/ServiceRequest/1", &both[..1], Kind::Referral),
+            (Method::POST, "/fhir/ServiceRequest", &both[..], Kind::Referral),
+            (Method::PUT, "/fhir/Task/1", &both[1..], Kind::Answer),
+            (Method::PATCH, "/fhir/Task/1", &both[..], Kind::Answer),
+            (Method::POST, "/fhir/Communication", &both[1..], Kind::Answer),
+            (Method::GET, "/fhir/Task", &both[1..], Kind::Read),
+            (Method::POST, "/fhir", &both[..0], Kind::Read),
+        ] {
+            assert_eq!(kind(&method, path, clients), expected, "{method} {path}");
+        }
+    }
+}

@@ -12,10 +12,9 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{Config, DEFAULT_FILE, Env, StoreUrl, TokenHash},
-    domain::SystemClock,
-    service::StartError,
-    store::sqlite::SqliteStore,
+    config::{Config, DEFAULT_FILE, Env, TokenHash},
+    service,
+    store::Store,
 };
 
 /// A line on standard output. Where nobody reads any more (`onward … | head`), the command ends without a word.
@@ -151,12 +150,9 @@ impl ConfigFile {
     }
 
     /// The store that the configuration names, beside a service that may be running.
-    fn open_store(&self) -> anyhow::Result<Arc<SqliteStore>> {
+    async fn open_store(&self) -> anyhow::Result<Arc<dyn Store>> {
         let config = self.load(&Env::of_process())?;
-        match &config.store.url {
-            StoreUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::open_beside(path, Arc::new(SystemClock))?)),
-            StoreUrl::Postgres(_) => Err(StartError::NoPostgres.into()),
-        }
+        Ok(service::open_beside(&config.store.url).await?)
     }
 }
 

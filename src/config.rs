@@ -92,7 +92,7 @@ impl Config {
         let secrets = Secrets::new(env, folder);
         let mut root = reader.root(&table);
 
-        let store = Store::read(root.section("store"));
+        let store = Store::read(root.section("store"), &secrets);
         let broker = Broker::read(root.section("broker"), &secrets);
         let server = Server::read(root.section("server"), &store.url, &broker.url);
         let retry = sections::retry(root.section("retry"), RetryPolicy::default());

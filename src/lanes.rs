@@ -21,6 +21,7 @@ mod carrier;
 pub mod consumers;
 pub mod dead;
 pub mod endpoints;
+pub mod heart;
 pub mod prober;
 pub mod relay;
 pub mod scheduler;
@@ -37,6 +38,8 @@ pub const LANE_LEASE: Duration = Duration::from_secs(150);
 const CARRY_MAX: Duration = Duration::from_secs(120);
 /// A lane that could not be given back is given back again after this long.
 const RELEASE_AGAIN: Duration = Duration::from_millis(500);
+/// How often it is looked while something is being carried whether this process may still send.
+const MAY_SEND_EVERY: Duration = Duration::from_millis(500);
 /// How often a step is decided again because something came in between, before the lane is left to its next wake-up.
 const MOVED_MAX: usize = 20;
 /// How often a wake-up is looked at again because its endpoint's breaker changed in between.
@@ -218,12 +221,16 @@ impl Worker {
         loop {
             let at = self.store.now();
             let begun = tokio::time::Instant::now();
-            let carrying = self.carrier.carry(&task, &head, again);
+            if !self.store.may_send() {
+                return Err(silenced());
+            }
+            let carrying = tokio::time::timeout(CARRY_MAX, self.carrier.carry(&task, &head, again));
+            // what the other side makes of it is unknown: whoever takes the lane next asks before sending again
             let carried = tokio::select! {
                 biased;
-                carried = tokio::time::timeout(CARRY_MAX, carrying) => carried,
-                // what the other side makes of it is unknown: whoever takes the lane next asks before sending again
+                carried = carrying => carried,
                 () = self.let_go.cancelled() => return Err(StoreError::Unavailable("the service ends".into())),
+                () = self.lost_the_store() => return Err(silenced()),
             };
             let carried = match carried {
                 Ok(Ok(carried)) => carried,
@@ -286,6 +293,13 @@ impl Worker {
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Waits until others may have taken this process for dead.
+    async fn lost_the_store(&self) {
+        while self.store.may_send() {
+            tokio::time::sleep(MAY_SEND_EVERY).await;
         }
     }
 
@@ -418,6 +432,10 @@ impl Worker {
             _ => tracing::debug!(task.id = %task.id, lane, to, message.seq = head.seq, result, "a lane message"),
         }
     }
+}
+
+fn silenced() -> StoreError {
+    StoreError::Unavailable("it was not reached for so long that others may send what this process held".to_owned())
 }
 
 fn attempt(side: Side, head: &LaneHead, at: Timestamp, duration: Duration, carried: &Carried) -> Option<Attempt> {

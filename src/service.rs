@@ -18,12 +18,13 @@ use crate::{
     health::{Health, Watch},
     http::{self, App},
     intake::Intake,
-    lanes::{Carrier, Endpoints, Relay, Worker, consumers::Consumers, prober, scheduler::Scheduler},
+    lanes::{Carrier, Endpoints, Relay, Worker, consumers::Consumers, heart::Heart, prober, scheduler::Scheduler},
     resolve::Resolver,
     status::{Status, deadlines::Deadlines},
     store::{
         Store,
-        sqlite::{OpenError, SqliteStore},
+        postgres::{self, PostgresStore},
+        sqlite::{self, SqliteStore},
     },
     telemetry,
     writeback::WriteBacks,
@@ -44,12 +45,12 @@ const CLOSE_MAX: Duration = Duration::from_secs(3);
 /// Why it does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The store cannot be opened.
+    /// The store's file cannot be opened.
     #[error(transparent)]
-    Store(#[from] OpenError),
-    /// A store that is not there yet.
-    #[error("[store] url: PostgreSQL is not part of this version; use \"sqlite:PATH\"")]
-    NoPostgres,
+    Store(#[from] sqlite::OpenError),
+    /// The store on a server cannot be opened.
+    #[error(transparent)]
+    Postgres(#[from] postgres::OpenError),
     /// It cannot listen.
     #[error("[server] listen: cannot listen on {address}: {source}")]
     Listen {
@@ -64,6 +65,24 @@ pub enum StartError {
     /// HTTPS cannot be spoken.
     #[error(transparent)]
     Roots(#[from] NoRoots),
+}
+
+async fn open_store(url: &StoreUrl) -> Result<Arc<dyn Store>, StartError> {
+    Ok(match url {
+        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, Arc::new(SystemClock))?),
+        StoreUrl::Postgres(url) => Arc::new(PostgresStore::open(url.reveal(), None).await?),
+    })
+}
+
+/// Opens an existing store beside services that may be running; for commands.
+///
+/// # Errors
+/// [`StartError::Store`], [`StartError::Postgres`]
+pub async fn open_beside(url: &StoreUrl) -> Result<Arc<dyn Store>, StartError> {
+    Ok(match url {
+        StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open_beside(path, Arc::new(SystemClock))?),
+        StoreUrl::Postgres(url) => Arc::new(PostgresStore::open_beside(url.reveal(), None).await?),
+    })
 }
 
 /// A running service.
@@ -86,6 +105,8 @@ pub struct Service {
     http: JoinHandle<()>,
     lanes: Vec<JoinHandle<()>>,
     relay: JoinHandle<()>,
+    /// It beats for as long as anything is held.
+    heart: JoinHandle<()>,
 }
 
 impl Service {
@@ -98,10 +119,7 @@ impl Service {
         let metrics = telemetry::metrics();
         let resolver = Resolver::system();
         let client = FhirClient::with_resolver(resolver.clone())?;
-        let store: Arc<dyn Store> = match &config.store.url {
-            StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, Arc::new(SystemClock))?),
-            StoreUrl::Postgres(_) => return Err(StartError::NoPostgres),
-        };
+        let store = open_store(&config.store.url).await?;
         let address = config.server.listen;
         let listen = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
@@ -118,6 +136,8 @@ impl Service {
         let registry = Arc::new(ArcSwap::from_pointee(config.registry.clone()));
         let (relay, relay_task) =
             Relay::start(Arc::clone(&store), Arc::clone(&broker), CancellationToken::clone(&stop_relay));
+        let heart = Heart { store: Arc::clone(&store), relay: relay.clone() };
+        let heart = guarded(&died, &stop_relay, heart.run(CancellationToken::clone(&stop_relay)));
         let status = Status::new(Arc::clone(&store), relay.clone(), Arc::clone(&registry));
         let endpoints = Endpoints::new(Arc::clone(&store), config.retry, CancellationToken::clone(&stop_lanes));
         endpoints.set(config.registry.terms());
@@ -195,6 +215,7 @@ impl Service {
             http,
             lanes,
             relay: relay_task,
+            heart,
         })
     }
 
@@ -314,6 +335,7 @@ impl Service {
         }
         self.stop_relay.cancel();
         let _ = tokio::time::timeout(CLOSE_MAX, self.relay).await;
+        let _ = tokio::time::timeout(CLOSE_MAX, self.heart).await;
         let _ = tokio::time::timeout(CLOSE_MAX, self.broker.close()).await;
         let _ = tokio::time::timeout(CLOSE_MAX, self.store.close()).await;
     }

@@ -14,7 +14,9 @@ use crate::domain::{
     WakeUp, breaker::Breaker, task::TaskState,
 };
 
+mod chain;
 pub(crate) mod counts;
+pub mod postgres;
 mod share;
 pub mod sqlite;
 mod step;
@@ -25,6 +27,13 @@ pub use share::{Claim, Share, Shares, StoredBreaker};
 pub use step::{Append, Appended, LaneHead, LaneState, NewVersion, Poll, ResourceKey, Settle, Settled};
 pub use submission::{NewEvent, NewReferral, NewResource, NewTask, Submission, Submit, Submitted};
 pub use trouble::{AlertSettled, DeadLetter, DeadQuery, StoredAlert, Troubled};
+
+/// A process that serves says this often that it lives.
+pub const BEAT_EVERY: Duration = Duration::from_millis(500);
+/// One that has not said so for this long must take it that others go on with what it holds: it sends nothing any more.
+pub const BEAT_MISSED: Duration = Duration::from_millis(2_500);
+/// Others end the leases of one that has not said so for this long.
+pub const DEAD_AFTER: Duration = Duration::from_secs(3);
 
 /// Why the store could not do what was asked. Never about the content of a request.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -334,6 +343,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Standing alerts that are open, oldest first.
     async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError>;
+
+    /// Says that this process lives; called every [`BEAT_EVERY`] while it serves. One that was taken for dead begins anew: what it
+    /// held is not its any more.
+    async fn beat(&self) -> Result<(), StoreError>;
+
+    /// Whether nobody can have taken this process for dead. One that did not beat for [`BEAT_MISSED`] sends nothing: others may
+    /// be sending what it held.
+    fn may_send(&self) -> bool;
+
+    /// Ends the leases of processes that did not beat for [`DEAD_AFTER`], so that what they held is due at once. How many things
+    /// were freed.
+    async fn end_leases_of_the_dead(&self) -> Result<u64, StoreError>;
 
     /// Whether it can be written to.
     async fn ready(&self) -> Result<(), StoreError>;

@@ -14,7 +14,7 @@ use crate::{
         registry::{Endpoint, InboxKind},
     },
     fhir::tree,
-    store::sqlite::SqliteStore,
+    store::{postgres::PostgresStore, sqlite::SqliteStore},
 };
 
 /// How long the broker is given to be there.
@@ -31,8 +31,8 @@ pub(super) struct Options {
 
 pub(super) async fn run(options: &Options) -> Ended {
     let config = options.file.load(&Env::of_process())?;
-    if let StoreUrl::Postgres(_) = config.store.url {
-        return Err(crate::service::StartError::NoPostgres.into());
+    if let StoreUrl::Postgres(url) = &config.store.url {
+        PostgresStore::check_url(url.reveal()).map_err(|error| Finding(format!("[store] url: {error}")))?;
     }
     let registry = &config.registry;
     say!(
@@ -55,7 +55,7 @@ pub(super) async fn run(options: &Options) -> Ended {
             say!("BAD:  {what}: {said}");
         }
     };
-    tell("store", store(&config));
+    tell("store", store(&config).await);
     tell("broker", broker(&config).await);
     let client = FhirClient::new()?;
     for (what, endpoint) in endpoints(&config) {
@@ -64,9 +64,12 @@ pub(super) async fn run(options: &Options) -> Ended {
     if bad == 0 { Ok(()) } else { Err(Finding(format!("{bad} could not be reached")).into()) }
 }
 
-fn store(config: &Config) -> Result<String, String> {
+async fn store(config: &Config) -> Result<String, String> {
     match &config.store.url {
-        StoreUrl::Postgres(_) => Err("PostgreSQL is not part of this version; use \"sqlite:PATH\"".to_owned()),
+        StoreUrl::Postgres(url) => match PostgresStore::inspect(url.reveal()).await {
+            Ok(version) => Ok(format!("{} is {version}", config.store.url)),
+            Err(error) => Err(error.to_string()),
+        },
         StoreUrl::Sqlite(path) if !path.exists() => Ok(format!("{} is made at the first start", path.display())),
         StoreUrl::Sqlite(path) => match SqliteStore::inspect(path) {
             Ok(()) => Ok(format!("{} is a store of this version", path.display())),

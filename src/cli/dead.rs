@@ -55,7 +55,7 @@ pub(super) async fn run(dead: &Dead) -> Ended {
 }
 
 async fn list(file: &ConfigFile, as_json: bool, limit: usize) -> Ended {
-    let letters = file.open_store()?.dead_letters(limit).await?;
+    let letters = file.open_store().await?.dead_letters(limit).await?;
     if as_json {
         print_json(&letters.iter().map(line).collect());
         return Ok(());
@@ -68,7 +68,7 @@ async fn list(file: &ConfigFile, as_json: bool, limit: usize) -> Ended {
 }
 
 async fn show(file: &ConfigFile, id: &str, as_json: bool) -> Ended {
-    let store = file.open_store()?;
+    let store = file.open_store().await?;
     let mut shown = Vec::new();
     for letter in letters(&*store, id).await? {
         let attempts = store.attempts(letter.task).await?;
@@ -91,7 +91,7 @@ async fn show(file: &ConfigFile, id: &str, as_json: bool) -> Ended {
 }
 
 async fn replay_all(file: &ConfigFile, id: &str, as_json: bool) -> Ended {
-    let store = file.open_store()?;
+    let store = file.open_store().await?;
     let operator = operator();
     let mut results = Vec::new();
     let mut refused = 0;

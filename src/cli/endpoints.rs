@@ -10,7 +10,7 @@ use crate::{
         breaker::{Breaker, Phase},
         clock::instant,
     },
-    store::{Backlog, Store},
+    store::Backlog,
 };
 
 #[derive(Subcommand, Debug)]
@@ -48,7 +48,7 @@ struct Line {
 }
 
 async fn list(file: &ConfigFile, as_json: bool) -> Ended {
-    let store = file.open_store()?;
+    let store = file.open_store().await?;
     let (breakers, backlog) = (store.breakers().await?, store.backlog().await?);
     let terms = file.load(&crate::config::Env::of_process())?.registry.terms();
     let mut lines: Vec<Line> = terms
@@ -76,7 +76,7 @@ async fn list(file: &ConfigFile, as_json: bool) -> Ended {
 }
 
 async fn close(file: &ConfigFile, of: &Destination) -> Ended {
-    let store = file.open_store()?;
+    let store = file.open_store().await?;
     let by = operator();
     // another may change it at the same moment
     for _ in 0..10 {

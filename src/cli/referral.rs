@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ConfigFile, Ended, Finding, print_json};
 use crate::{
     domain::{Event, clock::instant},
-    store::{Attempt, JournalLine, Store, TaskRecord},
+    store::{Attempt, JournalLine, TaskRecord},
 };
 
 #[derive(Subcommand, Debug)]
@@ -25,7 +25,7 @@ pub(super) enum Referral {
 
 pub(super) async fn run(referral: &Referral) -> Ended {
     let Referral::Show { id, file, json } = referral;
-    let store = file.open_store()?;
+    let store = file.open_store().await?;
     let tasks = store.find_tasks(id).await?;
     if tasks.is_empty() {
         return Err(Finding(format!("no referral is known as “{id}”")).into());

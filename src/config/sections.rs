@@ -166,8 +166,17 @@ impl Server {
 // === impl Store ===
 
 impl Store {
-    pub(super) fn read(mut table: Table<'_>) -> Self {
-        let url = table.get("url").and_then(|node| store_url(&node));
+    pub(super) fn read(mut table: Table<'_>, secrets: &Secrets<'_>) -> Self {
+        let password = table.get("password").and_then(|node| secrets.password(&node));
+        let url = match table.get("url") {
+            Some(node) => store_url(&node, password.as_ref()),
+            None => {
+                if password.is_some() {
+                    table.fault("password", "found a password for a file; allowed: only with a url of PostgreSQL");
+                }
+                None
+            }
+        };
         table.finish();
         Self { url: url.unwrap_or_else(|| StoreUrl::Sqlite(PathBuf::from("./onward-data/onward.db"))) }
     }

@@ -391,6 +391,18 @@ fn urls_are_what_they_must_be() {
         load("[store]\nurl = \"postgres://u:sesame@h/db?sslmode=require&password=sesame\"\n", &env(&[])).unwrap();
     assert!(matches!(&config.store.url, StoreUrl::Postgres(url) if url.reveal().contains("u:sesame@h")));
     assert_eq!(config.store.url.to_string(), "postgres://u:…@h/db");
+    let beside = |url: &str| format!("[store]\nurl = \"{url}\"\npassword = {{ env = \"TOKEN_A\" }}\n");
+    let (config, _) = load(&beside("postgres://u@h1,h2:5433/db"), &env(&[])).unwrap();
+    assert_eq!(config.store.url.to_string(), "postgres://u:…@h1,h2:5433/db");
+    let (config, _) = load("[store]\nurl = \"postgres://u@%2Frun%2Fpostgresql/db\"\n", &env(&[])).unwrap();
+    assert_eq!(config.store.url.to_string(), "postgres://u@%2Frun%2Fpostgresql/db");
+    assert_eq!(faults(&beside("postgres://u:sesame@h/db"), &[]).len(), 1, "two passwords");
+    assert_eq!(faults(&beside("postgres://h/db"), &[]).len(), 1, "no user");
+    assert_eq!(faults(&beside("sqlite:x.db"), &[]).len(), 1, "a password for a file");
+    assert_eq!(faults("[store]\nurl = \"postgres://u@h/db?sslmode=prefer\"\n", &[]).len(), 1, "it promises nothing");
+    let open = "[store]\nurl = \"postgres://u@h/db?sslmode=disable\"\n[broker]\nurl = \"amqps://u@h\"\n";
+    let (_, warnings) = load(open, &env(&[])).unwrap();
+    assert!(warnings.iter().any(|w| w.to_string().contains("travel unencrypted")), "{warnings:?}");
     assert!(!format!("{config:?}").contains("sesame"));
     assert_eq!(faults("[broker]\nurl = \"amqps://h\"\npassword = { env = \"TOKEN_A\" }\n", &[]).len(), 1, "no user");
 }

@@ -12,7 +12,7 @@ use crate::toml_reader::{Node, quoted};
 pub enum StoreUrl {
     /// An embedded SQLite file, relative to the working directory.
     Sqlite(PathBuf),
-    /// A PostgreSQL server. Read, but not part of this version: the start says so.
+    /// A database of a PostgreSQL server, password included.
     Postgres(HiddenUrl),
 }
 
@@ -101,21 +101,68 @@ impl fmt::Display for StoreUrl {
     }
 }
 
-/// A store's URL.
-pub(super) fn store_url(node: &Node<'_>) -> Option<StoreUrl> {
+/// A store's URL, the password put into it where it stands apart.
+pub(super) fn store_url(node: &Node<'_>, password: Option<&Secret>) -> Option<StoreUrl> {
     let text = node.text(STORE_URLS)?;
     if let Some(path) = text.strip_prefix("sqlite:") {
         if path.is_empty() || path.starts_with("//") || path == ":memory:" {
             node.fault(&quoted(text), "\"sqlite:PATH\", the path of a file and without //");
             return None;
         }
+        if password.is_some() {
+            node.fault("a password for a file", "a password only with \"postgres://…\"");
+        }
         return Some(StoreUrl::Sqlite(PathBuf::from(path)));
     }
-    match Parts::of(text).filter(|parts| matches!(parts.scheme, "postgres" | "postgresql")) {
-        Some(parts) => Some(StoreUrl::Postgres(HiddenUrl::of(&parts, parts.password))),
-        None => {
-            node.fault("another URL", STORE_URLS); // not repeated: it may hold a password
+    let parts = Parts::split(text).filter(|parts| matches!(parts.scheme, "postgres" | "postgresql"));
+    // several servers of which one takes writes, or the folder of a socket as %2Fvar%2Frun%2Fpostgresql
+    let is_socket = |host: &str| host.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("%2f"));
+    let Some(parts) = parts.filter(|p| p.host.split(',').all(|host| is_host(host) || is_socket(host))) else {
+        node.fault("another URL", STORE_URLS); // not repeated: it may hold a password
+        return None;
+    };
+    let query = parts.rest.split_once('?').map_or("", |(_, query)| query);
+    let sslmode = query.split('&').find_map(|pair| pair.strip_prefix("sslmode="));
+    let far = !parts.host.split(',').all(|host| is_loopback(host) || is_socket(host));
+    match sslmode {
+        None | Some("verify-full" | "require") => {}
+        Some("disable") if far => {
+            node.warn("sslmode=disable to another machine: referrals and password travel unencrypted; leave it out");
+        }
+        Some("disable") => {}
+        Some(other) => {
+            node.fault(
+                &format!("sslmode={other}"),
+                "\"verify-full\", \"require\" (which means the same) or \"disable\"",
+            );
+            return None;
+        }
+    }
+    with_password(node, &parts, password, "\"postgres://USER@HOST/DATABASE\"").map(StoreUrl::Postgres)
+}
+
+/// A URL with the password that stands in it or beside it.
+fn with_password(node: &Node<'_>, parts: &Parts<'_>, password: Option<&Secret>, good: &str) -> Option<HiddenUrl> {
+    match (parts.password, password) {
+        (Some(_), Some(_)) => {
+            node.fault("a password in the URL and one beside it", "one of the two");
             None
+        }
+        (None, Some(_)) if parts.user.is_none_or(str::is_empty) => {
+            node.fault("a password but no user", format!("{good} with password = {{ env = … }} beside it"));
+            None
+        }
+        (None, Some(password)) => {
+            let encoded = utf8_percent_encode(password.reveal(), NON_ALPHANUMERIC).to_string();
+            Some(HiddenUrl::of(parts, Some(&encoded)))
+        }
+        (in_url, None) => {
+            if in_url.is_some() && !node.is_variable() {
+                node.warn(
+                    "the password stands in the file; put it beside the URL as password = { env = … } or { file = … }",
+                );
+            }
+            Some(HiddenUrl::of(parts, in_url))
         }
     }
 }
@@ -167,28 +214,7 @@ fn amqp_url(node: &Node<'_>, text: &str, password: Option<&Secret>) -> Option<Hi
     if parts.scheme == "amqp" && !is_loopback(parts.host) {
         node.warn("amqp:// to another machine: messages and password travel unencrypted; use amqps://");
     }
-    match (parts.password, password) {
-        (Some(_), Some(_)) => {
-            node.fault("a password in the URL and one beside it", "one of the two");
-            None
-        }
-        (None, Some(_)) if parts.user.is_none_or(str::is_empty) => {
-            node.fault("a password but no user", "\"amqps://USER@HOST\" with password = { env = … } beside it");
-            None
-        }
-        (None, Some(password)) => {
-            let encoded = utf8_percent_encode(password.reveal(), NON_ALPHANUMERIC).to_string();
-            Some(HiddenUrl::of(&parts, Some(&encoded)))
-        }
-        (in_url, None) => {
-            if in_url.is_some() && !node.is_variable() {
-                node.warn(
-                    "the password stands in the file; put it beside the URL as password = { env = … } or { file = … }",
-                );
-            }
-            Some(HiddenUrl::of(&parts, in_url))
-        }
-    }
+    with_password(node, &parts, password, "\"amqps://USER@HOST\"")
 }
 
 /// A base URL: http or https, no user, no query, no slash at the end.
@@ -242,6 +268,11 @@ fn is_loopback(host_and_port: &str) -> bool {
 
 impl<'t> Parts<'t> {
     fn of(text: &'t str) -> Option<Self> {
+        Self::split(text).filter(|parts| is_host(parts.host))
+    }
+
+    /// The same, whatever stands for the host.
+    fn split(text: &'t str) -> Option<Self> {
         let (scheme, after) = text.split_once("://")?;
         let (authority, rest) = after.split_at(after.find(['/', '?', '#']).unwrap_or(after.len()));
         let (credentials, host) = match authority.rsplit_once('@') {
@@ -253,6 +284,6 @@ impl<'t> Parts<'t> {
             Some(Err(user)) => (Some(user), None),
             None => (None, None),
         };
-        is_host(host).then_some(Self { scheme, user, password, host, rest })
+        Some(Self { scheme, user, password, host, rest })
     }
 }

@@ -383,6 +383,19 @@ impl Store for SqliteStore {
         self.readers.run(move |c| trouble::open_alerts(c, limit)).await
     }
 
+    async fn beat(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// One process has the file, and nobody waits for it to die.
+    fn may_send(&self) -> bool {
+        true
+    }
+
+    async fn end_leases_of_the_dead(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     async fn ready(&self) -> Result<(), StoreError> {
         self.writer.run("ready", migrate::write_again).await
     }

@@ -7,12 +7,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     append::{self, Step},
-    journal, lanes,
+    lanes,
     rows::{micros, moment, uuid},
 };
 use crate::{
     domain::{ReferralId, SystemId, TaskId, WakeUp, task::TaskState},
-    store::{NewReferral, NewTask, StoreError, Submission, Submit, Submitted},
+    store::{NewReferral, NewTask, StoreError, Submission, Submit, Submitted, chain},
 };
 
 pub(super) fn submit(c: &Connection, submission: &Submission, now: Timestamp) -> Result<Submit, StoreError> {
@@ -147,7 +147,7 @@ fn insert_task(
         state.deadlines.open_by.map(micros),
         state.deadlines.answer_by.map(micros),
         state.next_deadline().map(micros),
-        journal::START,
+        chain::START,
         micros(now),
         micros(now),
     ])?;
@@ -161,7 +161,7 @@ fn insert_task(
         traceparent: submission.traceparent.as_deref(),
         seq: 0,
         version: 0,
-        head_hash: journal::START,
+        head_hash: chain::START,
         wake_ups,
     };
     step.write(c, &task.events, now)?;

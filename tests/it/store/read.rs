@@ -126,3 +126,17 @@ pub async fn it_is_ready_until_it_is_closed(b: Bench) {
     }
     b.store.close().await;
 }
+
+pub async fn one_that_beats_keeps_what_it_holds(b: Bench) {
+    assert!(b.store.may_send());
+    let id = one_task(&b, "a").await.id;
+    let held = lease(&b, id, Side::Delivery).await;
+    for _ in 0..10 {
+        b.clock.advance(2);
+        b.store.beat().await.unwrap();
+        assert_eq!(b.store.end_leases_of_the_dead().await.unwrap(), 0);
+        assert!(b.store.may_send());
+    }
+    assert!(matches!(b.store.lease_lane(id, Side::Delivery, MINUTE).await.unwrap(), LaneState::Busy));
+    b.store.append(held.settle(Side::Delivery, done())).await.unwrap();
+}

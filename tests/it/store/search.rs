@@ -122,7 +122,7 @@ async fn populate(b: &Bench, generated: &[Generated]) -> Vec<TaskRecord> {
 pub async fn finds_what_a_naive_filter_finds(b: Bench) {
     let again = b.again;
     tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
         let strategy = (generated(), prop::collection::vec(asked(), 40));
         TestRunner::new(config)

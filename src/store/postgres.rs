@@ -1,0 +1,515 @@
+//! The store for several processes: PostgreSQL 15 and later. Calls that write are collected into groups, each one transaction of
+//! a few multi-row statements; a Task always comes to the same writer. Reads go over a few pipelined connections.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, JournalLine,
+    LaneState, Parties, Poll, Shares, Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission,
+    Submit, Submitted, TaskQuery, TaskRecord, Troubled, counts,
+};
+use crate::domain::{Alert, AlertKind, Clock, Destination, ReferralId, Side, SystemId, TaskId, breaker::Breaker};
+
+/// A statement with the columns of a Task or a resource put in, made once.
+macro_rules! sql {
+    ($($part:tt)*) => {{
+        static SQL: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| format!($($part)*));
+        SQL.as_str()
+    }};
+}
+
+mod batch;
+mod breakers;
+mod claim;
+mod link;
+mod migrate;
+mod outbox;
+mod picture;
+mod queue;
+mod read;
+mod replica;
+mod rows;
+mod search;
+mod steps;
+mod submit;
+mod time;
+mod tls;
+mod trouble;
+
+use claim::Claimer;
+use link::{Link, Settings, Use};
+use queue::Queue;
+use replica::Replica;
+use steps::{Step, Stepped, Steps};
+use submit::Submissions;
+use time::{ServerTime, Time};
+
+pub use link::BadUrl;
+
+/// Why a store on a server could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL cannot be used.
+    #[error("[store] url: {0}")]
+    Url(#[from] BadUrl),
+    /// It cannot be reached, or refuses what is asked.
+    #[error("the store at {at} cannot be opened: {why}")]
+    Server {
+        /// Which server and database.
+        at: String,
+        /// What it said.
+        why: String,
+    },
+    /// It is older than what the schema needs.
+    #[error("the server at {at} is PostgreSQL {found}; at least 15 is needed")]
+    OldServer {
+        /// Which server and database.
+        at: String,
+        /// Its version.
+        found: String,
+    },
+    /// An older version of Onward made it; a service migrates it at its start, a command does not.
+    #[error(
+        "the store at {at} has schema {found}, this version has {known}; the service of this version has not run on it yet"
+    )]
+    Older {
+        /// Which server and database.
+        at: String,
+        /// Its schema version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A newer version of Onward has migrated it so that this one cannot run on it any more.
+    #[error(
+        "the store at {at} was migrated by a newer version (schema {found}, for versions that know {from}; this one knows {known})"
+    )]
+    Newer {
+        /// Which server and database.
+        at: String,
+        /// Its schema version.
+        found: i64,
+        /// The oldest that a program must know.
+        from: i64,
+        /// Ours.
+        known: i64,
+    },
+}
+
+/// Writers of steps. Two, so that one collects and writes while the other waits for the disk.
+const STEP_WRITERS: usize = 2;
+/// Connections for short reads.
+const READERS: usize = 2;
+/// A server that is away at the start is waited for so long: it may be starting, too.
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// See the module's documentation.
+pub struct PostgresStore {
+    submissions: Queue<Submissions>,
+    steps: [Queue<Steps>; STEP_WRITERS],
+    /// For what belongs to no single Task.
+    chores: Link,
+    /// For the beat alone: nothing shall stand before it.
+    pulse: Link,
+    readers: [Link; READERS],
+    turn: AtomicUsize,
+    searches: Link,
+    time: Time,
+    replica: Arc<Replica>,
+    closed: AtomicBool,
+}
+
+impl PostgresStore {
+    /// Opens the store for a service: migrated, and as one replica among others. `clock` takes the place of the server's clock.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub async fn open(url: &str, clock: Option<Arc<dyn Clock>>) -> Result<Self, OpenError> {
+        let store = Self::connect(url, clock, true).await?;
+        let registered = store.replica.register(&store.chores, &store.time).await;
+        registered.map_err(|e| OpenError::Server { at: store.shown(), why: e.to_string() })?;
+        Ok(store)
+    }
+
+    /// Opens an existing store beside services that may be running; for commands.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub async fn open_beside(url: &str, clock: Option<Arc<dyn Clock>>) -> Result<Self, OpenError> {
+        Self::connect(url, clock, false).await
+    }
+
+    /// Whether the URL can be used; connects to nothing.
+    ///
+    /// # Errors
+    /// [`BadUrl`]
+    pub fn check_url(url: &str) -> Result<(), BadUrl> {
+        Settings::of(url).map(drop)
+    }
+
+    /// What an existing database is, in words; changes nothing. One that is empty still is no fault: the first service makes it.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub async fn inspect(url: &str) -> Result<&'static str, OpenError> {
+        let settings = Arc::new(Settings::of(url)?);
+        let link = Link::new(Arc::clone(&settings), Use::Statements);
+        let conn = first(&link, false).await;
+        let conn = conn.map_err(|e| OpenError::Server { at: settings.shown.clone(), why: e.to_string() })?;
+        new_enough(&conn, &settings.shown).await?;
+        match migrate::same(&conn, &settings.shown).await {
+            Ok(()) => Ok("a store of this version"),
+            Err(OpenError::Older { found: 0, .. }) => Ok("empty: the store is made at the first start"),
+            Err(OpenError::Older { .. }) => Ok("a store of an older version: the next start brings it up to date"),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn connect(url: &str, clock: Option<Arc<dyn Clock>>, migrate: bool) -> Result<Self, OpenError> {
+        let settings = Arc::new(Settings::of(url)?);
+        let at = || settings.shown.clone();
+        let link = |purpose| Link::new(Arc::clone(&settings), purpose);
+        let chores = link(Use::Statements);
+        let conn = first(&chores, migrate).await.map_err(|e| OpenError::Server { at: at(), why: e.to_string() })?;
+        new_enough(&conn, &settings.shown).await?;
+        if migrate {
+            migrate::run(&conn, &settings.shown).await?;
+        } else {
+            migrate::same(&conn, &settings.shown).await?;
+        }
+        let time = match clock {
+            Some(clock) => Time::Given(clock),
+            None => Time::Server(Arc::new(ServerTime::new())),
+        };
+        time.look(&chores).await.map_err(|e| OpenError::Server { at: at(), why: e.to_string() })?;
+        let replica = Arc::new(Replica::default());
+        let steps = || Steps { link: link(Use::Statements), time: time.clone(), replica: Arc::clone(&replica) };
+        Ok(Self {
+            submissions: Queue::start(Submissions {
+                link: link(Use::Statements),
+                time: time.clone(),
+                replica: Arc::clone(&replica),
+            }),
+            steps: std::array::from_fn(|_| Queue::start(steps())),
+            chores,
+            pulse: link(Use::Statements),
+            readers: std::array::from_fn(|_| link(Use::Statements)),
+            turn: AtomicUsize::new(0),
+            searches: link(Use::Searches),
+            time,
+            replica,
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    fn shown(&self) -> String {
+        self.chores.shown().to_owned()
+    }
+
+    fn reader(&self) -> &Link {
+        counts::read();
+        &self.readers[self.turn.fetch_add(1, Ordering::Relaxed) % READERS]
+    }
+
+    fn claimer(&self) -> Claimer<'_> {
+        Claimer { link: &self.chores, now: self.now(), holder: self.replica.id() }
+    }
+
+    fn searches(&self) -> &Link {
+        counts::read();
+        &self.searches
+    }
+
+    async fn step(&self, step: Step) -> Result<Stepped, StoreError> {
+        // the last bytes of an id are random. Steps of several Tasks go where the first one goes: the rows are locked anyway
+        let writer = step.tasks().next().map_or(0, |task| usize::from(task.0.as_bytes()[15]) % STEP_WRITERS);
+        self.steps[writer].ask(step).await
+    }
+
+    fn open_for_writing(&self) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Unavailable("it is being closed".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+async fn new_enough(conn: &link::Conn, at: &str) -> Result<(), OpenError> {
+    let version = conn.query("SELECT current_setting('server_version_num')::int AS number", &[]).await;
+    let version = version.map_err(|e| OpenError::Server { at: at.to_owned(), why: e.into() })?;
+    let number: i32 = version.first().and_then(|row| rows::get(row, "number").ok()).unwrap_or_default();
+    if number < 150_000 {
+        return Err(OpenError::OldServer { at: at.to_owned(), found: (number / 10_000).to_string() });
+    }
+    Ok(())
+}
+
+/// The first connection. A service waits a little for a server that is starting as well; a command does not.
+async fn first(link: &Link, patient: bool) -> Result<Arc<link::Conn>, StoreError> {
+    let until = Instant::now() + START_MAX;
+    let mut told = false;
+    loop {
+        match link.get().await {
+            Ok(conn) => return Ok(conn),
+            Err(error) if !patient || Instant::now() >= until || link.is_refused().await => return Err(error),
+            Err(error) => {
+                if !told {
+                    tracing::warn!(%error, "the store is waited for");
+                    told = true;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// A write that is a commit of its own.
+fn chore(op: &'static str) {
+    counts::written(op);
+    counts::committed();
+}
+
+fn unexpected() -> StoreError {
+    StoreError::Unavailable("the store answered something else than was asked".to_owned())
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn now(&self) -> Timestamp {
+        self.time.now()
+    }
+
+    async fn submit(&self, submission: Submission) -> Result<Submit, StoreError> {
+        counts::written("submit");
+        self.submissions.ask(submission).await
+    }
+
+    async fn submitted(&self, system: &SystemId, key: &str) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
+        read::submitted(self.reader(), system, key).await
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        counts::written("append");
+        match self.step(Step::Append(Box::new(append))).await? {
+            Stepped::Appended(appended) => appended.map(|appended| *appended),
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    async fn append_together(&self, steps: Vec<Append>) -> Result<Vec<Appended>, AppendError> {
+        counts::written("append-together");
+        match self.step(Step::Together(steps)).await? {
+            Stepped::Together(appended) => appended,
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    async fn keyed(&self, author: &str, key: &str) -> Result<Option<(Uuid, [u8; 32])>, StoreError> {
+        read::keyed(self.reader(), author, key).await
+    }
+
+    async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        read::task(self.reader(), id).await
+    }
+
+    async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError> {
+        read::find_tasks(self.reader(), key).await
+    }
+
+    async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
+        search::tasks(self.searches(), &query).await
+    }
+
+    async fn find_requests(
+        &self,
+        query: TaskQuery,
+        identifiers: Option<Vec<String>>,
+    ) -> Result<Vec<StoredResource>, StoreError> {
+        search::requests(self.searches(), &query, identifiers.as_deref()).await
+    }
+
+    async fn resource(
+        &self,
+        kind: &str,
+        id: Uuid,
+        version: Option<u64>,
+    ) -> Result<Option<(StoredResource, Parties)>, StoreError> {
+        read::resource(self.reader(), kind, id, version).await
+    }
+
+    async fn versions(&self, kind: &str, id: Uuid) -> Result<Vec<StoredResource>, StoreError> {
+        read::versions(self.reader(), kind, id).await
+    }
+
+    async fn resources_of(&self, referral: ReferralId) -> Result<Vec<StoredResource>, StoreError> {
+        read::resources_of(self.reader(), referral).await
+    }
+
+    async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError> {
+        read::decision_of(self.reader(), referral).await
+    }
+
+    async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
+        read::journal(self.reader(), task).await
+    }
+
+    async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError> {
+        read::attempts(self.reader(), task).await
+    }
+
+    async fn lease_lane(&self, task: TaskId, side: Side, lease: Duration) -> Result<LaneState, StoreError> {
+        counts::written("lease_lane");
+        match self.step(Step::Lease { task, side, lease }).await? {
+            Stepped::Leased(state) => Ok(state),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn release_lane(&self, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError> {
+        counts::written("release_lane");
+        self.step(Step::Release { task, side, lease }).await.map(drop)
+    }
+
+    async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError> {
+        claim::unfinished(self.searches()).await
+    }
+
+    async fn claim_due(&self, claim: Claim) -> Result<Due, StoreError> {
+        self.open_for_writing()?;
+        chore("claim_due");
+        let claimed = claim::due(self.claimer(), &claim).await?;
+        let let_go = claimed.early.iter().map(|(task, side, seq)| Step::LetGo { task: *task, side: *side, seq: *seq });
+        // what cannot be let go now waits for the head of its lane, which is on its way
+        futures_util::future::join_all(let_go.map(|step| self.step(step))).await;
+        Ok(claimed.due)
+    }
+
+    async fn put_aside(&self, message: Uuid, age: Duration) -> Result<bool, StoreError> {
+        counts::written("put_aside");
+        let Some(task) = outbox::task_of(&self.chores, message).await? else { return Ok(false) };
+        match self.step(Step::PutAside { task, message, age }).await? {
+            Stepped::PutAside(aside) => Ok(aside),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn breakers(&self) -> Result<Vec<StoredBreaker>, StoreError> {
+        breakers::stored(self.reader()).await
+    }
+
+    async fn set_breaker(&self, of: &Destination, version: u64, breaker: Breaker) -> Result<bool, StoreError> {
+        self.open_for_writing()?;
+        chore("set_breaker");
+        breakers::set(&self.chores, of, version, &breaker, self.replica.id()).await
+    }
+
+    async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
+        chore("mark_published");
+        outbox::mark_published(&self.chores, &messages, self.now()).await
+    }
+
+    async fn rearm_published(&self, message: Uuid) -> Result<(), StoreError> {
+        chore("rearm_published");
+        outbox::rearm_published(&self.chores, message, self.now()).await
+    }
+
+    async fn claim_polls(&self, shares: Shares, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError> {
+        self.open_for_writing()?;
+        chore("claim_polls");
+        claim::polls(self.claimer(), &shares, lease).await
+    }
+
+    async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError> {
+        counts::written("plan_poll");
+        self.step(Step::PlanPoll { task, poll }).await.map(drop)
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
+        outbox::backlog(self.searches()).await
+    }
+
+    async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {
+        trouble::find_dead(self.searches(), &query).await
+    }
+
+    async fn dead_letter(&self, message: Uuid) -> Result<Option<DeadLetter>, StoreError> {
+        trouble::dead_letter(self.reader(), message).await
+    }
+
+    async fn claim_deadlines(&self, limit: usize, lease: Duration) -> Result<Vec<TaskRecord>, StoreError> {
+        self.open_for_writing()?;
+        chore("claim_deadlines");
+        trouble::claim_deadlines(&self.chores, limit, self.now(), lease).await
+    }
+
+    async fn troubled(&self, after: Option<(Timestamp, TaskId)>, count: usize) -> Result<Vec<Troubled>, StoreError> {
+        trouble::troubled(self.reader(), after, count).await
+    }
+
+    async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {
+        self.open_for_writing()?;
+        chore("raise");
+        trouble::raise(&self.chores, &alerts, self.now()).await
+    }
+
+    async fn end_alert(&self, kind: AlertKind, subject: &str) -> Result<bool, StoreError> {
+        chore("end_alert");
+        trouble::end_alert(&self.chores, kind, subject).await
+    }
+
+    async fn claim_alerts(&self, limit: usize, lease: Duration) -> Result<Vec<StoredAlert>, StoreError> {
+        self.open_for_writing()?;
+        chore("claim_alerts");
+        trouble::claim_alerts(&self.chores, limit, self.now(), lease).await
+    }
+
+    async fn settle_alert(&self, id: Uuid, settled: AlertSettled) -> Result<(), StoreError> {
+        chore("settle_alert");
+        trouble::settle_alert(&self.chores, id, settled).await
+    }
+
+    async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError> {
+        trouble::open_alerts(self.reader(), limit).await
+    }
+
+    async fn beat(&self) -> Result<(), StoreError> {
+        self.time.look(&self.pulse).await?;
+        self.replica.beat(&self.pulse, &self.time).await
+    }
+
+    fn may_send(&self) -> bool {
+        self.replica.lives(self.now())
+    }
+
+    async fn end_leases_of_the_dead(&self) -> Result<u64, StoreError> {
+        self.replica.end_the_dead(&self.pulse, self.now()).await
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.open_for_writing()?;
+        chore("ready");
+        // a row is written: a server that is read-only or full shows itself by nothing less
+        self.chores.query("UPDATE probe SET at = $1", &[&self.now().as_microsecond()]).await.map(drop)
+    }
+
+    async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.submissions.close().await;
+        for steps in &self.steps {
+            steps.close().await;
+        }
+        if let Err(error) = self.replica.end(&self.chores, self.now()).await {
+            tracing::warn!(%error, "what this process held is free only when its leases end");
+        }
+    }
+}

@@ -1,0 +1,638 @@
+//! A group's Tasks in memory: every call of the group is decided here, in order, on what the rows showed when they were locked.
+//! Pure; what changed is written afterwards in one go. The rules are those of `sqlite/{append,lanes,outbox}.rs`.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::rows::{duration_micros, micros, micros_after};
+use crate::{
+    domain::{Alert, ReferralId, Side, TaskId, WakeUp, clock::from_micros, task::TaskState},
+    store::{
+        Append, AppendError, Appended, Attempt, LaneHead, LaneState, NewEvent, NewVersion, Poll, ResourceKey, Settle,
+        Settled, StoreError, TaskRecord,
+        chain::{self, Line},
+    },
+};
+
+/// A new row is published from memory by the process that wrote it; after this long another may do it.
+const FRESH_LEASE: Duration = Duration::from_secs(30);
+
+/// One lane of a Task.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Lane {
+    pub cursor: u64,
+    pub lease: u64,
+    pub until: Option<i64>,
+    pub holder: Option<i32>,
+    pub memory: Option<String>,
+}
+
+/// Where a message stands. What is done is not there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Pending,
+    Published,
+    Dead,
+    /// Put away by an operator.
+    Discarded,
+}
+
+/// What is to be written of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nothing.
+    Kept,
+    /// It is new.
+    New,
+    /// It is another than it was.
+    Changed,
+    /// It is done.
+    Gone,
+}
+
+/// A message of a lane.
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub id: Uuid,
+    pub side: Side,
+    pub seq: u64,
+    pub state: State,
+    pub created: i64,
+    pub not_before: i64,
+    pub lease_until: Option<i64>,
+    pub holder: Option<i32>,
+    pub deferred_at: Option<i64>,
+    pub attempts: u32,
+    pub destination: String,
+    pub route_set: String,
+    pub traceparent: Option<String>,
+    pub why: Option<String>,
+    pub fate: Fate,
+}
+
+/// A Task with all that a step looks at.
+#[derive(Debug, Clone)]
+pub(super) struct TaskPicture {
+    pub record: TaskRecord,
+    pub head_hash: [u8; 32],
+    pub delivery: Lane,
+    pub write_back: Lane,
+    pub poll_at: Option<i64>,
+    pub poll_holder: Option<i32>,
+    /// From when on a scheduler may look at its deadlines.
+    pub due_at: Option<i64>,
+    /// Since when it has its transport status.
+    pub transport_since: Option<i64>,
+    /// Unfinished and dead messages, in the order of their seqs.
+    pub messages: Vec<Message>,
+    /// Whether the Task's row is another than it was.
+    pub changed: bool,
+}
+
+/// A line to be written to the journal.
+pub(super) struct NewLine {
+    pub task: TaskId,
+    pub seq: u64,
+    pub line: Line,
+}
+
+/// A version to be written.
+pub(super) struct Version {
+    pub kind: String,
+    pub id: Uuid,
+    pub version: u64,
+    pub referral: ReferralId,
+    pub origin: Option<String>,
+    pub task: Option<TaskId>,
+    pub later: bool,
+    pub body: String,
+}
+
+/// See the module's documentation.
+#[derive(Default)]
+pub(super) struct Picture {
+    pub tasks: HashMap<TaskId, TaskPicture>,
+    pub journal: Vec<NewLine>,
+    pub versions: Vec<Version>,
+    pub keys: Vec<(ResourceKey, Uuid)>,
+    pub attempts: Vec<(TaskId, Attempt)>,
+    pub alerts: Vec<Alert>,
+    /// Versions of resources that are there already, as far as the group is about them.
+    pub known_versions: HashSet<(Uuid, String, u64)>,
+    /// The same of keys: author and key.
+    pub known_keys: HashSet<(String, String)>,
+}
+
+/// Who decides, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hand {
+    pub now: Timestamp,
+    /// The process that leases are given to.
+    pub holder: Option<i32>,
+}
+
+// === impl Message ===
+
+impl Message {
+    fn is_open(&self) -> bool {
+        self.fate != Fate::Gone && matches!(self.state, State::Pending | State::Published)
+    }
+
+    fn change(&mut self) {
+        if self.fate != Fate::New {
+            self.fate = Fate::Changed;
+        }
+    }
+
+    /// Pending again, and nobody's.
+    fn free(&mut self) {
+        self.state = State::Pending;
+        self.lease_until = None;
+        self.holder = None;
+        self.change();
+    }
+}
+
+// === impl TaskPicture ===
+
+impl TaskPicture {
+    /// A Task that is not stored yet.
+    pub(super) fn new(record: TaskRecord) -> Self {
+        Self {
+            due_at: record.state.next_deadline().map(micros),
+            transport_since: None,
+            record,
+            head_hash: chain::START,
+            delivery: Lane::default(),
+            write_back: Lane::default(),
+            poll_at: None,
+            poll_holder: None,
+            messages: Vec::new(),
+            changed: true,
+        }
+    }
+
+    pub(super) fn lane(&self, side: Side) -> &Lane {
+        match side {
+            Side::Delivery => &self.delivery,
+            Side::WriteBack => &self.write_back,
+        }
+    }
+
+    fn lane_mut(&mut self, side: Side) -> &mut Lane {
+        self.changed = true;
+        match side {
+            Side::Delivery => &mut self.delivery,
+            Side::WriteBack => &mut self.write_back,
+        }
+    }
+
+    fn open(&self, side: Side) -> impl Iterator<Item = &Message> {
+        self.messages.iter().filter(move |m| m.side == side && m.is_open())
+    }
+
+    /// What stands in a lane behind `seq`.
+    fn behind(&mut self, side: Side, seq: u64) -> impl Iterator<Item = &mut Message> {
+        self.messages.iter_mut().filter(move |m| m.side == side && m.seq > seq && m.is_open())
+    }
+
+    /// The message a lane has to send next, if it is due.
+    fn due_head(&self, side: Side, now: Timestamp) -> Option<LaneHead> {
+        let head = self.open(side).next().filter(|m| m.not_before <= micros(now))?;
+        let lane = self.lane(side);
+        Some(LaneHead {
+            message: head.id,
+            seq: head.seq,
+            attempts: head.attempts,
+            since: from_micros(head.created),
+            cursor: lane.cursor,
+            memory: lane.memory.clone(),
+        })
+    }
+
+    /// Whether certainly nothing was sent to the provider: every lease of its lane ended with a note of what came of it, and none
+    /// of these says that it may have arrived (that is the Task's to know). Only the head was ever tried then, once a lease.
+    fn unsent(&self) -> bool {
+        let lane = &self.delivery;
+        let head = self.messages.iter().find(|m| m.side == Side::Delivery && m.fate != Fate::Gone);
+        lane.cursor == 0 && lane.until.is_none() && head.is_some_and(|head| lane.lease == u64::from(head.attempts))
+    }
+
+    /// Puts a message into a lane, leased to the caller, and returns the wake-up it stands for. Behind a head that waits it
+    /// waits as well, and nobody is woken.
+    fn put(&mut self, side: Side, seq: u64, traceparent: Option<&str>, hand: Hand) -> Option<WakeUp> {
+        let now = micros(hand.now);
+        let not_before = self.open(side).map(|m| m.not_before).max().map_or(now, |waits| waits.max(now));
+        let woken = not_before == now;
+        let (destination, route_set) = match side {
+            Side::Delivery => (self.record.inbox.as_str().to_owned(), self.record.route_set.clone()),
+            Side::WriteBack => (self.record.system.as_str().to_owned(), String::new()),
+        };
+        let message = Message {
+            id: Uuid::now_v7(),
+            side,
+            seq,
+            state: State::Pending,
+            created: now,
+            not_before,
+            lease_until: woken.then(|| micros_after(hand.now, FRESH_LEASE)),
+            holder: hand.holder.filter(|_| woken),
+            deferred_at: None,
+            attempts: 0,
+            destination,
+            route_set,
+            traceparent: traceparent.map(str::to_owned),
+            why: None,
+            fate: Fate::New,
+        };
+        let wake_up = woken.then(|| WakeUp {
+            task: self.record.id,
+            side,
+            seq,
+            to: message.destination.clone(),
+            message: message.id,
+            route_set: message.route_set.clone(),
+            traceparent: message.traceparent.clone(),
+        });
+        self.messages.push(message);
+        wake_up
+    }
+
+    fn plan_poll(&mut self, poll: &Poll) {
+        if let Some(memory) = &poll.memory {
+            self.delivery.memory = Some(memory.clone());
+        }
+        self.poll_at = poll.at.map(micros);
+        self.poll_holder = None;
+        self.changed = true;
+    }
+
+    /// Whether this may settle what it names; changes nothing.
+    fn may_settle(&self, settle: &Settle, now: Timestamp) -> bool {
+        let Some(lease) = settle.lease else { return true };
+        let lane = self.lane(settle.side);
+        lane.lease == lease
+            && lane.until.is_some_and(|until| until > micros(now))
+            && self.open(settle.side).any(|m| m.seq == settle.seq)
+    }
+
+    fn settle(&mut self, settle: &Settle, now: Timestamp) {
+        let Settle { side, seq, lease, .. } = *settle;
+        let own = |m: &&mut Message| m.side == side && m.seq == seq && m.fate != Fate::Gone;
+        match &settle.outcome {
+            Settled::Done { memory } => {
+                let lane = self.lane_mut(side);
+                lane.cursor = lane.cursor.max(seq);
+                lane.memory = memory.clone().or(lane.memory.take());
+                let done = self
+                    .messages
+                    .iter_mut()
+                    .find(|m| own(m) && (m.is_open() || m.state == State::Dead && lease.is_none()));
+                if let Some(message) = done {
+                    message.fate = Fate::Gone;
+                }
+            }
+            Settled::Deferred { until, memory, why } => {
+                let lane = self.lane_mut(side);
+                lane.memory = memory.clone().or(lane.memory.take());
+                lane.until = None;
+                lane.holder = None;
+                if let Some(message) = self.messages.iter_mut().find(|m| own(m) && m.is_open()) {
+                    message.free();
+                    message.not_before = micros(*until);
+                    message.why = Some(why.clone());
+                    message.attempts += 1;
+                    message.deferred_at = Some(micros(now));
+                }
+            }
+            Settled::Waits { until } => {
+                let lane = self.lane_mut(side);
+                lane.until = None;
+                lane.holder = None;
+                if let Some(message) = self.messages.iter_mut().find(|m| own(m) && m.is_open()) {
+                    message.free();
+                    message.not_before = micros(*until);
+                }
+            }
+            Settled::Dead { why } => {
+                if let Some(message) = self.messages.iter_mut().find(|m| own(m) && m.is_open()) {
+                    message.free();
+                    message.state = State::Dead;
+                    message.why = Some(why.clone());
+                    message.attempts += 1;
+                }
+            }
+        }
+        if let Settled::Deferred { until, .. } | Settled::Waits { until } = &settle.outcome {
+            self.hold_back(side, seq, micros(*until));
+        } else if lease.is_none() {
+            // settled from outside: whoever is sending it just now must not settle it again nor keep the lane, and the
+            // sweeper must find what stands behind it
+            let lane = self.lane_mut(side);
+            lane.lease += 1;
+            lane.until = None;
+            lane.holder = None;
+            self.let_go(side, seq, now);
+        }
+    }
+
+    /// What stands behind a head that waits, waits with it: the sweeper would look at it in vain, again and again.
+    fn hold_back(&mut self, side: Side, seq: u64, until: i64) {
+        for message in self.behind(side, seq) {
+            message.free();
+            message.not_before = message.not_before.max(until);
+        }
+    }
+
+    /// Undoes that. What waits after a try of its own goes on waiting.
+    fn let_go(&mut self, side: Side, seq: u64, now: Timestamp) {
+        for message in self.behind(side, seq).filter(|m| m.attempts == 0) {
+            message.free();
+            message.not_before = message.not_before.min(micros(now));
+        }
+    }
+}
+
+// === impl Picture ===
+
+impl Picture {
+    /// Writes events one after another: journal line, version and messages of each. `lines` are those of [`lines`].
+    pub(super) fn write(
+        &mut self,
+        task: TaskId,
+        events: &[NewEvent],
+        lines: Vec<NewLine>,
+        traceparent: Option<&str>,
+        hand: Hand,
+    ) -> Vec<WakeUp> {
+        let Some(picture) = self.tasks.get_mut(&task) else { return Vec::new() };
+        let mut wake_ups = Vec::new();
+        for (new, line) in events.iter().zip(lines) {
+            let seq = line.seq;
+            picture.record.seq = seq;
+            picture.head_hash = line.line.hash;
+            if let Some(body) = &new.body {
+                picture.record.version = seq;
+                self.versions.push(Version {
+                    kind: "Task".to_owned(),
+                    id: task.0,
+                    version: seq,
+                    referral: picture.record.referral,
+                    origin: None,
+                    task: None,
+                    later: false,
+                    body: body.clone(),
+                });
+            }
+            for side in &new.lanes {
+                wake_ups.extend(picture.put(*side, seq, traceparent, hand));
+            }
+            self.journal.push(line);
+        }
+        wake_ups
+    }
+
+    /// See [`crate::store::Store::append`].
+    pub(super) fn append(&mut self, append: &Append, hand: Hand) -> Result<Appended, AppendError> {
+        let picture = self.tasks.get_mut(&append.task).ok_or(AppendError::Moved)?;
+        if picture.record.seq != append.expected_seq {
+            return Err(AppendError::Moved);
+        }
+        if append.settle.as_ref().is_some_and(|settle| !picture.may_settle(settle, hand.now)) {
+            return Err(AppendError::LeaseLost);
+        }
+        if append.unsent && !picture.unsent() {
+            return Err(AppendError::LeaseLost);
+        }
+        let is_dead = |m: &Message, id: Uuid| m.id == id && m.state == State::Dead && m.fate != Fate::Gone;
+        let is_alive = |id: &Uuid| !picture.messages.iter().any(|m| is_dead(m, *id));
+        if append.rearm.iter().chain(&append.discard).any(is_alive)
+            || append.rearm.is_some_and(|id| Some(id) == append.discard)
+        {
+            // already replayed or put away by someone else: that one counts
+            return Err(AppendError::Moved);
+        }
+        let lines = lines(picture, &append.events, hand.now)?;
+        let is_taken = |new: &NewVersion| {
+            let resource = &new.resource;
+            self.known_versions.contains(&(resource.id, resource.kind.clone(), new.version))
+                || new.key.as_ref().is_some_and(|k| self.known_keys.contains(&(k.author.clone(), k.key.clone())))
+        };
+        if append.resources.iter().any(is_taken) || twice(&append.resources) {
+            return Err(AppendError::Moved);
+        }
+        // from here on nothing fails: a step is applied whole or not at all
+        let (version_before, referral) = (picture.record.version, picture.record.referral);
+        for new in &append.resources {
+            self.known_versions.insert((new.resource.id, new.resource.kind.clone(), new.version));
+            if let Some(key) = &new.key {
+                self.known_keys.insert((key.author.clone(), key.key.clone()));
+                self.keys.push((key.clone(), new.resource.id));
+            }
+            self.versions.push(Version {
+                kind: new.resource.kind.clone(),
+                id: new.resource.id,
+                version: new.version,
+                referral,
+                origin: new.resource.origin.clone(),
+                task: new.task,
+                later: true,
+                body: new.resource.body.clone(),
+            });
+        }
+        if let Some(settle) = &append.settle {
+            picture.settle(settle, hand.now);
+        }
+        let mut wake_ups = self.write(append.task, &append.events, lines, None, hand);
+        let picture = self.tasks.get_mut(&append.task).ok_or(AppendError::Moved)?;
+        picture.changed = true;
+        let record = &mut picture.record;
+        if record.version > version_before {
+            record.last_updated = hand.now;
+        }
+        if append.answers {
+            record.answered = record.version;
+        }
+        if append.state.transport != record.state.transport {
+            picture.transport_since = append.state.transport.map(|_| micros(hand.now));
+        }
+        record.state = append.state;
+        picture.due_at = append.state.next_deadline().map(micros);
+        self.alerts.extend(append.alerts.iter().cloned());
+        if let Some(attempt) = &append.attempt {
+            self.attempts.push((append.task, attempt.clone()));
+        }
+        if let Some(poll) = &append.poll {
+            picture.plan_poll(poll);
+        }
+        for message in &mut picture.messages {
+            if append.rearm.is_some_and(|id| is_dead(message, id)) {
+                message.free();
+                (message.not_before, message.created, message.attempts) = (micros(hand.now), micros(hand.now), 0);
+                message.deferred_at = None;
+            } else if append.discard.is_some_and(|id| is_dead(message, id)) {
+                message.state = State::Discarded;
+                message.change();
+            }
+        }
+        let mut next = None;
+        if let Some(Settle {
+            side, lease: Some(_), outcome: Settled::Done { .. } | Settled::Dead { .. }, extend, ..
+        }) = &append.settle
+        {
+            next = picture.due_head(*side, hand.now);
+            let until = next.as_ref().map(|_| micros_after(hand.now, *extend));
+            let lane = picture.lane_mut(*side);
+            lane.until = until;
+            lane.holder = hand.holder.filter(|_| until.is_some());
+            // the lane goes on with what this very step put behind it; a wake-up for that would only be turned away
+            if let Some(next) = &next {
+                wake_ups.retain(|w| w.side != *side || w.seq != next.seq);
+            }
+        }
+        Ok(Appended { task: picture.record.clone(), wake_ups, next })
+    }
+
+    /// See [`crate::store::Store::append_together`].
+    pub(super) fn append_together(&mut self, steps: &[Append], hand: Hand) -> Result<Vec<Appended>, AppendError> {
+        let of_before = |task: &TaskId| self.tasks.get(task).cloned();
+        let before: Vec<TaskPicture> = steps.iter().filter_map(|step| of_before(&step.task)).collect();
+        let known = (self.known_versions.clone(), self.known_keys.clone());
+        let lengths =
+            (self.journal.len(), self.versions.len(), self.keys.len(), self.attempts.len(), self.alerts.len());
+        let all: Result<Vec<_>, _> = steps.iter().map(|step| self.append(step, hand)).collect();
+        if all.is_err() {
+            self.tasks.extend(before.into_iter().map(|task| (task.record.id, task)));
+            (self.known_versions, self.known_keys) = known;
+            self.journal.truncate(lengths.0);
+            self.versions.truncate(lengths.1);
+            self.keys.truncate(lengths.2);
+            self.attempts.truncate(lengths.3);
+            self.alerts.truncate(lengths.4);
+        }
+        all
+    }
+
+    /// See [`crate::store::Store::lease_lane`].
+    pub(super) fn lease(&mut self, task: TaskId, side: Side, duration: Duration, hand: Hand) -> LaneState {
+        let Some(picture) = self.tasks.get_mut(&task) else { return LaneState::Idle };
+        let Some(head) = picture.due_head(side, hand.now) else { return LaneState::Idle };
+        if picture.lane(side).until.is_some_and(|until| until > micros(hand.now)) {
+            return LaneState::Busy;
+        }
+        let lane = picture.lane_mut(side);
+        lane.lease += 1;
+        lane.until = Some(micros_after(hand.now, duration));
+        lane.holder = hand.holder;
+        LaneState::Leased { lease: lane.lease, head, task: Box::new(picture.record.clone()) }
+    }
+
+    /// See [`crate::store::Store::release_lane`].
+    pub(super) fn release(&mut self, task: TaskId, side: Side, lease: u64) {
+        let Some(picture) = self.tasks.get_mut(&task).filter(|p| p.lane(side).lease == lease) else { return };
+        let lane = picture.lane_mut(side);
+        lane.until = None;
+        lane.holder = None;
+    }
+
+    /// See [`crate::store::Store::put_aside`]. `kept_back` are the destinations whose breakers keep messages back.
+    pub(super) fn put_aside(
+        &mut self,
+        (task, message): (TaskId, Uuid),
+        age: Duration,
+        kept_back: &HashSet<(Side, String)>,
+        hand: Hand,
+    ) -> bool {
+        let Some(picture) = self.tasks.get_mut(&task) else { return false };
+        let age = duration_micros(age);
+        let aside = |m: &&mut Message| {
+            m.id == message
+                && m.is_open()
+                && m.created.saturating_add(age) > micros(hand.now)
+                && kept_back.contains(&(m.side, m.destination.clone()))
+        };
+        let Some(message) = picture.messages.iter_mut().find(aside) else { return false };
+        message.free();
+        message.not_before = message.not_before.max(message.created.saturating_add(age));
+        let (side, seq, until) = (message.side, message.seq, message.not_before);
+        picture.hold_back(side, seq, until);
+        true
+    }
+
+    /// What stands behind a message that was claimed before its time waits for it no longer.
+    pub(super) fn let_go(&mut self, task: TaskId, side: Side, seq: u64, hand: Hand) {
+        if let Some(picture) = self.tasks.get_mut(&task) {
+            picture.let_go(side, seq, hand.now);
+        }
+    }
+
+    /// See [`crate::store::Store::plan_poll`].
+    pub(super) fn plan_poll(&mut self, task: TaskId, poll: &Poll) {
+        if let Some(picture) = self.tasks.get_mut(&task) {
+            picture.plan_poll(poll);
+        }
+    }
+}
+
+/// Whether two of these are the same version, or have the same key.
+fn twice(new: &[NewVersion]) -> bool {
+    let mut rest = new;
+    while let Some((one, others)) = rest.split_first() {
+        let same = |other: &NewVersion| {
+            let version = (other.resource.id, &other.resource.kind, other.version);
+            let key = |v: &NewVersion| v.key.as_ref().map(|k| (k.author.clone(), k.key.clone()));
+            version == (one.resource.id, &one.resource.kind, one.version) || one.key.is_some() && key(other) == key(one)
+        };
+        if others.iter().any(same) {
+            return true;
+        }
+        rest = others;
+    }
+    false
+}
+
+/// The journal lines of events that follow what `picture` shows.
+pub(super) fn lines(picture: &TaskPicture, events: &[NewEvent], now: Timestamp) -> Result<Vec<NewLine>, StoreError> {
+    let task = picture.record.id;
+    let (mut seq, mut hash) = (picture.record.seq, picture.head_hash);
+    let mut lines = Vec::with_capacity(events.len());
+    for new in events {
+        seq += 1;
+        let line = chain::line(task, seq, now, new, &hash)?;
+        hash = line.hash;
+        lines.push(NewLine { task, seq, line });
+    }
+    Ok(lines)
+}
+
+/// A Task as it is before its first event.
+pub(super) fn new_record(
+    id: TaskId,
+    of: &crate::store::NewReferral,
+    system: &crate::domain::SystemId,
+    task: &crate::store::NewTask,
+    now: Timestamp,
+) -> TaskRecord {
+    TaskRecord {
+        id,
+        referral: of.id,
+        system: system.clone(),
+        request: of.request,
+        origin: of.origin.clone(),
+        identifier: of.identifier.clone(),
+        route_set: of.route_set.clone(),
+        inbox: task.inbox.clone(),
+        provider: task.provider.clone(),
+        state: TaskState { deadlines: task.deadlines, ..TaskState::new() },
+        seq: 0,
+        version: 0,
+        answered: 0,
+        created: now,
+        last_updated: now,
+    }
+}

@@ -1,0 +1,145 @@
+//! Searches. Every one is bounded by those who may see what it finds, and goes by an index of theirs.
+
+use tokio_postgres::types::ToSql;
+
+use super::{
+    link::Link,
+    rows::{self, RESOURCE_COLUMNS, TASK_COLUMNS, all, micros, stored_resource, task_record},
+};
+use crate::store::{StoreError, StoredResource, TaskQuery, TaskRecord};
+
+/// Conditions joined by AND, with their values.
+#[derive(Default)]
+struct Where {
+    conditions: Vec<String>,
+    values: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+impl Where {
+    /// A value; the number it goes by.
+    fn value(&mut self, value: impl ToSql + Sync + Send + 'static) -> usize {
+        self.values.push(Box::new(value));
+        self.values.len()
+    }
+
+    /// A condition with one value, which stands in it as `{}`.
+    fn with(&mut self, condition: &str, value: impl ToSql + Sync + Send + 'static) {
+        let number = self.value(value);
+        self.conditions.push(condition.replace("{}", &format!("${number}")));
+    }
+
+    async fn find(self, link: &Link, sql: &str) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+        let sql = sql.replace("{where}", &self.conditions.join(" AND "));
+        let values: Vec<&(dyn ToSql + Sync)> = self.values.iter().map(|v| &**v as &(dyn ToSql + Sync)).collect();
+        link.search(&sql, &values).await
+    }
+}
+
+fn texts<T>(list: &[T], text: impl Fn(&T) -> &str) -> Vec<String> {
+    list.iter().map(|one| text(one).to_owned()).collect()
+}
+
+/// One select for each party that may see something, each by an index of its own that is in the order of the page; what they find
+/// is merged. A single `IN (…)` over several parties would read all that any of them has.
+fn by_party(query: &TaskQuery, w: &mut Where, column: [&str; 2], one: impl Fn(&str) -> String) -> String {
+    let mut selects = Vec::new();
+    for system in &query.systems {
+        let number = w.value(system.as_str().to_owned());
+        selects.push(one(&format!("{} = ${number}", column[0])));
+    }
+    for provider in &query.providers {
+        let number = w.value(provider.as_str().to_owned());
+        selects.push(one(&format!("{} = ${number}", column[1])));
+    }
+    selects.join(" UNION ")
+}
+
+pub(super) async fn tasks(link: &Link, query: &TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
+    if query.systems.is_empty() && query.providers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut w = Where::default();
+    if let Some(ids) = &query.ids {
+        w.with("t.id = ANY({})", ids.clone());
+    }
+    if let Some(owners) = &query.owners {
+        w.with("t.provider = ANY({})", texts(owners, |p| p.as_str()));
+    }
+    if let Some(statuses) = &query.statuses {
+        w.with("t.status = ANY({})", statuses.iter().map(|s| s.code()).collect::<Vec<_>>());
+    }
+    if let Some(requests) = &query.requests {
+        w.with("t.referral IN (SELECT id FROM referral WHERE request = ANY({}))", requests.clone());
+    }
+    if let Some(from) = query.from {
+        w.with("t.last_updated >= {}", micros(from));
+    }
+    if let Some(before) = query.before {
+        w.with("t.last_updated < {}", micros(before));
+    }
+    if let Some(after) = query.after {
+        w.with("t.id > {}", after.0);
+    }
+    let count = w.value(rows::limit(query.count));
+    let conditions: String = w.conditions.iter().map(|c| format!(" AND {c}")).collect();
+    let page = by_party(query, &mut w, ["t.system", "t.provider"], |seen| {
+        format!("(SELECT t.id FROM task t WHERE {seen}{conditions} ORDER BY t.id LIMIT ${count})")
+    });
+    // first which, then what they hold: bodies are read only for the page
+    let sql = format!(
+        "WITH page AS MATERIALIZED (SELECT id FROM ({page}) seen ORDER BY id LIMIT ${count})
+         SELECT {TASK_COLUMNS}, {RESOURCE_COLUMNS} FROM page JOIN task t ON t.id = page.id
+         JOIN resource s ON s.id = t.id AND s.kind = 'Task' AND s.version = t.version
+         ORDER BY t.id"
+    );
+    let found = w.find(link, &sql).await?;
+    all(&found, |row| Ok((task_record(row)?, stored_resource(row)?)))
+}
+
+pub(super) async fn requests(
+    link: &Link,
+    query: &TaskQuery,
+    identifiers: Option<&[String]>,
+) -> Result<Vec<StoredResource>, StoreError> {
+    if query.systems.is_empty() && query.providers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut w = Where::default();
+    if let Some(ids) = &query.ids {
+        w.with("r.request = ANY({})", ids.clone());
+    }
+    if let Some(identifiers) = identifiers {
+        // none that holds a NUL was ever stored
+        let possible: Vec<String> = identifiers.iter().filter(|i| !i.contains('\0')).cloned().collect();
+        w.with("r.identifier = ANY({})", possible);
+    }
+    if let Some(after) = query.after {
+        w.with("r.request > {}", after.0);
+    }
+    let count = w.value(rows::limit(query.count));
+    let conditions: String = w.conditions.iter().map(|c| format!(" AND {c}")).collect();
+    let mut selects = Vec::new();
+    for system in &query.systems {
+        let party = w.value(system.as_str().to_owned());
+        selects.push(format!(
+            "(SELECT r.request FROM referral r WHERE r.system = ${party}{conditions} ORDER BY r.request LIMIT ${count})"
+        ));
+    }
+    for provider in &query.providers {
+        let party = w.value(provider.as_str().to_owned());
+        selects.push(format!(
+            "(SELECT DISTINCT r.request FROM task t JOIN referral r ON r.id = t.referral WHERE t.provider = ${party}{conditions}
+              ORDER BY r.request LIMIT ${count})"
+        ));
+    }
+    let page = selects.join(" UNION ");
+    let sql = format!(
+        "WITH page AS MATERIALIZED (SELECT request FROM ({page}) seen ORDER BY request LIMIT ${count})
+         SELECT {RESOURCE_COLUMNS} FROM page
+         CROSS JOIN LATERAL (SELECT * FROM resource s WHERE s.id = page.request AND s.kind = 'ServiceRequest'
+                             ORDER BY s.version DESC LIMIT 1) s
+         ORDER BY page.request"
+    );
+    let found = w.find(link, &sql).await?;
+    all(&found, stored_resource)
+}

@@ -9,15 +9,18 @@ pub enum Deed {
     Read,
     /// Change its Task as the provider.
     Answer,
+    /// Change its ServiceRequest as the referrer.
+    Change,
 }
 
-/// The one of these clients that may do it. A system sees what it sent, a provider what was routed to it, and only a provider
-/// answers; to all others it must look as if it were not there.
+/// The one of these clients that may do it. A system sees what it sent, a provider what was routed to it, only a provider
+/// answers, and only the system changes what it sent; to all others it must look as if it were not there.
 pub fn may<'c>(clients: &'c [Client], deed: Deed, parties: &Parties) -> Option<&'c Client> {
     clients.iter().find(|client| match (client, deed) {
-        (Client::System(id), Deed::Read) => *id == parties.system,
+        (Client::System(id), Deed::Read | Deed::Change) => *id == parties.system,
         (Client::System(_), Deed::Answer) => false,
         (Client::Provider(id), Deed::Read | Deed::Answer) => parties.providers.contains(id),
+        (Client::Provider(_), Deed::Change) => false,
     })
 }
 
@@ -51,6 +54,8 @@ mod tests {
         assert!(may(&[system("epr")], Deed::Read, &parties()).is_some());
         assert!(may(&[system("epr")], Deed::Answer, &parties()).is_none());
         assert!(may(&[provider("life-rooms")], Deed::Answer, &parties()).is_some());
+        assert!(may(&[system("epr")], Deed::Change, &parties()).is_some());
+        assert!(may(&[provider("life-rooms")], Deed::Change, &parties()).is_none());
         // the same name on the other side is another client
         assert!(may(&[provider("epr")], Deed::Read, &parties()).is_none());
         assert!(may(&[system("life-rooms")], Deed::Read, &parties()).is_none());
@@ -59,9 +64,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_else_ever(id in "[a-z0-9-]{1,12}", is_system: bool, answer: bool) {
+        fn nobody_else_ever(
+            id in "[a-z0-9-]{1,12}",
+            is_system: bool,
+            deed in proptest::sample::select(&[Deed::Read, Deed::Answer, Deed::Change][..]),
+        ) {
             prop_assume!(id != "epr" && id != "life-rooms");
-            let deed = if answer { Deed::Answer } else { Deed::Read };
             let client = if is_system { system(&id) } else { provider(&id) };
             prop_assert!(may(&[client], deed, &parties()).is_none());
         }

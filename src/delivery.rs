@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     client::FhirClient,
@@ -16,11 +17,13 @@ use crate::{
     fhir::task as fhir_task,
     lanes::{Carried, Carrier, Cause, Meaning, Outcome, Verdict, idempotency_key, task_body},
     status::{awaited, write_back_lanes},
-    store::{LaneHead, NewEvent, Poll, Store, StoreError, TaskRecord},
+    store::{LaneHead, NewEvent, Poll, Store, StoreError, StoredResource, TaskRecord},
 };
 
 pub mod copies;
 pub mod fhir_rest;
+mod later;
+mod overheard;
 pub mod package;
 
 /// Carries delivery lanes.
@@ -44,12 +47,15 @@ impl Deliveries {
         inbox: &FhirRestInbox,
         again: bool,
     ) -> Result<Carried, StoreError> {
-        let body = task_body(&*self.store, task.id, task.version).await?;
-        let resources = self.store.resources_of(task.referral).await?;
-        let mut carried = Vec::with_capacity(resources.len());
-        for resource in resources {
-            let body: Value = serde_json::from_str(&resource.body).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-            carried.push(body);
+        // as it was when it was sent: what was said since has lane messages of its own, and arrives in its order
+        let body = task_body(&*self.store, task.id, seq).await?;
+        let mut carried = Vec::new();
+        for resource in self.store.resources_of(task.referral).await? {
+            match (resource.later, resource.version) {
+                (false, _) => carried.push(json(&resource)?),
+                (true, 1) => {}
+                (true, _) => carried.push(self.resource(&resource.kind, resource.id, Some(1)).await?),
+            }
         }
         let bundle =
             package::transaction(&package::Parts { task: body, resources: carried, inbox, base_url: &self.base_url });
@@ -58,6 +64,103 @@ impl Deliveries {
         Ok(Carried { endpoint: inbox.base_url.clone(), outcome })
     }
 }
+
+impl Deliveries {
+    /// Something of a referral, by type and id.
+    async fn resource(&self, kind: &str, id: Uuid, version: Option<u64>) -> Result<Value, StoreError> {
+        let found = self.store.resource(kind, id, version).await?;
+        let (stored, _) = found.ok_or_else(|| StoreError::Corrupt(format!("{kind}/{id} is not there")))?;
+        json(&stored)
+    }
+
+    /// The event that a lane message carries.
+    async fn event(&self, task: &TaskRecord, seq: u64) -> Result<Event, StoreError> {
+        let journal = self.store.journal(task.id).await?;
+        let line = journal.into_iter().find(|line| line.seq == seq);
+        line.map(|l| l.event).ok_or_else(|| StoreError::Corrupt(format!("task {} has no event {seq}", task.id)))
+    }
+
+    /// Brings the copies on a provider's server up to what an event says.
+    async fn bring(
+        &self,
+        task: &TaskRecord,
+        head: &LaneHead,
+        event: &Event,
+        inbox: &FhirRestInbox,
+    ) -> Result<Carried, StoreError> {
+        let mut resources = Vec::new();
+        if let Event::Amended { with, .. } | Event::Message { with, .. } = event {
+            for reference in with {
+                let (kind, id) = reference.split_once('/').unwrap_or_default();
+                resources.push(self.resource(kind, id.parse().unwrap_or_default(), Some(1)).await?);
+            }
+        }
+        if let Event::Message { communication, .. } = event {
+            resources.push(self.resource("Communication", *communication, Some(1)).await?);
+        }
+        let version = match event {
+            Event::Amended { request, .. }
+            | Event::CancellationRequested { request }
+            | Event::Retracted { request } => Some(*request),
+            _ => None,
+        };
+        let request = match version {
+            Some(version) => {
+                let before = self.resource("ServiceRequest", task.request, Some(version - 1)).await?;
+                Some((self.resource("ServiceRequest", task.request, Some(version)).await?, before))
+            }
+            None => None,
+        };
+        // what the provider itself wrote has its name there
+        let own = format!("{}/", inbox.base_url);
+        let named = self.store.resources_of(task.referral).await?.into_iter().filter(|r| r.later);
+        let names = named.filter_map(|r| {
+            let there = r.origin?.strip_prefix(&*own)?.to_owned();
+            Some((format!("{}/{}", r.kind, r.id), there))
+        });
+        let later = later::Later {
+            task,
+            seq: head.seq,
+            event,
+            body: task_body(&*self.store, task.id, task.version).await?,
+            request,
+            resources,
+            names: names.collect(),
+            inbox,
+            base_url: &self.base_url,
+        };
+        let outcome = later::bring(&self.client, &later, head.memory.as_deref()).await;
+        Ok(Carried { endpoint: inbox.base_url.clone(), outcome })
+    }
+
+    /// What came of bringing something that was said after the referral itself.
+    async fn passed_on(&self, task: &TaskRecord, of: u64, notes: &[Event]) -> Result<Meaning, StoreError> {
+        let mut state = task.state;
+        let mut event = Event::PassedOn { of };
+        if let Some(cancelled) = notes.iter().find(|note| matches!(note, Event::Cancelled { .. })) {
+            state = state.never_there();
+            event = cancelled.clone();
+        } else if matches!(state.transport, Some(TransportStatus::DeliveryDelayed | TransportStatus::Undeliverable)) {
+            state = state.with_transport(None);
+        }
+        if state == task.state {
+            let new = NewEvent { event: Event::PassedOn { of }, actor: Actor::Onward, body: None, lanes: vec![] };
+            return Ok(Meaning { events: vec![new], state, poll: None });
+        }
+        let mut body = task_body(&*self.store, task.id, task.version).await?;
+        fhir_task::set_state(&mut body, &state, self.store.now());
+        let lanes = write_back_lanes(&self.registry.load(), task);
+        let new = NewEvent { event, actor: Actor::Onward, body: Some(body.to_string()), lanes };
+        Ok(Meaning { events: vec![new], state, poll: None })
+    }
+}
+
+fn json(stored: &StoredResource) -> Result<Value, StoreError> {
+    serde_json::from_str(&stored.body).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+/// The seq of the event that made a Task, whose lane message is the referral itself.
+const REFERRAL: u64 = 1;
 
 fn refused(why: &str) -> Carried {
     Carried { endpoint: String::new(), outcome: Outcome::Refused { why: why.to_owned() } }
@@ -81,14 +184,15 @@ impl Carrier for Deliveries {
     }
 
     async fn carry(&self, task: &TaskRecord, head: &LaneHead, again: bool) -> Result<Carried, StoreError> {
-        if task.state.status.is_terminal() {
+        let event = if head.seq == REFERRAL { None } else { Some(self.event(task, head.seq).await?) };
+        if task.state.status.is_terminal() && !event.as_ref().is_some_and(Event::tells_the_end) {
             return Ok(Carried { endpoint: String::new(), outcome: Outcome::Superseded });
         }
         let registry = self.registry.load_full();
         if !registry.inboxes.contains_key(&task.inbox) {
             // perhaps only for now: a registry is edited, and edited back. The record is told that it is delayed
             let why = "the inbox it was routed to is not configured at present".to_owned();
-            let outcome = Outcome::Deferred { cause: Cause::Message, retry_after: None, memory: None, why };
+            let outcome = Outcome::NotSent { cause: Cause::Message, retry_after: None, why };
             return Ok(Carried { endpoint: String::new(), outcome });
         }
         match destination(&registry, task) {
@@ -99,7 +203,10 @@ impl Carrier for Deliveries {
                 self.store.raise(vec![alert.of_task(task.id).of_message(head.message)]).await?;
                 Ok(refused(why))
             }
-            Ok(Inbox { kind: InboxKind::FhirRest(inbox), .. }) => self.push(task, head.seq, inbox, again).await,
+            Ok(Inbox { kind: InboxKind::FhirRest(inbox), .. }) => match &event {
+                None => self.push(task, head.seq, inbox, again).await,
+                Some(event) => self.bring(task, head, event, inbox).await,
+            },
             Ok(Inbox { id, kind: InboxKind::Worklist, .. }) => Ok(Carried {
                 endpoint: format!("worklist {id}"),
                 outcome: Outcome::Arrived { remote: task.id.to_string(), memory: None, notes: vec![] },
@@ -113,6 +220,9 @@ impl Carrier for Deliveries {
         let kind = registry.inboxes.get(&inbox).map(|i| &i.kind);
         let mut poll = None;
         let (event, state) = match verdict {
+            Verdict::Arrived { notes, .. } if head.seq != REFERRAL => {
+                return self.passed_on(task, head.seq, notes).await;
+            }
             Verdict::Arrived { remote, .. } => match kind {
                 Some(InboxKind::Worklist) => {
                     let state = awaited(&registry, task, task.state, self.store.now());

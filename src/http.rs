@@ -13,6 +13,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::{
     admission::Admission,
     config::{Limits, Registry, Roles},
+    conversation::Conversation,
     fhir::XmlConverter,
     health::Health,
     intake::Intake,
@@ -24,6 +25,7 @@ use crate::{
 mod admit;
 pub mod call;
 pub mod capability;
+mod conversation;
 mod health;
 mod patient;
 mod read;
@@ -48,6 +50,8 @@ pub struct App {
     pub intake: Intake,
     /// Answers in.
     pub status: Status,
+    /// What is said after sending.
+    pub conversation: Conversation,
     /// XML in and out.
     pub xml: Arc<XmlConverter>,
     /// What is refused for being too much.
@@ -79,6 +83,7 @@ pub fn router(app: Shared) -> Router {
         .route("/fhir", post(write::transaction))
         .route("/fhir/", post(write::transaction))
         .route("/fhir/ServiceRequest", get(search::requests).post(write::create))
+        .route("/fhir/ServiceRequest/{id}", put(conversation::update).patch(conversation::patch).get(read::request))
         // providers
         .route("/fhir/Task", get(search::tasks))
         .route("/fhir/Task/{id}", put(write::update).patch(write::patch).get(read::task))
@@ -86,6 +91,7 @@ pub fn router(app: Shared) -> Router {
         .route("/fhir/Task/{id}/_history/{version}", get(read::task_version))
         .route("/fhir/Task/{id}/$package", get(read::package))
         // both
+        .route("/fhir/Communication", get(conversation::messages).post(conversation::say))
         .route("/fhir/metadata", get(capability::metadata))
         .route("/fhir/Organization/{id}", get(read::organization))
         .route("/fhir/{kind}/{id}", get(read::resource))

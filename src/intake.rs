@@ -234,7 +234,7 @@ impl Intake {
         let ids: BTreeMap<usize, Uuid> = draft.members.iter().map(|item| (*item, Uuid::now_v7())).collect();
         let digest = apart.digest(draft);
         let mut resources = apart.rewritten(draft, &ids);
-        let read = record::bring_in(&self.client, &self.reading, system, &mut resources)
+        let read = record::bring_in(&self.client, &self.reading, system, &mut resources, &[])
             .await
             .map_err(IntakeError::RecordAway)?;
 

@@ -362,18 +362,32 @@ impl Worker {
             }
             Outcome::Superseded => (Verdict::Superseded, Settled::Done { memory: None }),
             Outcome::Refused { why } => (Verdict::Dead { why: why.clone() }, Settled::Dead { why }),
+            Outcome::NotSent { retry_after, why, .. } => {
+                self.judge_deferred(head, place, (retry_after, None, why), false)
+            }
             Outcome::Deferred { retry_after, memory, why, .. } => {
-                let (now, retry) = (self.store.now(), place.terms().retry);
-                match retry.next(head.attempts + 1, head.since, now, retry_after, fastrand::f64()) {
-                    Next::At(until) => {
-                        let delayed = retry.is_delayed(head.since, now);
-                        (Verdict::Deferred { delayed, tried: true }, Settled::Deferred { until, memory, why })
-                    }
-                    Next::GiveUp => {
-                        let why = format!("given up after {} tries; the last: {why}", head.attempts + 1);
-                        (Verdict::Dead { why: why.clone() }, Settled::Dead { why })
-                    }
-                }
+                self.judge_deferred(head, place, (retry_after, memory, why), true)
+            }
+        }
+    }
+
+    /// A try that came to nothing; `tried`: it may have arrived all the same.
+    fn judge_deferred(
+        &self,
+        head: &LaneHead,
+        place: &Place,
+        (retry_after, memory, why): (Option<jiff::SignedDuration>, Option<String>, String),
+        tried: bool,
+    ) -> (Verdict, Settled) {
+        let (now, retry) = (self.store.now(), place.terms().retry);
+        match retry.next(head.attempts + 1, head.since, now, retry_after, fastrand::f64()) {
+            Next::At(until) => {
+                let delayed = retry.is_delayed(head.since, now);
+                (Verdict::Deferred { delayed, tried }, Settled::Deferred { until, memory, why })
+            }
+            Next::GiveUp => {
+                let why = format!("given up after {} tries; the last: {why}", head.attempts + 1);
+                (Verdict::Dead { why: why.clone() }, Settled::Dead { why })
             }
         }
     }
@@ -441,7 +455,7 @@ fn silenced() -> StoreError {
 fn attempt(side: Side, head: &LaneHead, at: Timestamp, duration: Duration, carried: &Carried) -> Option<Attempt> {
     let (result, why) = match &carried.outcome {
         Outcome::Arrived { .. } => ("arrived", None),
-        Outcome::Deferred { why, .. } => ("deferred", Some(why.clone())),
+        Outcome::Deferred { why, .. } | Outcome::NotSent { why, .. } => ("deferred", Some(why.clone())),
         Outcome::Refused { why } => ("refused", Some(why.clone())),
         Outcome::Superseded => return None,
     };

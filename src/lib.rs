@@ -3,6 +3,7 @@
 
 // the way of a referral
 pub mod auth;
+pub mod conversation;
 pub mod intake;
 pub mod profiles;
 pub mod routing;

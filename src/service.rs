@@ -12,12 +12,13 @@ use crate::{
     broker::{Broker, BrokerError, Embedded, Queue, RabbitMq, rabbitmq},
     client::{FhirClient, NoRoots},
     config::{BrokerUrl, Config, Env, Fault, Registry, Role, StoreUrl},
+    conversation::Conversation,
     delivery::{Deliveries, copies::Copies},
     domain::{Alert, AlertKind, Side, SystemClock},
     fhir::XmlConverter,
     health::{Health, Watch},
     http::{self, App},
-    intake::Intake,
+    intake::{Intake, record::Reading},
     lanes::{Carrier, Endpoints, Relay, Worker, consumers::Consumers, heart::Heart, prober, scheduler::Scheduler},
     resolve::Resolver,
     status::{Status, deadlines::Deadlines},
@@ -144,6 +145,15 @@ impl Service {
         if let Err(error) = endpoints.refresh().await {
             tracing::warn!(%error, "it is not known yet which endpoints are to be left alone");
         }
+        let reading = Reading::default();
+        let conversation = Conversation {
+            store: Arc::clone(&store),
+            relay: relay.clone(),
+            registry: Arc::clone(&registry),
+            client: client.clone(),
+            reading: reading.clone(),
+            base_url: base_url.clone(),
+        };
         let parts = Parts {
             endpoints: endpoints.clone(),
             store: Arc::clone(&store),
@@ -155,7 +165,7 @@ impl Service {
             let_go: let_go.clone(),
         };
         let (changed, changes) = watch::channel(());
-        let mut lanes = parts.start_lanes(&config, status.clone(), changes, &stop_lanes, &died);
+        let mut lanes = parts.start_lanes(&config, (status.clone(), conversation.clone()), changes, &stop_lanes, &died);
         let (health, admission) = (Arc::new(Health::default()), Admission::new(&config.limits));
         let watch = Watch {
             health: Arc::clone(&health),
@@ -179,11 +189,12 @@ impl Service {
                 relay,
                 registry: Arc::clone(&registry),
                 client,
-                reading: Default::default(),
+                reading,
                 base_url: base_url.clone(),
                 admission,
             },
             status,
+            conversation,
             xml: Arc::new(XmlConverter::new(XML_WORKERS)),
             limits: config.limits.clone(),
             roles: config.server.roles,
@@ -393,7 +404,7 @@ impl Parts {
     fn start_lanes(
         &self,
         config: &Config,
-        status: Status,
+        (status, conversation): (Status, Conversation),
         changes: watch::Receiver<()>,
         stop: &CancellationToken,
         died: &CancellationToken,
@@ -429,6 +440,7 @@ impl Parts {
             client: client.clone(),
             registry: registry.clone(),
             status,
+            conversation,
             endpoints: endpoints.clone(),
         };
         let deadlines = Deadlines { store: store.clone(), relay: self.relay.clone(), registry: registry.clone() };

@@ -53,8 +53,13 @@ pub enum Source {
         /// `If-Match`.
         version: u64,
     },
-    /// The provider's own copy: steps that its system skipped are implied, and this is how it is watched from now on.
-    Copy(Poll),
+    /// The provider's own copy: steps that its system skipped are implied.
+    Copy {
+        /// How it is watched from now on.
+        poll: Poll,
+        /// The journal seq that the copy had been brought up to when its provider wrote this.
+        seen: u64,
+    },
 }
 
 /// Takes providers' answers.
@@ -93,13 +98,15 @@ impl Status {
             let wanted = make(&current).map_err(StatusError::Invalid)?;
             let mut new = change::merge(&current, &wanted, task.provider.as_str()).map_err(StatusError::Invalid)?;
             let to = fhir_task::status(&new).map_err(|e| StatusError::Invalid(vec![change::bad_status(&e)]))?;
-            if change::same(&current, &mut new) {
-                if let Source::Copy(poll) = &source {
+            let asks = self.asks(&task, &wanted, &source).await?;
+            if change::same(&current, &mut new) && !asks {
+                if let Source::Copy { poll, .. } = &source {
                     self.store.plan_poll(id, poll.clone()).await?;
                 }
                 return Ok(task);
             }
-            let append = self.decide(&task, &current, new, to, &source)?;
+            let aware = self.aware(&task, &source).await?;
+            let append = self.decide(&task, &current, Wanted { body: new, to, asks, aware }, &source)?;
             match self.store.append(append).await {
                 Ok(appended) => {
                     self.tell(&appended.task);
@@ -113,14 +120,37 @@ impl Status {
         Err(StoreError::Unavailable("the task moves on faster than an answer can be stored".into()).into())
     }
 
+    /// Whether the provider sets by itself the code that says that it asks for more. One that its copy still shows, though the
+    /// referrer has answered, asks for nothing.
+    async fn asks(&self, task: &TaskRecord, wanted: &Value, source: &Source) -> Result<bool, StoreError> {
+        let said = wanted.get("businessStatus").is_some_and(fhir_task::asks_for_more);
+        Ok(said
+            && !task.state.information_requested
+            && !task.state.status.is_terminal()
+            && self.knows_all(task, source).await?)
+    }
+
+    /// Whether an answer was made knowing that cancellation is asked for.
+    async fn aware(&self, task: &TaskRecord, source: &Source) -> Result<bool, StoreError> {
+        Ok(!task.state.cancel_requested || self.knows_all(task, source).await?)
+    }
+
+    /// Whether a provider could know all that the referrer has said. One that writes here does: its version would be stale.
+    async fn knows_all(&self, task: &TaskRecord, source: &Source) -> Result<bool, StoreError> {
+        let Source::Copy { seen, .. } = source else { return Ok(true) };
+        let journal = self.store.journal(task.id).await?;
+        let said = journal.iter().rev().find(|line| line.seq > 1 && matches!(line.actor, Actor::System(_)));
+        Ok(said.is_none_or(|line| line.seq <= *seen))
+    }
+
     fn decide(
         &self,
         task: &TaskRecord,
         current: &Value,
-        new: Value,
-        to: TaskStatus,
+        wanted: Wanted,
         source: &Source,
     ) -> Result<Append, StatusError> {
+        let Wanted { body: new, to, asks, aware } = wanted;
         let registry = self.registry.load();
         let back = write_back_lanes(&registry, task);
         let now = self.store.now();
@@ -128,7 +158,7 @@ impl Status {
         let unconfirmed = steps.confirm_delivery(&registry, current);
         let way = match source {
             Source::Request { .. } => vec![to],
-            Source::Copy(_) => match steps.state.way_to(to) {
+            Source::Copy { .. } => match steps.state.way_to(to) {
                 way if way.is_empty() => vec![to],
                 way => way,
             },
@@ -138,9 +168,18 @@ impl Status {
             let implied = n < last;
             let has_reason = implied || fhir_task::has_reason(&new);
             let from = steps.state.status;
-            let state = steps.state.answer(Answer { to: step, has_reason, aware: true })?;
+            let state = steps.state.answer(Answer { to: step, has_reason, aware })?;
             let body = if implied { current } else { &new };
+            let state = TaskState { information_requested: state.information_requested || (asks && !implied), ..state };
             steps.push(Event::Answered { from, to: step, implied }, body, state);
+        }
+        if task.state.cancel_requested
+            && !steps.state.cancel_requested
+            && !steps.state.status.is_terminal()
+            && let Some(last) = steps.events.last_mut()
+        {
+            // its copy no longer says that cancellation is asked for
+            last.lanes.push(Side::Delivery);
         }
         let settle = unconfirmed.then_some(Settle {
             side: Side::Delivery,
@@ -150,8 +189,8 @@ impl Status {
             outcome: Settled::Done { memory: None },
         });
         let poll = match source {
-            Source::Copy(poll) if !steps.state.status.is_terminal() => Some(poll.clone()),
-            Source::Copy(poll) => Some(Poll { at: None, ..poll.clone() }),
+            Source::Copy { poll, .. } if !steps.state.status.is_terminal() => Some(poll.clone()),
+            Source::Copy { poll, .. } => Some(Poll { at: None, ..poll.clone() }),
             // its copy, which nobody has seen yet, is looked for by our identifier
             Source::Request { .. } if unconfirmed && is_polled(&registry, task) => {
                 Some(Poll { memory: None, at: Some(now) })
@@ -219,6 +258,14 @@ impl Status {
         metrics::counter!("onward_events_total", "event" => "answered").increment(1);
         tracing::info!(task.id = %task.id, inbox.id = %task.inbox, task.status = %task.state.status, "answered");
     }
+}
+
+/// A Task as its provider wants it.
+struct Wanted {
+    body: Value,
+    to: TaskStatus,
+    asks: bool,
+    aware: bool,
 }
 
 fn is_polled(registry: &Registry, task: &TaskRecord) -> bool {

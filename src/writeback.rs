@@ -11,12 +11,13 @@ use crate::{
     config::registry::Registry,
     domain::{Actor, Event, Side},
     lanes::{Carried, Carrier, Cause, Meaning, Outcome, Verdict, task_body},
-    store::{LaneHead, NewEvent, Store, StoreError, TaskRecord},
+    store::{LaneHead, NewEvent, Store, StoreError, StoredResource, TaskRecord},
 };
 
 pub mod detail;
 pub mod fhir_rest;
 mod origin;
+mod record_message;
 pub mod record_task;
 
 use fhir_rest::{Line, Record};
@@ -35,10 +36,26 @@ impl WriteBacks {
         Self { store, client, registry, base_url }
     }
 
-    async fn resources(&self, task: &TaskRecord) -> Result<Vec<Value>, StoreError> {
-        let stored = self.store.resources_of(task.referral).await?;
-        stored.iter().map(|r| serde_json::from_str(&r.body).map_err(|e| StoreError::Corrupt(e.to_string()))).collect()
+    /// The provider's message that a lane message carries, if it carries one. The journal is asked only where there are any.
+    async fn message(
+        &self,
+        task: &TaskRecord,
+        seq: u64,
+        resources: &[StoredResource],
+    ) -> Result<Option<Value>, StoreError> {
+        if !resources.iter().any(|r| r.later && r.kind == "Communication") {
+            return Ok(None);
+        }
+        let journal = self.store.journal(task.id).await?;
+        let line = journal.into_iter().find(|line| line.seq == seq && matches!(line.actor, Actor::Provider(_)));
+        let Some(Event::Message { communication, .. }) = line.map(|line| line.event) else { return Ok(None) };
+        let stored = resources.iter().find(|r| r.kind == "Communication" && r.id == communication);
+        stored.map(json).transpose()
     }
+}
+
+fn json(stored: &StoredResource) -> Result<Value, StoreError> {
+    serde_json::from_str(&stored.body).map_err(|e| StoreError::Corrupt(e.to_string()))
 }
 
 #[async_trait]
@@ -49,7 +66,11 @@ impl Carrier for WriteBacks {
 
     async fn carry(&self, task: &TaskRecord, head: &LaneHead, again: bool) -> Result<Carried, StoreError> {
         let nothing_sent = |outcome| Carried { endpoint: String::new(), outcome };
-        if head.seq <= head.cursor {
+        let late = head.seq <= head.cursor;
+        let stored = self.store.resources_of(task.referral).await?;
+        let message = self.message(task, head.seq, &stored).await?;
+        // a status that others have passed says nothing any more; what was written is still to be read
+        if late && message.is_none() {
             return Ok(nothing_sent(Outcome::Superseded));
         }
         let registry = self.registry.load_full();
@@ -58,7 +79,7 @@ impl Carrier for WriteBacks {
             return Ok(nothing_sent(Outcome::Deferred { cause: Cause::Message, retry_after: None, memory: None, why }));
         };
         let body = task_body(&*self.store, task.id, head.seq).await?;
-        let resources = self.resources(task).await?;
+        let resources: Vec<Value> = stored.iter().map(json).collect::<Result<_, _>>()?;
         let id = task.request.to_string();
         let Some(request) = resources.iter().find(|r| r.get("id").and_then(Value::as_str) == Some(&*id)) else {
             return Err(StoreError::Corrupt(format!("task {} has no ServiceRequest", task.id)));
@@ -74,6 +95,8 @@ impl Carrier for WriteBacks {
             body: &body,
             before,
             request,
+            message: message.as_ref(),
+            late,
             resources: &resources,
             detail,
             base_url: &self.base_url,

@@ -10,14 +10,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::fhir_rest::{endpoint, look};
+use super::{
+    fhir_rest::{endpoint, look},
+    later,
+};
 use crate::{
     client::{Failure, FhirClient, Held},
     config::registry::{Answers, Endpoint, FhirRestInbox, InboxKind, Registry},
+    conversation::Conversation,
     domain::{Destination, Event, Side},
     fhir::{
         reference::{Target, parse},
-        task::is_ours,
+        task::{BSER_SYSTEM, codings_of_ours, is_ours, seq_of},
         tree,
     },
     lanes::{
@@ -51,20 +55,28 @@ pub struct Copies {
     pub registry: Arc<ArcSwap<Registry>>,
     /// Who takes what they say.
     pub status: Status,
+    /// Who takes what their people write.
+    pub conversation: Conversation,
     /// Who may be asked, and how much at once.
     pub endpoints: Endpoints,
 }
 
 /// What is remembered of a copy between two looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Watch {
-    held: Held,
+pub(super) struct Watch {
+    pub(super) held: Held,
     /// Since when it cannot be read.
     #[serde(default)]
     unreadable_since: Option<String>,
     /// Whether that is in the journal.
     #[serde(default)]
     told: bool,
+    /// What its ServiceRequest is called there, once that is known.
+    #[serde(default)]
+    pub(super) request: Option<String>,
+    /// Messages there that were not taken, which is in the journal.
+    #[serde(default)]
+    pub(super) refused: Vec<String>,
 }
 
 /// A copy that cannot be read.
@@ -98,7 +110,12 @@ impl From<Failure> for Unreadable {
 }
 
 impl Watch {
-    fn memory(&self) -> String {
+    /// The same with the copy as it was seen now.
+    fn seen(&self, held: Held) -> Self {
+        Self { held, unreadable_since: None, told: false, ..self.clone() }
+    }
+
+    pub(super) fn memory(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -172,6 +189,11 @@ impl Copies {
         self.store.now().checked_add(wait).ok()
     }
 
+    /// While a copy is still being read.
+    pub(super) fn soon(&self) -> Option<Timestamp> {
+        self.after(LEASE)
+    }
+
     fn later(&self, watch: &Watch, every: Duration) -> Poll {
         Poll { memory: Some(watch.memory()), at: self.after(every) }
     }
@@ -186,6 +208,7 @@ impl Copies {
         let to = endpoint(inbox);
         // under an id of another server, or of none, it is looked for by our identifier
         let known = watch.held.base == to.base_url && !watch.held.id.is_empty();
+        let watch = if known { watch } else { Watch { request: None, ..watch } };
         let held = if known {
             watch.held.clone()
         } else {
@@ -201,8 +224,10 @@ impl Copies {
         let newest = match self.newest(task, &to, &held).await {
             Ok(Some(newest)) => newest,
             Ok(None) => {
-                let poll = self.later(&seen(held), every);
-                if watch.told {
+                let told = watch.told;
+                let watch = self.overhear(task, &to, watch.seen(held)).await?;
+                let poll = self.later(&watch, every);
+                if told {
                     self.readable(task, poll).await?;
                 } else {
                     self.store.plan_poll(task.id, poll).await?;
@@ -215,16 +240,23 @@ impl Copies {
             Ok(versions) => versions,
             Err(unreadable) => return self.unreadable(task, watch, every, unreadable).await,
         };
+        let mut watch = Watch { held: held.clone(), ..watch };
+        if let Some(request) = versions.last().and_then(|(_, copy)| later::request_of(copy, &to.base_url)) {
+            watch.request = Some(request);
+        }
         if watch.told {
             // before what it says: an answer is no answer from a copy that cannot be read
-            self.readable(task, self.later(&Watch { told: false, unreadable_since: None, ..watch }, LEASE)).await?;
+            watch = watch.seen(held.clone());
+            self.readable(task, self.later(&watch, LEASE)).await?;
         }
+        // what its people wrote before they set a status is told before it
+        let watch = self.overhear(task, &to, watch).await?;
         let last = versions.len().saturating_sub(1);
         for (n, (held, version)) in versions.into_iter().enumerate() {
             // what is remembered moves on with each version taken, so that a copy read halfway loses nothing; until the last one
             // it stays ours, or another would take the rest at the same time
             let wait = if n == last { every } else { LEASE };
-            self.take(task, inbox, &version, self.later(&seen(held), wait)).await?;
+            self.take(task, inbox, &version, self.later(&watch.seen(held), wait)).await?;
         }
         Ok(Heard::Answer)
     }
@@ -301,7 +333,9 @@ impl Copies {
         });
         let taken = self
             .status
-            .answer(task.id, Source::Copy(poll.clone()), |current| Ok(change::from_copy(current, &version)))
+            .answer(task.id, Source::Copy { poll: poll.clone(), seen: seen_of(&version) }, |current| {
+                Ok(change::from_copy(current, &version))
+            })
             .await;
         let note = |why| Event::AnswerRefused { why };
         match taken {
@@ -352,8 +386,11 @@ fn inbox_of(task: &TaskRecord) -> Destination {
     Destination::new(Side::Delivery, task.inbox.as_str())
 }
 
-fn seen(held: Held) -> Watch {
-    Watch { held, unreadable_since: None, told: false }
+/// Up to which seq of ours the one who wrote a version knew what the referrer had said. A server that dropped our extension may
+/// have kept our code.
+fn seen_of(version: &Value) -> u64 {
+    let asked = || codings_of_ours(version).iter().any(|c| tree::text(c, "system") == Some(BSER_SYSTEM));
+    seq_of(version).unwrap_or_else(|| if asked() { u64::MAX } else { 0 })
 }
 
 fn watched<'r>(registry: &'r Registry, task: &TaskRecord) -> Option<(&'r FhirRestInbox, Duration)> {

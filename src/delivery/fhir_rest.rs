@@ -35,12 +35,14 @@ pub async fn deliver(
         match look(client, &to, task).await {
             Ok(Some(copy)) => return arrived(copy),
             Ok(None) => {}
-            Err(failure) => return failed(failure),
+            // nothing was sent now; an earlier try is known for itself
+            Err(failure) => return not_sent(failure),
         }
     }
     let sent = client.send(&to, Method::POST, "", &[("idempotency-key", key)], bundle).await;
     let answer = match sent {
         Ok(answer) => answer,
+        Err(error @ (CallError::Connect | CallError::Unusable(_))) => return not_sent(error.failure()),
         Err(error) => return failed(error.failure()),
     };
     match answer.failure() {
@@ -64,7 +66,20 @@ pub async fn deliver(
             Ok(None) => failed(failure),
             Err(other) => failed(other),
         },
+        // it was turned away before anything was looked at
+        Some(failure) if matches!(answer.status.as_u16(), 401 | 403 | 429) => not_sent(failure),
         Some(failure) => failed(failure),
+    }
+}
+
+/// A failure after which certainly nothing is there.
+fn not_sent(failure: Failure) -> Outcome {
+    match failure {
+        Failure::Transient { retry_after, throttled, why } => {
+            let cause = if throttled { Cause::Throttled } else { Cause::Away };
+            Outcome::NotSent { cause, retry_after, why }
+        }
+        permanent => failed(permanent),
     }
 }
 
@@ -73,7 +88,7 @@ fn arrived(copy: Held) -> Outcome {
     Outcome::Arrived { remote: copy.id, memory: Some(memory), notes: vec![] }
 }
 
-fn failed(failure: Failure) -> Outcome {
+pub(super) fn failed(failure: Failure) -> Outcome {
     match failure {
         Failure::Transient { retry_after, throttled, why } => {
             let cause = if throttled { Cause::Throttled } else { Cause::Away };

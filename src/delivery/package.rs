@@ -76,11 +76,11 @@ fn refer(resource: &mut Value, ours: &[String], by_server: bool) {
     }
 }
 
-fn local_reference(resource: &Value) -> Option<String> {
+pub(super) fn local_reference(resource: &Value) -> Option<String> {
     Some(format!("{}/{}", tree::resource_type(resource)?, resource.get("id")?.as_str()?))
 }
 
-fn without_id(resource: &mut Value) {
+pub(super) fn without_id(resource: &mut Value) {
     if let Some(object) = resource.as_object_mut() {
         object.shift_remove("id");
     }

@@ -250,7 +250,13 @@ impl TaskState {
             By::Referrer => self.information_requested && !answers,
             By::Either => self.information_requested,
         };
-        Ok(Self { information_requested, ..self })
+        if by != By::Provider {
+            return Ok(Self { information_requested, ..self });
+        }
+        // whoever writes about it has it and has opened it; what becomes of it is still to be said
+        let still = self.transport.filter(|t| matches!(t, TransportStatus::Overdue | TransportStatus::CopyUnreadable));
+        let deadlines = Deadlines { deliver_by: None, open_by: None, ..self.deadlines };
+        Ok(Self { information_requested, deadlines, sent: true, ..self.with_transport(still) })
     }
 
     /// The state where a cancellation was asked for, and the provider turned out to have nothing that could be cancelled.
@@ -479,7 +485,8 @@ mod tests {
                     Move::Writes(provider, asks, answers) => {
                         let by = if provider { By::Provider } else { By::Referrer };
                         let Ok(next) = at.told(by, asks, answers) else { continue };
-                        prop_assert_eq!(TaskState { information_requested: before.information_requested, ..next }, before);
+                        prop_assert_eq!((next.status, next.cancel_requested), (before.status, before.cancel_requested));
+                        prop_assert!(provider || next.sent == before.sent);
                         at = next;
                     }
                     // the lane is bookkeeping: it happens only while the Task is open

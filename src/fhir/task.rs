@@ -20,7 +20,7 @@ pub const INFORMATION_REQUESTED: &str = "information-requested";
 pub const BSER_SYSTEM: &str = "http://hl7.org/fhir/us/bser/CodeSystem/TaskBusinessStatusCS";
 /// “Cancellation Requested”.
 pub const CANCELLATION_REQUESTED: &str = "5.2";
-/// Extension on a Task in an originating record: the journal seq that was written last.
+/// Extension on a Task in an originating record or at a provider: the journal seq that was written last.
 pub const SEQ_EXTENSION: &str = "https://onward.example/fhir/StructureDefinition/journal-seq";
 /// Extension on a Task in a history: what happened while this version was current.
 pub const EVENT_EXTENSION: &str = "https://onward.example/fhir/StructureDefinition/journal-event";
@@ -53,6 +53,12 @@ pub fn identifier_value(id: TaskId) -> String {
 /// The token to search a Task of ours by, `system|value`.
 pub fn identifier_token(id: TaskId) -> String {
     format!("{URI_SYSTEM}|{}", identifier_value(id))
+}
+
+/// The Task of ours that one of its two identifiers names.
+pub fn id_of_identifier(value: &str) -> Option<TaskId> {
+    let id = value.strip_prefix("urn:uuid:").or_else(|| value.rsplit_once("/fhir/Task/").map(|(_, id)| id))?;
+    id.parse().ok()
 }
 
 /// A Task in status `requested`. It names itself twice: by an identifier that never changes and by its URL here.
@@ -217,6 +223,13 @@ pub fn name_in_full(task: &mut Value, base_url: &str) {
 /// looked at.
 pub fn found_in(bundle: &Value, task: TaskId) -> Option<Value> {
     tree::items(bundle, "entry").iter().filter_map(|e| e.get("resource")).find(|found| is_ours(found, task)).cloned()
+}
+
+/// The journal seq that a Task elsewhere was brought up to last.
+pub fn seq_of(task: &Value) -> Option<u64> {
+    let extensions = tree::items(task, "extension");
+    let ours = extensions.iter().find(|e| e.get("url").and_then(Value::as_str) == Some(SEQ_EXTENSION))?;
+    ours.get("valuePositiveInt")?.as_u64()
 }
 
 /// Whether a Task that another server holds bears the identifier of this one of ours.

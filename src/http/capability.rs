@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 
 use super::{
     Shared,
+    conversation::MESSAGE_PARAMETERS,
     reply::{Answer, Reply},
     search::{REQUEST_PARAMETERS, TASK_INCLUDES, TASK_PARAMETERS},
 };
 
 /// When this statement last changed.
-const DATE: &str = "2026-11-22";
+const DATE: &str = "2026-11-25";
 /// Types that are carried with a referral and read at their own URL.
 const CARRIED: &[&str] = &[
     "Patient",
@@ -28,7 +29,6 @@ const CARRIED: &[&str] = &[
     "Condition",
     "Encounter",
     "CarePlan",
-    "Communication",
     "Location",
     "Provenance",
 ];
@@ -50,11 +50,22 @@ fn statement(base_url: &str) -> Value {
     let mut resources = vec![
         json!({
             "type": "ServiceRequest",
-            "interaction": codes(&["create", "read", "vread", "history-instance", "search-type"]),
-            "versioning": "versioned", "conditionalCreate": true, "conditionalRead": "not-match",
+            "interaction": codes(&["create", "read", "vread", "history-instance", "update", "patch", "search-type"]),
+            "versioning": "versioned-update", "conditionalCreate": true, "conditionalRead": "not-match",
             "searchParam": parameters(REQUEST_PARAMETERS),
             "documentation": "identifier is that by which the referral is known here (the placer's, else the first), \
-                              as system|value.",
+                              as system|value. After sending, the system that referred changes it with If-Match: revoked cancels, or \
+                              asks the provider to confirm that; entered-in-error retracts; other content goes to the provider. \
+                              Subject, that identifier, and what would route it elsewhere stay.",
+        }),
+        json!({
+            "type": "Communication",
+            "interaction": codes(&["create", "read", "vread", "history-instance", "search-type"]),
+            "versioning": "versioned", "conditionalCreate": true, "conditionalRead": "not-match",
+            "searchParam": parameters(MESSAGE_PARAMETERS),
+            "documentation": "A message of one side to the other, basedOn the ServiceRequest or about it or its Task. A provider's \
+                              whose category or reasonCode is information-requested asks for more; a referrer's with inResponseTo \
+                              answers. A search names the referral: based-on, about (not an R4 parameter, but the same) or _id.",
         }),
         json!({
             "type": "Task",

@@ -95,6 +95,11 @@ pub async fn resource(State(app): State<Shared>, Path((kind, id)): Path<(String,
     Ok(given(&caller, resource_body(&stored)?, stored.version, stored.last_updated))
 }
 
+/// `GET /fhir/ServiceRequest/{id}`
+pub async fn request(app: State<Shared>, Path(id): Path<String>, caller: Caller) -> Answer {
+    resource(app, Path(("ServiceRequest".to_owned(), id)), caller).await
+}
+
 /// `GET /fhir/{type}/{id}/_history/{version}`
 pub async fn version(
     State(app): State<Shared>,
@@ -189,7 +194,8 @@ fn history_bundle(entries: Vec<Value>) -> Value {
 pub async fn package(State(app): State<Shared>, Path(id): Path<String>, caller: Caller) -> Answer {
     let task = visible_task(&app, &caller, &id).await?;
     let mut all = vec![current(&app, &task).await?];
-    for stored in app.store.resources_of(task.referral).await? {
+    let all_of_it = app.store.resources_of(task.referral).await?;
+    for stored in all_of_it.into_iter().filter(|stored| stored.task.is_none_or(|id| id == task.id)) {
         all.push(resource_body(&stored)?);
     }
     Ok(Reply::ok(bundle::collection(all, &app.base_url)).header(header::CACHE_CONTROL, "no-store".to_owned()))

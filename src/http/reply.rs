@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::{Shared, admit, request_timeout};
 use crate::{
+    conversation::ConversationError,
     fhir::{
         Issue, IssueCode,
         negotiate::{Format, of_accept},
@@ -145,6 +146,30 @@ impl From<IntakeError> for Fault {
                 Self::unavailable("the originating record, which this referral refers to, cannot be read just now")
             }
             IntakeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ConversationError> for Fault {
+    fn from(error: ConversationError) -> Self {
+        let told = error.to_string();
+        match error {
+            ConversationError::NotFound => Self::not_found(),
+            ConversationError::Stale { .. } => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                Issue::error(IssueCode::Conflict, "ServiceRequest.meta.versionId", told),
+            ),
+            ConversationError::Refused(_) => {
+                Self::rule(vec![Issue::error(IssueCode::BusinessRule, "ServiceRequest.status", told)])
+            }
+            ConversationError::Invalid(issues) => Self::invalid(issues),
+            ConversationError::Rule(issues) => Self::rule(issues),
+            ConversationError::Differs(issue) => Self::new(StatusCode::CONFLICT, issue),
+            ConversationError::RecordAway(why) => {
+                tracing::warn!(why, "what was said waits for its record");
+                Self::unavailable("the originating record, which this refers to, cannot be read just now")
+            }
+            ConversationError::Store(error) => error.into(),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     fhir::{
         Issue, IssueCode, datetime,
         reference::{Target, encode, parse},
-        task::URI_SYSTEM,
+        task::{URI_SYSTEM, id_of_identifier},
         tree,
     },
     store::{StoredResource, TaskQuery},
@@ -245,7 +245,7 @@ fn precision(moment: &str) -> SignedDuration {
 }
 
 /// The comma-separated values of a parameter, any of which may match.
-fn values<'v>(name: &str, value: &'v str) -> Result<Vec<&'v str>, Fault> {
+pub(super) fn values<'v>(name: &str, value: &'v str) -> Result<Vec<&'v str>, Fault> {
     let values: Vec<&str> = value.split(',').map(str::trim).filter(|v| !v.is_empty()).collect();
     match values.len() {
         0 => Err(bad_value(name, "give a value")),
@@ -262,7 +262,7 @@ fn narrow<T: PartialEq>(present: &mut Option<Vec<T>>, more: Vec<T>) {
     });
 }
 
-fn bad_value(name: &str, told: &str) -> Fault {
+pub(super) fn bad_value(name: &str, told: &str) -> Fault {
     Fault::invalid(vec![Issue::error(IssueCode::Value, format!("http.{name}"), told)])
 }
 
@@ -272,7 +272,7 @@ fn owner(value: &str, base_url: &str) -> Option<ProviderId> {
     local.strip_prefix("Organization/").unwrap_or(local).parse().ok()
 }
 
-fn logical_id(value: &str, kind: &str) -> Option<Uuid> {
+pub(super) fn logical_id(value: &str, kind: &str) -> Option<Uuid> {
     match parse(value) {
         Target::Relative { kind: k, id, .. } | Target::Absolute { kind: k, id, .. } if k == kind => id.parse().ok(),
         _ => value.parse().ok(),
@@ -286,8 +286,7 @@ fn task_id_of_identifier(token: &str) -> Option<Uuid> {
         Some(_) => return None,
         None => token,
     };
-    let id = value.strip_prefix("urn:uuid:").or_else(|| value.rsplit_once("/fhir/Task/").map(|(_, id)| id))?;
-    id.parse().ok()
+    id_of_identifier(value).map(|id| id.0)
 }
 
 fn entry(app: &Shared, kind: &str, id: &str, body: Value, mode: &str) -> Value {

@@ -23,13 +23,13 @@ use crate::{
     store::{Parties, TaskRecord},
 };
 
-const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The version of everything that has just been stored.
 const FIRST_VERSION: u64 = 1;
 /// Tells a sender that gave its referral nothing to know it by that sending it again makes another.
-const NOT_REPEATABLE: HeaderName = HeaderName::from_static("onward-not-repeatable");
+pub(super) const NOT_REPEATABLE: HeaderName = HeaderName::from_static("onward-not-repeatable");
 
 /// `POST /fhir/ServiceRequest`
 pub async fn create(State(app): State<Shared>, call: Call) -> Answer {
@@ -154,11 +154,16 @@ fn is_traceparent(text: &str) -> bool {
 
 /// The body by `Prefer: return=…`; the resource where nothing is preferred.
 fn preferred(caller: &Caller, resource: Value, new: bool) -> Option<Value> {
+    let told = if new { "accepted, routed and stored" } else { "this referral had been accepted before" };
+    preferred_of(caller, resource, "ServiceRequest", told)
+}
+
+/// The same for a resource of any type, and what an OperationOutcome would say.
+pub(super) fn preferred_of(caller: &Caller, resource: Value, kind: &str, told: &str) -> Option<Value> {
     match caller.prefers_return() {
         Some("minimal") => None,
         Some("OperationOutcome") => {
-            let told = if new { "accepted, routed and stored" } else { "this referral had been accepted before" };
-            Some(outcome(&[Issue::information(IssueCode::Informational, "ServiceRequest", told)]))
+            Some(outcome(&[Issue::information(IssueCode::Informational, kind.to_owned(), told)]))
         }
         _ => Some(resource),
     }
@@ -235,7 +240,7 @@ fn without_own_base(mut task: Value, base_url: &str) -> Value {
 }
 
 /// A patch that takes the last item of a list leaves the empty list, which FHIR does not have.
-fn without_empty(mut task: Value) -> Value {
+pub(super) fn without_empty(mut task: Value) -> Value {
     if let Some(object) = task.as_object_mut() {
         object.retain(|_, value| !matches!(value, Value::Array(items) if items.is_empty()));
     }

@@ -95,7 +95,18 @@ pub fn read(body: &Value, expected: &str, now: Timestamp) -> Result<Apart, Intak
     }
     let items = if expected == "Bundle" { entries(body, &mut faults) } else { vec![single(body)] };
     for item in &items {
-        understood(item, &mut faults);
+        if item.kind == "Task" {
+            let told = "the Task of a referral is made here; it cannot be sent along";
+            faults.add(true, Issue::error(IssueCode::NotSupported, item.path.clone(), told));
+        }
+        if item.kind == "ServiceRequest" {
+            if !matches!(tree::text(&item.resource, "status").unwrap_or_default(), "active" | "") {
+                let told = "only an active ServiceRequest is a referral to be acted on";
+                let place = format!("{}.status", item.path);
+                faults.add(true, Issue::error(IssueCode::BusinessRule, place, told));
+            }
+            understood(&item.resource, &item.path).into_iter().for_each(|issue| faults.add(true, issue));
+        }
     }
     let apart = Apart::of(items, &mut faults);
     faults.into_result()?;
@@ -104,43 +115,36 @@ pub fn read(body: &Value, expected: &str, now: Timestamp) -> Result<Apart, Intak
 
 /// What a ServiceRequest says that would make it something else than a referral to be acted on. `modifierExtension` and
 /// `implicitRules` must be understood or refused (R4 extensibility, 2.4.0.1; resource, 2.26.3).
-fn understood(item: &Item, faults: &mut Faults) {
-    let place = |element: &str| format!("{}.{element}", item.path);
-    if item.kind == "Task" {
-        let told = "the Task of a referral is made here; it cannot be sent along";
-        faults.add(true, Issue::error(IssueCode::NotSupported, item.path.clone(), told));
-    }
-    if item.kind != "ServiceRequest" {
-        return;
-    }
-    let text = |name: &str| item.resource.get(name).and_then(Value::as_str).unwrap_or_default();
-    if !matches!(text("status"), "active" | "") {
-        let told = "only an active ServiceRequest is a referral to be acted on";
-        faults.add(true, Issue::error(IssueCode::BusinessRule, place("status"), told));
-    }
+pub fn understood(request: &Value, path: &str) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    let place = |element: &str| format!("{path}.{element}");
+    let text = |name: &str| request.get(name).and_then(Value::as_str).unwrap_or_default();
     if matches!(text("intent"), "proposal" | "option") {
         let told = "a proposal or an option is not yet a referral; use order or plan";
-        faults.add(true, Issue::error(IssueCode::BusinessRule, place("intent"), told));
+        issues.push(Issue::error(IssueCode::BusinessRule, place("intent"), told));
     }
-    if item.resource.get("doNotPerform") == Some(&Value::Bool(true)) {
+    if request.get("doNotPerform") == Some(&Value::Bool(true)) {
         let told = "a request not to do something cannot be referred";
-        faults.add(true, Issue::error(IssueCode::BusinessRule, place("doNotPerform"), told));
+        issues.push(Issue::error(IssueCode::BusinessRule, place("doNotPerform"), told));
     }
-    for element in ["modifierExtension", "implicitRules"] {
-        if item.resource.get(element).is_some() {
-            let told = "this changes the meaning in a way that is not known here, so it is refused";
-            faults.add(true, Issue::error(IssueCode::NotSupported, place(element), told));
-        }
-    }
-    for (index, identifier) in tree::items(&item.resource, "identifier").iter().enumerate() {
+    issues.extend(modified(request, path));
+    for (index, identifier) in tree::items(request, "identifier").iter().enumerate() {
         for name in ["system", "value"] {
             let text = identifier.get(name).and_then(Value::as_str).unwrap_or("-");
             if text.trim().is_empty() || text.len() > IDENTIFIER_MAX_BYTES || text.chars().any(char::is_control) {
                 let told = format!("at most {IDENTIFIER_MAX_BYTES} bytes, without control characters, and not blank");
-                faults.add(true, Issue::error(IssueCode::Value, place(&format!("identifier[{index}].{name}")), told));
+                issues.push(Issue::error(IssueCode::Value, place(&format!("identifier[{index}].{name}")), told));
             }
         }
     }
+    issues
+}
+
+/// What would change the meaning of a resource in a way that nobody here understands.
+pub fn modified(resource: &Value, path: &str) -> Vec<Issue> {
+    let told = "this changes the meaning in a way that is not known here, so it is refused";
+    let found = ["modifierExtension", "implicitRules"].into_iter().filter(|element| resource.get(element).is_some());
+    found.map(|element| Issue::error(IssueCode::NotSupported, format!("{path}.{element}"), told)).collect()
 }
 
 #[derive(Default)]

@@ -54,7 +54,8 @@ impl Reading {
 
 /// Brings in what the resources refer to relatively and do not carry. Gives what was read, by the reference it was read under.
 ///
-/// A system without a read endpoint keeps its references as they are; only a worklist may show them so.
+/// A system without a read endpoint keeps its references as they are; only a worklist may show them so. What is in `known` is
+/// here already, under that reference.
 ///
 /// # Errors
 /// In words, where the person cannot be read just now: the sender should try again.
@@ -63,11 +64,15 @@ pub async fn bring_in(
     reading: &Reading,
     system: &System,
     resources: &mut Vec<Placed>,
+    known: &[String],
 ) -> Result<BTreeMap<String, Value>, String> {
     let Some(endpoint) = &system.read else { return Ok(BTreeMap::new()) };
     let carried: Vec<String> = resources.iter().map(Placed::reference).collect();
     let is_outside = |literal: &str| match parse(literal) {
-        Target::Relative { kind, id, .. } => !carried.contains(&format!("{kind}/{id}")),
+        Target::Relative { kind, id, .. } => {
+            let here = format!("{kind}/{id}");
+            !carried.contains(&here) && !known.contains(&here)
+        }
         _ => false,
     };
     let mut outside: Vec<String> = Vec::new();

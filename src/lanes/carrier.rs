@@ -30,10 +30,12 @@ impl Carried {
     /// What it says of the endpoint.
     pub(super) fn heard(&self) -> Heard {
         match &self.outcome {
-            Outcome::Deferred { cause: Cause::Away, retry_after, why, .. } => {
+            Outcome::Deferred { cause: Cause::Away, retry_after, why, .. }
+            | Outcome::NotSent { cause: Cause::Away, retry_after, why } => {
                 Heard::Failure { retry_after: *retry_after, why: why.clone() }
             }
-            Outcome::Deferred { cause: Cause::Throttled, retry_after, why, .. } => {
+            Outcome::Deferred { cause: Cause::Throttled, retry_after, why, .. }
+            | Outcome::NotSent { cause: Cause::Throttled, retry_after, why } => {
                 Heard::Throttled { retry_after: *retry_after, why: why.clone() }
             }
             _ if self.endpoint.is_empty() => Heard::Nothing,
@@ -62,6 +64,15 @@ pub enum Outcome {
         retry_after: Option<SignedDuration>,
         /// What the carrier wants to know next time.
         memory: Option<String>,
+        /// Why, without content.
+        why: String,
+    },
+    /// Not now, and certainly nothing of it has arrived.
+    NotSent {
+        /// Whose doing it is.
+        cause: Cause,
+        /// What the other side asked for.
+        retry_after: Option<SignedDuration>,
         /// Why, without content.
         why: String,
     },

@@ -25,7 +25,7 @@ const MOVED_MAX: usize = 20;
 
 /// Has a dead letter tried again; running services take it up. Journalled under the operator's name.
 ///
-/// A delivery for a Task that has ended is refused. A write-back is not: that a Task has ended is what its record must learn; if
+/// A delivery for a Task that has ended is refused, unless it tells the provider of that end. A write-back is not: that a Task has ended is what its record must learn; if
 /// a later status is there already, this one is not sent.
 ///
 /// # Errors
@@ -34,7 +34,10 @@ pub async fn replay(store: &dyn Store, letter: &DeadLetter, operator: &str) -> R
     for _ in 0..MOVED_MAX {
         let task = store.task(letter.task).await?.ok_or(ReplayError::Gone)?;
         if letter.side == Side::Delivery && task.state.status.is_terminal() {
-            return Err(ReplayError::Closed);
+            let journal = store.journal(task.id).await?;
+            if !journal.iter().any(|line| line.seq == letter.seq && line.event.tells_the_end()) {
+                return Err(ReplayError::Closed);
+            }
         }
         let event = Event::Replayed { side: letter.side, of: letter.seq };
         let replayed = NewEvent { event, actor: Actor::Operator(operator.to_owned()), body: None, lanes: vec![] };

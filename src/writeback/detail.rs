@@ -114,6 +114,32 @@ pub fn reduce(task: &mut Value, detail: Detail) {
     }
 }
 
+/// The same for a provider's message. It is written to the referrer, so its words go with `summary` already; with `codes` only
+/// what it is about, with `none` nothing of it is written at all.
+pub fn reduce_message(message: &mut Value, detail: Detail) {
+    let Some(object) = message.as_object_mut() else { return };
+    if detail <= Detail::Summary {
+        object.shift_remove("note");
+        let payload: Vec<Value> =
+            tree::items(message, "payload").iter().filter(|p| p.get("contentString").is_some()).cloned().collect();
+        let Some(object) = message.as_object_mut() else { return };
+        object.shift_remove("payload");
+        if detail == Detail::Summary && !payload.is_empty() {
+            object.insert("payload".into(), payload.into());
+        }
+    }
+    let Some(object) = message.as_object_mut() else { return };
+    if detail <= Detail::Codes {
+        object.shift_remove("topic");
+        for name in ["category", "reasonCode"] {
+            keep(object, name, |concepts| {
+                let coded: Vec<Value> = concepts.as_array()?.iter().filter_map(codes_only).collect();
+                (!coded.is_empty()).then(|| coded.into())
+            });
+        }
+    }
+}
+
 fn keep(object: &mut Map<String, Value>, name: &str, of: impl Fn(&Value) -> Option<Value>) {
     let kept = object.get(name).and_then(of);
     match kept {
@@ -206,6 +232,27 @@ mod tests {
             assert_eq!(narrowed(Detail::Full, &consent), expected, "{consent:?}");
             assert_eq!(narrowed(Detail::None, &consent), Detail::None);
         }
+    }
+
+    #[test]
+    fn a_message_is_words_until_only_codes_are_told() {
+        let message = json!({"resourceType": "Communication", "status": "completed", "note": [{"text": "aside"}],
+            "reasonCode": [{"coding": [{"system": "s", "code": "information-requested", "display": "d"}], "text": "t"}],
+            "payload": [{"contentString": "Does she use a stick?"}, {"contentAttachment": {"title": "form"}}]});
+        let at = |detail| {
+            let mut reduced = message.clone();
+            reduce_message(&mut reduced, detail);
+            reduced
+        };
+        assert_eq!(at(Detail::Full), message);
+        assert_eq!(at(Detail::Summary)["payload"], json!([{"contentString": "Does she use a stick?"}]));
+        assert_eq!(at(Detail::Summary).get("note"), None);
+        assert_eq!(at(Detail::Summary)["reasonCode"], message["reasonCode"]);
+        assert_eq!(
+            at(Detail::Codes),
+            json!({"resourceType": "Communication", "status": "completed",
+                   "reasonCode": [{"coding": [{"system": "s", "code": "information-requested"}]}]})
+        );
     }
 
     #[test]

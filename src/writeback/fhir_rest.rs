@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     origin::Found,
-    record_task::{Origin, make, merge, seq_of, without_seq},
+    record_task::{Origin, make, merge, without_seq},
 };
 use crate::{
     client::{Answer, Failure, FhirClient, Held},
@@ -17,7 +17,7 @@ use crate::{
     domain::{Event, TaskStatus},
     fhir::{
         reference::{Target, encode, parse},
-        task::{found_in, identifier_token, is_ours},
+        task::{found_in, identifier_token, is_ours, seq_of},
         tree,
     },
     lanes::{Cause, Outcome, idempotency_key},
@@ -39,6 +39,10 @@ pub struct Line<'a> {
     pub before: Option<Value>,
     /// The ServiceRequest as it was received.
     pub request: &'a Value,
+    /// What the provider wrote, where that is what the event tells of.
+    pub message: Option<&'a Value>,
+    /// A later status is there already: only what was written is sent.
+    pub late: bool,
     /// All resources of the referral.
     pub resources: &'a [Value],
     /// How much is told.
@@ -152,8 +156,14 @@ impl Record<'_> {
             id: id.clone(),
             subject: memory.subject.as_deref().and_then(|s| serde_json::from_str(s).ok()).unwrap_or_default(),
         });
-        self.write_task(line, origin.as_ref(), memory, again).await?;
-        let completed = line.body.get("status").and_then(Value::as_str) == Some(TaskStatus::Completed.code());
+        if !line.late {
+            self.write_task(line, origin.as_ref(), memory, again).await?;
+        }
+        if let Some(message) = line.message {
+            self.write_message(line, message, origin.as_ref(), memory, again).await?;
+        }
+        let completed =
+            !line.late && line.body.get("status").and_then(Value::as_str) == Some(TaskStatus::Completed.code());
         if completed && self.write_back.close_request {
             notes.extend(self.close_request(line).await?);
         }

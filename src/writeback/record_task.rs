@@ -87,13 +87,6 @@ fn nhs_number(resources: &[Value]) -> Option<Value> {
     identifiers.iter().find(is_nhs).cloned()
 }
 
-/// The journal seq that the record's Task shows.
-pub fn seq_of(task: &Value) -> Option<u64> {
-    let extensions = crate::fhir::tree::items(task, "extension");
-    let ours = extensions.iter().find(|e| e.get("url").and_then(Value::as_str) == Some(SEQ_EXTENSION))?;
-    ours.get("valuePositiveInt")?.as_u64()
-}
-
 /// A Task without the journal seq: a record that drops our extension still shows by the rest what was written.
 pub fn without_seq(task: &Value) -> Value {
     let mut task = task.clone();
@@ -186,6 +179,7 @@ fn put(object: &mut Map<String, Value>, name: &str, values: Vec<Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fhir::task::seq_of;
 
     #[test]
     fn the_records_own_additions_stay() {

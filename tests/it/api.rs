@@ -10,6 +10,7 @@ mod again;
 mod answers;
 mod bad;
 mod capability;
+mod conversation;
 mod fidelity;
 mod limits;
 mod prefer;

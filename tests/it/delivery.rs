@@ -1,5 +1,6 @@
 //! Handing a referral to a provider: what is sent, what becomes of every way in which that can fail, and how answers come in.
 
+mod later;
 mod polled;
 
 use std::time::Duration;

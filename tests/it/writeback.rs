@@ -2,6 +2,7 @@
 //! becomes of every way in which that can fail.
 
 mod detail;
+mod messages;
 
 use hyper::{Method, StatusCode};
 use onward::{

@@ -206,15 +206,15 @@ impl Desk<'_> {
         })
     }
 
-    /// By `identifier` and `_id`; any other parameter is ignored, as R4 lets a server do.
+    /// By `identifier`, `_id`, `based-on` and `about`; any other parameter is ignored, as R4 lets a server do.
     fn search(&self, kind: &str, query: &[(String, String)]) -> Reply {
         let value = |name: &str| query.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-        let found: Vec<&Version> = match (value("identifier"), value("_id")) {
-            (None, None) => self.holdings.all(kind).collect(),
-            _ => {
-                let ids = self.found(kind, query);
-                ids.iter().filter_map(|id| self.holdings.newest(kind, id)).collect()
-            }
+        let narrowed = ["identifier", "_id", "based-on", "about"].into_iter().any(|name| value(name).is_some());
+        let found: Vec<&Version> = if narrowed {
+            let ids = self.found(kind, query);
+            ids.iter().filter_map(|id| self.holdings.newest(kind, id)).collect()
+        } else {
+            self.holdings.all(kind).collect()
         };
         let total = found.len();
         let mut bundle = json!({"resourceType": "Bundle", "type": "searchset", "total": total});
@@ -237,6 +237,8 @@ impl Desk<'_> {
         for (name, value) in query {
             let these = match name.as_str() {
                 "identifier" => self.holdings.identified(kind, value),
+                "based-on" => self.referring(kind, "basedOn", value),
+                "about" => self.referring(kind, "about", value),
                 "_id" => self.holdings.newest(kind, value).map(|_| value.clone()).into_iter().collect(),
                 _ => continue,
             };
@@ -246,6 +248,15 @@ impl Desk<'_> {
             });
         }
         found.unwrap_or_default()
+    }
+
+    /// The ids of the resources that refer to `reference` in this element.
+    fn referring(&self, kind: &str, element: &str, reference: &str) -> Vec<String> {
+        let own = format!("{}/{reference}", self.base_url);
+        let names = |r: &Value| tree::text(r, "reference").is_some_and(|l| l == reference || l == own);
+        let refers = |v: &&Version| tree::items(&v.resource, element).iter().any(names);
+        let id = |v: &Version| v.resource.get("id").and_then(Value::as_str).map(str::to_owned);
+        self.holdings.all(kind).filter(refers).filter_map(id).collect()
     }
 
     /// The one resource that a condition finds, if any.

@@ -334,6 +334,15 @@ impl Sender {
         self.call(headers.iter().fold(call, |call, (name, value)| call.header(name, *value))).await
     }
 
+    /// Puts a ServiceRequest where it was read, made from this version.
+    pub async fn change(&self, url: &str, etag: &str, request: &Value) -> Answered {
+        self.call(self.call_to(Method::PUT, url).header("if-match", etag).json(FHIR_JSON, request)).await
+    }
+
+    pub async fn patch(&self, url: &str, etag: &str, patch: &Value) -> Answered {
+        self.call(self.call_to(Method::PATCH, url).header("if-match", etag).json(JSON_PATCH, patch)).await
+    }
+
     /// Sends what must be accepted; the URL of its (first) Task.
     pub async fn refers(&self, referral: &Value) -> String {
         let answer = self.refer(referral).await;

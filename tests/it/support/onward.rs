@@ -68,6 +68,45 @@ impl Onward {
         assert!(answer.status.is_success(), "{status}: {}", answer.describe());
     }
 
+    /// Reads the ServiceRequest of a Task as its referrer and puts it back changed.
+    pub async fn change(
+        &self,
+        system: &str,
+        task: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> Result<Answered, NoAnswer> {
+        let task = self.get(system, &format!("Task/{task}")).await?.json();
+        let path = task["focus"]["reference"].as_str().unwrap().to_owned();
+        let read = self.get(system, &path).await?;
+        let mut request = read.json();
+        change(&mut request);
+        let put = Call::new(Method::PUT, format!("{}/{path}", self.base)).token(token(system));
+        self.caller.call(put.header("if-match", read.header("etag").unwrap()).json(FHIR_JSON, &request)).await
+    }
+
+    /// The same, which must succeed.
+    pub async fn must_change(&self, system: &str, task: &str, change: impl FnOnce(&mut Value)) {
+        let answer = self.change(system, task, change).await.unwrap();
+        assert!(answer.status.is_success(), "{}", answer.describe());
+    }
+
+    /// Writes to the other side about a Task. `more` goes into the Communication.
+    pub async fn say(&self, client: &str, task: &str, words: &str, more: &Value) -> Result<Answered, NoAnswer> {
+        let mut message = json!({"resourceType": "Communication", "status": "completed",
+            "about": [{"reference": format!("Task/{task}")}], "payload": [{"contentString": words}]});
+        for (name, value) in more.as_object().into_iter().flatten() {
+            message[name.as_str()] = value.clone();
+        }
+        let post = Call::new(Method::POST, format!("{}/Communication", self.base)).token(token(client));
+        self.caller.call(post.json(FHIR_JSON, &message)).await
+    }
+
+    /// The same, which must succeed.
+    pub async fn must_say(&self, client: &str, task: &str, words: &str, more: Value) {
+        let answer = self.say(client, task, words, &more).await.unwrap();
+        assert_eq!(answer.status, 201, "{}", answer.describe());
+    }
+
     /// A figure of `/metrics`, all its label sets that hold `label` summed.
     pub async fn metric(&self, name: &str, label: &str) -> f64 {
         let url = format!("{}/metrics", self.base.trim_end_matches("/fhir"));
@@ -83,7 +122,7 @@ pub fn with(task: &Value, status: &str, more: &Value) -> Value {
     let mut task = task.clone();
     task["status"] = status.into();
     task.as_object_mut().unwrap().remove("statusReason");
-    if matches!(status, "rejected" | "on-hold" | "failed") {
+    if matches!(status, "rejected" | "on-hold" | "failed" | "cancelled") {
         task["statusReason"] = json!({"text": "for the test"});
     }
     for (name, value) in more.as_object().into_iter().flatten() {

@@ -1,0 +1,228 @@
+//! A referrer's change of its ServiceRequest: taken back, taken to be cancelled, or written anew.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Conversation, ConversationError, Faults, MOVED_MAX, Read, brought,
+    known::{Known, Place, placed},
+    new_version,
+};
+use crate::{
+    config::registry::Registry,
+    domain::{
+        Actor, Event, Side, TaskStatus,
+        task::{Ask, Refusal, TaskState},
+    },
+    fhir::{Issue, IssueCode, canonical, task as fhir_task, tree},
+    intake::apart::{self, Placed},
+    lanes::task_body,
+    routing::Facts,
+    store::{Append, AppendError, NewEvent, Settle, Settled, StoreError, StoredResource, TaskRecord},
+};
+
+/// The seq of the event that made a Task, whose lane message is the referral itself.
+const REFERRAL: u64 = 1;
+
+/// The ServiceRequest as it will be, with what was read for it.
+struct Changed {
+    body: Value,
+    brought: Vec<Placed>,
+    ask: Ask,
+}
+
+impl Conversation {
+    /// Takes a change of a ServiceRequest: `make` turns it as it stands into what the referrer wants, made from `version`. The
+    /// same content again changes nothing. Whether the caller may do so was decided before (`auth`).
+    ///
+    /// # Errors
+    /// [`ConversationError`]
+    pub async fn change(
+        &self,
+        request: Uuid,
+        version: u64,
+        make: impl Fn(&Value) -> Result<Value, ConversationError> + Send + Sync,
+    ) -> Result<StoredResource, ConversationError> {
+        let registry = self.registry.load_full();
+        // set once it turned out that something may have been sent though nobody has noted it yet
+        let mut perhaps_sent = false;
+        for _ in 0..MOVED_MAX {
+            let found = self.store.resource("ServiceRequest", request, None).await?;
+            let (stored, _) = found.ok_or(ConversationError::NotFound)?;
+            let known = Known::of(&*self.store, stored.referral).await?;
+            let current = known.find(&format!("ServiceRequest/{request}")).ok_or(ConversationError::NotFound)?;
+            let mut tasks = self.store.find_tasks(&request.to_string()).await?;
+            tasks.retain(|task| task.referral == stored.referral);
+            let place = Place { registry: &registry, base_url: &self.base_url, known: &known, tasks: &tasks };
+            let wanted = make(current)?;
+            let Some(changed) = self.prepare(&place, request, current, wanted).await? else { return Ok(stored) };
+            if stored.version != version {
+                return Err(ConversationError::Stale { current: stored.version });
+            }
+            let next = stored.version + 1;
+            let steps = self.decide(&registry, &tasks, &changed, next, perhaps_sent).await?;
+            match self.store.append_together(steps).await {
+                Ok(done) => {
+                    let name = match changed.ask {
+                        Ask::Cancel => "cancellation-requested",
+                        Ask::Retract => "retracted",
+                        Ask::Amend => "amended",
+                    };
+                    self.tell(done, name).await;
+                    let found = self.store.resource("ServiceRequest", request, Some(next)).await?;
+                    return Ok(found.ok_or(ConversationError::NotFound)?.0);
+                }
+                Err(AppendError::Moved) => {}
+                Err(AppendError::LeaseLost) => perhaps_sent = true,
+                Err(AppendError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Unavailable("the referral moves on faster than a change can be stored".into()).into())
+    }
+
+    /// What the referrer wants, resolved and checked; none where that is how it is already.
+    async fn prepare(
+        &self,
+        place: &Place<'_>,
+        request: Uuid,
+        current: &Value,
+        wanted: Value,
+    ) -> Result<Option<Changed>, ConversationError> {
+        let mut faults = Faults::default();
+        if tree::resource_type(&wanted) != Some("ServiceRequest") {
+            let told = "the body must be a ServiceRequest";
+            faults.invalid.push(Issue::error(IssueCode::Invalid, "ServiceRequest", told));
+        }
+        if wanted.get("id").and_then(Value::as_str) != Some(&*request.to_string()) {
+            let told = "the id must be the one in the URL";
+            faults.invalid.push(Issue::error(IssueCode::Invalid, "ServiceRequest.id", told));
+        }
+        faults.check(&wanted, self.store.now());
+        faults.refuse_invalid()?;
+        let system = place.tasks.first().and_then(|task| place.registry.systems.get(&task.system));
+        let mut resource = placed("ServiceRequest", request, wanted);
+        let (brought, read) = place.resolve((&self.client, &self.reading), &mut resource, system).await?;
+        if canonical::digest(&[current]) == canonical::digest(&[&resource.body]) {
+            return Ok(None);
+        }
+        let ask = match tree::text(&resource.body, "status").unwrap_or_default() {
+            "revoked" => Ask::Cancel,
+            "entered-in-error" => Ask::Retract,
+            "active" => Ask::Amend,
+            _ => {
+                let told = "a referral that was sent may stay active, be revoked, or become entered-in-error; how far it has \
+                            come is said by its Task";
+                faults.rule(Issue::error(IssueCode::BusinessRule, "ServiceRequest.status", told));
+                Ask::Amend
+            }
+        };
+        apart::understood(&resource.body, "ServiceRequest").into_iter().for_each(|issue| faults.rule(issue));
+        place.loose(&resource.body, &brought, false).into_iter().for_each(|issue| faults.rule(issue));
+        unchangeable(place, current, &resource.body, &read).into_iter().for_each(|issue| faults.rule(issue));
+        faults.into_result()?;
+        Ok(Some(Changed { body: resource.body, brought, ask }))
+    }
+
+    /// One step for each Task that the change concerns; what is stored comes with the first.
+    async fn decide(
+        &self,
+        registry: &Registry,
+        tasks: &[TaskRecord],
+        changed: &Changed,
+        version: u64,
+        perhaps_sent: bool,
+    ) -> Result<Vec<Append>, ConversationError> {
+        let mut steps: Vec<Append> = Vec::new();
+        let mut refused = None;
+        let with: Vec<String> = changed.brought.iter().map(Placed::reference).collect();
+        for task in tasks {
+            let before = TaskState { sent: task.state.sent || perhaps_sent, ..task.state };
+            let after = match before.asked(changed.ask) {
+                // it has ended in just that way, and is not written anew
+                Ok(after) if after.status.is_terminal() && after.status == before.status => {
+                    refused = Some(Refusal::Ended { status: after.status });
+                    continue;
+                }
+                Ok(after) => after,
+                Err(pending @ Refusal::CancelPending) => return Err(pending.into()),
+                Err(other) => {
+                    refused = Some(other);
+                    continue;
+                }
+            };
+            let (event, told, unsent) = match changed.ask {
+                Ask::Amend => (Event::Amended { request: version, with: with.clone() }, true, false),
+                Ask::Cancel if after.status == TaskStatus::Cancelled => {
+                    (Event::Cancelled { request: Some(version) }, false, true)
+                }
+                Ask::Cancel => (Event::CancellationRequested { request: version }, true, false),
+                Ask::Retract => (Event::Retracted { request: version }, before.sent, !before.sent),
+            };
+            let mut lanes = if told { vec![Side::Delivery] } else { vec![] };
+            if changed.ask != Ask::Amend {
+                lanes.extend(crate::status::write_back_lanes(registry, task));
+            }
+            let mut body = task_body(&*self.store, task.id, task.version).await?;
+            fhir_task::follow(&mut body, &changed.body);
+            fhir_task::set_state(&mut body, &after, self.store.now());
+            let actor = Actor::System(task.system.clone());
+            let mut events = vec![NewEvent { event, actor, body: Some(body.to_string()), lanes }];
+            // what nobody has is not sent any more: its lane is through, however long it would have waited
+            let settle = unsent.then(|| {
+                let event = Event::Superseded { side: Side::Delivery, of: REFERRAL };
+                events.push(NewEvent { event, actor: Actor::Onward, body: None, lanes: vec![] });
+                let outcome = Settled::Done { memory: None };
+                Settle { side: Side::Delivery, seq: REFERRAL, lease: None, extend: Duration::ZERO, outcome }
+            });
+            steps.push(Append { events, settle, state: after, answers: true, unsent, ..Append::to(task) });
+        }
+        let Some(first) = steps.first_mut() else {
+            return Err(refused.map_or(ConversationError::NotFound, ConversationError::Refused));
+        };
+        let request = changed.body.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()).unwrap_or_default();
+        first.resources = brought(changed.brought.clone());
+        first.resources.push(new_version("ServiceRequest", request, version, &changed.body, None));
+        Ok(steps)
+    }
+}
+
+/// What of a referral is not the referrer's to change, because another could be meant by it or it would go elsewhere.
+fn unchangeable(place: &Place<'_>, current: &Value, wanted: &Value, read: &Read) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    let Some(task) = place.tasks.first() else { return issues };
+    let subject = wanted.get("subject").unwrap_or(&Value::Null);
+    if !place.same_person(subject, wanted, current, read) {
+        let told = "a referral stays with its person; retract this one (entered-in-error) and refer the other";
+        issues.push(Issue::error(IssueCode::BusinessRule, "ServiceRequest.subject", told));
+    }
+    if let Some(token) = &task.identifier
+        && !tree::identifiers(wanted).any(|(s, v, _)| format!("{}|{v}", s.unwrap_or_default()) == *token)
+    {
+        let told = "the identifier by which the referral is known must stay; others may come and go";
+        issues.push(Issue::error(IssueCode::BusinessRule, "ServiceRequest.identifier", told));
+    }
+    let facts = |request: &Value| {
+        let request = place.known.as_sent(request);
+        Facts::of(&task.system, &request, &|literal| place.known.find_any(literal, read))
+    };
+    let (before, after) = (facts(current), facts(wanted));
+    if before != after {
+        let goes = place.registry.routes.decide(&after);
+        let told = match &goes {
+            Ok(decision) if place.tasks.iter().any(|t| t.inbox == decision.inbox) => None,
+            Ok(decision) => Some(format!("to the inbox “{}”", decision.inbox)),
+            Err(_) => Some("nowhere, as no route matches it".to_owned()),
+        };
+        if let Some(elsewhere) = told {
+            let told = format!(
+                "as it is now written, this referral would go {elsewhere}, and not to “{}” where it is; cancel this one \
+                 (revoked) and refer anew",
+                task.inbox
+            );
+            issues.push(Issue::error(IssueCode::BusinessRule, "ServiceRequest", told));
+        }
+    }
+    issues
+}

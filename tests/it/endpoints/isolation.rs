@@ -202,10 +202,12 @@ async fn a_record_that_hangs_takes_no_places_from_other_senders() {
         let answer = onward.send(&referral).await.unwrap();
         accepted += usize::from(answer.status == StatusCode::CREATED);
     }
-    // in the first half second the sixty take all places there are; after that there is room
+    // its share leaves places for others from the start, however many come
     assert!(accepted >= 8, "{accepted} of 12");
     for one in hanging {
-        assert_eq!(one.await.unwrap().unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+        // those within its share wait for the record in vain, those beyond it are sent away
+        let status = one.await.unwrap().unwrap();
+        assert!(matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS), "{status}");
     }
     service.stop().await;
 }

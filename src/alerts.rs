@@ -23,6 +23,7 @@ use crate::{
 
 mod command;
 mod watch;
+pub mod worklist;
 
 /// The store is asked this often for alerts to be told.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -35,6 +35,7 @@ mod notify;
 mod referral;
 mod routes;
 mod serve;
+mod worklist;
 
 /// Where a service without a configuration keeps everything.
 const DATA_FOLDER: &str = "onward-data";
@@ -67,6 +68,8 @@ enum Command {
     /// Endpoints: who is spoken to, who is left alone, and what waits for them.
     #[command(subcommand)]
     Endpoints(endpoints::Endpoints),
+    /// The IT worklist: everything that waits for somebody, and what to do about it.
+    Worklist(worklist::Worklist),
 }
 
 /// Which configuration.
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
             Command::Referral(referral) => referral::run(&referral).await,
             Command::Dead(dead) => dead::run(&dead).await,
             Command::Endpoints(endpoints) => endpoints::run(&endpoints).await,
+            Command::Worklist(worklist) => worklist::run(&worklist).await,
         }
     });
     // not waited for: whatever still runs has been told to end, and a blocked read must not keep the process
@@ -151,8 +155,14 @@ impl ConfigFile {
 
     /// The store that the configuration names, beside a service that may be running.
     async fn open_store(&self) -> anyhow::Result<Arc<dyn Store>> {
+        Ok(self.open().await?.1)
+    }
+
+    /// The same, with the configuration.
+    async fn open(&self) -> anyhow::Result<(Config, Arc<dyn Store>)> {
         let config = self.load(&Env::of_process())?;
-        Ok(service::open_beside(&config.store.url).await?)
+        let store = service::open_beside(&config.store.url).await?;
+        Ok((config, store))
     }
 }
 
@@ -165,6 +175,16 @@ fn embedded_token() -> anyhow::Result<TokenHash> {
 /// Who acts.
 fn operator() -> String {
     whoami::username()
+}
+
+/// An operator's reason: one line for the journal.
+fn reason(text: &str) -> Result<String, String> {
+    const CHARS_MAX: usize = 500;
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > CHARS_MAX || text.chars().any(char::is_control) {
+        return Err(format!("a text of 1 to {CHARS_MAX} characters in one line"));
+    }
+    Ok(text.to_owned())
 }
 
 /// Prints a value as JSON on standard output.

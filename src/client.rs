@@ -41,8 +41,10 @@ use crate::{
 };
 
 mod notify;
+mod rehearsal;
 mod verdict;
 
+pub use rehearsal::{Rehearsal, Written};
 use verdict::Verdict;
 
 /// An answer larger than this is not read.

@@ -320,6 +320,9 @@ pub trait Store: Send + Sync + 'static {
     /// The dead letter with this id, if it is one.
     async fn dead_letter(&self, message: Uuid) -> Result<Option<DeadLetter>, StoreError>;
 
+    /// The same as a lane would send it, with what the lane remembers.
+    async fn dead_head(&self, message: Uuid) -> Result<Option<LaneHead>, StoreError>;
+
     /// Tasks of which something is due by their deadlines ([`TaskState::next_deadline`]); each is the caller's for `lease`, or until
     /// a step is stored.
     async fn claim_deadlines(&self, limit: usize, lease: Duration) -> Result<Vec<TaskRecord>, StoreError>;

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::{
     AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, JournalLine,
-    LaneState, Parties, Poll, Shares, Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission,
-    Submit, Submitted, TaskQuery, TaskRecord, Troubled, counts,
+    LaneHead, LaneState, Parties, Poll, Shares, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
+    Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled, counts,
 };
 use crate::domain::{Alert, AlertKind, Clock, Destination, ReferralId, Side, SystemId, TaskId, breaker::Breaker};
 
@@ -444,6 +444,10 @@ impl Store for PostgresStore {
 
     async fn dead_letter(&self, message: Uuid) -> Result<Option<DeadLetter>, StoreError> {
         trouble::dead_letter(self.reader(), message).await
+    }
+
+    async fn dead_head(&self, message: Uuid) -> Result<Option<LaneHead>, StoreError> {
+        trouble::dead_head(self.reader(), message).await
     }
 
     async fn claim_deadlines(&self, limit: usize, lease: Duration) -> Result<Vec<TaskRecord>, StoreError> {

@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::{
     AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, JournalLine,
-    LaneState, Parties, Poll, Shares, Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission,
-    Submit, Submitted, TaskQuery, TaskRecord, Troubled,
+    LaneHead, LaneState, Parties, Poll, Shares, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
+    Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
 };
 use crate::domain::{Alert, AlertKind, Clock, Destination, ReferralId, Side, SystemId, TaskId, breaker::Breaker};
 
@@ -349,6 +349,10 @@ impl Store for SqliteStore {
 
     async fn dead_letter(&self, message: Uuid) -> Result<Option<DeadLetter>, StoreError> {
         self.readers.run(move |c| trouble::dead_letter(c, message)).await
+    }
+
+    async fn dead_head(&self, message: Uuid) -> Result<Option<LaneHead>, StoreError> {
+        self.readers.run(move |c| trouble::dead_head(c, message)).await
     }
 
     async fn claim_deadlines(&self, limit: usize, lease: Duration) -> Result<Vec<TaskRecord>, StoreError> {

@@ -34,6 +34,8 @@ pub struct DeadQuery {
     pub to: Option<String>,
     /// In lanes to this side.
     pub side: Option<Side>,
+    /// Only this one.
+    pub message: Option<Uuid>,
     /// Of this Task; then in the order of their seq, otherwise oldest first.
     pub task: Option<TaskId>,
     /// Not older than this.

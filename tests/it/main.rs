@@ -14,6 +14,7 @@ mod layers;
 mod loops;
 mod overload;
 mod replicas;
+mod silence;
 mod stop;
 mod store;
 mod support;

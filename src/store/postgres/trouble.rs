@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{Alert, AlertKind, TaskId},
-    store::{AlertSettled, DeadLetter, DeadQuery, StoreError, StoredAlert, TaskRecord, Troubled},
+    store::{AlertSettled, DeadLetter, DeadQuery, LaneHead, StoreError, StoredAlert, TaskRecord, Troubled},
 };
 
 /// What was told and is over is kept this long.
@@ -41,6 +41,23 @@ pub(super) async fn dead_letter(link: &Link, message: Uuid) -> Result<Option<Dea
     rows.first().map(dead).transpose()
 }
 
+pub(super) async fn dead_head(link: &Link, message: Uuid) -> Result<Option<LaneHead>, StoreError> {
+    let sql = "SELECT o.seq, o.attempts, o.created, l.cursor, l.memory FROM outbox o
+               JOIN lane l ON l.task = o.task AND l.side = o.side WHERE o.id = $1 AND o.state = 3";
+    let rows = link.query(sql, &[&message]).await?;
+    let head = |row: &Row| {
+        Ok(LaneHead {
+            message,
+            seq: number(row, "seq")?,
+            attempts: count(row, "attempts")?,
+            since: moment(row, "created")?,
+            cursor: number(row, "cursor")?,
+            memory: get(row, "memory")?,
+        })
+    };
+    rows.first().map(head).transpose()
+}
+
 pub(super) async fn find_dead(link: &Link, query: &DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {
     let order = if query.task.is_some() { "side, seq" } else { "created, id" };
     let mut sql = "SELECT * FROM outbox WHERE state = 3".to_owned();
@@ -49,6 +66,9 @@ pub(super) async fn find_dead(link: &Link, query: &DeadQuery) -> Result<Vec<Dead
         values.push(value);
         sql.push_str(&condition.replace("{}", &format!("${}", values.len())));
     };
+    if let Some(message) = query.message {
+        and(" AND id = {}", Box::new(message));
+    }
     if let Some(task) = query.task {
         and(" AND task = {}", Box::new(task.0));
     }

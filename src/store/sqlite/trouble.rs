@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::rows::{TASK_COLUMNS, TASK_SOURCE, micros, micros_after, moment, parse, task_record, uuid};
 use crate::{
     domain::{Alert, AlertKind, TaskId},
-    store::{AlertSettled, DeadLetter, DeadQuery, StoreError, StoredAlert, TaskRecord, Troubled},
+    store::{AlertSettled, DeadLetter, DeadQuery, LaneHead, StoreError, StoredAlert, TaskRecord, Troubled},
 };
 
 /// What was told and is over is kept this long.
@@ -35,10 +35,29 @@ pub(super) fn dead_letter(c: &Connection, message: Uuid) -> Result<Option<DeadLe
     Ok(statement.query_row([message.as_bytes()], dead_row).optional()?)
 }
 
+pub(super) fn dead_head(c: &Connection, message: Uuid) -> Result<Option<LaneHead>, StoreError> {
+    let mut statement = c.prepare_cached(
+        "SELECT o.seq, o.attempts, o.created, l.cursor, l.memory FROM outbox o
+         JOIN lane l ON l.task = o.task AND l.side = o.side WHERE o.id = ? AND o.state = 3",
+    )?;
+    let head = statement.query_row([message.as_bytes()], |row| {
+        Ok(LaneHead {
+            message,
+            seq: row.get("seq")?,
+            attempts: row.get("attempts")?,
+            since: moment(row, "created")?,
+            cursor: row.get("cursor")?,
+            memory: row.get("memory")?,
+        })
+    });
+    Ok(head.optional()?)
+}
+
 pub(super) fn find_dead(c: &Connection, query: &DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {
-    let (from, order) = match query.task {
-        Some(_) => ("outbox INDEXED BY outbox_lane", "side, seq"),
-        None => ("outbox INDEXED BY outbox_dead", "created, id"),
+    let (from, order) = match (query.message, query.task) {
+        (Some(_), _) => ("outbox", "id"),
+        (None, Some(_)) => ("outbox INDEXED BY outbox_lane", "side, seq"),
+        (None, None) => ("outbox INDEXED BY outbox_dead", "created, id"),
     };
     let mut sql = format!("SELECT * FROM {from} WHERE state = 3");
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
@@ -47,6 +66,9 @@ pub(super) fn find_dead(c: &Connection, query: &DeadQuery) -> Result<Vec<DeadLet
         sql.push_str(condition);
         values.push(value);
     };
+    if let Some(message) = query.message {
+        and("id = ?", Box::new(message.as_bytes().to_vec()));
+    }
     if let Some(task) = query.task {
         and("task = ?", Box::new(task.0.as_bytes().to_vec()));
     }

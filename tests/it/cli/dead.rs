@@ -83,8 +83,10 @@ async fn a_dead_letter_is_listed_shown_replayed_and_delivered() {
     }
 
     hub.life_rooms.heal();
-    let replayed = run(hub.folder(), &["dead", "replay", message, "--json"]).json();
-    assert_eq!(replayed[0]["message"], message);
+    let replayed = run(hub.folder(), &["dead", "replay", message, "--json"]);
+    let replayed: Vec<Value> = replayed.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&replayed[0]["message"], &replayed[0]["replayed"]), (&message.into(), &true.into()));
+    assert_eq!(replayed[1]["replayed"], 1);
     hub.task_when(&rio, &url, "received", |t| t["status"] == "received").await;
     assert_eq!(hub.life_rooms.resources("Task").len(), 1);
     assert_eq!(list(), Value::Array(vec![]));

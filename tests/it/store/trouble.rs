@@ -91,6 +91,11 @@ pub async fn a_discarded_one_is_dead_no_more_and_never_sent(b: Bench) {
     die(&b, id, Side::Delivery, "HTTP 404").await;
     let letter = b.store.dead_letters(9).await.unwrap().remove(0);
     assert_eq!(b.store.dead_letter(letter.message).await.unwrap().map(|l| l.task), Some(id));
+    let head = b.store.dead_head(letter.message).await.unwrap().unwrap();
+    assert_eq!((head.message, head.seq, head.attempts, head.cursor), (letter.message, 1, 1, 0));
+    assert_eq!((head.since, head.memory), (letter.since, None));
+    let named = DeadQuery { message: Some(letter.message), ..all() };
+    assert_eq!(b.store.find_dead(named).await.unwrap().len(), 1);
     let wrong = b.store.append(Append { discard: Some(letter.message), ..step(&other) }).await;
     assert!(matches!(wrong, Err(AppendError::Moved)), "{wrong:?}");
     let discard = || async {
@@ -103,6 +108,7 @@ pub async fn a_discarded_one_is_dead_no_more_and_never_sent(b: Bench) {
     assert!(matches!(discard().await, Err(AppendError::Moved)), "once");
     assert!(b.store.dead_letters(9).await.unwrap().is_empty());
     assert!(b.store.dead_letter(letter.message).await.unwrap().is_none());
+    assert!(b.store.dead_head(letter.message).await.unwrap().is_none());
     let now = task(&b, id).await;
     let again = b.store.append(Append { rearm: Some(letter.message), ..step(&now) }).await;
     assert!(matches!(again, Err(AppendError::Moved)), "what was put away is not tried again");

@@ -1,0 +1,201 @@
+//! The IT worklist: every line that waits for somebody, computed from the store, with what to do about it.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::{
+    broker::Queue,
+    config::Registry,
+    domain::{Actor, Alert, AlertKind, Event, Side, TaskId, TransportStatus, task::TaskState},
+    store::{Append, AppendError, DeadQuery, NewEvent, Store, StoreError, TaskRecord, Troubled},
+};
+
+/// A line of the worklist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// By what it is named when it is seen to.
+    pub id: String,
+    /// What it is about, in a code.
+    pub kind: &'static str,
+    /// Since when.
+    pub since: Timestamp,
+    /// The inbox, originating system, queue, endpoint or part.
+    pub about: String,
+    /// The Task, where it is about one.
+    pub task: Option<TaskId>,
+    /// More, in our own words.
+    pub text: String,
+    /// What to do about it.
+    pub advice: &'static str,
+    /// Whether a person may tick it; others go away with what they are about.
+    pub tick: bool,
+}
+
+/// Why a line is not ticked.
+#[derive(Debug, thiserror::Error)]
+pub enum TickError {
+    /// There is no such line.
+    #[error("no open line of the worklist is “{0}”")]
+    Unknown(String),
+    /// It goes away by other means.
+    #[error("“{id}” cannot be ticked; {how}")]
+    Otherwise {
+        /// The line.
+        id: String,
+        /// How it goes away.
+        how: &'static str,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+const MOVED_MAX: usize = 20;
+
+/// The oldest lines, `count` at most.
+///
+/// # Errors
+/// [`StoreError`]
+pub async fn lines(store: &dyn Store, registry: &Registry, count: usize) -> Result<Vec<Line>, StoreError> {
+    let mut lines = Vec::new();
+    let dead = store.find_dead(DeadQuery { count, ..DeadQuery::default() }).await?;
+    lines.extend(dead.into_iter().map(|letter| Line {
+        id: letter.message.to_string(),
+        kind: match letter.side {
+            Side::Delivery => TransportStatus::Undeliverable.code(),
+            Side::WriteBack => AlertKind::DeadLetter.code(),
+        },
+        since: letter.since,
+        about: letter.to,
+        task: Some(letter.task),
+        text: format!("{} of seq {}: {}", letter.side, letter.seq, letter.why),
+        advice: AlertKind::DeadLetter.advice(),
+        tick: false,
+    }));
+    lines.extend(store.troubled(None, count).await?.into_iter().filter_map(of_task));
+    lines.extend(store.open_alerts(count).await?.into_iter().map(of_alert));
+    lines.extend(not_configured(store, registry).await?);
+    lines.sort_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
+    lines.truncate(count);
+    Ok(lines)
+}
+
+fn of_task(troubled: Troubled) -> Option<Line> {
+    let Troubled { task, since } = troubled;
+    let transport = task.state.transport?;
+    let (text, advice) = match transport {
+        TransportStatus::DeliveryDelayed => {
+            ("it has not arrived; it is tried again by itself", "ask the provider's IT whether its server is there")
+        }
+        TransportStatus::NotOpened => ("it was not opened in time", AlertKind::NotOpened.advice()),
+        TransportStatus::Overdue => ("it was not answered in time", AlertKind::Overdue.advice()),
+        TransportStatus::CopyUnreadable => {
+            ("the provider's copy is gone or unreadable", AlertKind::CopyUnreadable.advice())
+        }
+        TransportStatus::HandedOver | TransportStatus::Undeliverable => return None,
+    };
+    Some(Line {
+        id: task.id.to_string(),
+        kind: transport.code(),
+        since,
+        about: task.inbox.to_string(),
+        task: Some(task.id),
+        text: text.to_owned(),
+        advice,
+        tick: true,
+    })
+}
+
+fn of_alert(alert: Alert) -> Line {
+    Line {
+        id: alert.id.to_string(),
+        kind: alert.kind.code(),
+        since: alert.since,
+        // one that is named by its Task says that there
+        about: if alert.kind == AlertKind::AnswerRefused { String::new() } else { alert.subject },
+        task: alert.task,
+        text: alert.text,
+        advice: alert.kind.advice(),
+        tick: alert.kind.needs_a_person(),
+    }
+}
+
+/// What waits for an inbox or system that is not configured.
+async fn not_configured(store: &dyn Store, registry: &Registry) -> Result<Vec<Line>, StoreError> {
+    let mut lines = Vec::new();
+    for waiting in store.backlog().await?.into_iter().filter(|b| b.waiting > 0) {
+        let known = match waiting.side {
+            Side::Delivery => waiting.to.parse().is_ok_and(|id| registry.inboxes.contains_key(&id)),
+            Side::WriteBack => waiting.to.parse().is_ok_and(|id| registry.systems.contains_key(&id)),
+        };
+        if !known {
+            lines.push(Line {
+                id: Queue { side: waiting.side, to: waiting.to.clone() }.name(),
+                kind: AlertKind::NotConfigured.code(),
+                since: waiting.oldest.unwrap_or_else(|| store.now()),
+                text: format!("{} messages wait for it", waiting.waiting),
+                about: waiting.to,
+                task: None,
+                advice: AlertKind::NotConfigured.advice(),
+                tick: false,
+            });
+        }
+    }
+    Ok(lines)
+}
+
+/// Ticks a line: somebody has seen to it. Journalled with the operator and the reason; what the record shows stays.
+///
+/// # Errors
+/// [`TickError`]
+pub async fn tick(store: &dyn Store, id: &str, operator: &str, reason: &str) -> Result<(), TickError> {
+    let otherwise = |how| Err(TickError::Otherwise { id: id.to_owned(), how });
+    let Ok(uuid) = id.parse::<Uuid>() else {
+        return match id.split_once('.') {
+            Some(("inbox" | "writeback", _)) => otherwise("it goes away when the configuration or the messages do"),
+            _ => Err(TickError::Unknown(id.to_owned())),
+        };
+    };
+    if store.dead_letter(uuid).await?.is_some() {
+        return otherwise("use `onward dead replay` or `onward dead discard`");
+    }
+    let seen = |line: &str| {
+        let event = Event::SeenTo { line: line.to_owned(), reason: reason.to_owned() };
+        vec![NewEvent { event, actor: Actor::Operator(operator.to_owned()), body: None, lanes: vec![] }]
+    };
+    if let Some(alert) = store.open_alerts(usize::MAX).await?.into_iter().find(|alert| alert.id == uuid) {
+        let (true, Some(task)) = (alert.kind.needs_a_person(), alert.task) else {
+            return otherwise("it goes away by itself with what it is about");
+        };
+        let done = append(store, task, |task| Some(Append { events: seen(alert.kind.code()), ..Append::to(task) }));
+        done.await?;
+        store.end_alert(alert.kind, &alert.subject).await?;
+        return Ok(());
+    }
+    let ticked = append(store, TaskId(uuid), |task| {
+        let TaskState { transport, seen_to, .. } = task.state;
+        let line = of_task(Troubled { task: task.clone(), since: task.last_updated });
+        let transport = transport.filter(|_| line.is_some() && !seen_to)?;
+        let state = TaskState { seen_to: true, ..task.state };
+        Some(Append { events: seen(transport.code()), state, ..Append::to(task) })
+    });
+    if ticked.await? { Ok(()) } else { Err(TickError::Unknown(id.to_owned())) }
+}
+
+/// Stores a step decided on a Task as it stands; whether there was one to store.
+async fn append(
+    store: &dyn Store,
+    id: TaskId,
+    decide: impl Fn(&TaskRecord) -> Option<Append>,
+) -> Result<bool, StoreError> {
+    for _ in 0..MOVED_MAX {
+        let Some(task) = store.task(id).await? else { return Ok(false) };
+        let Some(append) = decide(&task) else { return Ok(false) };
+        match store.append(append).await {
+            Ok(_) => return Ok(true),
+            Err(AppendError::Moved | AppendError::LeaseLost) => {}
+            Err(AppendError::Store(error)) => return Err(error),
+        }
+    }
+    Err(StoreError::Unavailable("the task moves on faster than a line can be ticked".into()))
+}

@@ -6,31 +6,30 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, atomic::Ordering},
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     domain::{
-        Alert, AlertKind, Destination, Side, TaskId, Terms,
-        breaker::{Breaker, Phase, Probe, Tally},
+        Alert, AlertKind, Destination, Side, Terms,
+        breaker::{Breaker, Phase},
         retry::RetryPolicy,
     },
-    store::{Share, Shares, Store, StoreError, StoredBreaker},
+    store::{Share, Shares, Store, StoreError},
 };
 
 mod draining;
+mod end;
+mod place;
+
+use end::End;
+pub use place::Place;
 
 /// Breakers are read from the store this often.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
@@ -55,26 +54,6 @@ struct Inner {
     retry: RetryPolicy,
     stop: CancellationToken,
     known: RwLock<HashMap<Destination, Arc<End>>>,
-}
-
-/// One endpoint.
-struct End {
-    of: Destination,
-    places: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    looking: AtomicUsize,
-    state: Mutex<State>,
-}
-
-struct State {
-    terms: Terms,
-    breaker: Breaker,
-    /// The version it is stored under; 0 where it is not.
-    version: u64,
-    tally: Tally,
-    /// When the next message may go, where there is a rate.
-    next_at: Instant,
-    drain: draining::Bucket,
 }
 
 /// What was heard from an endpoint at one try.
@@ -108,18 +87,6 @@ pub enum Entry {
     Shut,
     /// This process is ending.
     Ending,
-}
-
-/// The right to speak to an endpoint.
-pub struct Place {
-    endpoints: Endpoints,
-    end: Option<Arc<End>>,
-    terms: Terms,
-    /// Whether what is heard decides about an open breaker.
-    probe: bool,
-    /// When the try began.
-    begun: Timestamp,
-    _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// A copy's place among those that are read at once.
@@ -200,7 +167,7 @@ impl Endpoints {
     pub async fn enter(&self, of: &Destination) -> Entry {
         let Some(end) = self.end(of) else {
             let (terms, begun) = (Terms::unlimited(self.inner.retry), self.inner.store.now());
-            return Entry::Go(Place { endpoints: self.clone(), end: None, terms, probe: false, begun, _permit: None });
+            return Entry::Go(Place { endpoints: self.clone(), end: None, terms, probe: false, begun, permit: None });
         };
         if !end.is_open(self.inner.store.now()) {
             return Entry::Shut;
@@ -222,7 +189,7 @@ impl Endpoints {
 
     fn place(&self, end: Arc<End>, permit: Option<OwnedSemaphorePermit>, probe: bool) -> Place {
         let (terms, begun) = (end.lock().terms.clone(), self.inner.store.now());
-        Place { endpoints: self.clone(), end: Some(end), terms, probe, begun, _permit: permit }
+        Place { endpoints: self.clone(), end: Some(end), terms, probe, begun, permit }
     }
 
     /// When what failed there is tried again.
@@ -380,233 +347,10 @@ fn tell(of: &Destination, before: &Breaker, after: &Breaker) {
     }
 }
 
-// === impl Place ===
-
-impl Place {
-    /// On which terms.
-    pub fn terms(&self) -> &Terms {
-        &self.terms
-    }
-
-    /// Whether what is heard next decides about an open breaker.
-    pub fn is_probe(&self) -> bool {
-        self.probe
-    }
-
-    /// When the outage began that the endpoint's breaker is about.
-    pub fn outage(&self) -> Timestamp {
-        self.end.as_ref().map_or(Timestamp::MIN, |end| end.lock().breaker.outage)
-    }
-
-    /// Waits until one more message may be sent. False where it may not.
-    pub async fn one_more(&mut self) -> bool {
-        let Some(end) = &self.end else { return true };
-        if !end.is_open(self.endpoints.inner.store.now()) {
-            return false;
-        }
-        tokio::select! {
-            biased;
-            () = self.endpoints.inner.stop.cancelled() => return false,
-            () = end.its_turn() => {}
-        }
-        self.begun = self.endpoints.inner.store.now();
-        end.is_open(self.begun)
-    }
-
-    /// Takes in what was heard at a try for `task`. Says whether that was the answer to a probe.
-    pub async fn heard(&mut self, task: TaskId, heard: &Heard) -> bool {
-        let Some(end) = self.end.clone() else { return false };
-        let changed = match heard {
-            Heard::Nothing => return false,
-            _ if self.probe => {
-                self.probe = false;
-                let found = match heard {
-                    Heard::Failure { retry_after, why } => {
-                        Probe::Failed { retry_after: *retry_after, why: why.clone() }
-                    }
-                    _ => Probe::Answered,
-                };
-                let probed = self.probed(&end, &found).await;
-                if let (Ok(true), Heard::Throttled { retry_after, why }) = (&probed, heard) {
-                    let _ = self.endpoints.change(&end, |breaker, now| breaker.pause(*retry_after, why, now)).await;
-                }
-                if let Err(error) = probed {
-                    tracing::warn!(endpoint = %end.of, %error, "what a probe found could not be stored; it is asked again");
-                }
-                return true;
-            }
-            Heard::Answer => {
-                end.lock().tally.note(task, false);
-                return false;
-            }
-            Heard::Throttled { retry_after, why } => {
-                self.endpoints.change(&end, |breaker, now| breaker.pause(*retry_after, why, now)).await
-            }
-            Heard::Failure { retry_after, why } => {
-                let tally = {
-                    let mut state = end.lock();
-                    // begun before the outage was over, it says nothing of what is since
-                    if self.begun < state.breaker.since {
-                        return false;
-                    }
-                    state.tally.note(task, true);
-                    let draining = matches!(state.breaker.phase, Phase::Draining { .. });
-                    state.tally.trips(draining).then_some(state.tally)
-                };
-                let Some(tally) = tally else { return false };
-                let dice = fastrand::f64();
-                let trip = |breaker: &Breaker, now| breaker.trip(tally.streak.max(1), *retry_after, why, now, dice);
-                self.endpoints.change(&end, trip).await
-            }
-        };
-        if let Err(error) = changed {
-            tracing::warn!(endpoint = %end.of, %error, "a breaker could not be stored; the next failure tries again");
-        }
-        false
-    }
-
-    /// The probe found nothing to ask with.
-    pub async fn nothing_to_ask_with(mut self) {
-        let Some(end) = self.end.take() else { return };
-        if let Err(error) = self.probed(&end, &Probe::Nothing).await {
-            tracing::warn!(endpoint = %end.of, %error, "a breaker could not be stored");
-        }
-    }
-
-    async fn probed(&self, end: &End, found: &Probe) -> Result<bool, StoreError> {
-        let (me, dice) = (self.endpoints.inner.me, fastrand::f64());
-        if matches!(found, Probe::Answered | Probe::Nothing) {
-            end.lock().tally = Tally::default();
-        }
-        self.endpoints.change(end, |breaker, now| breaker.probed(me, found, now, dice)).await
-    }
-}
-
 // === impl Looking ===
 
 impl Drop for Looking {
     fn drop(&mut self) {
         self.0.looking.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-// === impl End ===
-
-impl End {
-    fn new(of: Destination, terms: Terms, now: Timestamp) -> Self {
-        let places = Arc::new(Semaphore::new(usize::from(terms.concurrency)));
-        let breaker = Breaker::closed(terms.base_url.clone(), now);
-        let (next_at, drain) = (Instant::now(), draining::Bucket::new());
-        let state = State { terms, breaker, version: 0, tally: Tally::default(), next_at, drain };
-        Self { of, places, waiting: AtomicUsize::new(0), looking: AtomicUsize::new(0), state: Mutex::new(state) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take_up(&self, terms: Terms) {
-        let mut state = self.lock();
-        let (was, is) = (usize::from(state.terms.concurrency), usize::from(terms.concurrency));
-        if is > was {
-            self.places.add_permits(is - was);
-        } else if is < was {
-            // those that are out are taken back as they return
-            let free = self.places.forget_permits(was - is);
-            let owed = u32::try_from(was - is - free).unwrap_or(0);
-            if owed > 0 {
-                let places = Arc::clone(&self.places);
-                tokio::spawn(async move {
-                    if let Ok(permits) = places.acquire_many_owned(owed).await {
-                        permits.forget();
-                    }
-                });
-            }
-        }
-        if state.breaker.phase == Phase::Closed {
-            state.breaker.base_url.clone_from(&terms.base_url);
-        }
-        state.terms = terms;
-    }
-
-    fn learn(&self, stored: StoredBreaker) {
-        let mut state = self.lock();
-        if stored.version <= state.version {
-            return;
-        }
-        let before = std::mem::replace(&mut state.breaker, stored.breaker);
-        state.version = stored.version;
-        if state.breaker.phase == Phase::Closed {
-            let base_url = state.terms.base_url.clone();
-            state.breaker.base_url = base_url;
-        }
-        if matches!(state.breaker.phase, Phase::Draining { .. }) && !matches!(before.phase, Phase::Draining { .. }) {
-            state.tally = Tally::default();
-        }
-        let after = state.breaker.clone();
-        drop(state);
-        if before.word() != after.word() {
-            let (to, why) = (after.word(), after.why.as_deref().unwrap_or_default());
-            tracing::info!(endpoint = %self.of, to, why, "a breaker was changed elsewhere");
-        }
-    }
-
-    fn is_open(&self, now: Timestamp) -> bool {
-        self.lock().breaker.lets_through(now)
-    }
-
-    /// None where there will never be one.
-    async fn a_place(&self) -> Option<OwnedSemaphorePermit> {
-        let permit = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let _waiting = self.waits();
-                Arc::clone(&self.places).acquire_owned().await.ok()?
-            }
-        };
-        self.its_turn().await;
-        Some(permit)
-    }
-
-    /// Waits for the next moment that the rate allows.
-    async fn its_turn(&self) {
-        let at = {
-            let mut state = self.lock();
-            let Some(rate) = state.terms.rate else { return };
-            let at = state.next_at.max(Instant::now());
-            state.next_at = at + Duration::from_secs(1) / rate.max(1);
-            at
-        };
-        if at > Instant::now() {
-            let _waiting = self.waits();
-            tokio::time::sleep_until(at).await;
-        }
-    }
-
-    fn waits(&self) -> Waits<'_> {
-        metrics::counter!("onward_endpoint_deferred_total", "endpoint" => self.of.to_string(), "by" => "limit")
-            .increment(1);
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        Waits(&self.waiting)
-    }
-
-    fn seen(&self, now: Timestamp) -> Seen {
-        let state = self.lock();
-        let in_flight = usize::from(state.terms.concurrency).saturating_sub(self.places.available_permits());
-        Seen {
-            of: self.of.clone(),
-            breaker: state.breaker.clone(),
-            in_flight,
-            waiting: self.waiting.load(Ordering::Relaxed),
-            shut: !state.breaker.lets_through(now),
-        }
-    }
-}
-
-struct Waits<'a>(&'a AtomicUsize);
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

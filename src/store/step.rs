@@ -118,7 +118,8 @@ pub enum Settled {
         /// Why.
         why: String,
     },
-    /// It was not tried, and is not before this moment.
+    /// It was not tried, and is not before this moment, as long as its endpoint's breaker keeps messages back. Where that lets
+    /// them through by now, it is due at once: whoever settled it so may have been held up since it looked.
     Waits {
         /// The moment.
         until: Timestamp,

@@ -14,7 +14,12 @@ use onward::{
         caller::{Call, Caller},
         double::{Double, Fault, Logged, Rule, When},
     },
-    domain::{Alert, AlertKind, Destination, Side},
+    domain::{Alert, AlertKind, Destination, ManualClock, Side, TaskId, Terms, retry::RetryPolicy},
+    lanes::{
+        Endpoints,
+        endpoints::{Entry, Heard},
+    },
+    store::{Store, sqlite::SqliteStore},
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -243,4 +248,52 @@ async fn an_endpoint_that_moves_is_spoken_to_at_its_new_place() {
     new.base_url().clone_into(&mut rest.base_url);
     stage.service.take_up(registry);
     all_arrive(&new, &ids).await;
+}
+
+/// Two processes as the store sees them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_replicas_one_asks_and_one_lets_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = std::sync::Arc::new(ManualClock::at("2026-03-02T09:00:00Z".parse().unwrap()));
+    let store: std::sync::Arc<dyn Store> =
+        std::sync::Arc::new(SqliteStore::open(&folder.path().join("onward.db"), clock.clone()).unwrap());
+    let of = Destination::new(Side::Delivery, PROVIDER);
+    let replica = || {
+        let endpoints = Endpoints::new(store.clone(), RetryPolicy::default(), Default::default());
+        let terms = Terms { base_url: "http://there".into(), ..Terms::unlimited(RetryPolicy::default()) };
+        endpoints.set([(of.clone(), terms)].into());
+        endpoints
+    };
+    let (one, two) = (replica(), replica());
+    let Entry::Go(mut place) = one.enter(&of).await else { panic!("closed") };
+    let failure = Heard::Failure { retry_after: None, why: "HTTP 503".into() };
+    for n in 0..5 {
+        place.heard(TaskId(uuid::Uuid::from_u128(n)), &failure).await;
+    }
+    assert!(one.is_shut(&of) && !two.is_shut(&of), "the other has not heard yet");
+    two.refresh().await.unwrap();
+    assert!(two.is_shut(&of));
+    assert!(matches!(two.enter(&of).await, Entry::Shut));
+
+    clock.advance(2);
+    let (a, b) = tokio::join!(one.begin_probe(&of), two.begin_probe(&of));
+    let asking: Vec<_> = [a.unwrap(), b.unwrap()].into_iter().flatten().collect();
+    assert_eq!(asking.len(), 1, "one asks");
+    for mut place in asking {
+        assert!(place.heard(TaskId(uuid::Uuid::from_u128(9)), &Heard::Answer).await);
+    }
+    for replica in [&one, &two] {
+        replica.refresh().await.unwrap();
+        assert!(!replica.is_shut(&of), "it is back for both");
+    }
+    let (a, b) = tokio::join!(one.shares(10), two.shares(10));
+    let early = [a.unwrap(), b.unwrap()].map(|shares| shares.of(&of));
+    assert_eq!(early.iter().filter(|share| share.early.is_some()).count(), 1, "one lets go: {early:?}");
+    assert_eq!(early.iter().filter(|share| share.most == 0 && share.early.is_none()).count(), 1, "{early:?}");
+
+    // the one that does so dies: after its lease the other goes on
+    clock.advance(11);
+    let other = if early[0].early.is_some() { &two } else { &one };
+    other.refresh().await.unwrap();
+    assert!(other.shares(10).await.unwrap().of(&of).early.is_some());
 }

@@ -122,6 +122,8 @@ pub(super) struct Picture {
     pub keys: Vec<(ResourceKey, Uuid)>,
     pub attempts: Vec<(TaskId, Attempt)>,
     pub alerts: Vec<Alert>,
+    /// The destinations whose breakers keep messages back, where the group puts anything aside.
+    pub kept_back: HashSet<(Side, String)>,
     /// Versions of resources that are there already, as far as the group is about them.
     pub known_versions: HashSet<(Uuid, String, u64)>,
     /// The same of keys: author and key.
@@ -281,8 +283,13 @@ impl TaskPicture {
             && self.open(settle.side).any(|m| m.seq == settle.seq)
     }
 
-    fn settle(&mut self, settle: &Settle, now: Timestamp) {
+    fn settle(&mut self, settle: &Settle, kept_back: &HashSet<(Side, String)>, now: Timestamp) {
         let Settle { side, seq, lease, .. } = *settle;
+        // whoever has it wait may have been held up since it looked at the breaker
+        let waits = |m: &Message, until: Timestamp| {
+            if kept_back.contains(&(m.side, m.destination.clone())) { micros(until) } else { micros(now) }
+        };
+        let mut held_until = None;
         let own = |m: &&mut Message| m.side == side && m.seq == seq && m.fate != Fate::Gone;
         match &settle.outcome {
             Settled::Done { memory } => {
@@ -305,6 +312,7 @@ impl TaskPicture {
                 if let Some(message) = self.messages.iter_mut().find(|m| own(m) && m.is_open()) {
                     message.free();
                     message.not_before = micros(*until);
+                    held_until = Some(message.not_before);
                     message.why = Some(why.clone());
                     message.attempts += 1;
                     message.deferred_at = Some(micros(now));
@@ -316,7 +324,8 @@ impl TaskPicture {
                 lane.holder = None;
                 if let Some(message) = self.messages.iter_mut().find(|m| own(m) && m.is_open()) {
                     message.free();
-                    message.not_before = micros(*until);
+                    message.not_before = waits(message, *until);
+                    held_until = Some(message.not_before);
                 }
             }
             Settled::Dead { why } => {
@@ -328,8 +337,10 @@ impl TaskPicture {
                 }
             }
         }
-        if let Settled::Deferred { until, .. } | Settled::Waits { until } = &settle.outcome {
-            self.hold_back(side, seq, micros(*until));
+        if matches!(settle.outcome, Settled::Deferred { .. } | Settled::Waits { .. }) {
+            if let Some(until) = held_until {
+                self.hold_back(side, seq, until);
+            }
         } else if lease.is_none() {
             // settled from outside: whoever is sending it just now must not settle it again nor keep the lane, and the
             // sweeper must find what stands behind it
@@ -446,7 +457,7 @@ impl Picture {
             });
         }
         if let Some(settle) = &append.settle {
-            picture.settle(settle, hand.now);
+            picture.settle(settle, &self.kept_back, hand.now);
         }
         let mut wake_ups = self.write(append.task, &append.events, lines, None, hand);
         let picture = self.tasks.get_mut(&append.task).ok_or(AppendError::Moved)?;
@@ -540,14 +551,9 @@ impl Picture {
         lane.holder = None;
     }
 
-    /// See [`crate::store::Store::put_aside`]. `kept_back` are the destinations whose breakers keep messages back.
-    pub(super) fn put_aside(
-        &mut self,
-        (task, message): (TaskId, Uuid),
-        age: Duration,
-        kept_back: &HashSet<(Side, String)>,
-        hand: Hand,
-    ) -> bool {
+    /// See [`crate::store::Store::put_aside`].
+    pub(super) fn put_aside(&mut self, (task, message): (TaskId, Uuid), age: Duration, hand: Hand) -> bool {
+        let kept_back = &self.kept_back;
         let Some(picture) = self.tasks.get_mut(&task) else { return false };
         let age = duration_micros(age);
         let aside = |m: &&mut Message| {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     domain::{Side, TaskId},
-    store::{Append, AppendError, Appended, LaneState, Poll, StoreError},
+    store::{Append, AppendError, Appended, LaneState, Poll, Settled, StoreError},
 };
 
 /// What is asked of a Task.
@@ -145,7 +145,7 @@ impl Steps {
         };
         let hand = Hand { now: self.time.now(), holder: self.replica.id() };
         let mut kept_back = HashSet::new();
-        if group.iter().any(|call| matches!(call.asked, Step::PutAside { .. })) {
+        if group.iter().any(|call| puts_aside(&call.asked)) {
             match conn.query(KEPT_BACK, &[&hand.now.as_microsecond()]).await {
                 Ok(rows) => {
                     for row in rows {
@@ -158,7 +158,8 @@ impl Steps {
                 }
             }
         }
-        let answers = group.iter().map(|call| decide(&mut picture, &call.asked, &kept_back, hand)).collect();
+        picture.kept_back = kept_back;
+        let answers = group.iter().map(|call| decide(&mut picture, &call.asked, hand)).collect();
         let statements = batch::of_steps(&picture, hand.now);
         if statements.is_empty() {
             roll_back(&conn).await;
@@ -179,7 +180,19 @@ async fn roll_back(conn: &Conn) {
     }
 }
 
-fn decide(picture: &mut Picture, step: &Step, kept_back: &HashSet<(Side, String)>, hand: Hand) -> Stepped {
+/// Whether a step has a message wait for its endpoint's breaker.
+fn puts_aside(step: &Step) -> bool {
+    let waits =
+        |append: &Append| append.settle.as_ref().is_some_and(|settle| matches!(settle.outcome, Settled::Waits { .. }));
+    match step {
+        Step::PutAside { .. } => true,
+        Step::Append(append) => waits(append),
+        Step::Together(steps) => steps.iter().any(waits),
+        _ => false,
+    }
+}
+
+fn decide(picture: &mut Picture, step: &Step, hand: Hand) -> Stepped {
     match step {
         Step::Append(append) => Stepped::Appended(picture.append(append, hand).map(Box::new)),
         Step::Together(steps) => Stepped::Together(picture.append_together(steps, hand)),
@@ -188,9 +201,7 @@ fn decide(picture: &mut Picture, step: &Step, kept_back: &HashSet<(Side, String)
             picture.release(*task, *side, *lease);
             Stepped::Done
         }
-        Step::PutAside { task, message, age } => {
-            Stepped::PutAside(picture.put_aside((*task, *message), *age, kept_back, hand))
-        }
+        Step::PutAside { task, message, age } => Stepped::PutAside(picture.put_aside((*task, *message), *age, hand)),
         Step::LetGo { task, side, seq } => {
             picture.let_go(*task, *side, *seq, hand);
             Stepped::Done

@@ -171,6 +171,11 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
             return Err(AppendError::LeaseLost);
         }
     }
+    let until = match &settle.outcome {
+        Settled::Waits { until } if outbox::is_kept_back(c, task, settle.side, settle.seq, now)? => *until,
+        Settled::Deferred { until, .. } => *until,
+        _ => now,
+    };
     let changed = match &settle.outcome {
         Settled::Done { memory } => {
             c.prepare_cached(
@@ -194,14 +199,14 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
             )?
             .execute(params![micros(*until), why, micros(now), task.0.as_bytes(), side, settle.seq])?
         }
-        Settled::Waits { until } => {
+        Settled::Waits { .. } => {
             c.prepare_cached("UPDATE lane SET lease_until = NULL WHERE task = ? AND side = ?")?
                 .execute(params![task.0.as_bytes(), side])?;
             c.prepare_cached(
                 "UPDATE outbox SET state = 0, lease_until = NULL, not_before = ?
                  WHERE task = ? AND side = ? AND seq = ? AND state IN (0, 1)",
             )?
-            .execute(params![micros(*until), task.0.as_bytes(), side, settle.seq])?
+            .execute(params![micros(until), task.0.as_bytes(), side, settle.seq])?
         }
         Settled::Dead { why } => c
             .prepare_cached(
@@ -213,8 +218,8 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
     if changed == 0 && settle.lease.is_some() {
         return Err(AppendError::LeaseLost);
     }
-    if let Settled::Deferred { until, .. } | Settled::Waits { until } = &settle.outcome {
-        outbox::hold_back(c, task, settle.side, settle.seq, *until)?;
+    if matches!(settle.outcome, Settled::Deferred { .. } | Settled::Waits { .. }) {
+        outbox::hold_back(c, task, settle.side, settle.seq, until)?;
     } else if settle.lease.is_none() {
         // settled from outside: whoever is sending it just now must not settle it again nor keep the lane, and the sweeper
         // must find what stands behind it

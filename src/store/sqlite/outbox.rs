@@ -88,17 +88,35 @@ pub(super) fn let_go(c: &Connection, task: TaskId, side: Side, behind: u64, now:
     Ok(())
 }
 
+/// A breaker that keeps messages back, for the row of `outbox`; `?3` is now.
+const KEPT_BACK: &str =
+    "EXISTS (SELECT 1 FROM breaker b WHERE b.side = outbox.side AND b.destination = outbox.destination
+                                 AND (b.phase IN ('open', 'probing') OR b.phase = 'paused' AND b.until > ?3))";
+
+/// Whether a message's endpoint has a breaker that keeps it back.
+pub(super) fn is_kept_back(
+    c: &Connection,
+    task: TaskId,
+    side: Side,
+    seq: u64,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let kept = c
+        .prepare_cached(&format!("SELECT {KEPT_BACK} FROM outbox WHERE task = ?1 AND side = ?2 AND seq = ?4"))?
+        .query_row(params![task.0.as_bytes(), side.code(), micros(now), seq], |row| row.get(0))
+        .optional()?;
+    Ok(kept.unwrap_or(false))
+}
+
 /// Puts a message aside for as long as its endpoint's breaker keeps messages back; see the port.
 pub(super) fn put_aside(c: &Connection, message: Uuid, age: Duration, now: Timestamp) -> Result<bool, StoreError> {
     let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX >> 8);
     let aside = c
-        .prepare_cached(
+        .prepare_cached(&format!(
             "UPDATE outbox SET state = 0, lease_until = NULL, not_before = max(not_before, created + ?1)
-             WHERE id = ?2 AND state IN (0, 1) AND created + ?1 > ?3 AND EXISTS (
-               SELECT 1 FROM breaker b WHERE b.side = outbox.side AND b.destination = outbox.destination
-               AND (b.phase IN ('open', 'probing') OR b.phase = 'paused' AND b.until > ?3))
+             WHERE id = ?2 AND state IN (0, 1) AND created + ?1 > ?3 AND {KEPT_BACK}
              RETURNING task, side, seq, not_before",
-        )?
+        ))?
         .query_row(params![age, message.as_bytes(), micros(now)], |row| {
             Ok((
                 TaskId(uuid(row, "task")?),

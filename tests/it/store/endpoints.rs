@@ -221,6 +221,7 @@ pub async fn copies_take_turns(b: Bench) {
 
 pub async fn what_was_not_tried_waits_without_a_try(b: Bench) {
     let id = one_task(&b, "a").await.id;
+    let open = open(&b, "life-rooms").await;
     let held = lease(&b, id, Side::Delivery).await;
     let until = start() + secs(300);
     let waits = held.settle(Side::Delivery, Settled::Waits { until });
@@ -233,4 +234,14 @@ pub async fn what_was_not_tried_waits_without_a_try(b: Bench) {
     assert_eq!(heads(&claim(&b).await.wake_ups), [(id, 1)]);
     let held = lease(&b, id, Side::Delivery).await;
     assert_eq!((held.head.seq, held.head.attempts), (1, 0));
+
+    // the breaker closes while the worker is held up: what it says then must not make the message wait for nothing
+    let back = open.let_go("http://there", "by hand", b.store.now()).unwrap();
+    assert!(b.store.set_breaker(&inbox("life-rooms"), 1, back).await.unwrap());
+    let waits = held.settle(Side::Delivery, Settled::Waits { until: b.store.now() + secs(9000) });
+    b.store.append(waits).await.unwrap();
+    let next = lease(&b, id, Side::Delivery).await;
+    assert_eq!((next.head.seq, next.head.attempts), (1, 0), "it is due at once");
+    let next = b.store.append(next.settle(Side::Delivery, done())).await.unwrap().next;
+    assert_eq!(next.map(|n| n.seq), Some(3), "and so is what stands behind it");
 }

@@ -13,6 +13,7 @@ use crate::support::{hub, until};
 mod check;
 mod dead;
 mod endpoints;
+mod postgres;
 mod privacy;
 mod serve;
 

@@ -20,7 +20,7 @@ mod conversation;
 mod endpoints;
 mod lanes;
 mod outbox;
-mod postgres;
+pub mod postgres;
 mod read;
 mod search;
 mod sqlite;

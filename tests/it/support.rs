@@ -6,6 +6,7 @@ pub mod fixtures;
 pub mod hub;
 pub mod onward;
 pub mod plan;
+pub mod postgres;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod referrals;

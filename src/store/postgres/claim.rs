@@ -288,13 +288,14 @@ const NEXT: &str = "WITH RECURSIVE d AS (
         SELECT o.due FROM outbox o WHERE o.state = 0 AND o.side = d.side AND o.destination = d.destination AND o.due > $1::bigint
         ORDER BY o.due LIMIT 1) n";
 
-/// Only the head of a lane is worth a wake-up: whoever sends it goes on with what stands behind it.
+/// Only the head of a lane is worth a wake-up: whoever sends it goes on with what stands behind it. (Asked so that only the index
+/// of lanes can answer.)
 const CLAIM_DUE: &str = "WITH c AS MATERIALIZED (
         SELECT c.* FROM UNNEST($4::smallint[], $5::text[], $6::bigint[]) AS d (side, destination, most) CROSS JOIN LATERAL (
             SELECT o.id, o.due AS since FROM outbox o
             WHERE o.state = 0 AND o.side = d.side AND o.destination = d.destination AND o.due <= $1::bigint
-              AND NOT EXISTS (SELECT 1 FROM outbox p WHERE p.task = o.task AND p.side = o.side AND p.seq < o.seq
-                              AND p.state IN (0, 1))
+              AND o.seq = (SELECT p.seq FROM outbox p WHERE p.task = o.task AND p.side = o.side AND p.state IN (0, 1)
+                           ORDER BY p.seq LIMIT 1)
             ORDER BY o.due LIMIT d.most FOR UPDATE OF o SKIP LOCKED) c
     )
     UPDATE outbox o SET lease_until = $2::bigint, holder = $3::integer, not_before = least(o.not_before, $1::bigint),
@@ -309,8 +310,8 @@ const CLAIM_EARLY: &str = "WITH c AS MATERIALIZED (
             WHERE o.state = 0 AND o.side = d.side AND o.destination = d.destination
               AND (o.due <= $1::bigint
                    OR coalesce(o.lease_until, 0) <= $1::bigint AND coalesce(o.deferred_at, d.early - 1) < d.early)
-              AND NOT EXISTS (SELECT 1 FROM outbox p WHERE p.task = o.task AND p.side = o.side AND p.seq < o.seq
-                              AND p.state IN (0, 1))
+              AND o.seq = (SELECT p.seq FROM outbox p WHERE p.task = o.task AND p.side = o.side AND p.state IN (0, 1)
+                           ORDER BY p.seq LIMIT 1)
             ORDER BY o.due LIMIT d.most FOR UPDATE OF o SKIP LOCKED) c
     )
     UPDATE outbox o SET lease_until = $2::bigint, holder = $3::integer, not_before = least(o.not_before, $1::bigint),
@@ -325,8 +326,8 @@ const CLAIM_LOST: &str = "WITH c AS MATERIALIZED (
             SELECT o.id, o.published_at AS since FROM outbox o JOIN task t ON t.id = o.task
             WHERE o.state = 1 AND o.side = d.side AND o.destination = d.destination AND o.published_at <= $8::bigint
               AND coalesce(CASE o.side WHEN 0 THEN t.d_until ELSE t.w_until END, 0) <= $1::bigint
-              AND NOT EXISTS (SELECT 1 FROM outbox p WHERE p.task = o.task AND p.side = o.side AND p.seq < o.seq
-                              AND p.state IN (0, 1))
+              AND o.seq = (SELECT p.seq FROM outbox p WHERE p.task = o.task AND p.side = o.side AND p.state IN (0, 1)
+                           ORDER BY p.seq LIMIT 1)
             ORDER BY o.published_at LIMIT d.most FOR UPDATE OF o SKIP LOCKED) c
     )
     UPDATE outbox o SET lease_until = $2::bigint, holder = $3::integer,

@@ -9,7 +9,11 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    task::JoinHandle,
+    time::Instant,
+};
 use tokio_postgres::{
     Client, Config, NoTls, Row, Statement,
     config::{Host, SslMode},
@@ -23,9 +27,11 @@ use crate::store::StoreError;
 /// A connection that is not made by then is not made.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// The server ends a statement that takes longer.
-const STATEMENT_MAX: Duration = Duration::from_secs(10);
+const STATEMENT_MAX: Duration = Duration::from_secs(8);
 /// A server that has not answered by then is taken for gone, whatever TCP believes.
-const ANSWER_MAX: Duration = Duration::from_secs(12);
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// More statements are not under way on one connection.
+const IN_FLIGHT_MAX: usize = 1_024;
 /// After a failed try to connect, nobody tries again for at least so long …
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// … and, doubling, at most so long.
@@ -62,6 +68,7 @@ pub(super) struct Link {
     settings: Arc<Settings>,
     purpose: Use,
     current: ArcSwapOption<Conn>,
+    places: Semaphore,
     trouble: tokio::sync::Mutex<Trouble>,
 }
 
@@ -197,7 +204,8 @@ fn is_near(host: &Host) -> bool {
 
 impl Link {
     pub(super) fn new(settings: Arc<Settings>, purpose: Use) -> Self {
-        Self { settings, purpose, current: ArcSwapOption::empty(), trouble: Default::default() }
+        let places = Semaphore::new(IN_FLIGHT_MAX);
+        Self { settings, purpose, current: ArcSwapOption::empty(), places, trouble: Default::default() }
     }
 
     /// The connection; made anew if there is none. While the server is away this fails at once most of the time.
@@ -233,6 +241,7 @@ impl Link {
     /// Runs one statement. Where the connection turns out to have been lost before, it is tried once more on a new one: only for
     /// what may run twice.
     pub(super) async fn query(&self, sql: &'static str, values: Values<'_>) -> Result<Vec<Row>, StoreError> {
+        let _place = self.place()?;
         let conn = self.get().await?;
         match conn.query(sql, values).await {
             Err(Failure::Lost(_)) => {}
@@ -243,11 +252,17 @@ impl Link {
 
     /// Runs one statement that must not run twice.
     pub(super) async fn query_once(&self, sql: &'static str, values: Values<'_>) -> Result<Vec<Row>, StoreError> {
+        let _place = self.place()?;
         Ok(self.get().await?.query(sql, values).await?)
+    }
+
+    fn place(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        self.places.try_acquire().map_err(|_| StoreError::Unavailable("too many reads are waiting".to_owned()))
     }
 
     /// Runs a statement that may differ each time.
     pub(super) async fn search(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, StoreError> {
+        let _place = self.place()?;
         let conn = self.get().await?;
         match conn.search(sql, values).await {
             Err(Failure::Lost(_)) => {}
@@ -388,7 +403,13 @@ impl Conn {
     /// A connection that does not answer is given up, and everybody who waits for it with it.
     async fn within<T>(&self, asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failure> {
         match tokio::time::timeout(ANSWER_MAX, asked).await {
-            Ok(answer) => answer.map_err(Failure::from),
+            Ok(answer) => answer.map_err(|error| {
+                // the session stays read-only even where the server does not, or another has taken its place
+                if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
+                    self.driver.abort();
+                }
+                Failure::from(error)
+            }),
             Err(_) => {
                 self.driver.abort();
                 Err(Failure::Lost(format!("PostgreSQL did not answer within {ANSWER_MAX:?}")))

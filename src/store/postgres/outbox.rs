@@ -40,9 +40,9 @@ pub(super) async fn backlog(link: &Link) -> Result<Vec<Backlog>, StoreError> {
 }
 
 /// Without a lease it was settled while the confirmation was on its way: deferred, it waits for its time as pending. What is being
-/// settled this very moment needs no mark.
+/// settled this very moment needs no mark. (state + 0: by the ids, and not by the index of all that is pending.)
 const MARK: &str = "UPDATE outbox SET state = 1, published_at = $2::bigint, lease_until = NULL, holder = NULL
-    WHERE id IN (SELECT id FROM outbox WHERE id = ANY($1::uuid[]) AND state = 0 AND lease_until IS NOT NULL FOR UPDATE SKIP LOCKED)";
+    WHERE id IN (SELECT id FROM outbox WHERE id = ANY($1::uuid[]) AND state + 0 = 0 AND lease_until IS NOT NULL FOR UPDATE SKIP LOCKED)";
 
 const REARM: &str =
     "UPDATE outbox SET state = 0, lease_until = NULL, holder = NULL, not_before = greatest(not_before, $2::bigint)

@@ -642,3 +642,6 @@ pub(super) fn new_record(
         last_updated: now,
     }
 }
+
+#[cfg(test)]
+mod tests;

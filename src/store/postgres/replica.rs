@@ -5,7 +5,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicI32, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +19,8 @@ use crate::store::{BEAT_MISSED, DEAD_AFTER, StoreError};
 
 /// Those who were ended so long ago cannot come back and take another lease unseen.
 const ENDED_LATELY: Duration = Duration::from_secs(60);
+/// How often it is looked after them.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Their rows are kept for a person who wonders, for a day.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
@@ -29,6 +31,8 @@ pub(super) struct Replica {
     id: AtomicI32,
     /// When it last said that it lives: by the store's clock, and by the machine's.
     beat: Mutex<Option<(Timestamp, SystemTime)>>,
+    /// When it last looked after those that others have ended.
+    looked: Mutex<Option<Instant>>,
 }
 
 impl Replica {
@@ -77,11 +81,16 @@ impl Replica {
     /// Ends those that did not beat, and frees what they held. How many lanes and messages that were.
     pub(super) async fn end_the_dead(&self, link: &Link, now: Timestamp) -> Result<u64, StoreError> {
         let silent = micros(now) - super::rows::duration_micros(DEAD_AFTER);
-        for row in link.query(END, &[&micros(now), &silent]).await? {
-            let name: String = get(&row, "name")?;
+        let dead = link.query(END, &[&micros(now), &silent]).await?;
+        for row in &dead {
+            let name: String = get(row, "name")?;
             tracing::warn!(replica = name, "a process has stopped beating: what it held goes on elsewhere");
         }
-        // not only those of just now: one that was stopped in the middle may have taken one more lease before it noticed
+        // not only those of just now: one that was stopped in the middle may have taken one more lease before it noticed. That
+        // is rare and to look is not cheap where much waits, so it is not done at each beat
+        if dead.is_empty() && !self.looks_again() {
+            return Ok(0);
+        }
         let lately = micros(now) - super::rows::duration_micros(ENDED_LATELY);
         let rows = link.query(ENDED, &[&lately]).await?;
         let ended: Vec<i32> = rows.iter().map(|row| get(row, "id")).collect::<Result<_, _>>()?;
@@ -89,6 +98,16 @@ impl Replica {
             return Ok(0);
         }
         free(link, &ended, now).await
+    }
+
+    /// Whether it is time to look after those that were ended by others.
+    fn looks_again(&self) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN);
+        if due {
+            *looked = Some(Instant::now());
+        }
+        due
     }
 
     /// Ends this one: what it still holds is free at once.
@@ -149,7 +168,7 @@ const FREE: &str = "WITH held AS (
         UPDATE outbox o SET state = 0, lease_until = NULL, holder = NULL
         WHERE o.state IN (0, 1)
           AND (o.state = 0 AND o.lease_until IS NOT NULL AND o.holder = ANY($1::integer[])
-               OR EXISTS (SELECT 1 FROM held WHERE held.id = o.task AND (o.side = 0 AND held.d OR o.side = 1 AND held.w)))
+               OR (o.task, o.side) IN (SELECT id, 0::smallint FROM held WHERE d UNION ALL SELECT id, 1::smallint FROM held WHERE w))
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM lanes) + (SELECT count(*) FROM copies) + (SELECT count(*) FROM breakers)

@@ -11,12 +11,28 @@ use crate::{
     store::{StoreError, StoredResource, TaskRecord},
 };
 
-/// What PostgreSQL says. Only its code and main sentence: the detail may repeat what was stored.
+/// What PostgreSQL says, before it what to do where that is known. Only its code and main sentence: the detail may repeat what was
+/// stored.
 pub(super) fn said(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("PostgreSQL: {} ({})", db.message(), db.code().code()),
-        None => format!("PostgreSQL: {error}"),
-    }
+    let Some(db) = error.as_db_error() else { return format!("PostgreSQL: {error}") };
+    let code = db.code().code();
+    let what = match code {
+        "25006" => "the store can only be read: see that the URL leads to a server that takes writes, and that it may",
+        "53100" => "the disk of the store is full: make room on it",
+        "53200" => "the server of the store has no memory left: see what uses it",
+        "53300" => {
+            "the server of the store takes no more connections: raise its max_connections, or end what holds them"
+        }
+        "57014" | "55P03" => "the server of the store takes too long: see what holds it up",
+        "57P01" | "57P02" | "57P03" => "the server of the store is starting or ending: wait for it",
+        "42P01" | "42703" => "the store's tables are not as they were made: see who changed them",
+        _ if code.starts_with("28") => {
+            "the server of the store refuses the user or the password: see [store] in the configuration"
+        }
+        _ if code.starts_with("3D") => "the database of the store is not there: make it, or see [store] url",
+        _ => return format!("PostgreSQL: {} ({code})", db.message()),
+    };
+    format!("{what} (PostgreSQL: {}, {code})", db.message())
 }
 
 /// A column that is not what was written there.

@@ -14,6 +14,10 @@ use onward::store::{
 };
 use tokio::runtime::Runtime;
 
+mod away;
+mod plans;
+mod speed;
+
 use super::*;
 use crate::support::skipped;
 

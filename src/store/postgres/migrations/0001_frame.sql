@@ -23,7 +23,7 @@ CREATE TABLE referral (
   route_set  text NOT NULL,
   decision   text NOT NULL
 );
-CREATE UNIQUE INDEX referral_by_key ON referral (system, key);
+CREATE UNIQUE INDEX referral_by_key ON referral (key, system);
 CREATE INDEX referral_by_system ON referral (system, request);
 CREATE INDEX referral_by_request ON referral (request);
 CREATE INDEX referral_by_identifier ON referral (identifier) WHERE identifier IS NOT NULL;

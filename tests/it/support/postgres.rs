@@ -1,0 +1,62 @@
+//! A PostgreSQL server of one test, which it may stop and kill; what many share is `ONWARD_TEST_POSTGRES_URL`.
+
+use std::{path::PathBuf, process::Command};
+
+use super::skipped;
+
+/// See the module's documentation. Removed when dropped.
+pub struct PostgresServer {
+    script: PathBuf,
+    folder: PathBuf,
+    /// Its URL, with user and password.
+    pub url: String,
+}
+
+impl PostgresServer {
+    /// A new one. `None` where none can be had, which is noted.
+    pub fn start(test: &str) -> Option<Self> {
+        let (Some(script), Some(work)) =
+            (std::env::var_os("ONWARD_TEST_POSTGRES"), std::env::var_os("ONWARD_TEST_WORK"))
+        else {
+            skipped(test, "no PostgreSQL of its own (ONWARD_TEST_POSTGRES)");
+            return None;
+        };
+        if std::env::var_os("ONWARD_TEST_POSTGRES_URL").is_none() {
+            skipped(test, "no PostgreSQL (ONWARD_TEST_POSTGRES_URL)");
+            return None;
+        }
+        let folder = PathBuf::from(work).join(format!("postgres-{test}-{}", std::process::id()));
+        let mut server = Self { script: script.into(), folder, url: String::new() };
+        server.run("start");
+        server.url = std::fs::read_to_string(server.folder.join("url")).unwrap().trim().to_owned();
+        Some(server)
+    }
+
+    /// Starts it again; returns when it takes connections.
+    pub fn start_again(&self) {
+        self.run("start");
+    }
+
+    /// Kills it.
+    pub fn kill(&self) {
+        self.run("kill");
+    }
+
+    /// Runs SQL beside everybody.
+    pub fn sql(&self, sql: &str) -> String {
+        let said = Command::new(self.folder.join("bin/psql")).args(["-Atqc", sql]).output().unwrap();
+        assert!(said.status.success(), "{sql}: {}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8_lossy(&said.stdout).trim().to_owned()
+    }
+
+    fn run(&self, what: &str) {
+        let status = Command::new(&self.script).arg(what).arg(&self.folder).status().unwrap();
+        assert!(status.success(), "tests/services/postgres {what}");
+    }
+}
+
+impl Drop for PostgresServer {
+    fn drop(&mut self) {
+        let _ = Command::new(&self.script).arg("remove").arg(&self.folder).status();
+    }
+}

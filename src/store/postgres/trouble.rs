@@ -42,8 +42,9 @@ pub(super) async fn dead_letter(link: &Link, message: Uuid) -> Result<Option<Dea
 }
 
 pub(super) async fn dead_head(link: &Link, message: Uuid) -> Result<Option<LaneHead>, StoreError> {
-    let sql = "SELECT o.seq, o.attempts, o.created, l.cursor, l.memory FROM outbox o
-               JOIN lane l ON l.task = o.task AND l.side = o.side WHERE o.id = $1 AND o.state = 3";
+    let sql = "SELECT o.seq, o.attempts, o.created, CASE o.side WHEN 0 THEN t.d_cursor ELSE t.w_cursor END AS cursor,
+                      CASE o.side WHEN 0 THEN t.d_memory ELSE t.w_memory END AS memory
+               FROM outbox o JOIN task t ON t.id = o.task WHERE o.id = $1 AND o.state = 3";
     let rows = link.query(sql, &[&message]).await?;
     let head = |row: &Row| {
         Ok(LaneHead {

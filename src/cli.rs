@@ -27,6 +27,7 @@ macro_rules! say {
     }};
 }
 
+mod bench;
 mod check;
 mod dead;
 mod demo;
@@ -54,6 +55,8 @@ enum Command {
     Serve(serve::Options),
     /// Shows the whole loop with simulated record systems and providers in this process.
     Demo(demo::Options),
+    /// Measures the whole loop under load, beside what the same machine does without us.
+    Bench(Box<bench::Options>),
     /// Says everything that is wrong with the configuration. Changes nothing.
     Check(check::Options),
     /// Routes: where a referral would go, and why.
@@ -91,7 +94,12 @@ type Ended = anyhow::Result<()>;
 /// Runs the command that was called.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = match &cli.command {
+        // load and receivers share the machine with what they measure: one thread each is enough for them
+        Command::Bench(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("onward: cannot start: {error}");
@@ -102,6 +110,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(options) => serve::run(options).await,
             Command::Demo(options) => demo::run(options).await,
+            Command::Bench(options) => Box::pin(bench::run(*options)).await,
             Command::Check(options) => check::run(&options).await,
             Command::Routes(routes) => routes::run(&routes).await,
             Command::Referral(referral) => referral::run(&referral).await,

@@ -289,6 +289,7 @@ impl Worker {
             match appended {
                 Ok(appended) => {
                     self.tell(&task, head, &verdict, &outcome, &names);
+                    self.relay.settled(head.message);
                     self.relay.publish_all(appended.wake_ups).await;
                     if matches!(outcome, Settled::Deferred { .. }) {
                         self.relay.look_again();
@@ -419,7 +420,7 @@ fn attempt(side: Side, head: &LaneHead, at: Timestamp, duration: Duration, carri
 /// # Errors
 /// [`StoreError`] where it is not there or not JSON.
 pub async fn task_body(store: &dyn Store, task: TaskId, version: u64) -> Result<Value, StoreError> {
-    let found = store.resource("Task", task.0, Some(version)).await?;
-    let (stored, _) = found.ok_or_else(|| StoreError::Corrupt(format!("task {task} has no version {version}")))?;
-    serde_json::from_str(&stored.body).map_err(|e| StoreError::Corrupt(format!("task {task}: {e}")))
+    let found = store.task_version(task, version).await?;
+    let body = found.ok_or_else(|| StoreError::Corrupt(format!("task {task} has no version {version}")))?;
+    serde_json::from_str(&body).map_err(|e| StoreError::Corrupt(format!("task {task}: {e}")))
 }

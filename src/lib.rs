@@ -34,5 +34,6 @@ pub mod service;
 pub mod telemetry;
 pub mod toml_reader;
 
-// seen working
+// seen working, and measured
+pub mod bench;
 pub mod demo;

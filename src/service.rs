@@ -68,7 +68,11 @@ pub enum StartError {
     Roots(#[from] NoRoots),
 }
 
-async fn open_store(url: &StoreUrl) -> Result<Arc<dyn Store>, StartError> {
+/// Opens the store as a service does: migrated, and where only one process may have it, alone.
+///
+/// # Errors
+/// [`StartError::Store`], [`StartError::Postgres`]
+pub async fn open_store(url: &StoreUrl) -> Result<Arc<dyn Store>, StartError> {
     Ok(match url {
         StoreUrl::Sqlite(path) => Arc::new(SqliteStore::open(path, Arc::new(SystemClock))?),
         StoreUrl::Postgres(url) => Arc::new(PostgresStore::open(url.reveal(), None).await?),

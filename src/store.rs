@@ -17,6 +17,7 @@ use crate::domain::{
 mod chain;
 pub(crate) mod counts;
 pub mod postgres;
+pub(crate) mod recent;
 mod share;
 pub mod sqlite;
 mod step;
@@ -254,6 +255,12 @@ pub trait Store: Send + Sync + 'static {
         id: Uuid,
         version: Option<u64>,
     ) -> Result<Option<(StoredResource, Parties)>, StoreError>;
+
+    /// A version of a Task as JSON, as it was stored. Asked for many times while a Task is on its way: an implementation may have
+    /// it in memory.
+    async fn task_version(&self, task: TaskId, version: u64) -> Result<Option<String>, StoreError> {
+        Ok(self.resource("Task", task.0, Some(version)).await?.map(|(stored, _)| stored.body))
+    }
 
     /// All versions of a resource, oldest first.
     async fn versions(&self, kind: &str, id: Uuid) -> Result<Vec<StoredResource>, StoreError>;

@@ -1,6 +1,7 @@
 //! The broker as RabbitMQ: quorum queues, confirmed publishing, and connections under a supervisor of our own.
 
 mod address;
+pub mod bare;
 mod connect;
 mod consumer;
 mod ledger;

@@ -1,23 +1,27 @@
-//! The relay: publishes fresh wake-ups from memory, many in flight, and marks in the store what the broker has confirmed.
+//! The relay: publishes fresh wake-ups from memory, many in flight, and marks in the store what the broker has confirmed and nobody
+//! has settled a moment later.
 //!
 //! Whatever it cannot publish stays in the outbox and is found by the scheduler, so it may drop a wake-up and never blocks the
 //! one who stored it.
 
+mod marks;
+
 use std::{
     collections::HashMap,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::{FutureExt as _, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::{Notify, mpsc},
-    time::Instant,
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::marks::Marks;
 use crate::{
     broker::{Broker, BrokerError, Queue},
     domain::WakeUp,
@@ -43,6 +47,7 @@ type SlowOnes = Mutex<HashMap<Queue, usize>>;
 pub struct Relay {
     queue: mpsc::Sender<WakeUp>,
     look: Arc<Notify>,
+    marks: Arc<Mutex<Marks>>,
 }
 
 impl Relay {
@@ -53,8 +58,9 @@ impl Relay {
         stop: CancellationToken,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        let relay = Self { queue, look: Arc::new(Notify::new()) };
-        let task = tokio::spawn(run(store, broker, waiting, stop));
+        let marks = Arc::new(Mutex::new(Marks::new()));
+        let relay = Self { queue, look: Arc::new(Notify::new()), marks: Arc::clone(&marks) };
+        let task = tokio::spawn(run(store, broker, waiting, marks, stop));
         (relay, task)
     }
 
@@ -65,6 +71,11 @@ impl Relay {
                 metrics::counter!("onward_relay_left_to_scheduler_total").increment(1);
             }
         }
+    }
+
+    /// A message was settled in the store: nothing is left to be marked of it.
+    pub(super) fn settled(&self, message: Uuid) {
+        lock(&self.marks).settle(message, Instant::now());
     }
 
     /// Tells the scheduler that something may be due sooner than it thinks.
@@ -87,31 +98,61 @@ async fn run(
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
     mut waiting: mpsc::Receiver<WakeUp>,
+    marks: Arc<Mutex<Marks>>,
     stop: CancellationToken,
 ) {
     let slow = SlowOnes::default();
     let mut in_flight = FuturesUnordered::new();
-    let mut confirmed: Vec<Uuid> = Vec::new();
+    // beside publishing, which a commit must not hold up
+    let mut marking: Option<BoxFuture<'_, ()>> = None;
+    let mut look = interval(marks::LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
-            Some(result) = in_flight.next(), if !in_flight.is_empty() => confirmed.extend::<Option<Uuid>>(result),
+            () = async { if let Some(marking) = &mut marking { marking.await } }, if marking.is_some() => marking = None,
+            _ = look.tick(), if marking.is_none() => {
+                let undone = lock(&marks).take_due(Instant::now());
+                marking = (!undone.is_empty()).then(|| mark(&*store, undone).boxed());
+            }
+            Some(result) = in_flight.next(), if !in_flight.is_empty() => note(&marks, result),
             next = waiting.recv(), if in_flight.len() < IN_FLIGHT_MAX => match next {
-                Some(wake_up) => in_flight.push(publish(&*broker, wake_up, &slow)),
+                Some(wake_up) => {
+                    lock(&marks).begin(wake_up.message);
+                    in_flight.push(publish(&*broker, wake_up, &slow));
+                }
                 None => break,
             },
             () = stop.cancelled() => break,
         }
-        // one commit for all that was confirmed while the last one was made
-        while let Some(Some(result)) = futures_util::FutureExt::now_or_never(in_flight.next()) {
-            confirmed.extend(result);
-        }
-        if !confirmed.is_empty()
-            && let Err(error) = store.mark_published(std::mem::take(&mut confirmed)).await
-        {
-            // they will be published once more, and turned away as already sent
-            tracing::warn!(%error, "confirmed wake-ups could not be marked");
-        }
+    }
+    if let Some(marking) = marking {
+        marking.await;
+    }
+    while let Some(Some(result)) = in_flight.next().now_or_never() {
+        note(&marks, result);
+    }
+    let left = lock(&marks).take_all();
+    mark(&*store, left).await;
+}
+
+fn lock(marks: &Mutex<Marks>) -> MutexGuard<'_, Marks> {
+    marks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn note(marks: &Mutex<Marks>, confirmed: Option<Uuid>) {
+    if let Some(message) = confirmed {
+        lock(marks).confirm(message, Instant::now());
+    }
+}
+
+async fn mark(store: &dyn Store, messages: Vec<Uuid>) {
+    if messages.is_empty() {
+        return;
+    }
+    if let Err(error) = store.mark_published(messages).await {
+        // they will be published once more, and turned away as already sent
+        tracing::warn!(%error, "confirmed wake-ups could not be marked");
     }
 }
 

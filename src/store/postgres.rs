@@ -17,6 +17,7 @@ use super::{
     AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, JournalLine,
     LaneHead, LaneState, Parties, Poll, Shares, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
     Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled, counts,
+    recent::{Fresh, Recent},
 };
 use crate::domain::{Alert, AlertKind, Clock, Destination, ReferralId, Side, SystemId, TaskId, breaker::Breaker};
 
@@ -28,6 +29,7 @@ macro_rules! sql {
     }};
 }
 
+pub mod bare;
 mod batch;
 mod breakers;
 mod claim;
@@ -125,6 +127,7 @@ pub struct PostgresStore {
     turn: AtomicUsize,
     searches: Link,
     time: Time,
+    recent: Recent,
     replica: Arc<Replica>,
     closed: AtomicBool,
 }
@@ -207,6 +210,7 @@ impl PostgresStore {
             turn: AtomicUsize::new(0),
             searches: link(Use::Searches),
             time,
+            recent: Recent::default(),
             replica,
             closed: AtomicBool::new(false),
         })
@@ -291,7 +295,12 @@ impl Store for PostgresStore {
 
     async fn submit(&self, submission: Submission) -> Result<Submit, StoreError> {
         counts::written("submit");
-        self.submissions.ask(submission).await
+        let fresh = Fresh::of_submission(&submission);
+        let stored = self.submissions.ask(submission).await?;
+        if matches!(stored, Submit::Stored(..)) {
+            self.recent.keep(fresh);
+        }
+        Ok(stored)
     }
 
     async fn submitted(&self, system: &SystemId, key: &str) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
@@ -300,8 +309,13 @@ impl Store for PostgresStore {
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         counts::written("append");
+        let fresh = Fresh::of_append(&append);
         match self.step(Step::Append(Box::new(append))).await? {
-            Stepped::Appended(appended) => appended.map(|appended| *appended),
+            Stepped::Appended(appended) => {
+                let appended = *appended?;
+                self.recent.keep(fresh);
+                Ok(appended)
+            }
             _ => Err(unexpected().into()),
         }
     }
@@ -345,6 +359,13 @@ impl Store for PostgresStore {
         version: Option<u64>,
     ) -> Result<Option<(StoredResource, Parties)>, StoreError> {
         read::resource(self.reader(), kind, id, version).await
+    }
+
+    async fn task_version(&self, task: TaskId, version: u64) -> Result<Option<String>, StoreError> {
+        match self.recent.body(task, version) {
+            Some(body) => Ok(Some(body)),
+            None => Ok(self.resource("Task", task.0, Some(version)).await?.map(|(stored, _)| stored.body)),
+        }
     }
 
     async fn versions(&self, kind: &str, id: Uuid) -> Result<Vec<StoredResource>, StoreError> {

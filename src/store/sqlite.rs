@@ -18,10 +18,12 @@ use super::{
     AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, JournalLine,
     LaneHead, LaneState, Parties, Poll, Shares, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
     Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
+    recent::{Fresh, Recent},
 };
 use crate::domain::{Alert, AlertKind, Clock, Destination, ReferralId, Side, SystemId, TaskId, breaker::Breaker};
 
 mod append;
+pub mod bare;
 mod breakers;
 mod claim;
 mod journal;
@@ -86,6 +88,7 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     clock: Arc<dyn Clock>,
+    recent: Recent,
     /// Held for as long as the store lives; the system lets go of it however the process ends.
     _lock: Option<File>,
 }
@@ -167,6 +170,7 @@ impl SqliteStore {
             writer: Writer::start(connection).map_err(spawn)?,
             readers: Readers::start(readers).map_err(spawn)?,
             clock,
+            recent: Recent::default(),
             _lock: lock,
         })
     }
@@ -211,7 +215,12 @@ impl Store for SqliteStore {
 
     async fn submit(&self, submission: Submission) -> Result<Submit, StoreError> {
         let now = self.now();
-        self.writer.run("submit", move |c| submit::submit(c, &submission, now)).await
+        let fresh = Fresh::of_submission(&submission);
+        let stored = self.writer.run("submit", move |c| submit::submit(c, &submission, now)).await?;
+        if matches!(stored, Submit::Stored(..)) {
+            self.recent.keep(fresh);
+        }
+        Ok(stored)
     }
 
     async fn submitted(&self, system: &SystemId, key: &str) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
@@ -221,7 +230,10 @@ impl Store for SqliteStore {
 
     async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let now = self.now();
-        self.writer.run("append", move |c| append::append(c, &append, now)).await
+        let fresh = Fresh::of_append(&append);
+        let appended = self.writer.run("append", move |c| append::append(c, &append, now)).await?;
+        self.recent.keep(fresh);
+        Ok(appended)
     }
 
     async fn append_together(&self, steps: Vec<Append>) -> Result<Vec<Appended>, AppendError> {
@@ -265,6 +277,13 @@ impl Store for SqliteStore {
     ) -> Result<Option<(StoredResource, Parties)>, StoreError> {
         let kind = kind.to_owned();
         self.readers.run(move |c| read::resource(c, &kind, id, version)).await
+    }
+
+    async fn task_version(&self, task: TaskId, version: u64) -> Result<Option<String>, StoreError> {
+        match self.recent.body(task, version) {
+            Some(body) => Ok(Some(body)),
+            None => Ok(self.resource("Task", task.0, Some(version)).await?.map(|(stored, _)| stored.body)),
+        }
     }
 
     async fn versions(&self, kind: &str, id: Uuid) -> Result<Vec<StoredResource>, StoreError> {

@@ -3,6 +3,7 @@
 
 mod api;
 mod artefacts;
+mod bench;
 mod bounds;
 mod broker;
 mod broker_away;

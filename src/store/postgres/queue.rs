@@ -13,7 +13,7 @@ use tokio::{
 use crate::store::StoreError;
 
 /// As many calls share one commit at the most: enough to make the fsync cheap, few enough to keep the wait short.
-const GROUP_MAX: usize = 192;
+pub(super) const GROUP_MAX: usize = 192;
 /// Calls waiting beyond this are refused, so that a store that hangs shows itself instead of filling the memory.
 const QUEUE_MAX: usize = 4096;
 

@@ -13,7 +13,7 @@ use super::rows::store_error;
 use crate::store::{AppendError, StoreError, counts};
 
 /// As many writes share one commit at the most: enough to make the fsync cheap, few enough to keep the wait short.
-const GROUP_MAX: usize = 128;
+pub(super) const GROUP_MAX: usize = 128;
 /// Writes waiting beyond this are refused, so that a store that hangs shows itself instead of filling the memory.
 const QUEUE_MAX: usize = 4096;
 

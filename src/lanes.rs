@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -35,7 +36,8 @@ use endpoints::{Entry, Place};
 
 /// A lane is its worker's for so long.
 pub const LANE_LEASE: Duration = Duration::from_secs(150);
-/// No carrier takes longer than this over one message: a try that went on beyond its lease could cross the next one.
+/// No carrier goes on over one message for longer than this after the lease was asked for: a try that went on beyond its lease
+/// could cross the next one.
 const CARRY_MAX: Duration = Duration::from_secs(120);
 /// A lane that could not be given back is given back again after this long.
 const RELEASE_AGAIN: Duration = Duration::from_millis(500);
@@ -166,11 +168,12 @@ impl Worker {
 
     async fn work(&self, wake_up: &WakeUp, through: &Destination, place: &mut Place) -> Result<(), StoreError> {
         let side = self.carrier.side();
+        let asked = Instant::now();
         let leased = self.store.lease_lane(wake_up.task, side, LANE_LEASE).await?;
         let LaneState::Leased { lease, head, task } = leased else { return Ok(()) };
         let own = self.own(&task);
         let worked = if own == *through && own.to == wake_up.to {
-            self.work_through(*task, head, lease, place).await
+            self.work_through(*task, head, lease, asked, place).await
         } else {
             // the endpoint is found by the Task, so it would not go astray; but somebody has been at the queues
             let why = "its wake-up was for, or came through the queue of, another destination than its own";
@@ -191,31 +194,34 @@ impl Worker {
     /// Gives a lane back, so that whoever is woken next need not wait for its lease. While the store takes no writes nobody else
     /// could work the lane either: so it is tried until it does, or the lease is over.
     async fn release(&self, task: TaskId, lease: u64) {
-        let until = tokio::time::Instant::now() + LANE_LEASE;
+        let until = Instant::now() + LANE_LEASE;
         while self.store.release_lane(task, self.carrier.side(), lease).await.is_err() {
-            if tokio::time::Instant::now() >= until || self.let_go.is_cancelled() {
+            if Instant::now() >= until || self.let_go.is_cancelled() {
                 return;
             }
             tokio::time::sleep(RELEASE_AGAIN).await;
         }
     }
 
+    /// Carries one message after another. The lease was asked for at `asked`: its end is reckoned from there, because this
+    /// process may have been stopped before it heard that it has it.
     async fn work_through(
         &self,
         mut task: TaskRecord,
         mut head: LaneHead,
         lease: u64,
+        mut asked: Instant,
         place: &mut Place,
     ) -> Result<(), StoreError> {
         // the first lease of a lane is numbered 1: under any other, someone may have sent and not come to say so
         let mut again = lease > 1 || head.attempts > 0;
         loop {
             let at = self.store.now();
-            let begun = tokio::time::Instant::now();
+            let begun = Instant::now();
             if !self.store.may_send() {
                 return Err(silenced());
             }
-            let carrying = tokio::time::timeout(CARRY_MAX, self.carrier.carry(&task, &head, again));
+            let carrying = until(asked + CARRY_MAX, &*self.store, self.carrier.carry(&task, &head, again));
             // what the other side makes of it is unknown: whoever takes the lane next asks before sending again
             let carried = tokio::select! {
                 biased;
@@ -224,17 +230,20 @@ impl Worker {
                 () = self.lost_the_store() => return Err(silenced()),
             };
             let carried = match carried {
-                Ok(Ok(carried)) => carried,
+                Some(Ok(carried)) => carried,
                 // it will be no more readable next time: a person has to see to it
-                Ok(Err(StoreError::Corrupt(why))) => {
+                Some(Err(StoreError::Corrupt(why))) => {
                     Carried { endpoint: String::new(), outcome: Outcome::Refused { why } }
                 }
-                Ok(Err(error)) => return Err(error),
-                Err(_) => Carried::too_slow(CARRY_MAX),
+                Some(Err(error)) => return Err(error),
+                None if !self.store.may_send() => return Err(silenced()),
+                None => Carried::too_slow(CARRY_MAX),
             };
             let attempt = attempt(self.carrier.side(), &head, at, begun.elapsed(), &carried);
             place.heard(task.id, &carried.heard()).await;
             let (verdict, outcome) = self.judge(&head, carried.outcome, place);
+            // with the next message the lease begins anew
+            asked = Instant::now();
             match self.settle(task, lease, &head, verdict, outcome, attempt).await? {
                 Some((next_task, next_head)) => (task, head) = (next_task, next_head),
                 None => return Ok(()),
@@ -413,6 +422,17 @@ fn attempt(side: Side, head: &LaneHead, at: Timestamp, duration: Duration, carri
     };
     let endpoint = carried.endpoint.clone();
     Some(Attempt { side, of: head.seq, at, duration, endpoint, result: result.into(), why })
+}
+
+/// What a future comes to, if it does so in time and while nobody can have taken this process for dead. Both are looked at before
+/// the future is let go on, each time: a process that was stopped and goes on must not send what is by now another's to send.
+pub(crate) async fn until<T>(end: Instant, store: &dyn Store, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let in_time = std::future::poll_fn(|context| match Instant::now() < end && store.may_send() {
+        true => future.as_mut().poll(context).map(Some),
+        false => std::task::Poll::Ready(None),
+    });
+    tokio::time::timeout_at(end, in_time).await.ok().flatten()
 }
 
 /// A version of a Task as JSON.

@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -27,6 +28,7 @@ use crate::{
     lanes::{
         Endpoints,
         endpoints::{Entry, Heard},
+        until,
     },
     status::{Source, Status, StatusError, change},
     store::{Poll, Store, StoreError, TaskRecord},
@@ -65,6 +67,9 @@ pub struct Copies {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Watch {
     pub(super) held: Held,
+    /// It was not there under its id: it is looked for by our identifier.
+    #[serde(default)]
+    pub(super) lost: bool,
     /// Since when it cannot be read.
     #[serde(default)]
     unreadable_since: Option<String>,
@@ -112,7 +117,7 @@ impl From<Failure> for Unreadable {
 impl Watch {
     /// The same with the copy as it was seen now.
     fn seen(&self, held: Held) -> Self {
-        Self { held, unreadable_since: None, told: false, ..self.clone() }
+        Self { held, lost: false, unreadable_since: None, told: false, ..self.clone() }
     }
 
     pub(super) fn memory(&self) -> String {
@@ -134,6 +139,7 @@ impl Copies {
             if room == 0 {
                 continue;
             }
+            let asked = Instant::now();
             match self.store.claim_polls(self.endpoints.poll_shares(room), LEASE).await {
                 Ok(due) => {
                     for (task, memory) in due {
@@ -141,7 +147,7 @@ impl Copies {
                         // counted before the next claim is made
                         let looking = copies.endpoints.looking(&inbox_of(&task));
                         reading.spawn(async move {
-                            copies.visit(task, &memory).await;
+                            copies.visit(task, &memory, asked).await;
                             drop(looking);
                         });
                     }
@@ -153,7 +159,8 @@ impl Copies {
         reading.wait().await;
     }
 
-    async fn visit(&self, task: TaskRecord, memory: &str) {
+    /// Reads one copy that was claimed after `asked`: not for longer than it is ours.
+    async fn visit(&self, task: TaskRecord, memory: &str, asked: Instant) {
         if task.state.status.is_terminal() {
             let _ = self.store.plan_poll(task.id, Poll { memory: None, at: None }).await;
             return;
@@ -171,13 +178,13 @@ impl Copies {
             let _ = self.store.plan_poll(task.id, Poll { memory: None, at: self.after(every) }).await;
             return;
         };
-        let heard = match tokio::time::timeout(READ_MAX, self.read(&task, inbox, every, watch)).await {
-            Ok(Ok(heard)) => heard,
-            Ok(Err(error)) => {
+        let heard = match until(asked + READ_MAX, &*self.store, self.read(&task, inbox, every, watch)).await {
+            Some(Ok(heard)) => heard,
+            Some(Err(error)) => {
                 tracing::warn!(task.id = %task.id, %error, "a copy could not be taken; it is read again");
                 Heard::Nothing
             }
-            Err(_) => {
+            None => {
                 tracing::warn!(task.id = %task.id, "a copy took too long to read; it is read again");
                 Heard::Failure { retry_after: None, why: format!("a copy not read within {READ_MAX:?}") }
             }
@@ -208,12 +215,14 @@ impl Copies {
         let to = endpoint(inbox);
         // under an id of another server, or of none, it is looked for by our identifier
         let known = watch.held.base == to.base_url && !watch.held.id.is_empty();
-        let watch = if known { watch } else { Watch { request: None, ..watch } };
-        let held = if known {
+        let watch = if known && !watch.lost { watch } else { Watch { request: None, ..watch } };
+        let held = if known && !watch.lost {
             watch.held.clone()
         } else {
             match look(&self.client, &to, task.id).await {
-                Ok(Some(held)) => held,
+                // the one we knew is back: what was taken of it is not taken once more
+                Ok(Some(found)) if known && found.id == watch.held.id => watch.held.clone(),
+                Ok(Some(found)) => found,
                 Ok(None) => {
                     let found = Unreadable::answered("our Task is not on the provider's server", true);
                     return self.unreadable(task, watch, every, found).await;
@@ -360,9 +369,7 @@ impl Copies {
         let now = self.store.now();
         let since = watch.unreadable_since.as_deref().and_then(|s| s.parse().ok()).unwrap_or(now);
         watch.unreadable_since = Some(since.to_string());
-        if found.gone {
-            watch.held.id.clear();
-        }
+        watch.lost |= found.gone;
         if watch.told || !(found.gone || self.endpoints.retry(&inbox_of(task)).is_delayed(since, now)) {
             tracing::debug!(task.id = %task.id, why = found.why, "a copy cannot be read now");
             self.store.plan_poll(task.id, self.later(&watch, every)).await?;

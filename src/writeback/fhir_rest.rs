@@ -1,6 +1,6 @@
 //! Kind `fhir-rest`: the originating record is a FHIR server that holds a Task of ours for each of its referrals.
 //!
-//! The first write is a conditional update on our identifier, later ones carry the ETag that the last one gave. Wherever the
+//! The first write is a conditional create under our identifier, later ones carry the ETag that the last one gave. Wherever the
 //! record's Task is not as we left it, it is read and only what is ours is brought up to date.
 
 use hyper::{Method, StatusCode};
@@ -179,20 +179,27 @@ impl Record<'_> {
     ) -> Result<(), Stop> {
         let new = make(line, line.body, origin);
         if memory.task.is_none() && !again {
-            let to = self.endpoint();
-            let path = format!("Task?identifier={}", encode(&identifier_token(line.task.id)));
-            let key = idempotency_key(line.task.id, line.seq);
-            let headers = [("idempotency-key", &*key)];
-            let answer = self.client.send(&to, Method::PUT, &path, &headers, &new).await.map_err(|e| e.failure())?;
-            if answer.status.is_success() {
+            // a create and never an update: a request that comes later than it was waited for must not undo what was written
+            // since
+            let answer = self.create(line, &new).await?;
+            if answer.status == StatusCode::CREATED {
                 return self.remember(&answer, line, &new, memory).await;
             }
-            if !matches!(answer.status.as_u16(), 400 | 404 | 405 | 412 | 422 | 501) {
+            if !matches!(answer.status.as_u16(), 200 | 400 | 404 | 405 | 412 | 422 | 501) {
                 return Err(failure_of(&answer).into());
             }
-            // perhaps a record that knows no conditional update: the long way shows whether it is that
+            // it is there, or perhaps this record knows no conditional create: the long way shows which
         }
         self.write_by_reading(line, origin, &new, memory, again).await
+    }
+
+    /// Creates the Task if none of ours is there.
+    async fn create(&self, line: &Line<'_>, new: &Value) -> Result<Answer, Stop> {
+        let condition = format!("identifier={}", encode(&identifier_token(line.task.id)));
+        let key = idempotency_key(line.task.id, line.seq);
+        let headers = [("if-none-exist", &*condition), ("idempotency-key", &*key)];
+        let sent = self.client.send(&self.endpoint(), Method::POST, "Task", &headers, new).await;
+        sent.map_err(|error| error.failure().into())
     }
 
     /// Read, merge, write; as often as others come in between.
@@ -226,10 +233,7 @@ impl Record<'_> {
                 (held.id, etag, merged)
             } else {
                 memory.task = None;
-                let condition = format!("identifier={}", encode(&identifier_token(line.task.id)));
-                let headers = [("if-none-exist", &*condition), ("idempotency-key", &*key)];
-                let answer =
-                    self.client.send(&to, Method::POST, "Task", &headers, new).await.map_err(|e| e.failure())?;
+                let answer = self.create(line, new).await?;
                 match answer.status {
                     StatusCode::CREATED => return self.remember(&answer, line, new, memory).await,
                     StatusCode::OK => continue, // someone was faster: read what is there

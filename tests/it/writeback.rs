@@ -40,12 +40,12 @@ fn break_writes(stage: &Stage, fault: &Fault) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_write_is_a_conditional_update_and_points_to_the_records_own() {
+async fn the_first_write_is_a_conditional_create_and_points_to_the_records_own() {
     let stage = Stage::set(Setting::default()).await;
     let referral = one("01", "first");
     let request = keep(&stage, &referral);
     let id = stage.referred(&referral, "received").await;
-    assert_eq!(writes(&stage), ["PUT Task?identifier"]);
+    assert_eq!(writes(&stage), ["POST Task"]);
     let task = stage.in_record(&id).unwrap();
     assert_eq!(task["focus"]["reference"], format!("ServiceRequest/{request}"));
     assert_eq!(
@@ -59,11 +59,11 @@ async fn the_first_write_is_a_conditional_update_and_points_to_the_records_own()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_record_without_conditional_update_is_searched_and_created_once() {
-    let record = Abilities { conditional_update: false, ..Abilities::default() };
-    let stage = Stage::set(Setting { record, ..Setting::default() }).await;
+async fn a_task_that_is_there_already_is_read_before_it_is_written() {
+    let stage = Stage::set(Setting::default()).await;
+    stage.record.fault(Rule::new(Fault::Refuse(StatusCode::PRECONDITION_FAILED), When::Next(1)).method(Method::POST));
     let id = stage.referred(&one("01", "search"), "received").await;
-    assert_eq!(writes(&stage), ["PUT Task?identifier", "GET Task?identifier", "POST Task"]);
+    assert_eq!(writes(&stage), ["POST Task", "GET Task?identifier", "POST Task"]);
     stage.answer(&id, "accepted", json!({})).await;
     stage.told_at_last(&id, "accepted").await;
     assert_eq!((stage.statuses(&id), stage.record.counts()["Task"]), (vec!["received".into(), "accepted".into()], 1));
@@ -122,11 +122,11 @@ async fn a_stale_etag_is_read_again_and_merged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_whose_answer_was_cut_is_looked_for_and_not_written_twice() {
-    for conditional_update in [true, false] {
-        let record = Abilities { conditional_update, ..Abilities::default() };
+    for representation in [true, false] {
+        let record = Abilities { representation, ..Abilities::default() };
         let stage = Stage::set(Setting { record, ..Setting::default() }).await;
         let cut = |method| Rule::new(Fault::AnswerLost, When::Next(1)).method(method).kind("Task");
-        stage.record.fault(cut(if conditional_update { Method::PUT } else { Method::POST }));
+        stage.record.fault(cut(Method::POST));
         let id = stage.onward.refer(&one("01", "cut")).await;
         stage.happened(&id, "written-back").await;
         assert_eq!((stage.statuses(&id), stage.record.counts()["Task"]), (vec!["received".into()], 1));
@@ -175,7 +175,7 @@ async fn a_request_with_another_identifier_is_never_written_beside() {
 async fn a_request_that_is_not_there_is_noted_and_the_task_written() {
     let stage = Stage::set(Setting::default()).await;
     // the first try gets as far as not finding it, and no further
-    stage.record.fault(Rule::new(Fault::Unavailable { retry_after_s: None }, When::Next(1)).method(Method::PUT));
+    stage.record.fault(Rule::new(Fault::Unavailable { retry_after_s: None }, When::Next(1)).method(Method::POST));
     let referral = one("01", "absent");
     let id = stage.referred(&referral, "received").await;
     stage.happened(&id, "written-back").await;

@@ -94,7 +94,8 @@ impl Endpoints {
     /// # Errors
     /// [`StoreError`] where that cannot be stored.
     pub async fn claimed(&self, shares: &Shares, wake_ups: &[WakeUp]) -> Result<bool, StoreError> {
-        let draining: Vec<_> = shares.named.iter().filter(|(_, share)| share.early.is_some()).collect();
+        let mut draining: Vec<_> = shares.named.iter().filter(|(_, share)| share.early.is_some()).collect();
+        draining.sort_by_key(|(of, _)| *of);
         if draining.is_empty() {
             return Ok(false);
         }

@@ -16,6 +16,7 @@ mod loops;
 mod overload;
 mod replicas;
 mod silence;
+mod simulation;
 mod stop;
 mod store;
 mod support;

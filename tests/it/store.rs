@@ -16,6 +16,8 @@ use onward::{
 };
 use uuid::Uuid;
 
+use crate::support::memory::Memory;
+
 mod conversation;
 mod endpoints;
 mod lanes;
@@ -47,6 +49,12 @@ impl Bench {
     ) -> Self {
         Self { store, clock, again, _keep: Box::new(keep) }
     }
+}
+
+/// The one that simulations run over: what it passes here, it stands for there.
+fn in_memory() -> Bench {
+    let clock = Arc::new(ManualClock::at(start()));
+    Bench::new(Arc::new(Memory::new(clock.clone())), clock, in_memory, ())
 }
 
 /// Runs every behaviour against one implementation.
@@ -297,5 +305,6 @@ pub fn state(status: TaskStatus) -> TaskState {
     TaskState { status, ..TaskState::new() }
 }
 
+behaviours!(in_memory, crate::store::in_memory);
 behaviours!(on_sqlite, crate::store::sqlite::bench);
 behaviours!(on_postgres, crate::store::postgres::bench);

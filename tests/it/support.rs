@@ -4,6 +4,7 @@ use std::{future::Future, io::Write as _, time::Duration};
 
 pub mod fixtures;
 pub mod hub;
+pub mod memory;
 pub mod onward;
 pub mod plan;
 pub mod postgres;

@@ -1,0 +1,158 @@
+//! What must hold when everything has come to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use onward::{
+    domain::{Event, Side, TaskStatus},
+    fhir::task::SEQ_EXTENSION,
+};
+use serde_json::Value;
+
+use super::{
+    actors::{Seen, number_of},
+    net::Servers,
+    schedule::{Inbox, Referral, Schedule, Trouble},
+};
+use crate::support::{
+    memory::{Memory, Row, State},
+    onward::our_id,
+};
+
+/// Everything that is wrong.
+pub fn faults(schedule: &Schedule, struck: &[Trouble], memory: &Memory, servers: &Servers, seen: &Seen) -> Vec<String> {
+    let mut wrong = seen.wrong.lock().unwrap().clone();
+    let rows = memory.rows();
+    let acknowledged = seen.acknowledged.lock().unwrap().clone();
+    for (n, referral) in schedule.referrals.iter().enumerate() {
+        let tasks: BTreeSet<_> = acknowledged.iter().filter(|(m, _)| *m == n).map(|(_, task)| *task).collect();
+        let stored: BTreeSet<_> =
+            rows.iter().filter(|row| number_of(row) == Some(n)).map(|row| row.record.id).collect();
+        if tasks != stored || stored.len() != 1 {
+            wrong.push(format!("referral {n}: acknowledged {tasks:?}, stored {stored:?}"));
+            continue;
+        }
+        let row = rows.iter().find(|row| number_of(row) == Some(n)).unwrap();
+        let has_refusals = struck.contains(&Trouble::Refused);
+        of_journal(row, referral, has_refusals, &mut |what| wrong.push(format!("referral {n}: {what}")));
+        of_record(row, servers, &mut |what| wrong.push(format!("referral {n}: {what}")));
+    }
+    of_receivers(schedule, struck, &rows, servers, &mut wrong);
+    wrong
+}
+
+fn of_journal(row: &Row, referral: &Referral, has_refusals: bool, wrong: &mut dyn FnMut(String)) {
+    let seqs: Vec<_> = row.journal.iter().map(|line| line.seq).collect();
+    if seqs != (1..=row.record.seq).collect::<Vec<_>>() {
+        wrong(format!("the journal has gaps: {seqs:?}"));
+    }
+    let (mut status, mut ends) = (TaskStatus::Requested, 0);
+    let mut answers = Vec::new();
+    let (mut delivered, mut replays) = (0, 0);
+    for line in &row.journal {
+        match &line.event {
+            Event::Delivered { .. } => {
+                delivered += 1;
+                if status == TaskStatus::Requested {
+                    status = TaskStatus::Received;
+                }
+            }
+            Event::Listed { .. } => delivered += 1,
+            Event::Answered { from, to, implied } => {
+                if *from != status {
+                    wrong(format!("answered from {from}, but it was {status}"));
+                }
+                status = *to;
+                ends += usize::from(to.is_terminal());
+                if !implied {
+                    answers.push(to.code());
+                }
+            }
+            Event::Replayed { .. } => replays += 1,
+            Event::Undeliverable { .. }
+            | Event::WriteBackFailed { .. }
+            | Event::RequestNotClosed { .. }
+            | Event::CopyUnreadable { .. }
+            | Event::CopyReadable
+                if has_refusals => {}
+            Event::Submitted { .. }
+            | Event::DeliveryDelayed
+            | Event::WrittenBack { .. }
+            | Event::RecordNotFound { .. }
+            | Event::RequestClosed
+            | Event::Superseded { .. } => {}
+            other => wrong(format!("that should not happen: {other:?}")),
+        }
+    }
+    if answers != referral.answers {
+        wrong(format!("the provider said {:?}, the journal has {answers:?}", referral.answers));
+    }
+    if status != row.record.state.status || ends > 1 {
+        wrong(format!("it ended {ends} times, as {status}; the Task is {}", row.record.state.status));
+    }
+    if delivered != 1 {
+        wrong(format!("delivered {delivered} times by the journal, {replays} replays"));
+    }
+    for message in &row.outbox {
+        if message.is_open() || (message.state == State::Dead && !has_refusals) {
+            wrong(format!("left over: {message:?}"));
+        }
+    }
+}
+
+fn of_record(row: &Row, servers: &Servers, wrong: &mut dyn FnMut(String)) {
+    let ours = row.record.id.to_string();
+    let held: Vec<_> =
+        servers.record.resources("Task").into_iter().filter(|t| our_id(t).as_ref() == Some(&ours)).collect();
+    let expected: Vec<u64> =
+        row.outbox.iter().filter(|m| m.wake_up.side == Side::WriteBack).map(|m| m.wake_up.seq).collect();
+    if held.len() != usize::from(!expected.is_empty()) {
+        return wrong(format!("the record has {} Tasks of it", held.len()));
+    }
+    let Some(id) = held.first().and_then(|t| t["id"].as_str()) else { return };
+    let seq = |task: &Value| -> u64 {
+        let extension = task["extension"].as_array().unwrap().iter().find(|e| e["url"] == SEQ_EXTENSION).unwrap();
+        extension["valuePositiveInt"].as_u64().unwrap()
+    };
+    let told: Vec<(u64, String)> = servers
+        .record
+        .versions("Task", id)
+        .iter()
+        .map(|v| (seq(&v.resource), v.resource["status"].as_str().unwrap().to_owned()))
+        .collect();
+    if !told.is_sorted_by(|a, b| a.0 < b.0) {
+        wrong(format!("the record was told out of order: {told:?}"));
+    }
+    let of: BTreeMap<_, _> = told.iter().cloned().collect();
+    let failed =
+        |seq: u64| row.journal.iter().any(|line| matches!(line.event, Event::WriteBackFailed { of, .. } if of == seq));
+    for seq in expected {
+        let body: Value = serde_json::from_str(&row.versions.iter().find(|v| v.version == seq).unwrap().body).unwrap();
+        match of.get(&seq) {
+            Some(status) if body["status"] == **status => {}
+            // a dead letter that was replayed after a later one had been written
+            None if failed(seq) => {}
+            other => wrong(format!("the record should have {seq} as {}, has {other:?} of {told:?}", body["status"])),
+        }
+    }
+}
+
+fn of_receivers(schedule: &Schedule, struck: &[Trouble], rows: &[Row], servers: &Servers, wrong: &mut Vec<String>) {
+    // a server that gives the ids itself cannot know a request that comes to it twice from one that is new, the Task apart
+    let repeats = struck.iter().any(|t| matches!(t, Trouble::Twice | Trouble::Late(_)));
+    for (server, inbox, counts_all) in
+        [(&servers.pushed, Inbox::Pushed, !repeats), (&servers.polled, Inbox::Polled, true)]
+    {
+        let is_for = |row: &&Row| number_of(row).is_some_and(|n| schedule.referrals[n].inbox == inbox);
+        let mut expected: Vec<_> = rows.iter().filter(is_for).map(|row| row.record.id.to_string()).collect();
+        let mut held: Vec<_> = server.resources("Task").iter().map(|t| our_id(t).unwrap()).collect();
+        expected.sort();
+        held.sort();
+        if held != expected {
+            wrong.push(format!("{inbox:?}: the receiver has {held:?}, should have {expected:?}"));
+        }
+        let requests = server.counts().get("ServiceRequest").copied().unwrap_or_default();
+        if counts_all && requests != expected.len() {
+            wrong.push(format!("{inbox:?}: {requests} ServiceRequests for {} Tasks", expected.len()));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The store as a replica reaches it: over a way on which calls and answers are lost and come late.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use onward::{
+    domain::{Alert, AlertKind, Destination, ReferralId, Side, SystemId, TaskId, breaker::Breaker},
+    store::{
+        AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, JournalLine,
+        LaneHead, LaneState, Parties, Poll, Shares, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
+        Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
+    },
+};
+use uuid::Uuid;
+
+use super::{
+    schedule::Trouble,
+    world::{Place, Replica},
+};
+use crate::support::memory::Memory;
+
+/// A store that has not answered decides sooner than this whether it does what it was asked.
+const LATE_MAX_S: u64 = 60;
+
+/// See the module's documentation.
+pub struct Reached {
+    pub memory: Arc<Memory>,
+    pub replica: Arc<Replica>,
+}
+
+impl Reached {
+    async fn call<T, E>(
+        &self,
+        what: &'static str,
+        detail: impl FnOnce() -> String,
+        effect: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
+        let fate = self.replica.step(Place::Store, what, detail).await;
+        let away = || Err(StoreError::Unavailable("a simulated trouble".into()).into());
+        let result = match fate.trouble {
+            _ if self.replica.world.is_away(Place::Store) => away(),
+            Some(Trouble::FailBefore) => away(),
+            Some(Trouble::FailAfter) => effect.await.and_then(|_| away()),
+            Some(Trouble::Late(seconds)) => {
+                // its outcome is unknown to the one who asked, and not even decided yet
+                self.replica.world.later(seconds.min(LATE_MAX_S), async { drop(effect.await) });
+                away()
+            }
+            _ => effect.await,
+        };
+        self.replica.done(&fate).await;
+        result
+    }
+}
+
+/// The same call of the store behind it.
+macro_rules! reach {
+    ($self:ident, $call:ident ( $($value:expr),* ) $(, $detail:expr)?) => {{
+        let memory = Arc::clone(&$self.memory);
+        let detail = || { #[allow(unused_mut, unused_assignments)] let mut text = String::new(); $(text = $detail;)? text };
+        let text = if $self.replica.world.traced { detail() } else { String::new() };
+        $self.call(stringify!($call), move || text, async move { memory.$call($($value),*).await }).await
+    }};
+}
+
+#[async_trait]
+impl Store for Reached {
+    fn now(&self) -> Timestamp {
+        self.memory.now()
+    }
+
+    async fn submit(&self, submission: Submission) -> Result<Submit, StoreError> {
+        reach!(self, submit(submission))
+    }
+
+    async fn submitted(&self, system: &SystemId, key: &str) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
+        let (system, key) = (system.clone(), key.to_owned());
+        reach!(self, submitted(&system, &key))
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let names: Vec<_> = append.events.iter().map(|e| e.event.name()).collect();
+        let text = format!("of {names:?} after {} settling {:?}", append.expected_seq, append.settle);
+        reach!(self, append(append), text)
+    }
+
+    async fn append_together(&self, steps: Vec<Append>) -> Result<Vec<Appended>, AppendError> {
+        reach!(self, append_together(steps))
+    }
+
+    async fn keyed(&self, author: &str, key: &str) -> Result<Option<(Uuid, [u8; 32])>, StoreError> {
+        let (author, key) = (author.to_owned(), key.to_owned());
+        reach!(self, keyed(&author, &key))
+    }
+
+    async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        reach!(self, task(id))
+    }
+
+    async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError> {
+        let key = key.to_owned();
+        reach!(self, find_tasks(&key))
+    }
+
+    async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
+        reach!(self, search_tasks(query))
+    }
+
+    async fn find_requests(
+        &self,
+        query: TaskQuery,
+        identifiers: Option<Vec<String>>,
+    ) -> Result<Vec<StoredResource>, StoreError> {
+        reach!(self, find_requests(query, identifiers))
+    }
+
+    async fn resource(
+        &self,
+        kind: &str,
+        id: Uuid,
+        version: Option<u64>,
+    ) -> Result<Option<(StoredResource, Parties)>, StoreError> {
+        let kind = kind.to_owned();
+        reach!(self, resource(&kind, id, version))
+    }
+
+    async fn versions(&self, kind: &str, id: Uuid) -> Result<Vec<StoredResource>, StoreError> {
+        let kind = kind.to_owned();
+        reach!(self, versions(&kind, id))
+    }
+
+    async fn resources_of(&self, referral: ReferralId) -> Result<Vec<StoredResource>, StoreError> {
+        reach!(self, resources_of(referral))
+    }
+
+    async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError> {
+        reach!(self, decision_of(referral))
+    }
+
+    async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
+        reach!(self, journal(task))
+    }
+
+    async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError> {
+        reach!(self, attempts(task))
+    }
+
+    async fn lease_lane(&self, task: TaskId, side: Side, lease: Duration) -> Result<LaneState, StoreError> {
+        reach!(self, lease_lane(task, side, lease), side.to_string())
+    }
+
+    async fn release_lane(&self, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError> {
+        reach!(self, release_lane(task, side, lease))
+    }
+
+    async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError> {
+        reach!(self, destinations())
+    }
+
+    async fn claim_due(&self, claim: Claim) -> Result<Due, StoreError> {
+        // looking in vain is no step: it is done all the time and changes nothing
+        if !self.memory.has_due(claim.republish_after) {
+            self.replica.gate().await;
+            return self.memory.claim_due(claim).await;
+        }
+        reach!(self, claim_due(claim))
+    }
+
+    async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
+        reach!(self, mark_published(messages))
+    }
+
+    async fn rearm_published(&self, message: Uuid) -> Result<(), StoreError> {
+        reach!(self, rearm_published(message))
+    }
+
+    async fn put_aside(&self, message: Uuid, age: Duration) -> Result<bool, StoreError> {
+        reach!(self, put_aside(message, age))
+    }
+
+    async fn breakers(&self) -> Result<Vec<StoredBreaker>, StoreError> {
+        self.replica.gate().await;
+        self.memory.breakers().await
+    }
+
+    async fn set_breaker(&self, of: &Destination, version: u64, breaker: Breaker) -> Result<bool, StoreError> {
+        let of = of.clone();
+        reach!(self, set_breaker(&of, version, breaker))
+    }
+
+    async fn claim_polls(&self, shares: Shares, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError> {
+        if !self.memory.has_copies_due() {
+            self.replica.gate().await;
+            return Ok(Vec::new());
+        }
+        reach!(self, claim_polls(shares, lease))
+    }
+
+    async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError> {
+        reach!(self, plan_poll(task, poll))
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
+        reach!(self, backlog())
+    }
+
+    async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {
+        reach!(self, find_dead(query))
+    }
+
+    async fn dead_letter(&self, message: Uuid) -> Result<Option<DeadLetter>, StoreError> {
+        reach!(self, dead_letter(message))
+    }
+
+    async fn dead_head(&self, message: Uuid) -> Result<Option<LaneHead>, StoreError> {
+        reach!(self, dead_head(message))
+    }
+
+    async fn claim_deadlines(&self, limit: usize, lease: Duration) -> Result<Vec<TaskRecord>, StoreError> {
+        reach!(self, claim_deadlines(limit, lease))
+    }
+
+    async fn troubled(&self, after: Option<(Timestamp, TaskId)>, count: usize) -> Result<Vec<Troubled>, StoreError> {
+        reach!(self, troubled(after, count))
+    }
+
+    async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {
+        reach!(self, raise(alerts))
+    }
+
+    async fn end_alert(&self, kind: AlertKind, subject: &str) -> Result<bool, StoreError> {
+        let subject = subject.to_owned();
+        reach!(self, end_alert(kind, &subject))
+    }
+
+    async fn claim_alerts(&self, limit: usize, lease: Duration) -> Result<Vec<StoredAlert>, StoreError> {
+        reach!(self, claim_alerts(limit, lease))
+    }
+
+    async fn settle_alert(&self, id: Uuid, settled: AlertSettled) -> Result<(), StoreError> {
+        reach!(self, settle_alert(id, settled))
+    }
+
+    async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError> {
+        reach!(self, open_alerts(limit))
+    }
+
+    async fn beat(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// A lease ends with its time, and not sooner.
+    fn may_send(&self) -> bool {
+        true
+    }
+
+    async fn end_leases_of_the_dead(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        reach!(self, ready())
+    }
+
+    /// The store is others' as well.
+    async fn close(&self) {}
+}

@@ -1,0 +1,72 @@
+//! The alerts that are kept until somebody was told.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use onward::{
+    domain::{Alert, AlertKind},
+    store::{AlertSettled, StoredAlert},
+};
+use uuid::Uuid;
+
+const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// See the module's documentation.
+#[derive(Default)]
+pub struct Alerts(Vec<Kept>);
+
+struct Kept {
+    stored: StoredAlert,
+    /// When it is to be told; none where that is over.
+    due: Option<Timestamp>,
+    is_open: bool,
+}
+
+impl Alerts {
+    pub fn raise(&mut self, alerts: Vec<Alert>, now: Timestamp) {
+        for alert in alerts {
+            let is_known = self.0.iter().any(|kept| {
+                let known = &kept.stored.alert;
+                known.id == alert.id || (kept.is_open && known.kind == alert.kind && known.subject == alert.subject)
+            });
+            if !is_known {
+                let is_open = alert.kind.stands();
+                self.0.push(Kept { stored: StoredAlert { alert, attempts: 0, raised: now }, due: Some(now), is_open });
+            }
+        }
+    }
+
+    pub fn end(&mut self, kind: AlertKind, subject: &str) -> bool {
+        let is_it =
+            |kept: &&mut Kept| kept.is_open && kept.stored.alert.kind == kind && kept.stored.alert.subject == subject;
+        let open = self.0.iter_mut().find(is_it);
+        open.is_some_and(|kept| std::mem::take(&mut kept.is_open))
+    }
+
+    pub fn claim(&mut self, limit: usize, lease: Duration, now: Timestamp) -> Vec<StoredAlert> {
+        self.0.retain(|kept| kept.due.is_some() || kept.is_open || kept.stored.raised >= now - KEPT);
+        let mut due: Vec<_> = self.0.iter_mut().filter(|kept| kept.due.is_some_and(|due| due <= now)).collect();
+        due.sort_by_key(|kept| (kept.due, kept.stored.alert.id));
+        due.truncate(limit);
+        due.iter_mut().for_each(|kept| kept.due = Some(now + lease));
+        due.iter().map(|kept| kept.stored.clone()).collect()
+    }
+
+    pub fn settle(&mut self, id: Uuid, settled: AlertSettled) {
+        if let Some(kept) = self.0.iter_mut().find(|kept| kept.stored.alert.id == id && kept.due.is_some()) {
+            kept.stored.attempts += 1;
+            kept.due = match settled {
+                AlertSettled::Later(at) => Some(at),
+                AlertSettled::Told | AlertSettled::GivenUp => None,
+            };
+        }
+    }
+
+    pub fn open(&self, limit: usize) -> Vec<Alert> {
+        let mut open: Vec<_> =
+            self.0.iter().filter(|kept| kept.is_open).map(|kept| kept.stored.alert.clone()).collect();
+        open.sort_by_key(|alert| (alert.since, alert.id));
+        open.truncate(limit);
+        open
+    }
+}

@@ -260,6 +260,21 @@ impl FhirClient {
         headers: &[(&'static str, &str)],
         body: &Value,
     ) -> Result<Answer, CallError> {
+        self.call(to, method, path, headers, Some(body.to_string())).await
+    }
+
+    /// The same with FHIR JSON that is written already.
+    ///
+    /// # Errors
+    /// [`CallError`] where there is no answer that can be read.
+    pub async fn send_text(
+        &self,
+        to: &Endpoint,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: String,
+    ) -> Result<Answer, CallError> {
         self.call(to, method, path, headers, Some(body)).await
     }
 
@@ -269,7 +284,7 @@ impl FhirClient {
         method: Method,
         path: &str,
         headers: &[(&'static str, &str)],
-        body: Option<&Value>,
+        body: Option<String>,
     ) -> Result<Answer, CallError> {
         metrics::counter!("onward_requests_sent_total", "method" => named(&method)).increment(1);
         let request = request(to, method, path, headers, body)?;
@@ -296,7 +311,7 @@ fn request(
     method: Method,
     path: &str,
     headers: &[(&'static str, &str)],
-    body: Option<&Value>,
+    body: Option<String>,
 ) -> Result<Request<Full<Bytes>>, CallError> {
     let unusable = |what: &str| CallError::Unusable(what.to_owned());
     let url = if path.is_empty() { to.base_url.clone() } else { format!("{}/{path}", to.base_url) };
@@ -317,7 +332,7 @@ fn request(
     let bytes = match body {
         Some(body) => {
             request = request.header(header::CONTENT_TYPE, "application/fhir+json");
-            Bytes::from(body.to_string())
+            Bytes::from(body)
         }
         None => Bytes::new(),
     };

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     client::FhirClient,
-    config::registry::{Answers, FhirRestInbox, Inbox, InboxKind, Registry},
+    config::registry::{Answers, FhirRestInbox, Ids, Inbox, InboxKind, Registry},
     domain::{Actor, Alert, AlertKind, Event, Side, TransportStatus, task::TaskState},
     fhir::task as fhir_task,
     lanes::{Carried, Carrier, Cause, Meaning, Outcome, Verdict, idempotency_key, task_body},
@@ -52,15 +52,24 @@ impl Deliveries {
         let mut carried = Vec::new();
         for resource in self.store.resources_of(task.referral).await? {
             match (resource.later, resource.version) {
-                (false, _) => carried.push(json(&resource)?),
+                (false, _) => carried.push(resource),
                 (true, 1) => {}
-                (true, _) => carried.push(self.resource(&resource.kind, resource.id, Some(1)).await?),
+                (true, _) => carried.push(self.stored(&resource.kind, resource.id, Some(1)).await?),
             }
         }
-        let bundle =
-            package::transaction(&package::Parts { task: body, resources: carried, inbox, base_url: &self.base_url });
-        let outcome =
-            fhir_rest::deliver(&self.client, inbox, task.id, &idempotency_key(task.id, seq), &bundle, again).await;
+        let base_url = &self.base_url;
+        let bundle = match inbox.ids {
+            Ids::Client => {
+                let texts: Vec<_> = carried.iter().map(|r| (&*r.kind, r.id, &*r.body)).collect();
+                package::transaction_of_texts(body, &texts, inbox, base_url)
+            }
+            Ids::Server => {
+                let resources = carried.iter().map(json).collect::<Result<_, _>>()?;
+                package::transaction(&package::Parts { task: body, resources, inbox, base_url }).to_string()
+            }
+        };
+        let key = idempotency_key(task.id, seq);
+        let outcome = fhir_rest::deliver(&self.client, inbox, task.id, &key, bundle, again).await;
         Ok(Carried { endpoint: inbox.base_url.clone(), outcome })
     }
 }
@@ -68,9 +77,12 @@ impl Deliveries {
 impl Deliveries {
     /// Something of a referral, by type and id.
     async fn resource(&self, kind: &str, id: Uuid, version: Option<u64>) -> Result<Value, StoreError> {
+        json(&self.stored(kind, id, version).await?)
+    }
+
+    async fn stored(&self, kind: &str, id: Uuid, version: Option<u64>) -> Result<StoredResource, StoreError> {
         let found = self.store.resource(kind, id, version).await?;
-        let (stored, _) = found.ok_or_else(|| StoreError::Corrupt(format!("{kind}/{id} is not there")))?;
-        json(&stored)
+        found.map(|(stored, _)| stored).ok_or_else(|| StoreError::Corrupt(format!("{kind}/{id} is not there")))
     }
 
     /// The event that a lane message carries.

@@ -87,8 +87,27 @@ impl Status {
         source: Source,
         make: impl Fn(&Value) -> Result<Value, Vec<Issue>> + Send + Sync,
     ) -> Result<TaskRecord, StatusError> {
+        let task = self.store.task(id).await?.ok_or(StatusError::NotFound)?;
+        self.answer_known(task, source, make).await
+    }
+
+    /// The same where the Task was read a moment ago.
+    ///
+    /// # Errors
+    /// [`StatusError`]
+    pub async fn answer_known(
+        &self,
+        task: TaskRecord,
+        source: Source,
+        make: impl Fn(&Value) -> Result<Value, Vec<Issue>> + Send + Sync,
+    ) -> Result<TaskRecord, StatusError> {
+        let id = task.id;
+        let mut known = Some(task);
         for _ in 0..MOVED_MAX {
-            let task = self.store.task(id).await?.ok_or(StatusError::NotFound)?;
+            let task = match known.take() {
+                Some(task) => task,
+                None => self.store.task(id).await?.ok_or(StatusError::NotFound)?,
+            };
             if let Source::Request { version } = source
                 && !(task.answered..=task.version).contains(&version)
             {

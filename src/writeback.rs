@@ -54,6 +54,13 @@ impl WriteBacks {
     }
 }
 
+/// Whether a write-back asks this resource for anything: the request, whom it is about, or a Consent, which may be contained
+/// anywhere. A long form is not read for each status.
+fn is_asked_for(stored: &StoredResource) -> bool {
+    matches!(&*stored.kind, "ServiceRequest" | "Patient" | "Group" | "Device" | "Location" | "Consent")
+        || stored.body.contains("\"Consent\"")
+}
+
 fn json(stored: &StoredResource) -> Result<Value, StoreError> {
     serde_json::from_str(&stored.body).map_err(|e| StoreError::Corrupt(e.to_string()))
 }
@@ -79,7 +86,7 @@ impl Carrier for WriteBacks {
             return Ok(nothing_sent(Outcome::Deferred { cause: Cause::Message, retry_after: None, memory: None, why }));
         };
         let body = task_body(&*self.store, task.id, head.seq).await?;
-        let resources: Vec<Value> = stored.iter().map(json).collect::<Result<_, _>>()?;
+        let resources: Vec<Value> = stored.iter().filter(|r| is_asked_for(r)).map(json).collect::<Result<_, _>>()?;
         let id = task.request.to_string();
         let Some(request) = resources.iter().find(|r| r.get("id").and_then(Value::as_str) == Some(&*id)) else {
             return Err(StoreError::Corrupt(format!("task {} has no ServiceRequest", task.id)));

@@ -27,7 +27,7 @@ pub async fn deliver(
     inbox: &FhirRestInbox,
     task: TaskId,
     key: &str,
-    bundle: &Value,
+    bundle: String,
     again: bool,
 ) -> Outcome {
     let to = endpoint(inbox);
@@ -39,7 +39,7 @@ pub async fn deliver(
             Err(failure) => return not_sent(failure),
         }
     }
-    let sent = client.send(&to, Method::POST, "", &[("idempotency-key", key)], bundle).await;
+    let sent = client.send_text(&to, Method::POST, "", &[("idempotency-key", key)], bundle).await;
     let answer = match sent {
         Ok(answer) => answer,
         Err(error @ (CallError::Connect | CallError::Unusable(_))) => return not_sent(error.failure()),

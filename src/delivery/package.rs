@@ -3,7 +3,10 @@
 //! What the sender wrote goes out element for element; only the wrapper, `id`, and references to resources carried along are
 //! written anew (design section 5).
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     config::registry::{FhirRestInbox, Ids},
@@ -14,6 +17,10 @@ use crate::{
         tree,
     },
 };
+
+/// About what an entry takes beside its resource, and what the Task takes.
+const ENTRY_BYTES: usize = 256;
+const TASK_BYTES: usize = 4096;
 
 /// What a delivery is made of.
 pub struct Parts<'a> {
@@ -49,15 +56,36 @@ pub fn transaction(parts: &Parts<'_>) -> Value {
             json!({"fullUrl": full_url, "resource": resource, "request": {"method": "PUT", "url": reference}})
         });
     }
-    entries.push(task_entry(parts, &ours, by_server));
+    entries.push(task_entry(parts.task.clone(), parts.base_url, &ours, by_server));
     json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 }
 
-fn task_entry(parts: &Parts<'_>, ours: &[String], by_server: bool) -> Value {
-    let mut task = parts.task.clone();
+/// The same for `ids = "client"` from resources as they are stored, which then go out as they are: nothing in them is written anew,
+/// so nothing in them is read. Each is type, id and JSON text.
+pub fn transaction_of_texts(
+    task: Value,
+    resources: &[(&str, Uuid, &str)],
+    inbox: &FhirRestInbox,
+    base_url: &str,
+) -> String {
+    let size: usize = resources.iter().map(|(_, _, text)| text.len() + ENTRY_BYTES).sum();
+    let mut text = String::with_capacity(size + TASK_BYTES);
+    text.push_str("{\"resourceType\":\"Bundle\",\"type\":\"transaction\",\"entry\":[");
+    for (kind, id, resource) in resources {
+        let full_url = Value::from(format!("{}/{kind}/{id}", inbox.base_url));
+        let _ = write!(
+            text,
+            "{{\"fullUrl\":{full_url},\"resource\":{resource},\"request\":{{\"method\":\"PUT\",\"url\":\"{kind}/{id}\"}}}},"
+        );
+    }
+    let _ = write!(text, "{}]}}", task_entry(task, base_url, &[], false));
+    text
+}
+
+fn task_entry(mut task: Value, base_url: &str, ours: &[String], by_server: bool) -> Value {
     let id = task.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
     without_id(&mut task);
-    name_in_full(&mut task, parts.base_url);
+    name_in_full(&mut task, base_url);
     refer(&mut task, ours, by_server);
     let exists = id.parse::<TaskId>().map(|id| format!("identifier={}", encode(&identifier_token(id))));
     json!({
@@ -130,6 +158,23 @@ mod tests {
         assert_eq!(task["resource"]["owner"]["reference"], "https://onward.example/fhir/Organization/life-rooms");
         let exists = task["request"]["ifNoneExist"].as_str().unwrap_or_default();
         assert!(exists.starts_with("identifier=urn%3Aietf%3Arfc%3A3986%7Curn%3Auuid%3A01890000"), "{exists}");
+    }
+
+    #[test]
+    fn from_texts_it_is_the_same() {
+        let (request, patient) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let inbox = inbox(Ids::Client);
+        let task = json!({"resourceType": "Task", "id": "01890000-0000-7000-8000-000000000001",
+                          "focus": {"reference": format!("ServiceRequest/{request}")}});
+        let resources = vec![
+            json!({"resourceType": "ServiceRequest", "id": request.to_string(), "quantityQuantity": {"value": 1.50}}),
+            json!({"resourceType": "Patient", "id": patient.to_string(), "name": [{"text": "\"é\\"}]}),
+        ];
+        let texts: Vec<String> = resources.iter().map(Value::to_string).collect();
+        let named = [("ServiceRequest", request, &*texts[0]), ("Patient", patient, &*texts[1])];
+        let base_url = "https://onward.example";
+        let text = transaction_of_texts(task.clone(), &named, &inbox, base_url);
+        assert_eq!(text, transaction(&Parts { task, resources, inbox: &inbox, base_url }).to_string());
     }
 
     #[test]

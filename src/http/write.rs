@@ -191,7 +191,7 @@ pub async fn update(State(app): State<Shared>, Path(id): Path<String>, call: Cal
     let version = call.caller.if_match()?;
     check(&call.body, &app).map_err(Fault::invalid)?;
     let wanted = without_own_base(call.body, &app.base_url);
-    let changed = app.status.answer(task.id, Source::Request { version }, |_| Ok(wanted.clone())).await?;
+    let changed = app.status.answer_known(task, Source::Request { version }, |_| Ok(wanted.clone())).await?;
     answered(&app, &call.caller, &changed).await
 }
 
@@ -206,7 +206,7 @@ pub async fn patch(State(app): State<Shared>, Path(id): Path<String>, call: Call
     let version = call.caller.if_match()?;
     let changed = app
         .status
-        .answer(task.id, Source::Request { version }, |current| {
+        .answer_known(task, Source::Request { version }, |current| {
             let patched = fhir_patch::json_patch(current, &call.body).map_err(|issue| vec![issue])?;
             let patched = without_empty(patched);
             check(&patched, &app)?;

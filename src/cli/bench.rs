@@ -106,7 +106,7 @@ struct Measured {
     /// Leaves the full life cycles out that are measured after loops.
     #[arg(long)]
     no_life: bool,
-    /// Ends with one JSON object on standard output.
+    /// Ends with one JSON object on standard output; the table goes to standard error.
     #[arg(long)]
     json: bool,
 }
@@ -163,6 +163,7 @@ async fn measure(measured: Measured) -> Ended {
         }
     };
     if json {
+        eprintln!("{}", outcome.table());
         say!("{}", serde_json::to_string(&outcome)?);
     } else {
         say!("{}", outcome.table());

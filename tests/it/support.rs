@@ -3,6 +3,7 @@
 use std::{future::Future, io::Write as _, time::Duration};
 
 pub mod fixtures;
+pub mod flow;
 pub mod hub;
 pub mod memory;
 pub mod onward;

@@ -2,8 +2,11 @@
 //!
 //! A message says only that a lane has work; what the work is, and in which order, the store knows. So a wake-up may come
 //! twice, late or out of turn without harm, and one that is lost is published again from the outbox.
+//!
+//! The exception are parcels: whole FHIR messages in a queue that a provider's own consumer reads.
 
 pub mod embedded;
+mod parcel;
 pub mod rabbitmq;
 
 use std::fmt;
@@ -17,6 +20,7 @@ use crate::domain::{
 };
 
 pub use embedded::Embedded;
+pub use parcel::{Outlet, Parcel};
 pub use rabbitmq::RabbitMq;
 
 /// Where the wake-ups of one inbox or of one originating system wait.
@@ -44,8 +48,23 @@ pub trait Broker: Send + Sync + 'static {
     /// restart of the node and the deletion of the queue, which it declares again.
     async fn consume(&self, queue: Queue, prefetch: u16) -> Result<mpsc::Receiver<Delivery>, BrokerError>;
 
-    /// What the broker itself has dead-lettered because it was given back too often. The scheduler re-arms its outbox row.
+    /// What the broker itself has dead-lettered: wake-ups that were given back too often, whose outbox rows the scheduler
+    /// re-arms, and parcels that a provider's consumer rejected ([`Delivery::rejected`]).
     async fn consume_dead(&self, prefetch: u16) -> Result<mpsc::Receiver<Delivery>, BrokerError>;
+
+    /// Makes the queues for providers' own consumers be there, so that these may connect before the first parcel. Idempotent; a
+    /// queue that is there with another length limit keeps it, which is an error.
+    ///
+    /// A broker without consumers outside this process has none, and refuses.
+    async fn open_outlets(&self, outlets: &[Outlet]) -> Result<(), BrokerError> {
+        outlets.first().map_or(Ok(()), |outlet| Err(outlet.unsupported()))
+    }
+
+    /// Hands over one parcel. `Ok` only when the broker has confirmed that it is stored; after any error but
+    /// [`BrokerError::Refused`] it may be stored none the less. A full queue refuses.
+    async fn hand_over(&self, parcel: &Parcel) -> Result<(), BrokerError> {
+        Err(parcel.outlet.unsupported())
+    }
 
     /// Whether the broker is there, in words for `/health/ready`.
     fn health(&self) -> BrokerHealth;
@@ -62,6 +81,9 @@ pub trait Broker: Send + Sync + 'static {
 pub struct Delivery {
     /// What has work.
     pub wake_up: WakeUp,
+    /// This was no wake-up but a parcel, which the provider's consumer has rejected; `wake_up` says which one it was. Only from
+    /// [`Broker::consume_dead`].
+    pub rejected: bool,
     receipt: Box<dyn Receipt>,
 }
 
@@ -157,7 +179,12 @@ impl fmt::Display for Queue {
 impl Delivery {
     /// For an implementation of the port, about to hand it over.
     pub fn new(wake_up: WakeUp, receipt: Box<dyn Receipt>) -> Self {
-        Self { wake_up, receipt }
+        Self { wake_up, rejected: false, receipt }
+    }
+
+    /// The same as [`Delivery::rejected`].
+    pub(crate) fn with_rejected(self, rejected: bool) -> Self {
+        Self { rejected, ..self }
     }
 
     /// Done: the broker forgets it. Called after the store's commit. Not an error if the broker is away: then it comes again.

@@ -28,6 +28,7 @@ macro_rules! say {
 }
 
 mod bench;
+mod broker;
 mod check;
 mod dead;
 mod demo;
@@ -65,6 +66,9 @@ enum Command {
     /// Referrals: what happened to one.
     #[command(subcommand)]
     Referral(referral::Referral),
+    /// RabbitMQ: who may read what.
+    #[command(subcommand)]
+    Broker(broker::Broker),
     /// Dead letters: what will not be tried again by itself.
     #[command(subcommand)]
     Dead(dead::Dead),
@@ -114,6 +118,7 @@ pub fn main() -> ExitCode {
             Command::Check(options) => check::run(&options).await,
             Command::Routes(routes) => routes::run(&routes).await,
             Command::Referral(referral) => referral::run(&referral).await,
+            Command::Broker(command) => broker::run(command).await,
             Command::Dead(dead) => dead::run(&dead).await,
             Command::Endpoints(endpoints) => endpoints::run(&endpoints).await,
             Command::Worklist(worklist) => worklist::run(&worklist).await,

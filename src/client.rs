@@ -240,6 +240,15 @@ impl FhirClient {
         Self { transport }
     }
 
+    /// An exchange that is not FHIR, as it is.
+    ///
+    /// # Errors
+    /// [`CallError`] where there is no whole answer within `limit`.
+    pub async fn exchange(&self, request: Request<Full<Bytes>>, limit: Duration) -> Result<Response<Bytes>, CallError> {
+        let exchange = self.transport.exchange(request);
+        tokio::time::timeout(limit, exchange).await.unwrap_or(Err(CallError::TimedOut(limit)))
+    }
+
     /// `GET base/path`.
     ///
     /// # Errors

@@ -101,7 +101,7 @@ impl Config {
         sections::registry_source(root.section("registry"));
         let alerts = Alerts::read(root.section("alerts"), &secrets);
         let (escalation, working_time) = escalation::read(root.section("escalation"));
-        let (mut registry, ids) = read_registry::read(&mut root, &secrets, retry, escalation);
+        let (mut registry, ids) = read_registry::read(&mut root, &secrets, &broker.url, retry, escalation);
         registry.working_time = working_time;
         let mut files = Vec::new();
         match read_routes(root.section("routes"), folder, &ids, &mut files) {

@@ -11,24 +11,29 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
+    broker::{Broker, Outlet, Parcel},
     client::FhirClient,
     config::registry::{Answers, FhirRestInbox, Ids, Inbox, InboxKind, Registry},
-    domain::{Actor, Alert, AlertKind, Event, Side, TransportStatus, task::TaskState},
+    domain::{Actor, Alert, AlertKind, Event, Side, TaskId, TransportStatus, WakeUp, task::TaskState},
     fhir::task as fhir_task,
-    lanes::{Carried, Carrier, Cause, Meaning, Outcome, Verdict, idempotency_key, task_body},
+    lanes::{Carried, Carrier, Cause, Meaning, Outcome, Verdict, idempotency_key, scheduler::Rejections, task_body},
     status::{awaited, write_back_lanes},
-    store::{LaneHead, NewEvent, Poll, Store, StoreError, StoredResource, TaskRecord},
+    store::{Append, AppendError, LaneHead, NewEvent, Poll, Store, StoreError, StoredResource, TaskRecord},
 };
 
+pub mod amqp;
 pub mod copies;
 pub mod fhir_rest;
 mod later;
 mod overheard;
 pub mod package;
 
+const REJECTED: &str = "the provider's consumer rejected the message";
+
 /// Carries delivery lanes.
 pub struct Deliveries {
     store: Arc<dyn Store>,
+    broker: Arc<dyn Broker>,
     client: FhirClient,
     registry: Arc<ArcSwap<Registry>>,
     base_url: String,
@@ -36,18 +41,19 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// One that delivers what lies in `store`; `base_url` is where this Onward is reached.
-    pub fn new(store: Arc<dyn Store>, client: FhirClient, registry: Arc<ArcSwap<Registry>>, base_url: String) -> Self {
-        Self { store, client, registry, base_url }
+    pub fn new(
+        store: Arc<dyn Store>,
+        broker: Arc<dyn Broker>,
+        client: FhirClient,
+        registry: Arc<ArcSwap<Registry>>,
+        base_url: String,
+    ) -> Self {
+        Self { store, broker, client, registry, base_url }
     }
 
-    async fn push(
-        &self,
-        task: &TaskRecord,
-        seq: u64,
-        inbox: &FhirRestInbox,
-        again: bool,
-    ) -> Result<Carried, StoreError> {
-        // as it was when it was sent: what was said since has lane messages of its own, and arrives in its order
+    /// The Task and what its referral carries, as they were when it was sent: what was said since has lane messages of its own,
+    /// and arrives in its order.
+    async fn referral(&self, task: &TaskRecord, seq: u64) -> Result<(Value, Vec<StoredResource>), StoreError> {
         let body = task_body(&*self.store, task.id, seq).await?;
         let mut carried = Vec::new();
         for resource in self.store.resources_of(task.referral).await? {
@@ -57,6 +63,17 @@ impl Deliveries {
                 (true, _) => carried.push(self.stored(&resource.kind, resource.id, Some(1)).await?),
             }
         }
+        Ok((body, carried))
+    }
+
+    async fn push(
+        &self,
+        task: &TaskRecord,
+        seq: u64,
+        inbox: &FhirRestInbox,
+        again: bool,
+    ) -> Result<Carried, StoreError> {
+        let (body, carried) = self.referral(task, seq).await?;
         let base_url = &self.base_url;
         let bundle = match inbox.ids {
             Ids::Client => {
@@ -71,6 +88,74 @@ impl Deliveries {
         let key = idempotency_key(task.id, seq);
         let outcome = fhir_rest::deliver(&self.client, inbox, task.id, &key, bundle, again).await;
         Ok(Carried { endpoint: inbox.base_url.clone(), outcome })
+    }
+
+    async fn hand_over(
+        &self,
+        task: &TaskRecord,
+        head: &LaneHead,
+        said: Option<&Event>,
+        outlet: Outlet,
+    ) -> Result<Carried, StoreError> {
+        let event = amqp::MessageEvent::of(said);
+        let (body, resources) = match said {
+            None => {
+                let (body, carried) = self.referral(task, head.seq).await?;
+                (body, carried.iter().map(json).collect::<Result<_, _>>()?)
+            }
+            Some(said) => self.later(task, said).await?,
+        };
+        let bundle = amqp::bundle(amqp::Message {
+            id: head.message,
+            event,
+            at: head.since,
+            base_url: &self.base_url,
+            task: body,
+            resources,
+        });
+        let endpoint = outlet.name();
+        let parcel = Parcel {
+            outlet,
+            message: head.message,
+            task: task.id,
+            seq: head.seq,
+            event: event.code(),
+            idempotency_key: idempotency_key(task.id, head.seq),
+            at: head.since,
+            body: bundle.to_string().into_bytes().into(),
+        };
+        Ok(Carried { endpoint, outcome: amqp::hand_over(&*self.broker, &parcel).await })
+    }
+
+    /// The Task's new content where its transport status has changed.
+    async fn told(&self, task: &TaskRecord, event: Event, state: TaskState) -> Result<NewEvent, StoreError> {
+        let mut body = task_body(&*self.store, task.id, task.version).await?;
+        fhir_task::set_state(&mut body, &state, self.store.now());
+        let lanes = write_back_lanes(&self.registry.load(), task);
+        Ok(NewEvent { event, actor: Actor::Onward, body: Some(body.to_string()), lanes })
+    }
+}
+
+#[async_trait]
+impl Rejections for Deliveries {
+    async fn rejected(&self, id: TaskId) -> Result<Vec<WakeUp>, StoreError> {
+        loop {
+            let Some(task) = self.store.task(id).await? else { return Ok(vec![]) };
+            // told already, or nothing that anybody waits for
+            if task.state.status.is_terminal() || task.state.transport == Some(TransportStatus::Undeliverable) {
+                return Ok(vec![]);
+            }
+            let why = REJECTED.to_owned();
+            let state = TaskState { transport: Some(TransportStatus::Undeliverable), ..task.state };
+            let events = vec![self.told(&task, Event::Undeliverable { why }, state).await?];
+            let alert = Alert::new(AlertKind::DeadLetter, task.inbox.as_str(), self.store.now(), REJECTED);
+            let alerts = vec![alert.of_task(id)];
+            match self.store.append(Append { events, state, alerts, ..Append::to(&task) }).await {
+                Ok(appended) => return Ok(appended.wake_ups),
+                Err(AppendError::Moved | AppendError::LeaseLost) => {}
+                Err(AppendError::Store(error)) => return Err(error),
+            }
+        }
     }
 }
 
@@ -92,14 +177,8 @@ impl Deliveries {
         line.map(|l| l.event).ok_or_else(|| StoreError::Corrupt(format!("task {} has no event {seq}", task.id)))
     }
 
-    /// Brings the copies on a provider's server up to what an event says.
-    async fn bring(
-        &self,
-        task: &TaskRecord,
-        head: &LaneHead,
-        event: &Event,
-        inbox: &FhirRestInbox,
-    ) -> Result<Carried, StoreError> {
+    /// What an event brings with it that the referral did not have.
+    async fn said_with(&self, event: &Event) -> Result<Vec<Value>, StoreError> {
         let mut resources = Vec::new();
         if let Event::Amended { with, .. } | Event::Message { with, .. } = event {
             for reference in with {
@@ -110,6 +189,30 @@ impl Deliveries {
         if let Event::Message { communication, .. } = event {
             resources.push(self.resource("Communication", *communication, Some(1)).await?);
         }
+        Ok(resources)
+    }
+
+    /// The Task as it is now, and what an event says of its referral.
+    async fn later(&self, task: &TaskRecord, event: &Event) -> Result<(Value, Vec<Value>), StoreError> {
+        let mut resources = self.said_with(event).await?;
+        if let Event::Amended { request, .. }
+        | Event::CancellationRequested { request }
+        | Event::Retracted { request } = event
+        {
+            resources.insert(0, self.resource("ServiceRequest", task.request, Some(*request)).await?);
+        }
+        Ok((task_body(&*self.store, task.id, task.version).await?, resources))
+    }
+
+    /// Brings the copies on a provider's server up to what an event says.
+    async fn bring(
+        &self,
+        task: &TaskRecord,
+        head: &LaneHead,
+        event: &Event,
+        inbox: &FhirRestInbox,
+    ) -> Result<Carried, StoreError> {
+        let resources = self.said_with(event).await?;
         let version = match event {
             Event::Amended { request, .. }
             | Event::CancellationRequested { request }
@@ -219,6 +322,9 @@ impl Carrier for Deliveries {
                 None => self.push(task, head.seq, inbox, again).await,
                 Some(event) => self.bring(task, head, event, inbox).await,
             },
+            Ok(Inbox { id, kind: InboxKind::Amqp(inbox), .. }) => {
+                self.hand_over(task, head, event.as_ref(), amqp::outlet(id, inbox)).await
+            }
             Ok(Inbox { id, kind: InboxKind::Worklist, .. }) => Ok(Carried {
                 endpoint: format!("worklist {id}"),
                 outcome: Outcome::Arrived { remote: task.id.to_string(), memory: None, notes: vec![] },
@@ -239,6 +345,10 @@ impl Carrier for Deliveries {
                 Some(InboxKind::Worklist) => {
                     let state = awaited(&registry, task, task.state, self.store.now());
                     (Event::Listed { inbox }, state.handed_over())
+                }
+                Some(InboxKind::Amqp(_)) => {
+                    let state = awaited(&registry, task, task.state, self.store.now());
+                    (Event::HandedOver { inbox }, state.handed_over())
                 }
                 kind => {
                     if let Some(InboxKind::FhirRest(rest)) = kind
@@ -271,10 +381,6 @@ impl Carrier for Deliveries {
                 return Ok(Meaning { events: vec![new], state: task.state, poll: None });
             }
         };
-        let mut body = task_body(&*self.store, task.id, task.version).await?;
-        fhir_task::set_state(&mut body, &state, self.store.now());
-        let lanes = write_back_lanes(&registry, task);
-        let new = NewEvent { event, actor: Actor::Onward, body: Some(body.to_string()), lanes };
-        Ok(Meaning { events: vec![new], state, poll })
+        Ok(Meaning { events: vec![self.told(task, event, state).await?], state, poll })
     }
 }

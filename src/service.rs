@@ -13,7 +13,7 @@ use crate::{
     client::{FhirClient, NoRoots},
     config::{BrokerUrl, Config, Env, Fault, Registry, Role, StoreUrl},
     conversation::Conversation,
-    delivery::{Deliveries, copies::Copies},
+    delivery::{Deliveries, amqp, copies::Copies},
     domain::{Alert, AlertKind, Side, SystemClock},
     fhir::XmlConverter,
     health::{Health, Watch},
@@ -36,6 +36,8 @@ const XML_WORKERS: usize = 2;
 const CONFIGURATION: &str = "configuration";
 /// The configuration's files are looked at this often.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// While the broker is away, providers' own queues are asked for this often.
+const OUTLETS_AGAIN: Duration = Duration::from_secs(2);
 /// So much of the limit is kept for letting go of what did not end in time, …
 const LETTING_GO: Duration = Duration::from_secs(3);
 /// … or this part of it, where it is short.
@@ -414,7 +416,13 @@ impl Parts {
         died: &CancellationToken,
     ) -> Vec<JoinHandle<()>> {
         let (store, client, registry) = (&self.store, &self.client, &self.registry);
-        let deliveries = Deliveries::new(store.clone(), client.clone(), registry.clone(), self.base_url.clone());
+        let deliveries = Arc::new(Deliveries::new(
+            store.clone(),
+            self.broker.clone(),
+            client.clone(),
+            registry.clone(),
+            self.base_url.clone(),
+        ));
         let write_backs = WriteBacks::new(store.clone(), client.clone(), registry.clone(), self.base_url.clone());
         let endpoints = &self.endpoints;
         let mut parts = vec![guarded(died, stop, endpoints.clone().run(stop.clone()))];
@@ -427,7 +435,7 @@ impl Parts {
         let roles = config.server.roles;
         let mut sides = Vec::new();
         if roles.has(Role::Delivery) {
-            sides.push((Side::Delivery, consumers(Arc::new(deliveries))));
+            sides.push((Side::Delivery, consumers(deliveries.clone())));
         }
         if roles.has(Role::WriteBack) {
             sides.push((Side::WriteBack, consumers(Arc::new(write_backs))));
@@ -438,6 +446,7 @@ impl Parts {
             relay: self.relay.clone(),
             endpoints: endpoints.clone(),
             republish_after: config.broker.republish_after,
+            rejections: deliveries,
         };
         let copies = Copies {
             store: store.clone(),
@@ -454,7 +463,8 @@ impl Parts {
             client: client.clone(),
             told: config.alerts.clone(),
         };
-        let consuming = consume(sides, store.clone(), registry.clone(), changes, config.limits.drain, stop.clone());
+        let consuming =
+            consume(sides, store.clone(), registry.clone(), changes.clone(), config.limits.drain, stop.clone());
         parts.push(guarded(died, stop, consuming));
         if roles.has(Role::Scheduler) {
             parts.push(guarded(died, stop, scheduler.run(stop.clone())));
@@ -462,6 +472,8 @@ impl Parts {
             parts.push(guarded(died, stop, teller.run(stop.clone())));
         }
         if roles.has(Role::Delivery) {
+            let outlets = open_outlets(self.broker.clone(), registry.clone(), changes, stop.clone());
+            parts.push(guarded(died, stop, outlets));
             parts.push(guarded(died, stop, copies.run(stop.clone())));
         }
         parts
@@ -488,6 +500,31 @@ fn guarded(
         let _alarm = alarm;
         part.await;
     })
+}
+
+/// Makes the queues of providers' own consumers be there, so that these can connect before the first referral comes.
+async fn open_outlets(
+    broker: Arc<dyn Broker>,
+    registry: Arc<ArcSwap<Registry>>,
+    mut changes: watch::Receiver<()>,
+    stop: CancellationToken,
+) {
+    loop {
+        let opened = broker.open_outlets(&amqp::outlets(&registry.load_full())).await;
+        let refused = matches!(opened, Err(BrokerError::Refused { .. }));
+        match &opened {
+            Err(error) if refused => {
+                tracing::warn!(%error, "a queue for a provider's own consumer is not as it should be");
+            }
+            Err(error) => tracing::debug!(%error, "queues for providers' own consumers wait for the broker"),
+            Ok(()) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(OUTLETS_AGAIN), if opened.is_err() && !refused => {}
+            changed = changes.changed() => if changed.is_err() { return stop.cancelled().await },
+            () = stop.cancelled() => return,
+        }
+    }
 }
 
 /// Keeps one consumer for each inbox and each originating system of the registry, on the sides that this process works.

@@ -324,18 +324,24 @@ impl Steps<'_> {
 
     /// An answer that comes before our own note of the delivery confirms it in the same commit. Says whether it did.
     fn confirm_delivery(&mut self, registry: &Registry, current: &Value) -> bool {
-        let worklist = registry.inboxes.get(&self.task.inbox).is_some_and(|i| matches!(i.kind, InboxKind::Worklist));
         let inbox = self.task.inbox.clone();
-        if worklist && !self.state.sent {
+        let taken = match registry.inboxes.get(&inbox).map(|inbox| &inbox.kind) {
+            Some(InboxKind::Worklist) => Event::Listed { inbox },
+            Some(InboxKind::Amqp(_)) => Event::HandedOver { inbox },
+            Some(InboxKind::FhirRest(_)) | None => {
+                let unconfirmed = self.state.status == TaskStatus::Requested;
+                if unconfirmed {
+                    let state = awaited(registry, self.task, self.state, self.now).delivered();
+                    self.push(Event::Delivered { inbox, remote: None, by_answer: true }, current, state);
+                }
+                return unconfirmed;
+            }
+        };
+        let unconfirmed = !self.state.sent;
+        if unconfirmed {
             let state = awaited(registry, self.task, self.state, self.now).handed_over();
-            self.push(Event::Listed { inbox }, current, state);
-            return true;
+            self.push(taken, current, state);
         }
-        if !worklist && self.state.status == TaskStatus::Requested {
-            let state = awaited(registry, self.task, self.state, self.now).delivered();
-            self.push(Event::Delivered { inbox, remote: None, by_answer: true }, current, state);
-            return true;
-        }
-        false
+        unconfirmed
     }
 }

@@ -23,7 +23,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::{
     sync::{Mutex as AsyncMutex, Semaphore, broadcast, mpsc, watch},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, timeout},
 };
 
 use self::{
@@ -34,7 +34,7 @@ use self::{
     topology::Source,
     wire::Message,
 };
-use super::{Broker, BrokerError, BrokerHealth, Delivery, Queue};
+use super::{Broker, BrokerError, BrokerHealth, Delivery, Outlet, Parcel, Queue};
 use crate::{domain::lane::WakeUp, resolve::Resolver};
 
 /// Times that a message is published by one call: again when it was returned and its queue declared, or when the channel was
@@ -47,6 +47,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 const SETUPS_AT_ONCE: usize = 16;
 /// Queues made again that a consumer may not have heard of yet; one that misses some sets itself up again.
 const REMADE_MAX: usize = 64;
+/// Parcels on their way to the broker take at most so much memory; more wait.
+const PARCELS_MAX_KIB: usize = 32_768;
 
 /// How RabbitMQ is used.
 #[derive(Clone)]
@@ -77,11 +79,14 @@ pub struct RabbitMq {
     addresses: Arc<[Address]>,
     publishing: Link,
     publishers: Vec<Publisher>,
+    /// Parcels have a channel of their own, so that no wake-up waits behind a large one.
+    parcels: Publisher,
+    room_for_parcels: Semaphore,
     /// Connections that consume. They never publish, so RabbitMQ never blocks them; the first also declares.
     consuming: Mutex<Vec<Shared>>,
     control: Link,
     setups: Arc<Semaphore>,
-    declared: Mutex<HashMap<Queue, Arc<AsyncMutex<Option<Instant>>>>>,
+    declared: Mutex<HashMap<Source, Arc<AsyncMutex<Option<Instant>>>>>,
     remade: broadcast::Sender<Queue>,
     closing: watch::Sender<bool>,
     closing_links: watch::Sender<bool>,
@@ -111,6 +116,12 @@ impl Default for Options {
     }
 }
 
+/// The virtual host that a URL names.
+pub fn vhost(url: &str) -> Result<String, BrokerError> {
+    let addresses = Address::parse_all(url)?;
+    Ok(addresses.first().map(|address| address.uri().vhost).unwrap_or_default())
+}
+
 // === impl RabbitMq ===
 
 impl RabbitMq {
@@ -133,16 +144,18 @@ impl RabbitMq {
         };
         let publishing = start("publish");
         let control = start("consume 1");
-        let publishers = (0..options.publish_channels.max(1))
-            .map(|_| {
-                let (link, closing) = (publishing.clone(), closing.subscribe());
-                Publisher::start(link, options.confirm_timeout, closing, alive.clone())
-            })
-            .collect();
+        let publisher = || {
+            let (link, closing) = (publishing.clone(), closing.subscribe());
+            Publisher::start(link, options.confirm_timeout, closing, alive.clone())
+        };
+        let publishers = (0..options.publish_channels.max(1)).map(|_| publisher()).collect();
+        let parcels = publisher();
         Ok(Self {
             addresses,
             publishing,
             publishers,
+            parcels,
+            room_for_parcels: Semaphore::new(PARCELS_MAX_KIB),
             consuming: Mutex::new(vec![Shared { link: control.clone(), users: Arc::default() }]),
             control,
             setups: Arc::new(Semaphore::new(SETUPS_AT_ONCE)),
@@ -211,39 +224,47 @@ impl RabbitMq {
     }
 
     /// Declares a queue that returned a message sent at `sent`; once, however many of its messages came back.
-    async fn declare_again(&self, queue: &Queue, sent: Instant) -> Result<(), BrokerError> {
+    async fn declare_again(&self, source: &Source, sent: Instant) -> Result<(), BrokerError> {
         let last = {
             let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(declared.entry(queue.clone()).or_default())
+            Arc::clone(declared.entry(source.clone()).or_default())
         };
         let mut last = last.lock().await;
         if last.is_none_or(|last| last < sent) {
-            tracing::warn!(%queue, "RabbitMQ does not know the queue; it is declared again");
+            tracing::warn!(queue = source.name(), "RabbitMQ does not know the queue; it is declared again");
             sleep(topology::AFTER_DELETION).await;
             let _one_of_few = self.setups.acquire().await;
-            self.declare_all(&[Source::Of(queue.clone())]).await?;
+            self.declare_all(std::slice::from_ref(source)).await?;
             *last = Some(Instant::now());
             // whatever channel used the deleted queue may mistake the new one for it
-            self.publisher(queue).renew();
-            let _ = self.remade.send(queue.clone());
+            self.publisher(source).renew();
+            if let Source::Of(queue) = source {
+                let _ = self.remade.send(queue.clone());
+            }
         }
         Ok(())
     }
 
-    async fn publish_until_stored(&self, queue: &Queue, message: Message) -> Result<(), BrokerError> {
+    /// Publishes until the broker has confirmed it, for as long as a publish may take.
+    async fn store(&self, source: &Source, message: Message) -> Result<(), BrokerError> {
+        let stored = timeout(self.options.confirm_timeout, self.publish_until_stored(source, message));
+        stored.await.map_err(|_| BrokerError::TimedOut)?
+    }
+
+    async fn publish_until_stored(&self, source: &Source, message: Message) -> Result<(), BrokerError> {
         let mut end = BrokerError::TimedOut;
         for _ in 0..TRIES {
             self.publishing.live_within(self.options.patience).await?;
             let sent = Instant::now();
-            match self.publisher(queue).publish(message.clone()).await {
+            match self.publisher(source).publish(message.clone()).await {
                 Outcome::Stored => return Ok(()),
                 Outcome::Returned => {
-                    self.declare_again(queue, sent).await?;
-                    end = BrokerError::Returned { queue: queue.name() };
+                    self.declare_again(source, sent).await?;
+                    end = BrokerError::Returned { queue: source.name() };
                 }
                 Outcome::Nacked => {
                     let why = "it is full or too few of its replicas are there".to_owned();
-                    return Err(BrokerError::Refused { queue: queue.name(), why });
+                    return Err(BrokerError::Refused { queue: source.name(), why });
                 }
                 Outcome::Lost(why) => end = BrokerError::Away(why),
             }
@@ -251,7 +272,8 @@ impl RabbitMq {
         Err(end)
     }
 
-    fn publisher(&self, queue: &Queue) -> &Publisher {
+    fn publisher(&self, source: &Source) -> &Publisher {
+        let Source::Of(queue) = source else { return &self.parcels };
         let mut hasher = DefaultHasher::new();
         queue.hash(&mut hasher);
         &self.publishers[(hasher.finish() % self.publishers.len() as u64) as usize]
@@ -268,9 +290,7 @@ impl Broker for RabbitMq {
     async fn publish(&self, wake_up: &WakeUp) -> Result<(), BrokerError> {
         let queue = Queue::of(wake_up);
         let message = Message::of(wake_up, &queue)?;
-        let deadline = Instant::now() + self.options.confirm_timeout;
-        let stored = timeout_at(deadline, self.publish_until_stored(&queue, message));
-        stored.await.map_err(|_| BrokerError::TimedOut)?
+        self.store(&Source::Of(queue), message).await
     }
 
     async fn consume(&self, queue: Queue, prefetch: u16) -> Result<mpsc::Receiver<Delivery>, BrokerError> {
@@ -279,6 +299,21 @@ impl Broker for RabbitMq {
 
     async fn consume_dead(&self, prefetch: u16) -> Result<mpsc::Receiver<Delivery>, BrokerError> {
         self.start_consumer(Source::Dead, prefetch)
+    }
+
+    async fn open_outlets(&self, outlets: &[Outlet]) -> Result<(), BrokerError> {
+        // one after the other: that one cannot be made so must not keep the others from being made
+        let mut end = Ok(());
+        for outlet in outlets {
+            end = end.and(self.declare_all(&[Source::Outlet(outlet.clone())]).await);
+        }
+        end
+    }
+
+    async fn hand_over(&self, parcel: &Parcel) -> Result<(), BrokerError> {
+        let kib = u32::try_from((parcel.body.len() / 1024 + 1).min(PARCELS_MAX_KIB)).unwrap_or(u32::MAX);
+        let _room = self.room_for_parcels.acquire_many(kib).await;
+        self.store(&Source::Outlet(parcel.outlet.clone()), Message::of_parcel(parcel)).await
     }
 
     fn health(&self) -> BrokerHealth {

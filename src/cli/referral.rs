@@ -122,6 +122,7 @@ fn told(event: &Event) -> String {
             remote.as_deref().map(|r| format!("there it is Task/{r}")).unwrap_or_default()
         }
         Event::Listed { inbox } => format!("in the worklist of {inbox}"),
+        Event::HandedOver { inbox } => format!("in the queue amqp.{inbox}"),
         Event::Amended { request, with } => {
             let read = if with.is_empty() { String::new() } else { format!(", with {} read for it", with.len()) };
             format!("version {request} of the ServiceRequest{read}")

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Secret,
-    registry::{Answers, Detail, Endpoint, FhirRestInbox, Ids, InboxKind, Pace, WriteBack},
+    BrokerUrl, Secret,
+    registry::{AmqpInbox, Answers, Detail, Endpoint, FhirRestInbox, Ids, InboxKind, Pace, WriteBack},
     secret::Secrets,
     sections,
     url::{base_url, is_open_to_listeners},
@@ -21,6 +21,27 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(300);
 const POLL_DEFAULT: Duration = Duration::from_secs(30);
 const POLL_MIN: Duration = Duration::from_millis(100);
 const POLL_MAX: Duration = Duration::from_secs(24 * 3600);
+const MAX_LENGTH_DEFAULT: u32 = 10_000;
+const MAX_LENGTH_MAX: u32 = 1_000_000;
+
+/// The word under `kind`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    FhirRest,
+    Worklist,
+    Amqp,
+}
+
+/// Keys of an inbox that belong to one kind only.
+const KIND_KEYS: &[(&str, Kind)] = &[
+    ("base-url", Kind::FhirRest),
+    ("token", Kind::FhirRest),
+    ("answers", Kind::FhirRest),
+    ("poll-every", Kind::FhirRest),
+    ("ids", Kind::FhirRest),
+    ("timeout", Kind::FhirRest),
+    ("max-length", Kind::Amqp),
+];
 
 /// `timeout` of a table.
 pub(super) fn timeout(table: &mut Table<'_>) -> Duration {
@@ -75,21 +96,39 @@ fn pace(table: &mut Table<'_>, retry: RetryPolicy) -> Pace {
 }
 
 /// The keys of an inbox: `kind` and what belongs to it. Does not finish the table, which may hold more.
-pub(super) fn inbox_kind(table: &mut Table<'_>, secrets: &Secrets<'_>, retry: RetryPolicy) -> Option<InboxKind> {
-    let kinds = [("fhir-rest", true), ("worklist", false)];
-    let is_rest = table.need("kind", "\"fhir-rest\" or \"worklist\"").and_then(|node| node.choice(&kinds))?;
-    if is_rest {
-        return fhir_rest(table, secrets, retry).map(InboxKind::FhirRest);
-    }
-    for key in ["base-url", "token", "answers", "poll-every", "ids", "timeout"].into_iter().chain(PACE_KEYS) {
-        if let Some(node) = table.get(key) {
-            node.fault(
-                "a key of the kind \"fhir-rest\"",
-                "only id, provider, service, acknowledge-within, answer-within and kind with \"worklist\"",
-            );
+pub(super) fn inbox_kind(
+    table: &mut Table<'_>,
+    secrets: &Secrets<'_>,
+    broker: &BrokerUrl,
+    retry: RetryPolicy,
+) -> Option<InboxKind> {
+    let kinds = [("fhir-rest", Kind::FhirRest), ("worklist", Kind::Worklist), ("amqp", Kind::Amqp)];
+    let node = table.need("kind", "\"fhir-rest\", \"worklist\" or \"amqp\"")?;
+    let kind = node.choice(&kinds)?;
+    for (key, of) in KIND_KEYS.iter().copied().chain(PACE_KEYS.map(|key| (key, Kind::FhirRest))) {
+        if of != kind
+            && let Some(node) = table.get(key)
+        {
+            let word = |kind: Kind| kinds.iter().find(|(_, k)| *k == kind).map_or("", |(word, _)| word);
+            let allowed = format!("not with \"{}\"", word(kind));
+            node.fault(&format!("a key of the kind \"{}\"", word(of)), allowed);
         }
     }
-    Some(InboxKind::Worklist)
+    match kind {
+        Kind::FhirRest => fhir_rest(table, secrets, retry).map(InboxKind::FhirRest),
+        Kind::Worklist => Some(InboxKind::Worklist),
+        Kind::Amqp => {
+            let max_length = table.get("max-length").and_then(|node| node.number(1, MAX_LENGTH_MAX));
+            if *broker == BrokerUrl::Embedded {
+                node.fault(
+                    "\"amqp\" with the embedded broker, which nobody outside this process can read from",
+                    "\"amqp\" only with a [broker] url of RabbitMQ",
+                );
+                return None;
+            }
+            Some(InboxKind::Amqp(AmqpInbox { max_length: max_length.unwrap_or(MAX_LENGTH_DEFAULT) }))
+        }
+    }
 }
 
 fn fhir_rest(table: &mut Table<'_>, secrets: &Secrets<'_>, retry: RetryPolicy) -> Option<FhirRestInbox> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Registry, TokenHash, endpoint, escalation,
+    BrokerUrl, Registry, TokenHash, endpoint, escalation,
     registry::{Answers, Endpoint, Inbox, InboxKind, Provider, System},
     secret::Secrets,
 };
@@ -33,6 +33,7 @@ pub(super) struct Ids {
 /// What has been read so far, to find what is there twice.
 struct Reading<'s, 'e> {
     secrets: &'s Secrets<'e>,
+    broker: &'s BrokerUrl,
     /// What holds for an inbox that says nothing else.
     escalation: Escalation,
     registry: Registry,
@@ -45,11 +46,12 @@ struct Reading<'s, 'e> {
 pub(super) fn read(
     root: &mut Table<'_>,
     secrets: &Secrets<'_>,
+    broker: &BrokerUrl,
     retry: RetryPolicy,
     escalation: Escalation,
 ) -> (Registry, Ids) {
     let registry = Registry { retry, ..Registry::default() };
-    let mut reading = Reading { secrets, escalation, registry, ids: Ids::default(), owners: BTreeMap::new() };
+    let mut reading = Reading { secrets, broker, escalation, registry, ids: Ids::default(), owners: BTreeMap::new() };
     let systems = root.tables("system");
     let providers = root.tables("provider");
     let inboxes = root.tables("inbox");
@@ -100,7 +102,7 @@ impl Reading<'_, '_> {
         let retry = self.registry.retry;
         let kind = inbox.and_then(|node| {
             let mut inbox = node.table("a table with kind")?;
-            let kind = endpoint::inbox_kind(&mut inbox, self.secrets, retry);
+            let kind = endpoint::inbox_kind(&mut inbox, self.secrets, self.broker, retry);
             let escalation = escalation::of_inbox(&mut inbox, self.escalation);
             inbox.finish();
             Some((kind?, escalation))
@@ -130,7 +132,7 @@ impl Reading<'_, '_> {
             known.then_some(id)
         });
         let service = table.get("service").and_then(|node| node.line(NAME_CHARS_MAX));
-        let kind = endpoint::inbox_kind(&mut table, self.secrets, self.registry.retry);
+        let kind = endpoint::inbox_kind(&mut table, self.secrets, self.broker, self.registry.retry);
         let escalation = escalation::of_inbox(&mut table, self.escalation);
         let owner = provider.as_ref().and_then(|id| self.registry.providers.get(id));
         if owner.is_some_and(|owner| owner.tokens.is_empty()) && kind.as_ref().is_some_and(needs_token) {
@@ -165,7 +167,7 @@ impl Reading<'_, '_> {
 /// Whether the provider must come to Onward to see a referral or to answer it.
 fn needs_token(kind: &InboxKind) -> bool {
     match kind {
-        InboxKind::Worklist => true,
+        InboxKind::Worklist | InboxKind::Amqp(_) => true,
         InboxKind::FhirRest(server) => server.answers == Answers::Push,
     }
 }

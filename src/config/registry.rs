@@ -150,6 +150,15 @@ pub enum InboxKind {
     FhirRest(FhirRestInbox),
     /// The provider fetches them from Onward.
     Worklist,
+    /// The provider's own consumer reads them from a queue of RabbitMQ.
+    Amqp(AmqpInbox),
+}
+
+/// A queue that a provider's own consumer reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AmqpInbox {
+    /// So many messages it holds; more are tried again later. Default 10,000.
+    pub max_length: u32,
 }
 
 /// The FHIR server of a provider.

@@ -71,6 +71,26 @@ fn a_part_of_the_roles_needs_a_store_and_a_broker_that_can_be_shared() {
 }
 
 #[test]
+fn a_queue_of_its_own_needs_a_broker_that_others_can_reach() {
+    let provider = |keys: &str| {
+        format!(
+            "[[provider]]\nid = \"p\"\nname = \"P\"\nods-code = \"AB1\"\ntokens = [{{ env = \"TOKEN_A\" }}]\n\
+             inbox = {{ kind = \"amqp\"{keys} }}\n"
+        )
+    };
+    let over = |keys: &str| format!("[broker]\nurl = \"amqp://guest@127.0.0.1\"\n{}", provider(keys));
+    let (config, _) = load(&over(""), &env(&[])).unwrap();
+    let kind = &config.registry.inboxes.values().next().unwrap().kind;
+    assert!(matches!(kind, InboxKind::Amqp(AmqpInbox { max_length: 10_000 })), "{kind:?}");
+    let embedded = faults(&provider(""), &[]);
+    assert_eq!(embedded.len(), 1, "{embedded:?}");
+    assert!(embedded[0].contains("nobody outside this process can read from"), "{embedded:?}");
+    assert!(faults(&over(", max-length = 0"), &[])[0].contains("from 1 to 1000000"));
+    let wrong = faults(&over(", timeout = \"5s\""), &[]);
+    assert!(wrong[0].contains("a key of the kind \"fhir-rest\"; allowed: not with \"amqp\""), "{wrong:?}");
+}
+
+#[test]
 fn a_cluster_is_several_urls_with_one_password() {
     let url = |url: &str| format!("[broker]\nurl = \"{url}\"\npassword = {{ env = \"TOKEN_A\" }}\n");
     let (config, _) = load(&url("amqps://u@one/v, amqps://u@two:1/v,amqps://u@three/v"), &env(&[])).unwrap();

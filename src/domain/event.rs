@@ -61,6 +61,11 @@ pub enum Event {
         /// The inbox whose worklist it is.
         inbox: InboxId,
     },
+    /// Put into the queue that the provider's own consumer reads.
+    HandedOver {
+        /// The inbox whose queue it is.
+        inbox: InboxId,
+    },
     /// Not delivered in the time promised; still being tried.
     DeliveryDelayed,
     /// The provider did not open it in time.
@@ -194,6 +199,7 @@ impl Event {
             Self::Submitted { .. } => "submitted",
             Self::Delivered { .. } => "delivered",
             Self::Listed { .. } => "listed",
+            Self::HandedOver { .. } => "handed-over",
             Self::DeliveryDelayed => "delivery-delayed",
             Self::NotOpened => "not-opened",
             Self::Overdue => "overdue",
@@ -240,6 +246,7 @@ impl Event {
             Self::Submitted { .. }
                 | Self::Delivered { .. }
                 | Self::Listed { .. }
+                | Self::HandedOver { .. }
                 | Self::DeliveryDelayed
                 | Self::NotOpened
                 | Self::Overdue

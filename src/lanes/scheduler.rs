@@ -3,12 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::{Endpoints, Relay};
 use crate::{
-    broker::Broker,
-    store::{Claim, Store},
+    broker::{Broker, Delivery},
+    domain::{TaskId, WakeUp},
+    store::{Claim, Store, StoreError},
 };
 
 /// The outbox is looked at this often even if nothing asks for it, so that a lost hint costs a moment and not a referral.
@@ -20,6 +22,16 @@ const LEASE: Duration = Duration::from_secs(30);
 /// At most so many are published in one go: a broker that lost everything is refilled, not flooded.
 const AT_ONCE: usize = 512;
 const DEAD_PREFETCH: u16 = 16;
+
+/// Sees to parcels that a provider's own consumer has rejected: the record must learn that.
+#[async_trait]
+pub trait Rejections: Send + Sync + 'static {
+    /// A parcel of this Task was rejected; the wake-ups that this led to. The same may be said twice.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it could not be stored; it is said again.
+    async fn rejected(&self, task: TaskId) -> Result<Vec<WakeUp>, StoreError>;
+}
 
 /// See the module's documentation.
 pub struct Scheduler {
@@ -33,6 +45,8 @@ pub struct Scheduler {
     pub endpoints: Endpoints,
     /// How long a published message may stay undone.
     pub republish_after: Duration,
+    /// Who sees to rejected parcels.
+    pub rejections: Arc<dyn Rejections>,
 }
 
 impl Scheduler {
@@ -61,7 +75,7 @@ impl Scheduler {
     }
 
     /// Hands over what is due; says how long nothing will be.
-    async fn look(&self) -> Result<Duration, crate::store::StoreError> {
+    async fn look(&self) -> Result<Duration, StoreError> {
         let limit = AT_ONCE.min(self.relay.room());
         if limit == 0 {
             return Ok(LOOK_EVERY);
@@ -101,17 +115,27 @@ impl Scheduler {
             loop {
                 let next = tokio::select! { biased; () = stop.cancelled() => return, next = dead.recv() => next };
                 let Some(delivery) = next else { break };
-                let wake_up = &delivery.wake_up;
-                tracing::warn!(task.id = %wake_up.task, lane = %wake_up.side, "the broker gave up a wake-up; it is re-armed");
-                metrics::counter!("onward_broker_dead_letters_total").increment(1);
-                match self.store.rearm_published(wake_up.message).await {
-                    Ok(()) => {
-                        self.relay.look_again();
-                        delivery.ack().await;
-                    }
+                match self.see_to(&delivery).await {
+                    Ok(()) => delivery.ack().await,
                     Err(_) => delivery.release().await,
                 }
             }
         }
+    }
+
+    async fn see_to(&self, dead: &Delivery) -> Result<(), StoreError> {
+        let wake_up = &dead.wake_up;
+        if dead.rejected {
+            metrics::counter!("onward_alerts_total", "alert" => "rejected-by-consumer").increment(1);
+            tracing::error!(task.id = %wake_up.task, inbox.id = wake_up.to, "a provider's consumer rejected a message");
+            let wake_ups = self.rejections.rejected(wake_up.task).await?;
+            self.relay.publish_all(wake_ups).await;
+            return Ok(());
+        }
+        tracing::warn!(task.id = %wake_up.task, lane = %wake_up.side, "the broker gave up a wake-up; it is re-armed");
+        metrics::counter!("onward_broker_dead_letters_total").increment(1);
+        self.store.rearm_published(wake_up.message).await?;
+        self.relay.look_again();
+        Ok(())
     }
 }

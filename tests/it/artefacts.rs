@@ -2,6 +2,7 @@
 
 use onward::{
     config::registry::Detail,
+    delivery::amqp::{EVENT_SYSTEM, MessageEvent},
     domain::TransportStatus,
     fhir::task::{BUSINESS_SYSTEM, CANONICAL, EVENT_EXTENSION, INFORMATION_REQUESTED, SEQ_EXTENSION, TRANSPORT_SYSTEM},
 };
@@ -23,6 +24,9 @@ fn code_systems_hold_exactly_our_codes() {
     assert_eq!(codes(&transport), TransportStatus::ALL.iter().map(|t| t.code()).collect::<Vec<_>>());
     let business = artefact("CodeSystem-business-status");
     assert_eq!((&business["url"], codes(&business)), (&BUSINESS_SYSTEM.into(), vec![INFORMATION_REQUESTED]));
+    let message = artefact("CodeSystem-message-event");
+    assert_eq!(message["url"], EVENT_SYSTEM);
+    assert_eq!(codes(&message), MessageEvent::ALL.iter().map(|e| e.code()).collect::<Vec<_>>());
     let detail = artefact("CodeSystem-write-back-detail");
     assert_eq!(detail["url"], format!("{CANONICAL}/CodeSystem/write-back-detail"));
     let all = [Detail::None, Detail::Codes, Detail::Summary, Detail::Full];

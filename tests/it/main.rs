@@ -1,6 +1,7 @@
 //! The one integration test binary; a module a capability.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod amqp;
 mod api;
 mod artefacts;
 mod bench;
@@ -8,6 +9,7 @@ mod bounds;
 mod broker;
 mod broker_away;
 mod cli;
+mod cluster;
 mod crash;
 mod delivery;
 mod endpoints;

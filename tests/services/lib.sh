@@ -85,3 +85,32 @@ apt_install() {
     rm -f "$log"
     return "$status"
 }
+
+# Debian splits off what makes environments; without it `python3 -m venv` fails half way.
+python_ready() { python3 -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+# python_environment NAME REQUIREMENTS: makes a Python environment with exactly these packages where it is absent, in the user's
+# cache, and prints its path.
+python_environment() {
+    python_ready || apt_install python3 python3-venv || return
+    python_ready || die "$1 needs Python 3.11 or newer; this is $(python3 --version)"
+
+    # The name changes with what is in it, so that a new version never meets an old environment.
+    local name=$1 requirements=$2 cache key venv
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/onward-tests
+    key=$({ python3 --version && cat "$requirements"; } | sha256sum | cut -c 1-12)
+    venv=$cache/$name-$key
+    mkdir -p "$cache"
+    # Two test runs may start at once. The marker says that the environment is whole.
+    exec 9>"$cache/$name.lock"
+    flock 9
+    if [[ ! -e $venv/complete ]]; then
+        say "making the Python environment for $name"
+        rm -rf "$venv"
+        python3 -m venv "$venv" >&2
+        "$venv/bin/pip" --quiet --disable-pip-version-check --no-input install --requirement "$requirements" >&2
+        touch "$venv/complete"
+    fi
+    flock --unlock 9
+    printf '%s\n' "$venv"
+}

@@ -205,14 +205,21 @@ impl Task {
     }
 
     async fn hand_over(&self, message: Message, abandoned: &mpsc::Sender<Acker>) {
-        let wake_up = match wire::read(&message.data) {
+        let parcel = match self.source {
+            Source::Dead => wire::rejected(&message.properties, message.routing_key.as_str()),
+            Source::Of(_) | Source::Outlet(_) => None,
+        };
+        let rejected = parcel.is_some();
+        let wake_up = match parcel.map_or_else(|| wire::read(&message.data), Ok) {
             Ok(wake_up) => wake_up,
             Err(fault) => {
                 let queue = self.source.name();
                 let id = wire::message_id(&message.properties);
                 tracing::error!(queue, message.id = ?id, fault, "a message that is no wake-up was set aside");
                 let _ = match self.source {
-                    Source::Of(_) => message.acker.reject(BasicRejectOptions { requeue: false }).await,
+                    Source::Of(_) | Source::Outlet(_) => {
+                        message.acker.reject(BasicRejectOptions { requeue: false }).await
+                    }
                     // there is nowhere left to set it aside to
                     Source::Dead => message.acker.ack(BasicAckOptions::default()).await,
                 };
@@ -221,7 +228,7 @@ impl Task {
         };
         let held = Held { acker: Some(message.acker), abandoned: abandoned.clone() };
         // where nobody receives any more, dropping it gives it back
-        let _ = self.deliveries.send(Delivery::new(wake_up, Box::new(held))).await;
+        let _ = self.deliveries.send(Delivery::new(wake_up, Box::new(held)).with_rejected(rejected)).await;
     }
 }
 

@@ -12,9 +12,11 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-use crate::broker::{BrokerError, Queue};
+use crate::broker::{BrokerError, Outlet, Queue};
 
 const DEAD: &str = "onward.dead";
+/// Its name must not look like a queue of it: a provider's permission is a pattern over names of both.
+pub(super) const PARCELS: &str = "onward.parcels";
 /// Queues are declared over this many channels side by side; a quorum queue takes RabbitMQ some 10 ms.
 const SIDE_BY_SIDE: usize = 8;
 /// A number that no one reaches. The dead queue has nowhere to pass a message on, so RabbitMQ 4's own limit of 20 would
@@ -31,6 +33,8 @@ pub(super) const AFTER_DELETION: Duration = Duration::from_millis(400);
 pub(super) enum Source {
     /// The wake-ups of an inbox or system.
     Of(Queue),
+    /// The parcels for a provider's own consumer.
+    Outlet(Outlet),
     /// What RabbitMQ has dead-lettered.
     Dead,
 }
@@ -39,6 +43,7 @@ impl Source {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Of(queue) => queue.name(),
+            Self::Outlet(outlet) => outlet.name(),
             Self::Dead => DEAD.to_owned(),
         }
     }
@@ -87,6 +92,7 @@ async fn exchanges(channel: &Channel) -> lapin::Result<()> {
     for (name, kind) in [
         ("onward.referrals", ExchangeKind::Direct),
         ("onward.status", ExchangeKind::Direct),
+        (PARCELS, ExchangeKind::Direct),
         // a dead letter keeps its routing key, which is an inbox; fanout takes them all
         (DEAD, ExchangeKind::Fanout),
     ] {
@@ -102,18 +108,26 @@ async fn queue(channel: &Channel, source: &Source, delivery_limit: u32) -> lapin
     };
     let text = |text: &str| AMQPValue::LongString(text.into());
     say("x-queue-type", text("quorum"));
+    let number = |number: u32| AMQPValue::LongInt(i32::try_from(number).unwrap_or(NO_LIMIT));
+    if *source == Source::Dead {
+        say("x-delivery-limit", AMQPValue::LongInt(NO_LIMIT));
+    } else {
+        say("x-dead-letter-exchange", text(DEAD));
+        say("x-dead-letter-strategy", text("at-least-once"));
+        // at-least-once dead-lettering works with no other overflow behaviour
+        say("x-overflow", text("reject-publish"));
+    }
     let (exchange, key) = match source {
-        Source::Dead => {
-            say("x-delivery-limit", AMQPValue::LongInt(NO_LIMIT));
-            (DEAD, "")
-        }
+        Source::Dead => (DEAD, ""),
         Source::Of(queue) => {
-            say("x-delivery-limit", AMQPValue::LongInt(i32::try_from(delivery_limit).unwrap_or(NO_LIMIT)));
-            say("x-dead-letter-exchange", text(DEAD));
-            say("x-dead-letter-strategy", text("at-least-once"));
-            // at-least-once dead-lettering works with no other overflow behaviour
-            say("x-overflow", text("reject-publish"));
+            say("x-delivery-limit", number(delivery_limit));
             (queue.exchange(), queue.to.as_str())
+        }
+        Source::Outlet(outlet) => {
+            say("x-max-length", number(outlet.max_length));
+            // a consumer that fails again and again is the provider's to mend: only what it rejects comes back
+            say("x-delivery-limit", AMQPValue::LongInt(NO_LIMIT));
+            (PARCELS, outlet.inbox.as_str())
         }
     };
     let name = source.name();

@@ -94,26 +94,61 @@ pub struct Own {
     pub url: String,
     script: String,
     folder: String,
+    management: bool,
 }
 
 impl Own {
     /// Starts one. `None` where there is no RabbitMQ, which is noted.
     pub fn start(test: &str, name: &str) -> Option<Self> {
+        Self::start_with("start", test, name)
+    }
+
+    /// The same with the management plugin.
+    pub fn start_with_management(test: &str, name: &str) -> Option<Self> {
+        Self::start_as("start", test, name, true)
+    }
+
+    fn start_with(what: &str, test: &str, name: &str) -> Option<Self> {
+        Self::start_as(what, test, name, false)
+    }
+
+    fn start_as(what: &str, test: &str, name: &str, management: bool) -> Option<Self> {
         let (Ok(script), Ok(work)) = (std::env::var("ONWARD_TEST_RABBITMQ"), std::env::var("ONWARD_TEST_WORK")) else {
             skipped(test, "no RabbitMQ to start (ONWARD_TEST_RABBITMQ, ONWARD_TEST_WORK)");
             return None;
         };
         let folder = format!("{work}/rabbitmq-{name}");
-        let mut own = Self { url: String::new(), script, folder };
-        own.run("start");
+        let mut own = Self { url: String::new(), script, folder, management };
+        own.run(what);
         std::fs::read_to_string(format!("{}/amqp-url", own.folder)).unwrap().trim().clone_into(&mut own.url);
         Some(own)
     }
 
+    /// Where its management interface is.
+    pub fn management(&self) -> String {
+        std::fs::read_to_string(format!("{}/management-url", self.folder)).unwrap().trim().to_owned()
+    }
+
+    /// Runs commands that begin with `rabbitmqctl` as somebody on the node would.
+    pub fn shell(&self, commands: &str) {
+        let path = format!("{}/bin:{}", self.folder, std::env::var("PATH").unwrap());
+        let output = Command::new("sh").args(["-e", "-c", commands]).env("PATH", path).output().unwrap();
+        assert!(output.status.success(), "{commands}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Stops, starts again or removes it; returns when that is done.
     pub fn run(&self, what: &str) {
-        let output =
-            Command::new(&self.script).args([what, &self.folder]).stdin(std::process::Stdio::null()).output().unwrap();
+        self.run_in(what, &self.folder);
+    }
+
+    fn run_in(&self, what: &str, folder: &str) {
+        let management = if self.management { "1" } else { "" };
+        let output = Command::new(&self.script)
+            .env("ONWARD_TEST_MANAGEMENT", management)
+            .args([what, folder])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
@@ -135,9 +170,69 @@ impl Drop for Node {
 
 fn run(variable: &str, arguments: &[&str]) -> String {
     let program = std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set"));
+    execute(&program, arguments)
+}
+
+fn execute(program: &str, arguments: &[&str]) -> String {
     // the node would otherwise hold our output open after we end
     let output = Command::new(program).args(arguments).stdin(std::process::Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{variable} {arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} {arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
     said
+}
+
+/// Three nodes in one cluster, for one test alone, which may kill, stop and start each of them; removed when dropped.
+pub struct Cluster {
+    /// Its URL: those of all nodes.
+    pub url: String,
+    own: Own,
+}
+
+impl Cluster {
+    /// Its nodes.
+    pub const NODES: [usize; 3] = [1, 2, 3];
+
+    /// Starts one. `None` where there is no RabbitMQ, which is noted.
+    pub fn start(test: &str, name: &str) -> Option<Self> {
+        let own = Own::start_with("start-cluster", test, name)?;
+        Some(Self { url: own.url.clone(), own })
+    }
+
+    /// Stops it in good order; returns when it is down.
+    pub fn stop(&self, node: usize) {
+        self.run("stop", node);
+    }
+
+    /// `kill -9`
+    pub fn kill(&self, node: usize) {
+        self.run("kill", node);
+    }
+
+    /// Starts it again; returns when it accepts connections.
+    pub fn start_again(&self, node: usize) {
+        self.run("start", node);
+    }
+
+    /// Runs `rabbitmqctl` for a node; what it says.
+    pub fn ctl(&self, node: usize, arguments: &[&str]) -> String {
+        execute(&format!("{}/{node}/bin/rabbitmqctl", self.own.folder), arguments)
+    }
+
+    /// The node that leads a queue, and how many members the queue has, as `asked` knows it.
+    pub fn leader(&self, asked: usize, queue: &str) -> (usize, usize) {
+        let said = self.ctl(asked, &["--silent", "--formatter", "json", "list_queues", "name", "leader", "members"]);
+        let queues: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap_or_else(|e| panic!("{e}: {said}"));
+        let queue = queues.iter().find(|q| q["name"] == queue).unwrap_or_else(|| panic!("no {queue} in {said}"));
+        let leader = queue["leader"].as_str().unwrap();
+        let port = |node: &usize| {
+            let url = std::fs::read_to_string(format!("{}/{node}/amqp-url", self.own.folder)).unwrap();
+            url.rsplit(':').next().unwrap().split('/').next().unwrap().to_owned()
+        };
+        let node = Self::NODES.into_iter().find(|node| leader == format!("onward-{}@localhost", port(node))).unwrap();
+        (node, queue["members"].as_array().unwrap().len())
+    }
+
+    fn run(&self, what: &str, node: usize) {
+        self.own.run_in(what, &format!("{}/{node}", self.own.folder));
+    }
 }

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod onward;
 pub mod plan;
 pub mod postgres;
+pub mod process;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod referrals;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use lapin::{Connection, Event};
+use lapin::{Connection, ErrorKind, Event};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
@@ -130,12 +130,15 @@ async fn supervise(plan: Plan, state: watch::Sender<State>) {
                 tracing::info!(broker.link = plan.name, broker.address = %address, "connected to RabbitMQ");
                 let live = Arc::new(Live { connection, fuse, doubt: Notify::new() });
                 say(&state, Some(&live), format!("connected to {address}"));
-                let why = attend(&live, &state, &mut closing).await;
+                let Parting { why, silent } = attend(&live, &state, &mut closing).await;
                 say(&state, None, format!("{address}: {}", address.redact(&why)));
                 tokio::spawn(async move { close(&live.connection, &live.fuse).await });
                 failures = if began.elapsed() >= STEADY { 0 } else { failures + 1 };
-                // the node that was lost is tried first: mostly it was the connection and not the node
-                node -= 1;
+                // The node that was lost is tried first: mostly it was the connection and not the node. One that fell silent
+                // may take connections and never speak, and would cost a whole time-out.
+                if !silent {
+                    node -= 1;
+                }
                 why
             }
             Err(why) => {
@@ -165,8 +168,16 @@ async fn supervise(plan: Plan, state: watch::Sender<State>) {
     });
 }
 
-/// Stays with a connection until it ends; says why it did.
-async fn attend(live: &Arc<Live>, state: &watch::Sender<State>, closing: &mut watch::Receiver<bool>) -> String {
+/// How a connection ended.
+struct Parting {
+    why: String,
+    /// It was not closed: nothing was heard any more.
+    silent: bool,
+}
+
+/// Stays with a connection until it ends.
+async fn attend(live: &Arc<Live>, state: &watch::Sender<State>, closing: &mut watch::Receiver<bool>) -> Parting {
+    let closed = |why: &str| Parting { why: why.to_owned(), silent: false };
     // one listener only: lapin's listeners take events away from each other
     let mut events = Box::pin(live.connection.events_listener());
     let mut look = tokio::time::interval(LOOK_EVERY);
@@ -182,15 +193,20 @@ async fn attend(live: &Arc<Live>, state: &watch::Sender<State>, closing: &mut wa
                     state.send_modify(|state| state.blocked = None);
                 }
                 // an error of one channel also comes here
-                Some(Event::Error(error)) if !live.connection.status().connected() => return error.to_string(),
+                Some(Event::Error(error)) if !live.connection.status().connected() => {
+                    let silent = matches!(error.kind(), ErrorKind::MissingHeartbeatError);
+                    return Parting { why: error.to_string(), silent };
+                }
                 Some(_) => {}
-                None => return "the connection ended".to_owned(),
+                None => return closed("the connection ended"),
             },
             _ = look.tick() => if !live.connection.status().connected() {
-                return "the connection was lost".to_owned();
+                return closed("the connection was lost");
             },
-            () = live.doubt.notified() => return "it answered nothing for too long".to_owned(),
-            () = asked(closing) => return "it was closed".to_owned(),
+            () = live.doubt.notified() => {
+                return Parting { why: "it answered nothing for too long".to_owned(), silent: true };
+            }
+            () = asked(closing) => return closed("it was closed"),
         }
     }
 }

@@ -27,6 +27,8 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// Record systems that send, each going round the Onwards; what is not acknowledged is sent to the next, as the same.
 pub struct Load {
     senders: JoinSet<Sent>,
+    onwards: Arc<Mutex<Vec<Onward>>>,
+    acknowledged: Arc<Mutex<Vec<String>>>,
     ended: Arc<AtomicBool>,
 }
 
@@ -45,19 +47,28 @@ impl Load {
     /// `senders` systems that pause for `pause` after each.
     pub fn start(onwards: &[Onward], tag: &str, senders: usize, pause: Duration) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
+        let acknowledged = Arc::<Mutex<Vec<String>>>::default();
+        let all_onwards = Arc::new(Mutex::new(onwards.to_vec()));
         let mut set = JoinSet::new();
         for sender in 0..senders {
-            let (onwards, ended, tag) = (onwards.to_vec(), Arc::clone(&ended), format!("{tag}{sender}-"));
+            let (onwards, ended, tag) = (Arc::clone(&all_onwards), Arc::clone(&ended), format!("{tag}{sender}-"));
+            let acknowledged = Arc::clone(&acknowledged);
             set.spawn(async move {
                 let (mut sent, mut turn) = (Sent::default(), sender);
                 for referral in referrals::singles(&tag) {
                     loop {
                         let began = Instant::now();
                         turn += 1;
-                        match onwards[turn % onwards.len()].send(&referral).await {
+                        let onward = {
+                            let onwards = onwards.lock().unwrap();
+                            onwards[turn % onwards.len()].clone()
+                        };
+                        match onward.send(&referral).await {
                             Ok(answer) if answer.status.is_success() => {
                                 sent.slowest = sent.slowest.max(began.elapsed());
-                                sent.tasks.push(answer.links("monitor")[0].rsplit('/').next().unwrap().to_owned());
+                                let id = answer.links("monitor")[0].rsplit('/').next().unwrap().to_owned();
+                                acknowledged.lock().unwrap().push(id.clone());
+                                sent.tasks.push(id);
                                 break;
                             }
                             Ok(answer) if answer.status.is_client_error() && answer.status.as_u16() != 429 => {
@@ -75,7 +86,17 @@ impl Load {
                 sent
             });
         }
-        Self { senders: set, ended }
+        Self { senders: set, onwards: all_onwards, acknowledged, ended }
+    }
+
+    /// One Onward more to send to.
+    pub fn add(&self, onward: Onward) {
+        self.onwards.lock().unwrap().push(onward);
+    }
+
+    /// The ids of the Tasks acknowledged so far.
+    pub fn so_far(&self) -> Vec<String> {
+        self.acknowledged.lock().unwrap().clone()
     }
 
     /// Ends it when each has its last one acknowledged.

@@ -85,7 +85,9 @@ impl Process {
             reading: Default::default(),
             admission: Admission::new(ground.limits),
         };
-        let deliveries = Deliveries::new(store.clone(), client.clone(), registry.clone(), base_url.clone());
+        let deliveries =
+            Deliveries::new(store.clone(), broker.clone(), client.clone(), registry.clone(), base_url.clone());
+        let deliveries = Arc::new(deliveries);
         let write_backs = WriteBacks::new(store.clone(), client.clone(), registry.clone(), base_url);
         let endpoints = Endpoints::new(store.clone(), registry.load().retry, stop_lanes.clone());
         endpoints.set(registry.load().terms());
@@ -101,13 +103,14 @@ impl Process {
         let now = registry.load();
         let inboxes: Vec<_> = now.inboxes.keys().map(|id| queue(Side::Delivery, id.as_str())).collect();
         let systems: Vec<_> = now.systems.keys().map(|id| queue(Side::WriteBack, id.as_str())).collect();
-        let consumers = [consumers(Arc::new(deliveries), &inboxes), consumers(Arc::new(write_backs), &systems)];
+        let consumers = [consumers(deliveries.clone(), &inboxes), consumers(Arc::new(write_backs), &systems)];
         let scheduler = Scheduler {
             store: store.clone(),
             broker: broker.clone(),
             relay: relay.clone(),
             endpoints: endpoints.clone(),
             republish_after: REPUBLISH_AFTER,
+            rejections: deliveries,
         };
         loops.push(tokio::spawn(scheduler.run(stop_lanes.clone())));
         if ground.has_polled {

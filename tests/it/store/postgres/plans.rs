@@ -21,7 +21,7 @@ fn read_so_far(place: &Place) -> (i64, i64) {
 
 fn fill(place: &Place) {
     place.sql(&format!(
-        "WITH n AS (SELECT n, lpad(to_hex(n), 12, '0') AS x FROM generate_series(1, {TASKS}) AS n),
+        "WITH n AS (SELECT n, lpad(to_hex(n), 12, '0') AS x FROM generate_series(1, {TASKS}::bigint) AS n),
          r AS (INSERT INTO referral SELECT ('00000000-0000-7000-8000-' || x)::uuid, ('00000000-0000-7000-8001-' || x)::uuid,
                  ('00000000-0000-7000-8002-' || x)::uuid, n * 1000000, 'system-' || n % 20, 'key-' || n, '\\x00', 'id|' || n, NULL,
                  '1', '{{}}' FROM n),

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fmt::Display,
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
@@ -31,14 +30,22 @@ pub struct World {
 
 struct Inner {
     dice: fastrand::Rng,
-    steps: usize,
+    history: Vec<Step>,
     strikes: BTreeMap<usize, Vec<Trouble>>,
     struck: Vec<Trouble>,
-    history: DefaultHasher,
     last_step: Instant,
     replicas: Vec<Weak<Replica>>,
     away: BTreeMap<Place, Instant>,
     late: usize,
+}
+
+/// A step as it was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    pub replica: usize,
+    pub place: Place,
+    pub what: &'static str,
+    pub at: Duration,
 }
 
 /// How a replica came to its end.
@@ -87,10 +94,9 @@ impl World {
         let (ended, endings) = mpsc::unbounded_channel();
         let inner = Inner {
             dice: fastrand::Rng::with_seed(schedule.seed),
-            steps: 0,
+            history: Vec::new(),
             strikes,
             struck: Vec::new(),
-            history: DefaultHasher::new(),
             last_step: Instant::now(),
             replicas: Vec::new(),
             away: BTreeMap::new(),
@@ -122,10 +128,9 @@ impl World {
         Duration::from_millis(self.draw(self.latency_ms + 1))
     }
 
-    /// How many steps there were, and what stands for all of them and their times.
-    pub fn history(&self) -> (usize, u64) {
-        let inner = self.inner.lock().unwrap();
-        (inner.steps, inner.history.finish())
+    /// Every step so far.
+    pub fn history(&self) -> Vec<Step> {
+        self.inner.lock().unwrap().history.clone()
     }
 
     /// Every trouble that met a step so far.
@@ -184,13 +189,12 @@ impl World {
         replica
     }
 
-    fn count(&self, replica: &Replica, place: Place, what: &str) -> Vec<Trouble> {
+    fn count(&self, replica: &Replica, place: Place, what: &'static str) -> Vec<Trouble> {
         let mut inner = self.inner.lock().unwrap();
         let now = Instant::now();
-        let n = inner.steps;
-        inner.steps += 1;
+        let n = inner.history.len();
         inner.last_step = now;
-        (replica.index, place, what, now.duration_since(self.began)).hash(&mut inner.history);
+        inner.history.push(Step { replica: replica.index, place, what, at: now.duration_since(self.began) });
         let troubles = inner.strikes.remove(&n).unwrap_or_default();
         inner.struck.extend(&troubles);
         troubles

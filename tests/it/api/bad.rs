@@ -118,7 +118,7 @@ async fn what_is_not_there_says_so_as_fhir() {
     for (method, path) in [
         ("DELETE", format!("/fhir/Task/{nobody}")),
         ("POST", "/fhir/Task".to_owned()),
-        ("PUT", "/fhir/ServiceRequest/1".to_owned()),
+        ("PUT", "/fhir/Patient/1".to_owned()),
         ("GET", "/fhir".to_owned()),
         ("PATCH", "/fhir/Patient/1".to_owned()),
         ("BREW", "/fhir/metadata".to_owned()),

@@ -116,14 +116,14 @@ impl Intake {
     ///
     /// # Errors
     /// [`IntakeError`]
-    pub async fn accept(&self, incoming: Incoming) -> Result<Accepted, IntakeError> {
+    pub async fn accept(&self, mut incoming: Incoming) -> Result<Accepted, IntakeError> {
         // one view of the registry from beginning to end: no referral is routed by a mixture
         let registry = self.registry.load_full();
         let Some(system) = registry.systems.get(&incoming.system) else {
             let issue = Issue::error(IssueCode::Forbidden, "%resource", "the originating system is not registered");
             return Err(IntakeError::Rule(vec![issue]));
         };
-        let apart = apart::read(&incoming.body, incoming.expected, self.store.now())?;
+        let apart = apart::read(incoming.body.take(), incoming.expected, self.store.now())?;
         let keys: Vec<_> =
             apart.drafts.iter().enumerate().map(|(index, draft)| key::of(&apart, draft, index, &incoming)).collect();
         let minted = keys.iter().any(|key| key.minted);

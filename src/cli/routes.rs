@@ -43,7 +43,7 @@ pub(super) async fn run(routes: &Routes) -> Ended {
     }
     let body = read(referral).await?;
     let expected = if tree::resource_type(&body) == Some("Bundle") { "Bundle" } else { "ServiceRequest" };
-    let apart = apart::read(&body, expected, Timestamp::now()).map_err(|error| not_right(&error))?;
+    let apart = apart::read(body, expected, Timestamp::now()).map_err(|error| not_right(&error))?;
     let systems = registry.systems.keys().filter(|id| system.as_ref().is_none_or(|wanted| wanted == *id));
     let mut all = Vec::new();
     let mut unrouted = 0;

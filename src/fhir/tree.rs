@@ -66,6 +66,25 @@ pub fn map_references(resource: &mut Value, to: &mut dyn FnMut(&str) -> Option<S
     map_below(resource, false, to);
 }
 
+/// Shows what points at other resources: every string that [`map_references`] would ask about.
+pub fn each_pointer(resource: &Value, see: &mut dyn FnMut(&str)) {
+    show_below(resource, false, see);
+}
+
+fn show_below(value: &Value, is_extension: bool, see: &mut dyn FnMut(&str)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| show_below(item, is_extension, see)),
+        Value::Object(object) => {
+            let literal = pointing_key(object, is_extension).and_then(|key| object.get(key)).and_then(Value::as_str);
+            literal.into_iter().for_each(&mut *see);
+            for (name, value) in object {
+                show_below(value, holds_extensions(name), see);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn walk_references(value: &Value, path: &str, see: &mut dyn FnMut(&str, &Map<String, Value>)) {
     match value {
         Value::Array(items) => {
@@ -178,6 +197,18 @@ mod tests {
         let resource = "Bundle.entry[0].resource";
         let at = ["subject", "requester", "extension[0].valueReference", "contained[0].subject"];
         assert_eq!(seen, at.map(|name| format!("{resource}.{name}")));
+    }
+
+    #[test]
+    fn what_is_shown_is_what_is_asked_about() {
+        let (mut shown, mut asked) = (Vec::new(), Vec::new());
+        each_pointer(&referral(), &mut |literal| shown.push(literal.to_owned()));
+        map_references(&mut referral(), &mut |literal| {
+            asked.push(literal.to_owned());
+            None
+        });
+        assert_eq!(shown, asked);
+        assert_eq!(shown.len(), 4);
     }
 
     #[test]

@@ -82,15 +82,15 @@ impl Placed {
 /// # Errors
 /// [`IntakeError::Invalid`] where anything is not right FHIR or not what was expected, otherwise [`IntakeError::Rule`] where a
 /// rule is broken; all faults at once.
-pub fn read(body: &Value, expected: &str, now: Timestamp) -> Result<Apart, IntakeError> {
-    let kind = tree::resource_type(body).unwrap_or_default();
+pub fn read(body: Value, expected: &str, now: Timestamp) -> Result<Apart, IntakeError> {
+    let kind = tree::resource_type(&body).unwrap_or_default();
     if kind != expected {
         let told = format!("a {expected} is expected here");
         let place = if kind.is_empty() { "%resource" } else { kind };
         return Err(IntakeError::Invalid(vec![Issue::error(IssueCode::Invalid, place, told)]));
     }
     let mut faults = Faults::default();
-    for finding in basic::check(body, "", now) {
+    for finding in basic::check(&body, "", now) {
         faults.add(finding.rule, finding.issue);
     }
     let items = if expected == "Bundle" { entries(body, &mut faults) } else { vec![single(body)] };
@@ -170,9 +170,9 @@ impl Faults {
     }
 }
 
-fn single(body: &Value) -> Item {
+fn single(body: Value) -> Item {
     Item {
-        resource: body.clone(),
+        resource: body,
         kind: "ServiceRequest".to_owned(),
         path: "ServiceRequest".to_owned(),
         full_url: None,
@@ -180,22 +180,22 @@ fn single(body: &Value) -> Item {
     }
 }
 
-fn entries(bundle: &Value, faults: &mut Faults) -> Vec<Item> {
+fn entries(mut bundle: Value, faults: &mut Faults) -> Vec<Item> {
     let kind = bundle.get("type").and_then(Value::as_str).unwrap_or_default();
     if !kind.is_empty() && kind != "transaction" {
         let told = "a referral is sent as a transaction; other types of Bundle are not taken here";
         faults.add(false, Issue::error(IssueCode::Value, "Bundle.type", told));
     }
     let mut items = Vec::new();
-    for (index, entry) in tree::items(bundle, "entry").iter().enumerate() {
+    let sent = bundle.get_mut("entry").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+    for (index, mut entry) in sent.into_iter().enumerate() {
         let place = format!("Bundle.entry[{index}]");
-        let text = |path: &str| tree::text(entry, path).map(str::to_owned);
-        let Some(resource) = entry.get("resource").filter(|r| r.is_object()) else {
+        let Some(resource) = entry.get_mut("resource").filter(|r| r.is_object()).map(Value::take) else {
             let told = "each entry of a referral carries a resource";
             faults.add(false, Issue::error(IssueCode::Required, format!("{place}.resource"), told));
             continue;
         };
-        if let Some(method) = tree::text(entry, "request.method")
+        if let Some(method) = tree::text(&entry, "request.method")
             && !matches!(method, "POST" | "PUT")
         {
             let told = "the method must be POST or PUT: a referral carries resources and changes nothing else";
@@ -205,14 +205,15 @@ fn entries(bundle: &Value, faults: &mut Faults) -> Vec<Item> {
             let told = "a referral is new; there is no version to match";
             faults.add(false, Issue::error(IssueCode::NotSupported, format!("{place}.request.ifMatch"), told));
         }
-        let asked = tree::text(entry, "request.url").unwrap_or_default().split(['/', '?']).next().unwrap_or_default();
-        if !asked.is_empty() && Some(asked) != tree::resource_type(resource) {
+        let asked = tree::text(&entry, "request.url").unwrap_or_default().split(['/', '?']).next().unwrap_or_default();
+        if !asked.is_empty() && Some(asked) != tree::resource_type(&resource) {
             let told = "the url must name the type of the entry's resource";
             faults.add(false, Issue::error(IssueCode::Invalid, format!("{place}.request.url"), told));
         }
+        let text = |path: &str| tree::text(&entry, path).map(str::to_owned);
         items.push(Item {
-            kind: tree::resource_type(resource).unwrap_or_default().to_owned(),
-            resource: resource.clone(),
+            kind: tree::resource_type(&resource).unwrap_or_default().to_owned(),
+            resource,
             path: format!("{place}.resource"),
             full_url: text("fullUrl"),
             if_none_exist: text("request.ifNoneExist"),
@@ -264,11 +265,7 @@ impl Apart {
             }
         });
         // attachments point to a carried Binary by URL
-        let mut copy = item.resource.clone();
-        tree::map_references(&mut copy, &mut |literal| {
-            links.extend(self.resolve(index, literal));
-            None
-        });
+        tree::each_pointer(&item.resource, &mut |literal| links.extend(self.resolve(index, literal)));
         links.remove(&index);
         links
     }
@@ -387,7 +384,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::intake) fn apart(body: &Value) -> Apart {
-        read(body, "Bundle", Timestamp::now()).unwrap()
+        read(body.clone(), "Bundle", Timestamp::now()).unwrap()
     }
 
     #[test]
@@ -410,7 +407,7 @@ pub(super) mod tests {
             "urn:uuid:00000000-0000-4000-8000-00000000000a",
             request("urn:uuid:00000000-0000-4000-8000-0000000000ff", &[]),
         )]);
-        let Err(IntakeError::Rule(issues)) = read(&body, "Bundle", Timestamp::now()) else { panic!("accepted") };
+        let Err(IntakeError::Rule(issues)) = read(body, "Bundle", Timestamp::now()) else { panic!("accepted") };
         assert_eq!(issues[0].expression, ["Bundle.entry[0].resource.subject"]);
     }
 }

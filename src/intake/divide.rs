@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(drafts[1].members, [1, 2]);
 
         entries.push(entry("urn:uuid:00000000-0000-4000-8000-0000000000c2", condition("Patient/c")));
-        let Err(IntakeError::Rule(issues)) = apart::read(&bundle(entries), "Bundle", Timestamp::now()) else {
+        let Err(IntakeError::Rule(issues)) = apart::read(bundle(entries), "Bundle", Timestamp::now()) else {
             panic!("accepted")
         };
         assert_eq!(issues[0].expression, ["Bundle.entry[4].resource"]);

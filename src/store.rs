@@ -316,6 +316,12 @@ pub trait Store: Send + Sync + 'static {
     /// What waits and what died, by lane and destination.
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
 
+    /// Since when the message that has been due longest waits to be handed to the broker. `None`: none does, or this store does
+    /// not tell.
+    async fn overdue(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     /// Dead letters, oldest first.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
         self.find_dead(DeadQuery { count: limit, ..DeadQuery::default() }).await

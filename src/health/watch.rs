@@ -99,8 +99,10 @@ impl Watch {
     async fn look_at_outbox(&self) -> Duration {
         let begun = Instant::now();
         // where it cannot be counted, what was known before stands, and the store is told to be away
-        if let Ok(backlog) = self.store.backlog().await {
-            let waiting = waiting(&backlog);
+        let (backlog, overdue) = (self.store.backlog().await, self.store.overdue().await);
+        if let (Ok(backlog), Ok(overdue)) = (backlog, overdue) {
+            let overdue = overdue.map(|since| self.store.now().duration_since(since));
+            let waiting = waiting(&backlog, overdue.and_then(|late| Duration::try_from(late).ok()));
             let open = outbox::open(&self.outbox, &waiting);
             self.admission.narrow(open);
             let why = "too much waits to be delivered; nothing was stored";
@@ -148,14 +150,19 @@ fn of_store(written: &Result<(), StoreError>) -> Found {
     }
 }
 
-fn waiting(backlog: &[Backlog]) -> Waiting {
+fn waiting(backlog: &[Backlog], overdue: Option<Duration>) -> Waiting {
     let messages = backlog.iter().map(|one| one.waiting).sum();
-    Waiting { messages, overdue: Duration::ZERO }
+    Waiting { messages, overdue: overdue.unwrap_or_default() }
 }
 
 fn of_outbox(bounds: &outbox::Bounds, waiting: &Waiting, open: f64) -> Found {
-    let said = format!("{} of at most {} messages wait", waiting.messages, bounds.messages);
-    let advice = "see in /metrics (onward_messages_waiting) for whom they wait, and get that going";
+    let (late, most) = (waiting.overdue.as_secs(), bounds.age.as_secs());
+    let said = format!(
+        "{} of at most {} messages wait; one has waited {late} s of at most {most} for the broker",
+        waiting.messages, bounds.messages
+    );
+    let advice =
+        "see in /metrics (onward_messages_waiting) for whom they wait and get that going, and see to the broker";
     match open {
         1.0 => (State::Ready, said, ""),
         open if open > 0.0 => (State::Degraded, format!("{said}: referrals are let in more slowly"), advice),
@@ -243,8 +250,8 @@ mod tests {
     #[test]
     fn what_waits_is_counted_over_all_destinations() {
         let one = |waiting| Backlog { side: Side::Delivery, to: "a".into(), waiting, oldest: None, dead: 9 };
-        let waiting = waiting(&[one(3), one(4)]);
-        assert_eq!(waiting.messages, 7);
+        let waiting = waiting(&[one(3), one(4)], None);
+        assert_eq!(waiting, Waiting { messages: 7, overdue: Duration::ZERO });
         let bounds = |messages| outbox::Bounds { messages, age: Duration::from_secs(1) };
         let state = |messages| of_outbox(&bounds(messages), &waiting, outbox::open(&bounds(messages), &waiting)).0;
         assert_eq!((state(100), state(10), state(7)), (State::Ready, State::Degraded, State::Unavailable));

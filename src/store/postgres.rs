@@ -459,6 +459,10 @@ impl Store for PostgresStore {
         outbox::backlog(self.searches()).await
     }
 
+    async fn overdue(&self) -> Result<Option<Timestamp>, StoreError> {
+        outbox::overdue(self.searches(), self.now()).await
+    }
+
     async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {
         trouble::find_dead(self.searches(), &query).await
     }

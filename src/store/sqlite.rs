@@ -364,6 +364,11 @@ impl Store for SqliteStore {
         self.readers.run(outbox::backlog).await
     }
 
+    async fn overdue(&self) -> Result<Option<Timestamp>, StoreError> {
+        let now = self.now();
+        self.readers.run(move |c| outbox::overdue(c, now)).await
+    }
+
     async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {
         self.readers.run(move |c| trouble::find_dead(c, &query)).await
     }

@@ -27,7 +27,7 @@ use crate::support::{
     plan::{Plan, token},
     proxy::{Mode, Proxy},
     referrals,
-    server::{Server, address_of},
+    server::{Server, address_of, free_port},
     until,
 };
 
@@ -299,4 +299,36 @@ async fn a_full_outbox_refuses_referrals_until_it_empties() {
     .await;
     until("health says so, too", || async { (ready().await.json()["status"] == "ready").then_some(()) }).await;
     hub.stop().await;
+}
+
+/// What is due and cannot be handed to the broker, because there is none, slows referrals and then refuses them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_too_long_for_a_broker_refuses_referrals_in_the_end() {
+    let record = Server::double(&format!("record-of-{RIO}")).await;
+    // nobody listens there
+    let nowhere = format!("amqp://guest:guest@127.0.0.1:{}/%2f", free_port());
+    let plan = Plan::new()
+        .port(0)
+        .broker(&nowhere, "")
+        .section("[limits]\noutbox-age = \"2s\"")
+        .system(RIO, "RW4", record.base_url(), "")
+        .provider(LINK_WORKERS, "U99999", "kind = \"worklist\"")
+        .all_to(LINK_WORKERS);
+    let service = plan.start().await;
+    let onward = Onward::at(service.base_url());
+    let mut deck = referrals::singles("late");
+    onward.refer(&deck.next().unwrap()).await;
+    let refused = until("referrals are refused", || {
+        let (onward, referral) = (onward.clone(), deck.next().unwrap());
+        async move {
+            let answer = onward.send(&referral).await.unwrap();
+            (!answer.status.is_success()).then_some(answer)
+        }
+    })
+    .await;
+    assert_eq!((refused.status.as_u16(), refused.retry_after().is_some()), (503, true), "{}", refused.describe());
+    let url = format!("{}/health/ready", service.base_url());
+    let told = Caller::new().call(Call::get(url)).await.unwrap().json();
+    assert_eq!(told["parts"]["outbox"]["state"], "unavailable", "{told}");
+    service.stop().await;
 }

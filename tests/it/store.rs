@@ -78,7 +78,8 @@ macro_rules! behaviours {
             outbox: only_heads_are_claimed, a_claim_is_exclusive_and_bounded, published_is_published_again_if_not_done,
                 what_is_published_again_waits_for_its_lane, a_late_confirmation_does_not_undo_a_deferral,
                 given_up_by_the_broker_is_pending_again, it_says_when_the_next_is_due, a_dead_letter_is_replayed_once,
-                a_replay_names_its_own_task, concurrent_claims_do_not_share;
+                a_replay_names_its_own_task, concurrent_claims_do_not_share,
+                what_is_due_and_not_handed_to_the_broker_is_told_since_when;
             endpoints: a_breaker_is_set_over_its_own_version_only, one_of_many_sets_a_breaker,
                 what_is_put_aside_waits_until_it_is_old_or_fetched,
                 nothing_is_put_aside_where_messages_are_let_through, an_early_claim_fetches_each_message_once,

@@ -26,6 +26,12 @@ pub(super) async fn task_of(link: &Link, message: Uuid) -> Result<Option<TaskId>
     rows.first().map(|row| get(row, "task").map(TaskId)).transpose()
 }
 
+pub(super) async fn overdue(link: &Link, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let rows = link.query(OVERDUE, &[&now.as_microsecond()]).await?;
+    let since = rows.first().map(|row| get::<Option<i64>>(row, "since")).transpose()?;
+    Ok(since.flatten().map(from_micros))
+}
+
 pub(super) async fn backlog(link: &Link) -> Result<Vec<Backlog>, StoreError> {
     let rows = link.query(BACKLOG, &[]).await?;
     all(&rows, |row| {
@@ -47,6 +53,8 @@ const MARK: &str = "UPDATE outbox SET state = 1, published_at = $2::bigint, leas
 const REARM: &str =
     "UPDATE outbox SET state = 0, lease_until = NULL, holder = NULL, not_before = greatest(not_before, $2::bigint)
     WHERE id = $1::uuid AND state = 1";
+
+const OVERDUE: &str = "SELECT min(not_before) AS since FROM outbox WHERE state = 0 AND not_before <= $1::bigint";
 
 const BACKLOG: &str = "SELECT side, destination, count(*) FILTER (WHERE state < 2) AS waiting,
        min(created) FILTER (WHERE state < 2) AS oldest, count(*) FILTER (WHERE state = 3) AS dead

@@ -151,6 +151,15 @@ pub(super) fn rearm_published(c: &Connection, message: Uuid, now: Timestamp) -> 
     Ok(())
 }
 
+pub(super) fn overdue(c: &Connection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let since: Option<i64> = c
+        .prepare_cached(
+            "SELECT min(not_before) FROM outbox INDEXED BY outbox_pending WHERE state = 0 AND not_before <= ?",
+        )?
+        .query_row([micros(now)], |row| row.get(0))?;
+    Ok(since.map(from_micros))
+}
+
 pub(super) fn backlog(c: &Connection) -> Result<Vec<Backlog>, StoreError> {
     // by the indexes of what is unfinished: what is done is many times more
     let mut statement = c.prepare_cached(

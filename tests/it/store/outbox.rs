@@ -190,3 +190,15 @@ pub async fn concurrent_claims_do_not_share(b: Bench) {
     assert_eq!(messages.len(), 60);
     assert_eq!(messages.into_iter().collect::<HashSet<_>>().len(), 60);
 }
+
+pub async fn what_is_due_and_not_handed_to_the_broker_is_told_since_when(b: Bench) {
+    assert_eq!(b.store.overdue().await.unwrap(), None);
+    one_task(&b, "a").await;
+    let since = b.store.now();
+    b.clock.advance(60);
+    assert_eq!(b.store.overdue().await.unwrap(), Some(since));
+    // handed over, though not done
+    let messages = claim(&b).await.wake_ups.iter().map(|wake_up| wake_up.message).collect();
+    b.store.mark_published(messages).await.unwrap();
+    assert_eq!(b.store.overdue().await.unwrap(), None);
+}

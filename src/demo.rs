@@ -99,7 +99,9 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
     let tag = env.get("ONWARD__STORE__URL").map(|_| format!("{}-", run.get(4..12).unwrap_or_default()));
     let mut deck = Deck::new(options.referrals, tag.as_deref());
     let (total, spare) = (deck.left(), deck.spare());
-    let records = Arc::new(record_systems(&stage, &ledger));
+    let records = record_systems(&stage, &ledger);
+    let accepted: Vec<_> = records.iter().map(|system| (Arc::clone(system), system.accepted())).collect();
+    let records = Arc::new(records);
     let providers = providers(&stage);
 
     let service = Service::start(config).await.map_err(|error| DemoError::Start(error.to_string()))?;
@@ -113,6 +115,9 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
 
     let sending =
         Sending { caller: Caller::new(), fhir_base, ledger: ledger.clone(), xml: Arc::new(XmlConverter::new(2)) };
+    for (system, accepted) in accepted {
+        working.employ(system.talk(sending.clone(), options.seed, accepted));
+    }
     let limit = TIME_BASE + TIME_EACH * u32::try_from(total).unwrap_or(u32::MAX);
     let begun = Instant::now();
     let mut progress = Progress::of(ledger.clone());
@@ -152,12 +157,13 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
 }
 
 /// The record systems, whose records are watched from now on.
-fn record_systems(stage: &Stage, ledger: &Arc<Ledger>) -> Vec<RecordSystem> {
+fn record_systems(stage: &Stage, ledger: &Arc<Ledger>) -> Vec<Arc<RecordSystem>> {
     let with_record = |id: &str| {
         let record = stage.server(id)?.clone();
-        Some(RecordSystem { id: id.to_owned(), record, record_token: stage.server_token(id), token: stage.token(id) })
+        let (record_token, token) = (stage.server_token(id), stage.token(id));
+        Some(Arc::new(RecordSystem { id: id.to_owned(), record, record_token, token }))
     };
-    let systems: Vec<RecordSystem> = SYSTEMS.iter().filter_map(|system| with_record(system.id)).collect();
+    let systems: Vec<Arc<RecordSystem>> = SYSTEMS.iter().filter_map(|system| with_record(system.id)).collect();
     systems.iter().for_each(|system| system.watch(ledger.clone()));
     systems
 }
@@ -192,7 +198,7 @@ fn open(stage: &Stage, with_server: Vec<(WithServer, Arrivals)>, working: &Worki
 }
 
 /// Sends all referrals, some at a time.
-async fn send(deck: Deck, records: Arc<Vec<RecordSystem>>, with: Sending) {
+async fn send(deck: Deck, records: Arc<Vec<Arc<RecordSystem>>>, with: Sending) {
     let deck = Arc::new(Mutex::new(deck));
     let mut senders = JoinSet::new();
     for _ in 0..SENDERS {

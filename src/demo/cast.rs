@@ -30,3 +30,11 @@ pub fn placer(request: &Value) -> Option<String> {
     all.find(|(_, _, identifier)| is_placer(identifier))
         .map(|(system, value, _)| format!("{}|{value}", system.unwrap_or_default()))
 }
+
+/// System of the identifiers that referrers give their answers; the value is the Task's id.
+const ANSWERS: &str = "https://fixtures.example/answer";
+
+/// Whether a message is a referrer's answer about this Task.
+fn is_answer(message: &Value, task: &str) -> bool {
+    crate::fhir::tree::identifiers(message).any(|(system, value, _)| system == Some(ANSWERS) && value == task)
+}

@@ -30,6 +30,8 @@ pub struct Case {
     pub finished: bool,
     /// The statuses the originating record has shown.
     pub record: Vec<Moment>,
+    /// The provider asked for more and has the referrer's answer.
+    pub answered: bool,
     /// The provider could not answer: this loop will not be closed, and is not waited for.
     pub given_up: bool,
     pub(super) was_closed: bool,
@@ -166,6 +168,11 @@ impl Ledger {
     /// A provider begins to answer.
     pub fn answering(&self, task: &str, status: TaskStatus) {
         self.change(task, |case| case.answers.push((status, Instant::now())));
+    }
+
+    /// A provider has the answer to what it asked the referrer.
+    pub fn answered(&self, task: &str) {
+        self.change(task, |case| case.answered = true);
     }
 
     /// A provider has no more to say.

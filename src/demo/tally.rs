@@ -29,6 +29,10 @@ pub struct Summary {
     pub completed: usize,
     /// Those it refused.
     pub refused: usize,
+    /// Those cancelled by their referrer, which the provider confirmed.
+    pub cancelled: usize,
+    /// Those about which the provider asked for more and was answered.
+    pub answered: usize,
     /// Those whose originating record shows how they ended.
     pub written_back: usize,
     /// Those that did not arrive, or whose record does not show everything in its order.
@@ -132,6 +136,8 @@ impl Summary {
         self.accepted += usize::from(case.was(TaskStatus::Accepted));
         self.completed += usize::from(case.was(TaskStatus::Completed));
         self.refused += usize::from(case.was(TaskStatus::Rejected));
+        self.cancelled += usize::from(case.was(TaskStatus::Cancelled));
+        self.answered += usize::from(case.answered);
         self.written_back += usize::from(shows_end);
         self.lost += usize::from(!(arrived && shows_end && in_order && case.is_closed()));
     }
@@ -150,6 +156,8 @@ impl Summary {
             ("accepted", self.accepted),
             ("completed", self.completed),
             ("refused", self.refused),
+            ("cancelled", self.cancelled),
+            ("asked for more", self.answered),
             ("written back", self.written_back),
             ("lost", self.lost),
             ("duplicates", self.duplicates),
@@ -212,7 +220,9 @@ mod tests {
     fn the_json_has_the_names_that_others_rely_on() {
         let json = serde_json::to_value(Summary::default()).unwrap();
         let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
-        let counted = ["sent", "delivered", "accepted", "completed", "refused", "written_back", "lost", "duplicates"];
+        let counted =
+            ["sent", "delivered", "accepted", "completed", "refused", "cancelled", "answered", "written_back"];
+        let counted = [&counted[..], &["lost", "duplicates"]].concat();
         assert_eq!(keys, [&counted[..], &["seconds", "latency_ms"]].concat());
         assert!(json["latency_ms"]["written_back"]["p99"].is_number());
     }

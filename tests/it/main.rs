@@ -10,6 +10,7 @@ mod broker;
 mod broker_away;
 mod cli;
 mod cluster;
+mod conversation;
 mod crash;
 mod delivery;
 mod endpoints;

@@ -8,18 +8,21 @@ use std::{
 };
 
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::script::{Pace, Step, decide};
+use super::script::{Pace, Step, Talk, decide, talk};
 use crate::{
     demo::{
         caller::{Answered, Call, Caller, FHIR_JSON, JSON_PATCH},
         double::Double,
         ledger::Ledger,
     },
-    fhir::tree,
+    fhir::{
+        task::{BSER_SYSTEM, BUSINESS_SYSTEM, INFORMATION_REQUESTED, codings_of_ours},
+        tree,
+    },
 };
 
 /// So many requests of all providers are under way at once.
@@ -27,6 +30,8 @@ const REQUESTS_MAX: usize = 32;
 /// An answer that gets none itself, or “not now”, or comes from a version that is stale, is made again so often.
 const TRIES_MAX: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(100);
+/// Whoever waits for the other side looks so often.
+const WAITS_MAX: u32 = 600;
 /// A worklist has at most so many pages.
 const PAGES_MAX: usize = 1000;
 
@@ -104,6 +109,11 @@ impl Working {
         self.people.wait().await;
     }
 
+    /// Somebody else who works until everybody goes home.
+    pub fn employ(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.spawn(work);
+    }
+
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.people.spawn(async move {
@@ -121,8 +131,19 @@ impl Working {
 
     /// Gives all answers to one referral, one after another.
     async fn work(self, task: Answerable, identifier: String) {
+        let talk = talk(self.seed, &identifier);
         for (n, step) in decide(self.seed, &identifier).into_iter().enumerate() {
             tokio::time::sleep(self.pace.pause(self.seed, &identifier, n)).await;
+            // after the first answer there is something to talk about
+            let talked = match (n, talk) {
+                (1, Some(Talk::AsksForMore)) => self.ask(&task).await,
+                (1, Some(Talk::Cancelled)) => self.await_cancellation(&task).await,
+                _ => Ok(()),
+            };
+            if let Err(why) = talked {
+                self.ledger.gave_up(&task.id, format!("Task {}: {why}", task.id));
+                return;
+            }
             self.ledger.answering(&task.id, step.status);
             // every third answer is given as a whole Task, the others as a patch
             let whole = (identifier.len() + n).is_multiple_of(3);
@@ -133,6 +154,60 @@ impl Working {
             }
         }
         self.ledger.finished(&task.id);
+    }
+
+    /// Asks the referrer for more, where the provider works, and waits for the answer to come there.
+    async fn ask(&self, task: &Answerable) -> Result<(), String> {
+        let (base, _) = task.url.split_once("/Task/").ok_or("its Task has no server")?;
+        let current = self.call(Call::get(&task.url).token(&task.token)).await?.json();
+        let question = json!({
+            "resourceType": "Communication", "status": "completed", "basedOn": [current.get("focus")],
+            "identifier": [{"system": "https://fixtures.example/question", "value": task.id}],
+            "reasonCode": [{"coding": [{"system": BUSINESS_SYSTEM, "code": INFORMATION_REQUESTED}]}],
+            "payload": [{"contentString": "Which number can we ring in the daytime?"}],
+        });
+        let mut why = "it is not taken".to_owned();
+        for _ in 0..TRIES_MAX {
+            let exists = format!("identifier=https://fixtures.example/question|{}", task.id);
+            let post = Call::new(Method::POST, format!("{base}/Communication")).json(FHIR_JSON, &question);
+            match self.call(post.token(&task.token).header("if-none-exist", exists)).await {
+                Ok(answer) if answer.status.is_success() => return self.await_answer(task, base, &current).await,
+                Ok(answer) => why = answer.describe(),
+                Err(error) => why = error,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(format!("a question could not be asked: {why}"))
+    }
+
+    async fn await_answer(&self, task: &Answerable, base: &str, current: &Value) -> Result<(), String> {
+        let focus = tree::text(current, "focus.reference").unwrap_or_default();
+        for _ in 0..WAITS_MAX {
+            let url = format!("{base}/Communication?based-on={focus}");
+            if let Ok(found) = self.call(Call::get(url).token(&task.token)).await {
+                let bundle = found.json();
+                let messages = tree::items(&bundle, "entry").iter().filter_map(|entry| entry.get("resource"));
+                if messages.into_iter().any(|m| super::is_answer(m, &task.id)) {
+                    self.ledger.answered(&task.id);
+                    return Ok(());
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err("the referrer did not answer".to_owned())
+    }
+
+    /// Waits until the Task says that cancellation is asked for.
+    async fn await_cancellation(&self, task: &Answerable) -> Result<(), String> {
+        for _ in 0..WAITS_MAX {
+            if let Ok(read) = self.call(Call::get(&task.url).token(&task.token)).await
+                && codings_of_ours(&read.json()).iter().any(|c| tree::text(c, "system") == Some(BSER_SYSTEM))
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err("the referrer did not cancel".to_owned())
     }
 
     /// Reads the Task, changes it as it stands, and tries again where somebody else was faster.

@@ -2,21 +2,26 @@
 //! became of it.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use serde_json::Value;
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, task::JoinSet};
 
+use super::script::{Talk, talk};
 use crate::{
     demo::{
-        caller::{Call, Caller, FHIR_JSON},
+        caller::{Call, Caller, FHIR_JSON, JSON_PATCH},
         double::{Change, Double},
         ledger::Ledger,
         referrals::Referral,
     },
-    fhir::{Limits, XmlConverter, task},
+    domain::TaskStatus,
+    fhir::{Limits, XmlConverter, task, tree},
 };
 
 const FHIR_XML: &str = "application/fhir+xml";
@@ -24,6 +29,8 @@ const FHIR_XML: &str = "application/fhir+xml";
 const TRIES_MAX: u32 = 100;
 /// And after this pause, unless a longer one is asked for.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Whoever waits for the provider's question looks so often.
+const WAITS_MAX: u32 = 600;
 
 /// One record system.
 pub struct RecordSystem {
@@ -61,6 +68,105 @@ impl RecordSystem {
                 ledger.shown(&id, status, change.stored.at);
             }
         });
+    }
+
+    /// The Tasks that the record shows to be accepted from now on.
+    pub fn accepted(&self) -> mpsc::UnboundedReceiver<String> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.record.on_change(move |change: &Change| {
+            let shown = &change.stored.resource;
+            if change.kind == "Task"
+                && task::status(shown) == Ok(TaskStatus::Accepted)
+                && let Some(id) = super::task_id(shown)
+            {
+                let _ = sender.send(id);
+            }
+        });
+        receiver
+    }
+
+    /// The clerk: says what is to be said about what was accepted, until everybody goes home.
+    pub async fn talk(self: Arc<Self>, with: Sending, seed: u64, mut accepted: mpsc::UnboundedReceiver<String>) {
+        let mut seen = HashSet::new();
+        let mut talking = JoinSet::new();
+        while let Some(task) = accepted.recv().await {
+            if seen.insert(task.clone()) {
+                let (clerk, with) = (Arc::clone(&self), with.clone());
+                talking.spawn(async move {
+                    if let Err(why) = clerk.talk_about(&with, seed, &task).await {
+                        with.ledger.trouble(format!("{} about Task {task}: {why}", clerk.id));
+                    }
+                });
+            }
+        }
+    }
+
+    async fn talk_about(&self, with: &Sending, seed: u64, task: &str) -> Result<(), String> {
+        let read = self.get(with, &format!("Task/{task}")).await?;
+        let focus = tree::text(&read, "focus.reference").ok_or("it is about nothing")?.to_owned();
+        let request = self.get(with, &focus).await?;
+        match super::placer(&request).and_then(|identifier| talk(seed, &identifier)) {
+            Some(Talk::Cancelled) => self.cancel(with, &focus).await,
+            Some(Talk::AsksForMore) => self.answer(with, &focus, task).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn get(&self, with: &Sending, path: &str) -> Result<Value, String> {
+        let mut why = String::new();
+        for _ in 0..TRIES_MAX {
+            let call = Call::get(format!("{}/{path}", with.fhir_base)).token(&self.token);
+            match with.caller.call(call).await {
+                Ok(answer) if answer.status.is_success() => return Ok(answer.json()),
+                Ok(answer) => why = answer.describe(),
+                Err(error) => why = error.to_string(),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(why)
+    }
+
+    async fn cancel(&self, with: &Sending, request: &str) -> Result<(), String> {
+        let mut why = String::new();
+        for _ in 0..TRIES_MAX {
+            let current = self.get(with, request).await?;
+            let version = tree::text(&current, "meta.versionId").unwrap_or_default();
+            let patch = json!([{"op": "replace", "path": "/status", "value": "revoked"}]);
+            let call = Call::new(Method::PATCH, format!("{}/{request}", with.fhir_base)).token(&self.token);
+            match with.caller.call(call.header("if-match", format!("W/\"{version}\"")).json(JSON_PATCH, &patch)).await {
+                Ok(answer) if answer.status.is_success() => return Ok(()),
+                Ok(answer) => why = answer.describe(),
+                Err(error) => why = error.to_string(),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(format!("it could not be cancelled: {why}"))
+    }
+
+    /// Waits for the provider's question and answers it.
+    async fn answer(&self, with: &Sending, request: &str, task: &str) -> Result<(), String> {
+        for _ in 0..WAITS_MAX {
+            let found = self.get(with, &format!("Communication?based-on={request}")).await?;
+            let messages = tree::items(&found, "entry").iter().filter_map(|entry| entry.get("resource"));
+            let question = messages.into_iter().find(|m| m.get("reasonCode").is_some_and(task::asks_for_more));
+            let Some(id) = question.and_then(|q| tree::text(q, "id")) else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
+            let answer = json!({
+                "resourceType": "Communication", "status": "completed", "basedOn": [{"reference": request}],
+                "identifier": [{"system": super::ANSWERS, "value": task}],
+                "inResponseTo": [{"reference": format!("Communication/{id}")}],
+                "payload": [{"contentString": "The daughter's, after four; it is in the contacts."}],
+            });
+            let call = Call::new(Method::POST, format!("{}/Communication", with.fhir_base)).token(&self.token);
+            match with.caller.call(call.json(FHIR_JSON, &answer)).await {
+                Ok(said) if said.status.is_success() => return Ok(()),
+                Ok(said) if said.status.is_client_error() && said.status != 429 => return Err(said.describe()),
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        Err("no question came".to_owned())
     }
 
     /// Keeps a referral in the record and sends it.

@@ -10,6 +10,15 @@ use crate::domain::TaskStatus;
 /// One in so many referrals is refused, one in so many is put on hold and resumed.
 const ONE_IN: u64 = 8;
 
+/// What is said about a referral after it was sent, beside the answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Talk {
+    /// The provider asks for more, and goes on once the referrer has answered.
+    AsksForMore,
+    /// The referrer cancels what was accepted, and the provider confirms.
+    Cancelled,
+}
+
 /// How fast the simulated people work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -126,11 +135,25 @@ fn dice(seed: u64, identifier: &str) -> fastrand::Rng {
     fastrand::Rng::with_seed(hash)
 }
 
+/// What is said about a referral, if anything is.
+pub fn talk(seed: u64, identifier: &str) -> Option<Talk> {
+    match dice(seed.rotate_left(17) ^ 0x5151, identifier).u64(..ONE_IN) {
+        0 => Some(Talk::AsksForMore),
+        1 => Some(Talk::Cancelled),
+        _ => None,
+    }
+}
+
 /// The answers a referral gets, in order; the last one ends it.
 pub fn decide(seed: u64, identifier: &str) -> Vec<Step> {
+    let talk = talk(seed, identifier);
+    if talk == Some(Talk::Cancelled) {
+        let reason = Some(("withdrawn", "Withdrawn by the referrer"));
+        return vec![Step::plain(TaskStatus::Accepted), Step { reason, ..Step::plain(TaskStatus::Cancelled) }];
+    }
     let mut dice = dice(!seed, identifier);
     let draw = dice.u64(..ONE_IN);
-    if draw == 0 {
+    if draw == 0 && talk.is_none() {
         let reason = dice.choice(REFUSALS).copied();
         return vec![Step { reason, ..Step::plain(TaskStatus::Rejected) }];
     }
@@ -154,15 +177,19 @@ mod tests {
     fn the_fixtures_show_everything_once() {
         let mut last = Vec::new();
         let mut held = 0;
+        let mut asked = 0;
         for referral in Deck::new(None, None).flat_map(|r| r.referrals) {
             let steps = decide(DEFAULT_SEED, &referral.identifier);
             assert_eq!(steps, decide(DEFAULT_SEED, &referral.identifier));
+            asked += usize::from(talk(DEFAULT_SEED, &referral.identifier) == Some(Talk::AsksForMore));
             held += usize::from(steps.iter().any(|s| s.status == TaskStatus::OnHold));
             last.extend(steps.last().map(|s| s.status));
         }
         let refused = last.iter().filter(|s| **s == TaskStatus::Rejected).count();
         assert!((2..=4).contains(&refused) && (1..=3).contains(&held), "{refused} refused, {held} held");
-        assert_eq!(last.iter().filter(|s| **s == TaskStatus::Completed).count(), 21 - refused);
+        let cancelled = last.iter().filter(|s| **s == TaskStatus::Cancelled).count();
+        assert!((1..=4).contains(&cancelled) && (1..=4).contains(&asked), "{cancelled} cancelled, {asked} asked");
+        assert_eq!(last.iter().filter(|s| **s == TaskStatus::Completed).count(), 21 - refused - cancelled);
     }
 
     #[test]
@@ -170,7 +197,9 @@ mod tests {
         use crate::domain::task::{Answer, TaskState};
         for n in 0..200 {
             let mut state = TaskState::new().delivered();
+            let asked = talk(n, "https://x.example|1") == Some(Talk::Cancelled);
             for step in decide(n, "https://x.example|1") {
+                state.cancel_requested = asked && step.status == TaskStatus::Cancelled;
                 state =
                     state.answer(Answer { to: step.status, has_reason: step.reason.is_some(), aware: true }).unwrap();
             }

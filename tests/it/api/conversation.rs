@@ -1,5 +1,7 @@
 //! What is said after sending: what a referrer may change, what either side may write, and every way in which that is refused.
 
+use std::collections::BTreeMap;
+
 use hyper::Method;
 use onward::demo::{
     caller::Answered,
@@ -32,6 +34,14 @@ async fn listed(hub: &Hub, number: &str) -> Sent {
     let sent = refers(&hub.sender(GP), &fixtures::to_link_workers(number)).await;
     hub.task_when(&hub.provider(LINK_WORKERS), &sent.task, "listed", |t| t["meta"]["versionId"] == "2").await;
     sent
+}
+
+/// How much of everything that only something said makes more of. Tries, and journal lines of them, are still being made for
+/// what was said before.
+fn rows_said(hub: &Hub) -> BTreeMap<String, i64> {
+    let mut rows = hub.rows();
+    rows.retain(|table, _| !matches!(&**table, "attempt" | "journal" | "alert" | "breaker"));
+    rows
 }
 
 /// Reads a ServiceRequest and puts it back changed, made from the version that is there now.
@@ -176,11 +186,11 @@ async fn a_new_version_is_carried_element_for_element_and_the_same_again_changes
     );
     let task = provider.get(&sent.task).await;
     assert_eq!(task.json()["priority"], "urgent");
-    let rows = hub.rows();
+    let rows = rows_said(&hub);
     // also by one who did not hear the answer, and so names the version before
     let again = gp.call(call().bytes("application/fhir+json", text.into())).await;
     assert_eq!((again.status.as_u16(), again.header("etag")), (200, Some("W/\"2\"")), "{}", again.describe());
-    assert_eq!(hub.rows(), rows);
+    assert_eq!(rows_said(&hub), rows);
     let history = gp.get(&format!("{}/_history", sent.request)).await.json();
     assert_eq!(history["total"], 2);
     // a patch does the same
@@ -225,7 +235,7 @@ async fn what_cannot_be_changed_is_refused_and_says_why() {
     let (gp, rio) = (hub.sender(GP), hub.sender(RIO));
     let sent = listed(&hub, "refused").await;
     let read = gp.get(&sent.request).await.json();
-    let before = hub.rows();
+    let before = rows_said(&hub);
     let patient = fixtures::json("referrals/01-contained-patient.json")["contained"][0].clone();
     type Change = fn(&mut Value, &Value);
     let cases: [(Change, u16, &str, &str); 9] = [
@@ -286,7 +296,7 @@ async fn what_cannot_be_changed_is_refused_and_says_why() {
     let patch = json!([{"op": "test", "path": "/priority", "value": "stat"}]);
     refused(&gp.patch(&sent.request, "W/\"1\"", &patch).await, 422, "conflict", "ServiceRequest.priority");
     refused(&gp.patch(&sent.request, "W/\"1\"", &json!([{"op": "replace"}])).await, 400, "structure", "ServiceRequest");
-    assert_eq!(hub.rows(), before);
+    assert_eq!(rows_said(&hub), before);
     assert_eq!(gp.get(&sent.request).await.json(), read);
     hub.stop().await;
 }
@@ -414,13 +424,13 @@ async fn the_same_message_again_is_not_said_twice() {
         let first = with(headers, said.clone()).await;
         assert_eq!(first.status, 201, "{}", first.describe());
         assert!(first.header("onward-not-repeatable").is_none());
-        let rows = hub.rows();
+        let rows = rows_said(&hub);
         let again = with(headers, said.clone()).await;
         assert_eq!((again.status.as_u16(), again.header("location")), (200, first.header("location")));
         let mut other = said.clone();
         other["payload"][0]["contentString"] = "other words".into();
         refused(&with(headers, other).await, 409, "duplicate", "Communication.identifier");
-        assert_eq!(hub.rows(), rows);
+        assert_eq!(rows_said(&hub), rows);
     }
     // another's identifiers are its own
     assert_eq!(says(&provider, &known).await.status, 201);
@@ -448,7 +458,7 @@ async fn a_message_that_cannot_be_handed_on_is_refused() {
     let (gp, provider) = (hub.sender(GP), hub.provider(LINK_WORKERS));
     let sent = listed(&hub, "bad").await;
     let other = listed(&hub, "other").await;
-    let before = hub.rows();
+    let before = rows_said(&hub);
     let good = message(&sent, "words");
     let elsewhere = json!([{"reference": format!("ServiceRequest/{}", uuid::Uuid::now_v7())}]);
     let foreign = message(&other, "x")["basedOn"][0].clone();
@@ -493,7 +503,7 @@ async fn a_message_that_cannot_be_handed_on_is_refused() {
     for (search, status) in [("", 400), ("?sent=ge2026", 400), ("?based-on=", 400), ("?based-on=nonsense", 200)] {
         assert_eq!(gp.get(&format!("/fhir/Communication{search}")).await.status, status, "{search}");
     }
-    assert_eq!(hub.rows(), before);
+    assert_eq!(rows_said(&hub), before);
     // after the end nobody would read it
     let reason = json!([{"op": "replace", "path": "/status", "value": "rejected"},
                         {"op": "add", "path": "/statusReason", "value": {"text": "full"}}]);

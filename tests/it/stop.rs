@@ -102,7 +102,8 @@ async fn stopped_under_load_with_a_receiver_that_hangs_it_ends_in_time_and_loses
     const DRAIN: Duration = Duration::from_secs(2);
     let record = Server::double(&format!("record-of-{SYSTEM}")).await;
     let provider = Server::double(&format!("server-of-{PROVIDER}")).await;
-    let inbox = format!("kind = \"fhir-rest\", base-url = \"{}\", timeout = \"300s\"", provider.base_url());
+    let inbox =
+        format!("kind = \"fhir-rest\", base-url = \"{}\", timeout = \"300s\", concurrency = 64", provider.base_url());
     let plan = Plan::new()
         .port(0)
         .section("[limits]\ndrain = \"2s\"\n[retry]\nfirst = \"100ms\"\ncap = \"500ms\"")

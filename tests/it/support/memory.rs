@@ -593,6 +593,13 @@ impl Store for Memory {
         Ok(backlogs.into_values().collect())
     }
 
+    async fn overdue(&self) -> Result<Option<Timestamp>, StoreError> {
+        let now = self.now();
+        let all = self.all()?;
+        let waiting = all.tasks.values().flat_map(|row| &row.outbox).filter(|m| m.state == State::Pending);
+        Ok(waiting.map(|m| m.not_before).filter(|due| *due <= now).min())
+    }
+
     async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {
         let all = self.all()?;
         let dead = all.tasks.values().flat_map(|row| &row.outbox).filter(|m| m.state == State::Dead);

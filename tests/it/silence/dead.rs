@@ -135,7 +135,13 @@ async fn a_preview_shows_what_would_be_sent_and_sends_nothing() {
     let message = stage.dead_letter(&id).await.message.to_string();
     record_shows(&stage, &id, Some("undeliverable")).await;
     stage.provider.clear_requests();
-    let seq = stage.store.task(task_id(&id)).await.unwrap().unwrap().seq;
+    // that the record was told is noted a moment after the record has it
+    let seq = until("what the record was told is noted", || async {
+        let lines = stage.store.journal(task_id(&id)).await.unwrap();
+        let told = lines.iter().any(|line| matches!(line.event, onward::domain::Event::WrittenBack { .. }));
+        told.then(|| lines.last().unwrap().seq)
+    })
+    .await;
 
     let shape = onward(&stage, &["dead", "preview", &message, "--json"]);
     let sent = &json(&shape)["sent"];

@@ -94,7 +94,7 @@ impl Carrier for WriteBacks {
         let detail = detail::narrowed(write_back.detail, &resources);
         let before = match head.cursor {
             0 => None,
-            seq => Some(task_body(&*self.store, task.id, seq).await?),
+            seq => self.store.task_version(task.id, seq).await?,
         };
         let line = Line {
             task,

@@ -35,8 +35,8 @@ pub struct Line<'a> {
     pub seq: u64,
     /// The Task as that event left it.
     pub body: &'a Value,
-    /// The Task as it was written last, if it was.
-    pub before: Option<Value>,
+    /// The Task as it was written last, if it was: as JSON text, for it is seldom asked for.
+    pub before: Option<String>,
     /// The ServiceRequest as it was received.
     pub request: &'a Value,
     /// What the provider wrote, where that is what the event tells of.
@@ -222,7 +222,9 @@ impl Record<'_> {
             } else if let Some((task, etag)) = self.read_task(line, memory).await? {
                 let held = Held::of(&to, &task);
                 let etag = etag.or(held.etag);
-                let before = line.before.as_ref().map(|before| make(line, before, origin));
+                let before = line.before.as_deref().map(serde_json::from_str::<Value>).transpose();
+                let before = before.map_err(|_| Stop::Never("the Task written last cannot be read back".to_owned()))?;
+                let before = before.map(|before| make(line, &before, origin));
                 let merged = merge(&task, before.as_ref(), new, line.task.id);
                 if seq_of(&task) >= Some(line.seq) || without_seq(&merged) == without_seq(&task) {
                     memory.alone = false;
@@ -262,13 +264,11 @@ impl Record<'_> {
         let to = self.endpoint();
         if let Some(id) = &memory.task {
             let answer = self.client.get(&to, &format!("Task/{id}"), &[]).await.map_err(|e| e.failure())?;
-            match (answer.status.as_u16(), &answer.body) {
-                (200..=299, Some(task)) if is_ours(task, line.task.id) => {
-                    return Ok(Some((task.clone(), answer.etag)));
-                }
+            match (answer.status.as_u16(), answer.body) {
+                (200..=299, Some(task)) if is_ours(&task, line.task.id) => return Ok(Some((task, answer.etag))),
                 // gone, or a server set up anew has given the id to another person's Task: by our identifier, then
                 (200..=299 | 404 | 410, _) => {}
-                _ => return Err(failure_of(&answer).into()),
+                (_, body) => return Err(failure_of(&Answer { body, ..answer }).into()),
             }
         }
         let path = format!("Task?identifier={}", encode(&identifier_token(line.task.id)));
@@ -304,11 +304,9 @@ impl Record<'_> {
 
 /// Whether a Task as the record has it says nothing beyond what is ours.
 fn says_only(record: &Value, ours: &Value) -> bool {
-    let mut bare = record.clone();
-    if let Some(object) = bare.as_object_mut() {
-        object.retain(|name, _| name != "id" && name != "meta");
-    }
-    bare == *ours
+    let (Some(record), Some(ours)) = (record.as_object(), ours.as_object()) else { return false };
+    let mut said = record.iter().filter(|(name, _)| !matches!(name.as_str(), "id" | "meta"));
+    said.clone().count() == ours.len() && said.all(|(name, value)| ours.get(name) == Some(value))
 }
 
 pub(super) fn failure_of(answer: &Answer) -> Failure {

@@ -9,7 +9,7 @@ use super::{
     record_task::Origin,
 };
 use crate::{
-    client::{Failure, Held},
+    client::{Answer, Failure, Held},
     domain::Event,
     fhir::{
         nhs_number,
@@ -65,15 +65,15 @@ impl Record<'_> {
         let answer = self.client.get(&self.endpoint(), path, &[]).await.map_err(|e| e.failure())?;
         let is_request = |r: &Value| tree::resource_type(r) == Some("ServiceRequest");
         let status = answer.status.as_u16();
-        match (status, &answer.body) {
-            (200..=299, Some(body)) if is_request(body) => Ok(Ok(body.clone())),
+        match (status, answer.body) {
+            (200..=299, Some(body)) if is_request(&body) => Ok(Ok(body)),
             (200..=299, Some(body)) => {
-                let mut all = tree::items(body, "entry").iter().filter_map(|e| e.get("resource"));
+                let mut all = tree::items(&body, "entry").iter().filter_map(|e| e.get("resource"));
                 let found = all.find(|r| is_request(r) && has_identifier(r, identifier));
                 Ok(found.cloned().ok_or_else(|| "no such ServiceRequest".to_owned()))
             }
             (400..=499 | 501, _) if !matches!(status, 401 | 408 | 425 | 429) => Ok(Err(format!("HTTP {status}"))),
-            _ => Err(failure_of(&answer).into()),
+            (_, body) => Err(failure_of(&Answer { body, ..answer }).into()),
         }
     }
 

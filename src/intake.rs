@@ -359,12 +359,12 @@ fn refuse_loose(apart: &Apart, draft: &Draft, resources: &[apart::Placed]) -> Re
     let carried: Vec<String> = resources.iter().map(apart::Placed::reference).collect();
     let mut issues = Vec::new();
     for (item, resource) in draft.members.iter().zip(resources) {
-        tree::each_reference(&resource.body, &mut |path, reference| {
+        tree::each_reference(&resource.body, &mut |place, reference| {
             let literal = reference.get("reference").and_then(Value::as_str).unwrap_or_default();
             if let Target::Relative { kind, id, .. } = parse(literal)
                 && !carried.contains(&format!("{kind}/{id}"))
             {
-                let place = path.replacen(&*resource.kind, &apart.items[*item].path, 1);
+                let place = place.to_string().replacen(&*resource.kind, &apart.items[*item].path, 1);
                 let told = "this goes to a provider's own system, where the reference would name something else: carry what it \
                             names, or give it as an absolute URL";
                 issues.push(Issue::error(IssueCode::NotFound, place, told));

@@ -148,7 +148,7 @@ impl Place<'_> {
         let mut here = self.known.references(self.tasks);
         here.extend(brought.iter().map(Placed::reference));
         let mut issues = Vec::new();
-        tree::each_reference(resource, &mut |path, reference| {
+        tree::each_reference(resource, &mut |place, reference| {
             let literal = reference.get("reference").and_then(Value::as_str).unwrap_or_default();
             if let Target::Relative { kind, id, .. } = parse(literal)
                 && !here.contains(&format!("{kind}/{id}"))
@@ -156,7 +156,7 @@ impl Place<'_> {
             {
                 let told = "elsewhere this reference would name something else: refer to what came with the referral, contain \
                             what it names, or give it as an absolute URL";
-                issues.push(Issue::error(IssueCode::NotFound, path, told));
+                issues.push(Issue::error(IssueCode::NotFound, place.to_string(), told));
             }
         });
         issues

@@ -187,9 +187,9 @@ fn aligned(later: &Later<'_>, copy: &Value) -> Vec<(String, String)> {
     };
     let literals = |resource: &Value| {
         let mut all = Vec::new();
-        tree::each_reference(resource, &mut |path, reference| {
+        tree::each_reference(resource, &mut |place, reference| {
             let literal = reference.get("reference").and_then(Value::as_str).unwrap_or_default();
-            all.push((path.to_owned(), literal.to_owned()));
+            all.push((place.to_string(), literal.to_owned()));
         });
         all
     };

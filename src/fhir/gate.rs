@@ -193,13 +193,12 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
             if object.contains_key(name) {
                 return Err(walk.refuse(IssueCode::Structure, "this key occurs twice in one object".into()));
             }
-            let name = name.clone();
             let value = entries.next_value_seed(Seed(walk))?;
+            let Some(Step::Name(name)) = walk.steps.pop() else { return Err(A::Error::custom("no step")) };
             if walk.depth == 1 && name == "resourceType" {
                 walk.root = value.as_str().map(str::to_owned);
             }
             object.insert(name, value);
-            walk.steps.pop();
             key = entries.next_key_seed(KeySeed)?;
         }
         walk.depth -= 1;

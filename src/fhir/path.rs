@@ -1,7 +1,7 @@
 //! Where in a resource we are, as a FHIRPath expression. Element names that R4 could not have are never repeated:
 //! they may be anything, a patient's name included.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Display, Write as _};
 
 /// One step down from an element.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,43 @@ pub(crate) enum Step {
 
 /// What stands for a root whose resource type is not known.
 pub(crate) const UNKNOWN_ROOT: &str = "%resource";
+
+/// Where a walk is: a chain of steps that leads up to its root. It is written out only where something is to be said about the
+/// place, so that walking costs no texts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// The expression that the walk began at.
+    Root(&'a str),
+    /// An element; it is left out where R4 could have none of that name.
+    Name(&'a Place<'a>, &'a str),
+    /// An item of a list.
+    Index(&'a Place<'a>, usize),
+}
+
+impl<'a> Place<'a> {
+    /// The element `name` below.
+    pub(crate) fn child(&'a self, name: &'a str) -> Self {
+        Self::Name(self, name)
+    }
+
+    /// The item `index` below.
+    pub(crate) fn item(&'a self, index: usize) -> Self {
+        Self::Index(self, index)
+    }
+}
+
+impl Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root(root) => f.write_str(root),
+            Self::Name(up, name) => match element_name(name) {
+                Some(name) => write!(f, "{up}.{name}"),
+                None => up.fmt(f),
+            },
+            Self::Index(up, index) => write!(f, "{up}[{index}]"),
+        }
+    }
+}
 
 /// `base.name`; just `base` where `name` is nothing R4 could have.
 pub(crate) fn child(base: &str, name: &str) -> String {
@@ -68,5 +105,9 @@ mod tests {
         assert_eq!(render(Some("Bundle"), &steps), "Bundle.entry[1]");
         assert_eq!(render(None, &[Step::Name("_status".into())]), "%resource.status");
         assert_eq!(child("Task", "no te"), "Task");
+        let root = Place::Root("Bundle");
+        let (entry, impossible) = (root.child("entry"), root.child("Ann Smith"));
+        assert_eq!(entry.item(1).child("_status").to_string(), "Bundle.entry[1].status");
+        assert_eq!(impossible.item(0).to_string(), "Bundle[0]");
     }
 }

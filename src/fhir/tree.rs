@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::fhir::{
-    path,
+    path::{self, Place},
     reference::{self, Target},
 };
 
@@ -54,9 +54,9 @@ pub fn codings(concept: &Value) -> impl Iterator<Item = (Option<&str>, &str, &Va
 /// Shows every Reference in a resource, with its path (`Bundle.entry[0].resource.requester`): extensions, contained
 /// resources and Bundle entries included. An object is one when it has a string `reference`, or an `identifier` and nothing that
 /// a Reference has not.
-pub fn each_reference(resource: &Value, see: &mut dyn FnMut(&str, &Map<String, Value>)) {
+pub(crate) fn each_reference(resource: &Value, see: &mut dyn FnMut(Place<'_>, &Map<String, Value>)) {
     let root = resource_type(resource).and_then(path::element_name).unwrap_or(path::UNKNOWN_ROOT);
-    walk_references(resource, root, see);
+    walk_references(resource, Place::Root(root), see);
 }
 
 /// Rewrites what points at other resources: the string of every Reference, and the `url` of an Attachment where it is a
@@ -85,19 +85,19 @@ fn show_below(value: &Value, is_extension: bool, see: &mut dyn FnMut(&str)) {
     }
 }
 
-fn walk_references(value: &Value, path: &str, see: &mut dyn FnMut(&str, &Map<String, Value>)) {
+fn walk_references(value: &Value, place: Place<'_>, see: &mut dyn FnMut(Place<'_>, &Map<String, Value>)) {
     match value {
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                walk_references(item, &path::item(path, index), see);
+                walk_references(item, place.item(index), see);
             }
         }
         Value::Object(object) => {
             if is_reference(object) {
-                see(path, object);
+                see(place, object);
             }
             for (name, value) in object.iter().filter(|(_, value)| value.is_array() || value.is_object()) {
-                walk_references(value, &path::child(path, name), see);
+                walk_references(value, place.child(name), see);
             }
         }
         _ => {}
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn every_reference_is_shown_with_its_path() {
         let mut seen = Vec::new();
-        each_reference(&referral(), &mut |path, _| seen.push(path.to_owned()));
+        each_reference(&referral(), &mut |place, _| seen.push(place.to_string()));
         let resource = "Bundle.entry[0].resource";
         let at = ["subject", "requester", "extension[0].valueReference", "contained[0].subject"];
         assert_eq!(seen, at.map(|name| format!("{resource}.{name}")));

@@ -249,17 +249,17 @@ impl Apart {
             .filter_map(|r| r.get("id").and_then(Value::as_str))
             .collect();
         let mut links = BTreeSet::new();
-        tree::each_reference(&item.resource, &mut |path, reference| {
+        tree::each_reference(&item.resource, &mut |place, reference| {
             let Some(literal) = reference.get("reference").and_then(Value::as_str) else { return };
-            let place = path.replacen(item.kind.as_str(), &item.path, 1);
+            let place = || place.to_string().replacen(item.kind.as_str(), &item.path, 1);
             match parse(literal) {
                 Target::Contained(id) if !id.is_empty() && !contained.contains(id) => {
                     let told = "nothing with this id is contained";
-                    faults.add(true, Issue::error(IssueCode::NotFound, place, told));
+                    faults.add(true, Issue::error(IssueCode::NotFound, place(), told));
                 }
                 Target::Urn(_) if self.resolve(index, literal).is_none() => {
                     let told = "no entry of the Bundle has this fullUrl";
-                    faults.add(true, Issue::error(IssueCode::NotFound, place, told));
+                    faults.add(true, Issue::error(IssueCode::NotFound, place(), told));
                 }
                 _ => links.extend(self.resolve(index, literal)),
             }

@@ -13,7 +13,7 @@ use crate::fhir::{
     datetime,
     nhs_number::{self, NhsNumber},
     outcome::{Issue, IssueCode},
-    path,
+    path::{self, Place},
     reference::{is_id, is_resource_type},
 };
 use table::{DateType, Element, Shape};
@@ -38,7 +38,7 @@ pub fn check(resource: &Value, path: &str, today: Timestamp) -> Vec<Finding> {
     let mut checker = Checker { today, findings: Vec::new() };
     let kind = resource.get("resourceType").and_then(Value::as_str).and_then(path::element_name);
     let root = if path.is_empty() { kind.unwrap_or(path::UNKNOWN_ROOT) } else { path };
-    checker.resource(resource, root);
+    checker.resource(resource, Place::Root(root));
     checker.findings
 }
 
@@ -50,37 +50,36 @@ struct Checker {
 // === impl Checker: resources ===
 
 impl Checker {
-    fn fault(&mut self, code: IssueCode, path: &str, said: impl Into<String>) {
-        self.findings.push(Finding { issue: Issue::error(code, path, said), rule: false });
+    fn fault(&mut self, code: IssueCode, place: Place<'_>, said: impl Into<String>) {
+        self.findings.push(Finding { issue: Issue::error(code, place.to_string(), said), rule: false });
     }
 
-    fn broken_rule(&mut self, code: IssueCode, path: &str, said: impl Into<String>) {
-        self.findings.push(Finding { issue: Issue::error(code, path, said), rule: true });
+    fn broken_rule(&mut self, code: IssueCode, place: Place<'_>, said: impl Into<String>) {
+        self.findings.push(Finding { issue: Issue::error(code, place.to_string(), said), rule: true });
     }
 
-    fn resource(&mut self, resource: &Value, path: &str) {
+    fn resource(&mut self, resource: &Value, place: Place<'_>) {
         let Some(object) = resource.as_object() else {
-            return self.fault(IssueCode::Structure, path, "a resource is an object");
+            return self.fault(IssueCode::Structure, place, "a resource is an object");
         };
         let kind = match object.get("resourceType") {
-            None => return self.fault(IssueCode::Required, path, "“resourceType” is missing"),
+            None => return self.fault(IssueCode::Required, place, "“resourceType” is missing"),
             Some(Value::String(kind)) if is_resource_type(kind) => kind.as_str(),
-            Some(_) => return self.fault(IssueCode::Structure, path, "“resourceType” is not a resource type of R4"),
+            Some(_) => return self.fault(IssueCode::Structure, place, "“resourceType” is not a resource type of R4"),
         };
         for element in table::OF_ALL.iter().chain(table::elements(kind)) {
-            self.element(object, path, *element);
+            self.element(object, place, *element);
         }
         if object.get("id").and_then(Value::as_str).is_some_and(|id| !id.is_empty() && !is_id(id)) {
-            self.fault(IssueCode::Value, &path::child(path, "id"), "an id is 1 to 64 of A-Z, a-z, 0-9, “-” and “.”");
+            self.fault(IssueCode::Value, place.child("id"), "an id is 1 to 64 of A-Z, a-z, 0-9, “-” and “.”");
         }
-        self.particular(kind, object, path);
-        self.object(object, path, kind);
+        self.particular(kind, object, place);
+        self.object(object, place, kind);
     }
 
     /// What the table cannot say.
-    fn particular(&mut self, kind: &str, object: &Map<String, Value>, path: &str) {
+    fn particular(&mut self, kind: &str, object: &Map<String, Value>, place: Place<'_>) {
         let list = |name: &str| object.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice).iter();
-        let inner = |name: &str, index| path::item(&path::child(path, name), index);
         match kind {
             "ServiceRequest" => {
                 let nobody = |subject: &Map<String, Value>| {
@@ -89,36 +88,37 @@ impl Checker {
                 if object.get("subject").and_then(Value::as_object).is_some_and(nobody) {
                     let said = "the subject needs a reference or an identifier";
                     // R4 lets a subject be only described, but nobody could be helped by that
-                    self.broken_rule(IssueCode::Required, &path::child(path, "subject"), said);
+                    self.broken_rule(IssueCode::Required, place.child("subject"), said);
                 }
             }
             "DocumentReference" => {
                 for (index, content) in list("content").enumerate().filter_map(with_object) {
-                    self.element(content, &inner("content", index), ("attachment", Shape::Object, true));
+                    self.element(content, place.child("content").item(index), ("attachment", Shape::Object, true));
                 }
             }
             "Provenance" => {
                 for (index, agent) in list("agent").enumerate().filter_map(with_object) {
-                    self.element(agent, &inner("agent", index), ("who", Shape::Object, true));
+                    self.element(agent, place.child("agent").item(index), ("who", Shape::Object, true));
                 }
             }
             "Bundle" => {
                 let is_work = object.get("type").is_some_and(|kind| kind == "transaction" || kind == "batch");
                 let mut urls = HashSet::new();
                 for (index, entry) in list("entry").enumerate().filter_map(with_object) {
-                    let entry_path = inner("entry", index);
-                    self.element(entry, &entry_path, ("request", Shape::Object, is_work));
+                    let entries = place.child("entry");
+                    let at = entries.item(index);
+                    self.element(entry, at, ("request", Shape::Object, is_work));
                     let version = entry.get("resource").and_then(|resource| resource.pointer("/meta/versionId"));
                     if let Some(url) = entry.get("fullUrl").and_then(Value::as_str)
                         && !urls.insert((url, version.and_then(Value::as_str)))
                     {
                         let said = "another entry has the same fullUrl";
-                        self.fault(IssueCode::Invariant, &path::child(&entry_path, "fullUrl"), said);
+                        self.fault(IssueCode::Invariant, at.child("fullUrl"), said);
                     }
                     if let Some(request) = entry.get("request").and_then(Value::as_object) {
-                        let request_path = path::child(&entry_path, "request");
-                        self.element(request, &request_path, ("method", Shape::Code(table::HTTP_VERB), true));
-                        self.element(request, &request_path, ("url", Shape::Text, true));
+                        let request_at = at.child("request");
+                        self.element(request, request_at, ("method", Shape::Code(table::HTTP_VERB), true));
+                        self.element(request, request_at, ("url", Shape::Text, true));
                     }
                 }
             }
@@ -126,11 +126,11 @@ impl Checker {
         }
     }
 
-    fn element(&mut self, object: &Map<String, Value>, path: &str, (name, shape, required): Element) {
-        let path = path::child(path, name);
+    fn element(&mut self, object: &Map<String, Value>, place: Place<'_>, (name, shape, required): Element) {
+        let place = place.child(name);
         let Some(value) = object.get(name) else {
             if required && !object.contains_key(&format!("_{name}")) {
-                self.fault(IssueCode::Required, &path, format!("“{name}” is missing"));
+                self.fault(IssueCode::Required, place, format!("“{name}” is missing"));
             }
             return;
         };
@@ -139,14 +139,14 @@ impl Checker {
             (_, Value::Null) => {}
             (Shape::Code(codes), Value::String(code)) => {
                 if !code.is_empty() && !codes.contains(&code.as_str()) {
-                    self.fault(IssueCode::CodeInvalid, &path, format!("this is not one of {}", codes.join(", ")));
+                    self.fault(IssueCode::CodeInvalid, place, format!("this is not one of {}", codes.join(", ")));
                 }
             }
             (Shape::Text, Value::String(_)) | (Shape::Object, Value::Object(_)) => {}
             (Shape::List, Value::Array(items)) => {
                 for (index, item) in items.iter().enumerate().filter(|(_, item)| !item.is_object() && !item.is_null()) {
                     let said = format!("an item of “{name}” is an object, not {}", called(item));
-                    self.fault(IssueCode::Structure, &path::item(&path, index), said);
+                    self.fault(IssueCode::Structure, place.item(index), said);
                 }
             }
             (shape, value) => {
@@ -155,7 +155,7 @@ impl Checker {
                     Shape::Object => "an object",
                     Shape::List => "a list",
                 };
-                self.fault(IssueCode::Structure, &path, format!("“{name}” is {due}, not {}", called(value)));
+                self.fault(IssueCode::Structure, place, format!("“{name}” is {due}, not {}", called(value)));
             }
         }
     }
@@ -164,65 +164,65 @@ impl Checker {
 // === impl Checker: the walk over everything ===
 
 impl Checker {
-    fn object(&mut self, object: &Map<String, Value>, path: &str, kind: &str) {
+    fn object(&mut self, object: &Map<String, Value>, place: Place<'_>, kind: &str) {
         if object.is_empty() {
-            self.fault(IssueCode::Structure, path, "an object is never empty");
+            self.fault(IssueCode::Structure, place, "an object is never empty");
         }
-        self.identifier(object, path);
+        self.identifier(object, place);
         for (key, value) in object {
-            let at = path::child(path, key);
+            let at = place.child(key);
             if path::element_name(key).is_none() {
-                self.fault(IssueCode::Structure, path, "a key that no FHIR element has");
+                self.fault(IssueCode::Structure, place, "a key that no FHIR element has");
             }
-            self.date(kind, key, value, &at);
+            self.date(kind, key, value, at);
             match value {
-                Value::Array(items) => self.list(object, key, items, &at, kind),
+                Value::Array(items) => self.list(object, key, items, at, kind),
                 Value::String(_) | Value::Number(_) | Value::Bool(_) if key.starts_with('_') => {
                     let said = format!("what is said about a value is an object, not {}", called(value));
-                    self.fault(IssueCode::Structure, &at, said);
+                    self.fault(IssueCode::Structure, at, said);
                 }
-                other => self.value(other, key, &at, kind),
+                other => self.value(other, key, at, kind),
             }
         }
     }
 
-    fn list(&mut self, object: &Map<String, Value>, key: &str, items: &[Value], path: &str, kind: &str) {
+    fn list(&mut self, object: &Map<String, Value>, key: &str, items: &[Value], place: Place<'_>, kind: &str) {
         if items.is_empty() {
-            self.fault(IssueCode::Structure, path, "a list is never empty");
+            self.fault(IssueCode::Structure, place, "a list is never empty");
         }
         for (index, item) in items.iter().enumerate() {
-            let at = path::item(path, index);
+            let at = place.item(index);
             match item {
                 Value::Null if has_partner(object, key, index) => {}
-                Value::Array(_) => self.fault(IssueCode::Structure, &at, "a list does not stand in a list"),
+                Value::Array(_) => self.fault(IssueCode::Structure, at, "a list does not stand in a list"),
                 Value::Object(extension) if matches!(key, "extension" | "modifierExtension") => {
-                    self.element(extension, &at, ("url", Shape::Text, true));
-                    self.object(extension, &at, kind);
+                    self.element(extension, at, ("url", Shape::Text, true));
+                    self.object(extension, at, kind);
                 }
-                other => self.value(other, key, &at, kind),
+                other => self.value(other, key, at, kind),
             }
         }
     }
 
-    fn value(&mut self, value: &Value, key: &str, path: &str, kind: &str) {
+    fn value(&mut self, value: &Value, key: &str, place: Place<'_>, kind: &str) {
         match value {
             Value::Null => self.fault(
                 IssueCode::Structure,
-                path,
+                place,
                 "null stands only in lists of simple values, beside an extension",
             ),
-            Value::String(text) if text.is_empty() => self.fault(IssueCode::Value, path, "a text is never empty"),
-            Value::Object(_) if holds_resource(key, value) => self.resource(value, path),
-            Value::Object(object) => self.object(object, path, kind),
+            Value::String(text) if text.is_empty() => self.fault(IssueCode::Value, place, "a text is never empty"),
+            Value::Object(_) if holds_resource(key, value) => self.resource(value, place),
+            Value::Object(object) => self.object(object, place, kind),
             _ => {}
         }
     }
 
-    fn date(&mut self, kind: &str, key: &str, value: &Value, path: &str) {
+    fn date(&mut self, kind: &str, key: &str, value: &Value, place: Place<'_>) {
         let Some((date_type, always)) = table::date_type(kind, key) else { return };
         let Some(text) = value.as_str() else {
             if always && !value.is_null() {
-                self.fault(IssueCode::Structure, path, format!("“{key}” is a text, not {}", called(value)));
+                self.fault(IssueCode::Structure, place, format!("“{key}” is a text, not {}", called(value)));
             }
             return;
         };
@@ -235,7 +235,7 @@ impl Checker {
             return;
         }
         if !fits {
-            return self.fault(IssueCode::Value, path, format!("“{key}” is not {due} that exists"));
+            return self.fault(IssueCode::Value, place, format!("“{key}” is not {due} that exists"));
         }
         let latest = match key {
             "birthDate" => day(self.ahead(BORN_AHEAD)),
@@ -245,7 +245,7 @@ impl Checker {
         if let (Some(at), Some(latest)) = (datetime::earliest(text), latest)
             && at > latest
         {
-            self.broken_rule(IssueCode::BusinessRule, path, format!("“{key}” lies in the future"));
+            self.broken_rule(IssueCode::BusinessRule, place, format!("“{key}” lies in the future"));
         }
     }
 
@@ -253,11 +253,11 @@ impl Checker {
         self.today.checked_add(by).unwrap_or(Timestamp::MAX)
     }
 
-    fn identifier(&mut self, object: &Map<String, Value>, path: &str) {
+    fn identifier(&mut self, object: &Map<String, Value>, place: Place<'_>) {
         let is_nhs_number = object.get("system").is_some_and(|system| system == nhs_number::SYSTEM);
         let value = object.get("value").and_then(Value::as_str).filter(|value| !value.is_empty());
         if let Some(Err(why)) = value.filter(|_| is_nhs_number).map(str::parse::<NhsNumber>) {
-            self.broken_rule(IssueCode::Value, &path::child(path, "value"), why.to_string());
+            self.broken_rule(IssueCode::Value, place.child("value"), why.to_string());
         }
     }
 }

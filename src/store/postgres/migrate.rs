@@ -17,7 +17,10 @@ struct Step {
 }
 
 /// Every step ever made, in order; a step that was released is never changed.
-const STEPS: &[Step] = &[Step { sql: include_str!("migrations/0001_frame.sql"), runs_from: 1 }];
+const STEPS: &[Step] = &[
+    Step { sql: include_str!("migrations/0001_frame.sql"), runs_from: 1 },
+    Step { sql: include_str!("migrations/0002_compression.sql"), runs_from: 1 },
+];
 
 /// The newest schema that this program knows.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;

@@ -16,6 +16,8 @@ use crate::store::StoreError;
 const MAKE: &str = "DROP TABLE IF EXISTS onward_bare;
     CREATE TABLE onward_bare (id uuid PRIMARY KEY, key text NOT NULL, body bytea NOT NULL) WITH (toast_tuple_target = 4096);
     CREATE UNIQUE INDEX onward_bare_by_key ON onward_bare (key)";
+/// As our own tables are compressed, where the server can.
+const COMPRESS: &str = "ALTER TABLE onward_bare ALTER COLUMN body SET COMPRESSION lz4";
 const INSERT: &str =
     "INSERT INTO onward_bare (id, key, body) SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::bytea[])";
 
@@ -29,6 +31,7 @@ pub async fn rows_per_second(url: &str, body: &str, time: Duration) -> Result<f6
     let link = || Link::new(Arc::clone(&settings), Use::Statements);
     let own = link();
     own.get().await?.run(MAKE).await?;
+    let _ = own.get().await?.run(COMPRESS).await;
     let begun = Instant::now();
     // one for what comes in, the others for what happens after, as the store has them
     let writers = (0..=STEP_WRITERS).map(|writer| write(link(), writer, body, begun + time));

@@ -102,9 +102,8 @@ pub(super) async fn versions(link: &Link, kind: &str, id: Uuid) -> Result<Vec<St
 
 pub(super) async fn resources_of(link: &Link, referral: ReferralId) -> Result<Vec<StoredResource>, StoreError> {
     let sql = sql!(
-        "SELECT {RESOURCE_COLUMNS} FROM resource s WHERE s.referral = $1 AND s.kind <> 'Task'
-         AND NOT EXISTS (SELECT 1 FROM resource n WHERE n.id = s.id AND n.kind = s.kind AND n.version > s.version)
-         ORDER BY s.id"
+        "SELECT DISTINCT ON (s.id, s.kind) {RESOURCE_COLUMNS} FROM resource s
+         WHERE s.referral = $1 AND s.kind <> 'Task' ORDER BY s.id, s.kind, s.version DESC"
     );
     all(&link.query(sql, &[&referral.0]).await?, stored_resource)
 }

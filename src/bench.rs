@@ -185,7 +185,10 @@ async fn measure(options: Options) -> Result<Outcome, BenchError> {
     if let Some(time) = limits_for {
         let commits = limits::commits(&config.store.url, time).await;
         let messages = limits::messages(&config.broker.url, time).await;
-        outcome.held_against(told(commits), told(messages));
+        let (commits, messages) = (told(commits), told(messages));
+        outcome.held_against(commits.as_ref().map(|l| l.per_second), messages.as_ref().map(|l| l.per_second));
+        outcome.limit_commit_ms = commits.and_then(|limit| limit.alone_ms);
+        outcome.limit_message_ms = messages.and_then(|limit| limit.alone_ms);
     }
     Ok(outcome)
 }
@@ -200,7 +203,7 @@ fn only_accepting(config: &Config) -> &'static [(&'static str, &'static str)] {
 }
 
 /// A limit, or a word on standard error why there is none.
-fn told(limit: Result<f64, limits::NoLimit>) -> Option<f64> {
+fn told(limit: Result<limits::Limit, limits::NoLimit>) -> Option<limits::Limit> {
     limit.map_err(|why| eprintln!("onward bench: a limit could not be measured: {why}")).ok()
 }
 

@@ -66,6 +66,15 @@ pub fn of(sent: &[Sent], seen: &[Option<Seen>], window: std::ops::Range<i64>) ->
     Latencies { accept, delivered, answer, written_back, whole }
 }
 
+/// Of these, one by one.
+pub fn of_all(took: &[std::time::Duration]) -> Percentiles {
+    let Ok(mut histogram) = Histogram::new_with_bounds(1, MOST_US, 3) else { return Percentiles::default() };
+    for took in took {
+        histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+    percentiles(&histogram)
+}
+
 /// What a histogram of microseconds says.
 pub fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
     let at = |quantile: f64| round(histogram.value_at_quantile(quantile) as f64 / 1000.0, 3);

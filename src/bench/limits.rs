@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::referral::{self, Fate, Maker};
+use super::{
+    latency::{Percentiles, of_all},
+    referral::{self, Fate, Maker},
+};
 use crate::{
     broker::{Broker, Embedded, Queue, rabbitmq},
     config::{BrokerUrl, StoreUrl},
@@ -28,37 +31,56 @@ pub enum NoLimit {
     Broker(String),
 }
 
-/// Rows a second.
-///
-/// # Errors
-/// [`NoLimit`]
-pub async fn commits(store: &StoreUrl, time: Duration) -> Result<f64, NoLimit> {
-    let run = referral::run_name();
-    let body = Maker::new().make(&run, Fate { answers: 1, number: 1 }, "http://127.0.0.1:1/fhir", "s0");
-    match store {
-        StoreUrl::Sqlite(path) => {
-            let path = path.with_extension("bare");
-            let measured = tokio::task::spawn_blocking(move || sqlite::bare::rows_per_second(&path, &body, time)).await;
-            measured.map_err(|e| NoLimit::Store(e.to_string()))?.map_err(|e| NoLimit::Store(e.to_string()))
-        }
-        StoreUrl::Postgres(url) => {
-            let measured = postgres::bare::rows_per_second(url.reveal(), &body, time).await;
-            measured.map_err(|e| NoLimit::Store(e.to_string()))
-        }
-    }
+/// What one of the two does without us.
+pub struct Limit {
+    /// Rows or messages a second, as many at once as it likes best.
+    pub per_second: f64,
+    /// How long one takes alone: until it is committed, or confirmed. None for a broker that writes nothing to a disk.
+    pub alone_ms: Option<Percentiles>,
 }
 
-/// Messages a second.
+/// Rows of a referral's bytes, for `time` together and for `time` one by one.
 ///
 /// # Errors
 /// [`NoLimit`]
-pub async fn messages(broker: &BrokerUrl, time: Duration) -> Result<f64, NoLimit> {
+pub async fn commits(store: &StoreUrl, time: Duration) -> Result<Limit, NoLimit> {
+    let run = referral::run_name();
+    let body = Maker::new().make(&run, Fate { answers: 1, number: 1 }, "http://127.0.0.1:1/fhir", "s0");
+    let (per_second, alone) = match store {
+        StoreUrl::Sqlite(path) => {
+            let path = path.with_extension("bare");
+            let both = move || {
+                let together = sqlite::bare::rows_per_second(&path, &body, time)?;
+                Ok((together, sqlite::bare::one_by_one(&path, &body, time)?))
+            };
+            let measured: Result<Result<_, rusqlite::Error>, _> = tokio::task::spawn_blocking(both).await;
+            measured.map_err(|e| NoLimit::Store(e.to_string()))?.map_err(|e| NoLimit::Store(e.to_string()))?
+        }
+        StoreUrl::Postgres(url) => {
+            let failed = |e: crate::store::StoreError| NoLimit::Store(e.to_string());
+            let together = postgres::bare::rows_per_second(url.reveal(), &body, time).await.map_err(failed)?;
+            (together, postgres::bare::one_by_one(url.reveal(), &body, time).await.map_err(failed)?)
+        }
+    };
+    Ok(Limit { per_second, alone_ms: Some(of_all(&alone)) })
+}
+
+/// Messages of a wake-up's size, for `time` together and for `time` one by one.
+///
+/// # Errors
+/// [`NoLimit`]
+pub async fn messages(broker: &BrokerUrl, time: Duration) -> Result<Limit, NoLimit> {
     match broker {
-        BrokerUrl::Embedded => through_the_port(&Embedded::new(Default::default()), time).await,
+        BrokerUrl::Embedded => {
+            let per_second = through_the_port(&Embedded::new(Default::default()), time).await?;
+            Ok(Limit { per_second, alone_ms: None })
+        }
         BrokerUrl::Amqp(url) => {
+            let failed = |e: crate::broker::BrokerError| NoLimit::Broker(e.to_string());
             let body = serde_json::to_vec(&wake_up()).map_err(|e| NoLimit::Broker(e.to_string()))?;
-            let measured = rabbitmq::bare::messages_per_second(url.reveal(), body, IN_FLIGHT, time).await;
-            measured.map_err(|e| NoLimit::Broker(e.to_string()))
+            let together = rabbitmq::bare::messages_per_second(url.reveal(), body.clone(), IN_FLIGHT, time).await;
+            let alone = rabbitmq::bare::one_by_one(url.reveal(), body, time).await.map_err(failed)?;
+            Ok(Limit { per_second: together.map_err(failed)?, alone_ms: Some(of_all(&alone)) })
         }
     }
 }

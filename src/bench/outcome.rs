@@ -26,6 +26,10 @@ pub struct Outcome {
     pub limit_commits_per_second: Option<f64>,
     /// Messages of the same size that the same broker takes and gives without us.
     pub limit_messages_per_second: Option<f64>,
+    /// How long one such row takes to be committed alone, in milliseconds.
+    pub limit_commit_ms: Option<Percentiles>,
+    /// How long one such message takes to be confirmed alone, in milliseconds.
+    pub limit_message_ms: Option<Percentiles>,
     /// Loops a second over the smaller of the limits divided by what a loop needs.
     pub ratio_to_limit: Option<f64>,
     /// Percentiles in milliseconds.
@@ -179,6 +183,11 @@ impl Outcome {
         line("  CPU in µs", listed(&self.cpu_us_per_loop));
         if let (Some(commits), Some(messages)) = (self.limit_commits_per_second, self.limit_messages_per_second) {
             line("without us: rows, messages a second", format!("{commits:.0}, {messages:.0}"));
+        }
+        for (name, alone) in [("commit", self.limit_commit_ms), ("message", self.limit_message_ms)] {
+            if let Some(alone) = alone {
+                line(&format!("  one {name} alone, ms"), told(alone));
+            }
         }
         if let Some(ratio) = self.ratio_to_limit {
             line("loops over that limit", format!("{ratio:.3}"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use lapin::{
-    BasicProperties, Connection,
+    BasicProperties, Channel, Connection,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
         QueueDeclareOptions, QueueDeleteOptions,
@@ -41,12 +41,58 @@ pub async fn messages_per_second(
     let (consuming, in_fuse) = open("onward bench consume").await.map_err(BrokerError::Away)?;
     let queue = format!("onward.bench.{}", uuid::Uuid::now_v7().simple());
     let measured = measure(&publishing, &consuming, &queue, &body, in_flight, time).await;
-    if let Ok(channel) = publishing.create_channel().await {
-        let _ = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;
-    }
+    end(&publishing, &queue).await;
     close(&publishing, &out_fuse).await;
     close(&consuming, &in_fuse).await;
     measured.map_err(|error| BrokerError::Away(address.redact(&error.to_string())))
+}
+
+/// How long each message of `body` takes until it is confirmed, one after the other.
+///
+/// # Errors
+/// Where the broker is away or says no.
+pub async fn one_by_one(url: &str, body: Vec<u8>, time: Duration) -> Result<Vec<Duration>, BrokerError> {
+    let addresses = Address::parse_all(url)?;
+    let Some(address) = addresses.first() else { return Err(BrokerError::BadUrl("it is empty".to_owned())) };
+    let connected = connect(address, "onward bench publish", None, &Resolver::system(), CONNECT_LIMIT).await;
+    let (connection, fuse) = connected.map_err(BrokerError::Away)?;
+    let queue = format!("onward.bench.{}", uuid::Uuid::now_v7().simple());
+    let work = async {
+        let channel = declared(&connection, &queue).await?;
+        let (begun, mut took) = (Instant::now(), Vec::new());
+        while begun.elapsed() < time {
+            let sent = Instant::now();
+            channel.basic_publish("".into(), (&*queue).into(), MANDATORY, &body, persistent()).await?.await?;
+            took.push(sent.elapsed());
+        }
+        lapin::Result::Ok(took)
+    };
+    let measured = work.await;
+    end(&connection, &queue).await;
+    close(&connection, &fuse).await;
+    measured.map_err(|error| BrokerError::Away(address.redact(&error.to_string())))
+}
+
+const MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: true, immediate: false };
+
+fn persistent() -> BasicProperties {
+    BasicProperties::default().with_delivery_mode(2)
+}
+
+/// A channel that confirms, and the queue declared on it.
+async fn declared(connection: &Connection, queue: &str) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await?;
+    Ok(channel)
+}
+
+async fn end(connection: &Connection, queue: &str) {
+    if let Ok(channel) = connection.create_channel().await {
+        let _ = channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
+    }
 }
 
 async fn measure(
@@ -57,11 +103,7 @@ async fn measure(
     in_flight: usize,
     time: Duration,
 ) -> lapin::Result<f64> {
-    let out = publishing.create_channel().await?;
-    out.confirm_select(ConfirmSelectOptions::default()).await?;
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-    out.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await?;
+    let out = declared(publishing, queue).await?;
     let back = consuming.create_channel().await?;
     back.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
     let mut consumer =
@@ -73,9 +115,7 @@ async fn measure(
         let mut published = 0u64;
         while Instant::now() < until {
             while confirms.len() < in_flight {
-                let properties = BasicProperties::default().with_delivery_mode(2);
-                let options = BasicPublishOptions { mandatory: true, ..Default::default() };
-                confirms.push(out.basic_publish("".into(), queue.into(), options, body, properties).await?);
+                confirms.push(out.basic_publish("".into(), queue.into(), MANDATORY, body, persistent()).await?);
                 published += 1;
             }
             if let Some(confirmed) = confirms.next().await {

@@ -41,6 +41,27 @@ pub async fn rows_per_second(url: &str, body: &str, time: Duration) -> Result<f6
     Ok(counts?.into_iter().sum::<u64>() as f64 / seconds)
 }
 
+/// How long each row takes that is committed alone, one after the other, into a table of its own, which is dropped afterwards.
+///
+/// # Errors
+/// [`StoreError`]
+pub async fn one_by_one(url: &str, body: &str, time: Duration) -> Result<Vec<Duration>, StoreError> {
+    let settings = Settings::of(url).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let own = Link::new(Arc::new(settings), Use::Statements);
+    let conn = own.get().await?;
+    conn.run(MAKE).await?;
+    let _ = conn.run(COMPRESS).await;
+    let (begun, mut took) = (Instant::now(), Vec::new());
+    while begun.elapsed() < time {
+        let key = format!("bare-{:012}", took.len());
+        let sent = Instant::now();
+        conn.query(INSERT, &[&[Uuid::now_v7()].as_slice(), &[key].as_slice(), &[body.as_bytes()].as_slice()]).await?;
+        took.push(sent.elapsed());
+    }
+    conn.run("DROP TABLE onward_bare").await?;
+    Ok(took)
+}
+
 async fn write(link: Link, writer: usize, body: &str, until: Instant) -> Result<u64, StoreError> {
     let conn = link.get().await?;
     let bodies: Vec<&[u8]> = (0..GROUP_MAX).map(|_| body.as_bytes()).collect();

@@ -16,18 +16,12 @@ use super::{pool::GROUP_MAX, tune};
 /// # Errors
 /// What SQLite says.
 pub fn rows_per_second(path: &Path, body: &str, time: Duration) -> rusqlite::Result<f64> {
-    let file = Bare(path.to_owned());
-    let connection = Connection::open(&file.0)?;
-    tune(&connection)?;
-    connection.execute_batch(
-        "CREATE TABLE bare (id BLOB PRIMARY KEY, key TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
-         CREATE UNIQUE INDEX bare_by_key ON bare (key);",
-    )?;
+    let (_file, connection) = open(path)?;
     let begun = Instant::now();
     let mut count = 0u64;
     while begun.elapsed() < time {
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        let mut insert = connection.prepare_cached("INSERT INTO bare (id, key, body) VALUES (?,?,?)")?;
+        let mut insert = connection.prepare_cached(INSERT)?;
         for _ in 0..GROUP_MAX {
             insert.execute(params![Uuid::now_v7().as_bytes(), format!("bare-{count:012}"), body])?;
             count += 1;
@@ -35,6 +29,36 @@ pub fn rows_per_second(path: &Path, body: &str, time: Duration) -> rusqlite::Res
         connection.execute_batch("COMMIT")?;
     }
     Ok(count as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// How long each row takes that is committed alone, one after the other, into a file of its own at `path`, which is deleted
+/// afterwards.
+///
+/// # Errors
+/// What SQLite says.
+pub fn one_by_one(path: &Path, body: &str, time: Duration) -> rusqlite::Result<Vec<Duration>> {
+    let (_file, connection) = open(path)?;
+    let mut insert = connection.prepare_cached(INSERT)?;
+    let (begun, mut took) = (Instant::now(), Vec::new());
+    while begun.elapsed() < time {
+        let sent = Instant::now();
+        insert.execute(params![Uuid::now_v7().as_bytes(), format!("bare-{:012}", took.len()), body])?;
+        took.push(sent.elapsed());
+    }
+    Ok(took)
+}
+
+const INSERT: &str = "INSERT INTO bare (id, key, body) VALUES (?,?,?)";
+
+fn open(path: &Path) -> rusqlite::Result<(Bare, Connection)> {
+    let file = Bare(path.to_owned());
+    let connection = Connection::open(&file.0)?;
+    tune(&connection)?;
+    connection.execute_batch(
+        "CREATE TABLE bare (id BLOB PRIMARY KEY, key TEXT NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+         CREATE UNIQUE INDEX bare_by_key ON bare (key);",
+    )?;
+    Ok((file, connection))
 }
 
 /// The file, with those that SQLite lays beside it.

@@ -22,6 +22,8 @@ const LEASE: Duration = Duration::from_secs(30);
 /// At most so many are published in one go: a broker that lost everything is refilled, not flooded.
 const AT_ONCE: usize = 512;
 const DEAD_PREFETCH: u16 = 16;
+/// What could not be re-armed because the store is away goes back to the broker after this long.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Sees to parcels that a provider's own consumer has rejected: the record must learn that.
 #[async_trait]
@@ -117,7 +119,16 @@ impl Scheduler {
                 let Some(delivery) = next else { break };
                 match self.see_to(&delivery).await {
                     Ok(()) => delivery.ack().await,
-                    Err(_) => delivery.release().await,
+                    Err(error) => {
+                        tracing::warn!(task.id = %delivery.wake_up.task, %error, "what the broker gave up waits for the store");
+                        // not at once: it would come back at once, and the store needs the time more than the broker does
+                        tokio::select! {
+                            biased;
+                            () = stop.cancelled() => {}
+                            () = tokio::time::sleep(AGAIN_AFTER) => {}
+                        }
+                        delivery.release().await;
+                    }
                 }
             }
         }

@@ -221,6 +221,10 @@ impl Worker {
             if !self.store.may_send() {
                 return Err(silenced());
             }
+            if begun >= asked + CARRY_MAX {
+                // nothing was begun: that is no try, and says nothing of the other side
+                return Err(StoreError::Unavailable("it said too late that the lane is ours".to_owned()));
+            }
             let carrying = until(asked + CARRY_MAX, &*self.store, self.carrier.carry(&task, &head, again));
             // what the other side makes of it is unknown: whoever takes the lane next asks before sending again
             let carried = tokio::select! {

@@ -277,10 +277,6 @@ fn json(stored: &StoredResource) -> Result<Value, StoreError> {
 /// The seq of the event that made a Task, whose lane message is the referral itself.
 const REFERRAL: u64 = 1;
 
-fn refused(why: &str) -> Carried {
-    Carried { endpoint: String::new(), outcome: Outcome::Refused { why: why.to_owned() } }
-}
-
 /// The inbox a Task was routed to, if it is still there and still the same provider's.
 fn destination<'r>(registry: &'r Registry, task: &TaskRecord) -> Result<&'r Inbox, &'static str> {
     match registry.inboxes.get(&task.inbox) {
@@ -311,13 +307,7 @@ impl Carrier for Deliveries {
             return Ok(Carried { endpoint: String::new(), outcome });
         }
         match destination(&registry, task) {
-            Err(why) => {
-                metrics::counter!("onward_alerts_total", "alert" => "destination-mismatch").increment(1);
-                tracing::error!(task.id = %task.id, inbox.id = %task.inbox, why, "not sent");
-                let alert = Alert::new(AlertKind::DestinationMismatch, task.inbox.as_str(), head.since, why);
-                self.store.raise(vec![alert.of_task(task.id).of_message(head.message)]).await?;
-                Ok(refused(why))
-            }
+            Err(why) => Ok(Carried { endpoint: String::new(), outcome: Outcome::Astray { why: why.to_owned() } }),
             Ok(Inbox { kind: InboxKind::FhirRest(inbox), .. }) => match &event {
                 None => self.push(task, head.seq, inbox, again).await,
                 Some(event) => self.bring(task, head, event, inbox).await,
@@ -371,7 +361,7 @@ impl Carrier for Deliveries {
                 let transport = Some(TransportStatus::DeliveryDelayed);
                 (Event::DeliveryDelayed, state.with_transport(transport))
             }
-            Verdict::Dead { why } => {
+            Verdict::Dead { why, .. } => {
                 let state = task.state.with_transport(Some(TransportStatus::Undeliverable));
                 (Event::Undeliverable { why: why.clone() }, state)
             }

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{
     broker::Delivery,
@@ -107,7 +106,10 @@ impl Worker {
         if wake_up.side != self.carrier.side() {
             // it is about a lane that this worker does not work; whoever does is woken by the scheduler
             let why = "a wake-up came through the queue of another side";
-            self.mismatch(wake_up.task, wake_up.message, through, why).await?;
+            tracing::error!(task.id = %wake_up.task, queue = %through, why, "not sent");
+            count_astray();
+            let alert = self.astray(&through.to, why).of_task(wake_up.task).of_message(wake_up.message);
+            self.store.raise(vec![alert]).await?;
             return Ok(Taken::Done);
         }
         for _ in 0..SHUT_MAX {
@@ -175,20 +177,24 @@ impl Worker {
         let worked = if own == *through && own.to == wake_up.to {
             self.work_through(*task, head, lease, asked, place).await
         } else {
-            // the endpoint is found by the Task, so it would not go astray; but somebody has been at the queues
-            let why = "its wake-up was for, or came through the queue of, another destination than its own";
-            self.mismatch(task.id, head.message, through, why).await?;
-            let (verdict, outcome) = (Verdict::Dead { why: why.to_owned() }, Settled::Dead { why: why.to_owned() });
-            let settled = self.settle(*task, lease, &head, verdict, outcome, None).await;
-            match settled {
-                Ok(Some((task, next))) => self.leave(&task, &next, lease, &own).await,
-                other => other.map(|_| ()),
-            }
+            tracing::error!(task.id = %task.id, queue = %through, own = %own, "a wake-up came by another's way");
+            self.lay_down(*task, head, lease).await
         };
         if worked.is_err() {
             self.release(wake_up.task, lease).await;
         }
         worked
+    }
+
+    /// Makes a message a dead letter whose wake-up did not come by its own way.
+    async fn lay_down(&self, task: TaskRecord, head: LaneHead, lease: u64) -> Result<(), StoreError> {
+        // the endpoint is found by the Task, so it would not go astray; but somebody has been at the queues
+        let why = "its wake-up was for, or came through the queue of, another destination than its own".to_owned();
+        let outcome = Settled::Dead { why: why.clone() };
+        match self.settle(task, lease, &head, Verdict::Dead { why, astray: true }, outcome, None).await? {
+            Some((task, next)) => self.leave(&task, &next, lease, &self.own(&task)).await,
+            None => Ok(()),
+        }
     }
 
     /// Gives a lane back, so that whoever is woken next need not wait for its lease. While the store takes no writes nobody else
@@ -326,7 +332,8 @@ impl Worker {
                 (Verdict::Arrived { remote, notes }, Settled::Done { memory })
             }
             Outcome::Superseded => (Verdict::Superseded, Settled::Done { memory: None }),
-            Outcome::Refused { why } => (Verdict::Dead { why: why.clone() }, Settled::Dead { why }),
+            Outcome::Refused { why } => (Verdict::Dead { why: why.clone(), astray: false }, Settled::Dead { why }),
+            Outcome::Astray { why } => (Verdict::Dead { why: why.clone(), astray: true }, Settled::Dead { why }),
             Outcome::NotSent { retry_after, why, .. } => {
                 self.judge_deferred(head, place, (retry_after, None, why), false)
             }
@@ -352,31 +359,29 @@ impl Worker {
             }
             Next::GiveUp => {
                 let why = format!("given up after {} tries; the last: {why}", head.attempts + 1);
-                (Verdict::Dead { why: why.clone() }, Settled::Dead { why })
+                (Verdict::Dead { why: why.clone(), astray: false }, Settled::Dead { why })
             }
         }
     }
 
     /// What somebody must be told, in the same commit.
     fn alerts(&self, task: &TaskRecord, head: &LaneHead, verdict: &Verdict) -> Vec<Alert> {
-        let Verdict::Dead { why } = verdict else { return vec![] };
+        let Verdict::Dead { why, astray } = verdict else { return vec![] };
         let (to, side) = (self.destination(task), self.carrier.side());
         let text = format!("a {side} message will not be tried again by itself: {why}");
-        vec![Alert::new(AlertKind::DeadLetter, to, head.since, text).of_task(task.id).of_message(head.message)]
+        let dead = Alert::new(AlertKind::DeadLetter, to, head.since, text);
+        let alerts = [dead].into_iter().chain(astray.then(|| self.astray(to, why)));
+        alerts.map(|alert| alert.of_task(task.id).of_message(head.message)).collect()
+    }
+
+    /// Something is not where it belongs. That is never a matter of course.
+    fn astray(&self, to: &str, why: &str) -> Alert {
+        Alert::new(AlertKind::DestinationMismatch, to, self.store.now(), why)
     }
 
     /// Where a Task's lane of this side leads.
     fn own(&self, task: &TaskRecord) -> Destination {
         Destination::new(self.carrier.side(), self.destination(task))
-    }
-
-    /// Tells of a message that is not where it belongs. That is never a matter of course.
-    async fn mismatch(&self, task: TaskId, message: Uuid, through: &Destination, why: &str) -> Result<(), StoreError> {
-        let kind = AlertKind::DestinationMismatch;
-        metrics::counter!("onward_alerts_total", "alert" => kind.code()).increment(1);
-        tracing::error!(task.id = %task, queue = %through, why, "not sent");
-        let alert = Alert::new(kind, through.to.as_str(), self.store.now(), why);
-        self.store.raise(vec![alert.of_task(task).of_message(message)]).await
     }
 
     fn destination<'t>(&self, task: &'t TaskRecord) -> &'t str {
@@ -400,7 +405,10 @@ impl Worker {
         }
         let to = self.destination(task);
         match (verdict, outcome) {
-            (Verdict::Dead { why }, _) => {
+            (Verdict::Dead { why, astray }, _) => {
+                if *astray {
+                    count_astray();
+                }
                 metrics::counter!("onward_alerts_total", "alert" => "dead-letter").increment(1);
                 tracing::error!(task.id = %task.id, lane, to, message.seq = head.seq, why, "a dead letter: see `onward dead list`");
             }
@@ -413,6 +421,10 @@ impl Worker {
     }
 }
 
+fn count_astray() {
+    metrics::counter!("onward_alerts_total", "alert" => AlertKind::DestinationMismatch.code()).increment(1);
+}
+
 fn silenced() -> StoreError {
     StoreError::Unavailable("it was not reached for so long that others may send what this process held".to_owned())
 }
@@ -421,7 +433,7 @@ fn attempt(side: Side, head: &LaneHead, at: Timestamp, duration: Duration, carri
     let (result, why) = match &carried.outcome {
         Outcome::Arrived { .. } => ("arrived", None),
         Outcome::Deferred { why, .. } | Outcome::NotSent { why, .. } => ("deferred", Some(why.clone())),
-        Outcome::Refused { why } => ("refused", Some(why.clone())),
+        Outcome::Refused { why } | Outcome::Astray { why } => ("refused", Some(why.clone())),
         Outcome::Superseded => return None,
     };
     let endpoint = carried.endpoint.clone();

@@ -121,7 +121,7 @@ impl Carrier for WriteBacks {
                 events
             }
             Verdict::Deferred { .. } => vec![],
-            Verdict::Dead { why } => vec![Event::WriteBackFailed { of, why: why.clone() }],
+            Verdict::Dead { why, .. } => vec![Event::WriteBackFailed { of, why: why.clone() }],
             Verdict::Superseded => vec![Event::Superseded { side: Side::WriteBack, of }],
         };
         let new = |event| NewEvent { event, actor: Actor::Onward, body: None, lanes: vec![] };

@@ -53,7 +53,7 @@ impl Worker {
             let delayed = retry.is_delayed(head.since, now);
             let (verdict, outcome) = if after(retry.give_up_after) <= now {
                 let why = format!("given up after {} tries; its endpoint is away", head.attempts);
-                (Verdict::Dead { why: why.clone() }, Settled::Dead { why })
+                (Verdict::Dead { why: why.clone(), astray: false }, Settled::Dead { why })
             } else {
                 let until = after(if delayed { retry.give_up_after } else { retry.delayed_after });
                 (Verdict::Deferred { delayed, tried: false }, Settled::Waits { until })

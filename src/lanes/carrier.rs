@@ -81,6 +81,11 @@ pub enum Outcome {
         /// Why, without content.
         why: String,
     },
+    /// Never, and not sent: where it would go is not where it belongs.
+    Astray {
+        /// Why, without content.
+        why: String,
+    },
     /// It need not be sent any more.
     Superseded,
 }
@@ -117,6 +122,8 @@ pub enum Verdict {
     Dead {
         /// Why.
         why: String,
+        /// Whether it is not where it belongs, which is told as an alert of its own.
+        astray: bool,
     },
     /// See [`Outcome::Superseded`].
     Superseded,

@@ -113,7 +113,7 @@ fn say_it(letter: &DeadLetter, written: Option<Written>, outcome: Outcome, conte
             Outcome::Arrived { .. } => "nothing: the provider fetches it from its worklist".to_owned(),
             Outcome::Superseded => "nothing: the Task has ended, or a later status is there already".to_owned(),
             Outcome::Deferred { why, .. } | Outcome::NotSent { why, .. } => format!("cannot be told now: {why}"),
-            Outcome::Refused { why } => format!("nothing: {why}"),
+            Outcome::Refused { why } | Outcome::Astray { why } => format!("nothing: {why}"),
         };
         if as_json {
             print_json(&json!({"message": letter.message.to_string(), "sent": null, "why": told}));

@@ -24,9 +24,11 @@ impl Heart {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut lives = true;
         loop {
+            // in this order, so that a simulation runs the same each time
             tokio::select! {
-                _ = ticks.tick() => {}
+                biased;
                 () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
             }
             match self.beat().await {
                 Ok(()) if !lives => tracing::info!("the store is reached again: sending goes on"),

@@ -1,7 +1,5 @@
 //! A schedule: who takes part, and what goes wrong at which step. Everything else in a simulation follows from it.
 
-use std::time::Duration;
-
 use proptest::{prelude::*, sample::select};
 
 /// One run of the simulation, whole. The same schedule runs the same, to the last step.
@@ -120,9 +118,6 @@ pub const ANSWERS: &[&[&str]] = &[
     &["accepted", "on-hold", "in-progress", "failed"],
     &[],
 ];
-
-/// The longest that the last word of a trouble is waited for.
-pub const LATEST: Duration = Duration::from_secs(200);
 
 /// Schedules whose referrals go to these inboxes; strikes fall on the first `steps`.
 pub fn schedules(inboxes: &'static [Inbox], steps: usize) -> impl Strategy<Value = Schedule> {

@@ -163,7 +163,7 @@ impl Store for Reached {
 
     async fn claim_due(&self, claim: Claim) -> Result<Due, StoreError> {
         // looking in vain is no step: it is done all the time and changes nothing
-        if !self.memory.has_due(claim.republish_after) {
+        if !self.memory.has_due(&claim) {
             self.replica.gate().await;
             return self.memory.claim_due(claim).await;
         }
@@ -193,7 +193,7 @@ impl Store for Reached {
     }
 
     async fn claim_polls(&self, shares: Shares, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError> {
-        if !self.memory.has_copies_due() {
+        if !self.memory.has_copies_due(&shares) {
             self.replica.gate().await;
             return Ok(Vec::new());
         }

@@ -12,6 +12,7 @@ use onward::domain::Clock;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
+    STEPS_MAX,
     broker::Hall,
     schedule::{Schedule, Trouble},
 };
@@ -36,7 +37,8 @@ struct Inner {
     last_step: Instant,
     replicas: Vec<Weak<Replica>>,
     away: BTreeMap<Place, Instant>,
-    late: usize,
+    /// When what is still under way will have been done.
+    late: Vec<Instant>,
 }
 
 /// A step as it was taken.
@@ -100,7 +102,7 @@ impl World {
             last_step: Instant::now(),
             replicas: Vec::new(),
             away: BTreeMap::new(),
-            late: 0,
+            late: Vec::new(),
         };
         let world = Self {
             began: Instant::now(),
@@ -131,6 +133,11 @@ impl World {
     /// Every step so far.
     pub fn history(&self) -> Vec<Step> {
         self.inner.lock().unwrap().history.clone()
+    }
+
+    /// Whether more was done than any run needs; nothing is done any more.
+    pub fn is_worn_out(&self) -> bool {
+        self.inner.lock().unwrap().history.len() > STEPS_MAX
     }
 
     /// Every trouble that met a step so far.
@@ -167,19 +174,22 @@ impl World {
 
     /// Does something so much later, whatever becomes of the one who asked for it.
     pub fn later(self: &Arc<Self>, seconds: u64, what: impl Future<Output = ()> + Send + 'static) {
-        self.inner.lock().unwrap().late += 1;
+        let at = Instant::now() + Duration::from_secs(seconds);
+        self.inner.lock().unwrap().late.push(at);
         let world = Arc::clone(self);
         tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            tokio::time::sleep_until(at).await;
             world.inner.lock().unwrap().last_step = Instant::now();
             what.await;
-            world.inner.lock().unwrap().late -= 1;
+            let mut inner = world.inner.lock().unwrap();
+            let done = inner.late.iter().position(|other| *other == at).unwrap();
+            inner.late.swap_remove(done);
         });
     }
 
-    /// How much is still to be done later.
-    pub fn late(&self) -> usize {
-        self.inner.lock().unwrap().late
+    /// When the first of what is done later will be done; none once all of it is.
+    pub fn next_late(&self) -> Option<Instant> {
+        self.inner.lock().unwrap().late.iter().min().copied()
     }
 
     /// A new life.
@@ -261,6 +271,10 @@ impl Replica {
     pub async fn step(&self, place: Place, what: &'static str, detail: impl FnOnce() -> String) -> Fate {
         self.gate().await;
         let troubles = self.world.count(self, place, what);
+        if self.world.is_worn_out() {
+            // what goes round and round must not keep the run from its end
+            std::future::pending::<()>().await;
+        }
         self.world.tell(self, || {
             let struck = if troubles.is_empty() { String::new() } else { format!("  <-- {troubles:?}") };
             format!("{what} {}{struck}", detail())

@@ -100,17 +100,22 @@ impl Memory {
     }
 
     /// Whether a claim of wake-ups would find one.
-    pub fn has_due(&self, republish_after: Duration) -> bool {
+    pub fn has_due(&self, claim: &Claim) -> bool {
         let now = self.now();
         let all = self.all.lock().unwrap();
-        all.tasks.values().any(|row| row.heads().any(|m| row.claimable(m, now, republish_after)))
+        all.tasks.values().flat_map(Row::heads).any(|head| {
+            let of = Destination::new(head.wake_up.side, head.wake_up.to.clone());
+            let share = claim.shares.of(&of);
+            share.most > 0 && !all.due_for(&of, head.state, share, claim, now).is_empty()
+        })
     }
 
     /// Whether a claim of copies would find one.
-    pub fn has_copies_due(&self) -> bool {
+    pub fn has_copies_due(&self, shares: &Shares) -> bool {
         let now = self.now();
         let all = self.all.lock().unwrap();
-        all.tasks.values().any(|row| row.lane(Side::Delivery).poll_at.is_some_and(|at| at <= now))
+        let mut due = all.tasks.values().filter(|row| row.lane(Side::Delivery).poll_at.is_some_and(|at| at <= now));
+        due.any(|row| shares.of(&Destination::new(Side::Delivery, row.record.inbox.as_str())).most > 0)
     }
 }
 

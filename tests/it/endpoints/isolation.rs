@@ -2,14 +2,14 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use onward::{demo::double::Double, domain::Event};
+use onward::{demo::double::Double, domain::Event, store::JournalLine};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
 use super::*;
-use crate::support::{plan::Plan, referrals::one, server::Server};
+use crate::support::{onward::with, plan::Plan, referrals::one, server::Server};
 
 /// How a bad server is bad.
 #[derive(Clone, Copy)]
@@ -78,46 +78,80 @@ fn referral_to(provider: &str, n: usize) -> Referral {
     referral
 }
 
-fn routes() -> String {
-    let all = GOOD.into_iter().chain(WELL).chain(BAD.map(|(name, _)| name));
-    let rule = |name: &str| {
+fn routes(providers: &[&str]) -> String {
+    let rule = |name: &&str| {
         let code = format!("https://test.example/service|{name}");
         format!("[[route]]\nname = \"to-{name}\"\npriority = 10\nwhen = {{ code = [\"{code}\"] }}\nto = \"{name}\"\n\n")
     };
-    all.map(rule).collect::<String>()
+    providers.iter().map(rule).collect::<String>()
 }
 
-/// How long each took from accepted to delivered, by the journal; the median and the slowest tenth.
-async fn measured(store: &dyn onward::store::Store, good: &[String]) -> (Duration, Duration) {
+/// What a journal must show of how long something took.
+type Took = fn(&[JournalLine]) -> Option<Duration>;
+
+fn delivered(journal: &[JournalLine]) -> Option<Duration> {
+    let delivered = journal.iter().find(|line| matches!(line.event, Event::Delivered { .. }))?;
+    Some(delivered.at.duration_since(journal[0].at).unsigned_abs())
+}
+
+fn written_back(journal: &[JournalLine]) -> Option<Duration> {
+    journal.iter().find_map(|line| {
+        let Event::WrittenBack { of, .. } = line.event else { return None };
+        let told = journal.iter().find(|line| line.seq == of)?;
+        Some(line.at.duration_since(told.at).unsigned_abs())
+    })
+}
+
+/// How long each took; the median and the slowest tenth.
+async fn measured(store: &dyn Store, good: &[String], what: Took) -> (Duration, Duration) {
     let mut took = Vec::new();
     for id in good {
-        let took_one = until("it is delivered", || async {
-            let journal = store.journal(task_id(id)).await.unwrap();
-            let delivered = journal.iter().find(|line| matches!(line.event, Event::Delivered { .. }))?;
-            Some(delivered.at.duration_since(journal[0].at).unsigned_abs())
-        })
-        .await;
-        took.push(took_one);
+        let one = || async { what(&store.journal(task_id(id)).await.unwrap()) };
+        took.push(until("it is there", one).await);
     }
+    in_order(took)
+}
+
+fn in_order(mut took: Vec<Duration>) -> (Duration, Duration) {
     took.sort();
     (took[took.len() / 2], took[took.len() * 9 / 10])
 }
 
-/// Sends to the good ones at the fixed rate, and to these others as well; the ids of the former.
-async fn load(onward: &Onward, round: usize, others: [&str; 4]) -> Vec<String> {
+/// A tenth more, and a floor: below that, a shared machine's own pace is all that is seen.
+fn assert_not_slower(what: &str, quiet: (Duration, Duration), beside: (Duration, Duration)) {
+    println!("{what}: median and slowest tenth {quiet:?}; beside four bad ones {beside:?}");
+    let bound = |alone: Duration, floor: u64| alone + alone / 10 + Duration::from_millis(floor);
+    assert!(beside.0 <= bound(quiet.0, 20), "{what}: {:?} alone, {:?} beside", quiet.0, beside.0);
+    assert!(beside.1 <= bound(quiet.1, 200), "{what}: {:?} alone, {:?} beside", quiet.1, beside.1);
+}
+
+/// Sends at the fixed rate, to or from the good ones and to or from these others as well; the ids of the former.
+async fn load(onward: &Onward, round: usize, others: [&str; 4], referral: fn(&str, usize) -> Referral) -> Vec<String> {
     let mut ids = Vec::new();
     let mut next = Instant::now();
     for n in 0..MEASURED {
         tokio::time::sleep_until(next).await;
         next += Duration::from_secs(1) / RATE;
-        for provider in GOOD {
-            ids.push(onward.refer(&referral_to(provider, round * 1000 + n)).await);
+        for name in GOOD {
+            ids.push(onward.refer(&referral(name, round * 1000 + n)).await);
         }
-        for provider in others {
-            onward.refer(&referral_to(provider, round * 1000 + n)).await;
+        for name in others {
+            onward.refer(&referral(name, round * 1000 + n)).await;
         }
     }
     ids
+}
+
+/// The same, beside those that are well and beside the bad ones, in turns.
+async fn quiet_and_beside(onward: &Onward, referral: fn(&str, usize) -> Referral) -> (Vec<String>, Vec<String>) {
+    let names = BAD.map(|(name, _)| name);
+    // the first round warms up; what the machine does beside this test is spread over both kinds
+    load(onward, 0, WELL, referral).await;
+    let mut quiet = load(onward, 1, WELL, referral).await;
+    let mut beside = load(onward, 2, names, referral).await;
+    quiet.extend(load(onward, 3, WELL, referral).await);
+    beside.extend(load(onward, 4, names, referral).await);
+    (quiet, beside)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,7 +161,7 @@ async fn four_bad_neighbours_do_not_slow_two_good_ones() {
         .port(0)
         .section("[retry]\nfirst = \"200ms\"\ncap = \"2s\"\n")
         .system(SYSTEM, "RW4", record.base_url(), "")
-        .routes(&routes());
+        .routes(&routes(&[GOOD.as_slice(), WELL.as_slice(), BAD.map(|(name, _)| name).as_slice()].concat()));
     let mut good: Vec<Arc<Double>> = Vec::new();
     for name in GOOD.into_iter().chain(WELL) {
         let server = Server::double(&format!("server-of-{name}")).await;
@@ -141,29 +175,127 @@ async fn four_bad_neighbours_do_not_slow_two_good_ones() {
     }
     let service = plan.start().await;
     let (onward, store) = (Onward::at(service.base_url()), service.store());
-    let names = BAD.map(|(name, _)| name);
 
-    // the first round warms up; what the machine does beside this test is spread over both kinds
-    load(&onward, 0, WELL).await;
-    let mut quiet = load(&onward, 1, WELL).await;
-    let mut beside = load(&onward, 2, names).await;
-    quiet.extend(load(&onward, 3, WELL).await);
-    beside.extend(load(&onward, 4, names).await);
-    let (median, tenth) = measured(&*store, &quiet).await;
-    let (median_beside, tenth_beside) = measured(&*store, &beside).await;
-    println!(
-        "accepted to delivered: median {median:?}, slowest tenth {tenth:?}; beside four bad ones {median_beside:?}, {tenth_beside:?}"
-    );
-    // a tenth more, and a floor: below that, a shared machine's own pace is all that is seen
-    let bound = |alone: Duration, floor: u64| alone + alone / 10 + Duration::from_millis(floor);
-    assert!(median_beside <= bound(median, 20), "{median:?} alone, {median_beside:?} beside");
-    assert!(tenth_beside <= bound(tenth, 200), "{tenth:?} alone, {tenth_beside:?} beside");
+    let (quiet, beside) = quiet_and_beside(&onward, referral_to).await;
+    let (quiet, beside) = (measured(&*store, &quiet, delivered).await, measured(&*store, &beside, delivered).await);
+    assert_not_slower("accepted to delivered", quiet, beside);
     for (name, _) in BAD {
         breaker_is(service.base_url(), &format!("inbox.{name}"), &["open", "probing"]).await;
     }
     for (server, name) in good.iter().zip(GOOD) {
         assert_eq!(server.resources("Task").len(), 5 * MEASURED, "{name}");
     }
+    service.stop().await;
+}
+
+fn referral_from(system: &str, n: usize) -> Referral {
+    Referral { system: system.to_owned(), ..one("01", &format!("{system}-{n}")) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_bad_records_do_not_slow_the_write_backs_of_two_good_ones() {
+    let provider = Server::double(&format!("server-of-{PROVIDER}")).await;
+    let mut plan = Plan::new()
+        .port(0)
+        .section("[retry]\nfirst = \"200ms\"\ncap = \"2s\"\n")
+        .timeout("3s")
+        .provider(PROVIDER, "RW4", &format!("kind = \"fhir-rest\", base-url = \"{}\"", provider.base_url()))
+        .all_to(PROVIDER);
+    let mut good: Vec<Arc<Double>> = Vec::new();
+    for name in GOOD.into_iter().chain(WELL) {
+        let record = Server::double(&format!("record-of-{name}")).await;
+        plan = plan.system(name, "RW4", record.base_url(), "");
+        good.push(record);
+    }
+    for (name, bad) in BAD {
+        plan = plan.system(name, "RW4", &format!("http://{}/fhir", serve(bad).await), "");
+    }
+    let service = plan.start().await;
+    let (onward, store) = (Onward::at(service.base_url()), service.store());
+    let (quiet, beside) = quiet_and_beside(&onward, referral_from).await;
+    let (quiet, beside) =
+        (measured(&*store, &quiet, written_back).await, measured(&*store, &beside, written_back).await);
+    assert_not_slower("delivered to written back", quiet, beside);
+    for (name, _) in BAD {
+        breaker_is(service.base_url(), &format!("writeback.{name}"), &["open", "probing"]).await;
+    }
+    for (record, name) in good.iter().zip(GOOD) {
+        assert_eq!(record.resources("Task").len(), 5 * MEASURED, "{name}");
+    }
+    service.stop().await;
+}
+
+/// Each round, every copy at the good providers is changed; how long until that is known here.
+async fn changed_and_read(store: &dyn Store, good: &[(Arc<Double>, String)], status: &'static str) -> Vec<Duration> {
+    let mut changed = Vec::new();
+    for (server, id) in good {
+        let copies = server.resources("Task");
+        let copy = copies.iter().find(|copy| our_id(copy).as_ref() == Some(id)).unwrap();
+        changed.push(jiff::Timestamp::now());
+        server.put_resource(with(copy, status, &json!({})));
+    }
+    let mut took = Vec::new();
+    for ((_, id), changed) in good.iter().zip(changed) {
+        let read = || async {
+            let journal = store.journal(task_id(id)).await.unwrap();
+            let told = |line: &&JournalLine| {
+                line.at >= changed && matches!(&line.event, Event::Answered { to, .. } if to.code() == status)
+            };
+            Some(journal.iter().find(told)?.at.duration_since(changed).unsigned_abs())
+        };
+        took.push(until("the change is read", read).await);
+    }
+    took
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_bad_servers_do_not_slow_the_reading_of_copies_at_two_good_ones() {
+    const COPIES: usize = 12;
+    let bad = [Fault::Hang, Fault::Nonsense, Fault::Cut, Fault::Refuse(StatusCode::INTERNAL_SERVER_ERROR)];
+    let record = Server::double(&format!("record-of-{SYSTEM}")).await;
+    let mut plan = Plan::new()
+        .port(0)
+        .section("[retry]\nfirst = \"200ms\"\ncap = \"2s\"\n")
+        .system(SYSTEM, "RW4", record.base_url(), "")
+        .routes(&routes(&[GOOD.as_slice(), WELL.as_slice()].concat()));
+    let mut servers: Vec<Arc<Double>> = Vec::new();
+    for name in GOOD.into_iter().chain(WELL) {
+        let server = Server::double(&format!("server-of-{name}")).await;
+        let at = format!("kind = \"fhir-rest\", base-url = \"{}\", timeout = \"3s\"", server.base_url());
+        plan = plan.provider(name, "RW4", &format!("{at}, answers = \"poll\", poll-every = \"500ms\""));
+        servers.push(server);
+    }
+    let service = plan.start().await;
+    let (onward, store) = (Onward::at(service.base_url()), service.store());
+    let mut good = Vec::new();
+    let mut all = Vec::new();
+    // as many copies are looked at where nothing is wrong as where something is
+    for (place, name) in GOOD.into_iter().chain(WELL).enumerate() {
+        for n in 0..COPIES {
+            let id = onward.refer(&referral_to(name, n)).await;
+            if place < GOOD.len() {
+                good.push((Arc::clone(&servers[place]), id.clone()));
+            }
+            all.push(id);
+        }
+    }
+    measured(&*store, &all, delivered).await;
+    changed_and_read(&*store, &good, "accepted").await;
+    let mut quiet = Vec::new();
+    for status in ["in-progress", "on-hold", "in-progress"] {
+        quiet.extend(changed_and_read(&*store, &good, status).await);
+    }
+    for (server, fault) in servers[GOOD.len()..].iter().zip(bad) {
+        server.fault(always(fault));
+    }
+    for name in WELL {
+        breaker_is(service.base_url(), &format!("inbox.{name}"), &["open", "probing"]).await;
+    }
+    let mut beside = Vec::new();
+    for status in ["on-hold", "in-progress", "on-hold"] {
+        beside.extend(changed_and_read(&*store, &good, status).await);
+    }
+    assert_not_slower("changed at the provider to known here", in_order(quiet), in_order(beside));
     service.stop().await;
 }
 

@@ -73,9 +73,9 @@ async fn a_cluster_loses_a_node_and_is_renewed_and_nobody_notices() {
     }
 
     let sent = load.end().await;
-    println!("{} acknowledged, the slowest in {:?}, {} refused", sent.tasks.len(), sent.slowest, sent.refused);
+    println!("{} acknowledged, the slowest in {:?}, {} refused", sent.referrals.len(), sent.slowest, sent.refused);
     assert!(sent.slowest < LATENCY && sent.refused == 0, "intake noticed");
-    let took = assert_all_told(&sent.tasks, &provider, &record, &fates).await;
+    let took = assert_all_told(&sent.referrals, &provider, &record, &fates).await;
     println!("all told {took:?} after the end of the load");
     assert!(service.store().dead_letters(9).await.unwrap().is_empty());
     staff.abort_all();

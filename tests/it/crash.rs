@@ -128,7 +128,7 @@ async fn killed_ten_times_it_loses_nothing_and_sends_nothing_twice() {
     to_provider.set(Mode::CutAnswers(CUT));
 
     let fates = Fates::default();
-    let staff = tokio::spawn(scripts::polled(Arc::clone(&provider), fates.clone()));
+    let staff = tokio::spawn(scripts::polled(Server::Sekmet(Arc::clone(&provider)), fates.clone()));
     let deck: Vec<_> = referrals::singles("crash").take(COUNT).collect();
     let (left, pause) = (Arc::new(Mutex::new(deck.clone())), Arc::new(AtomicBool::new(true)));
     let mut senders = JoinSet::new();

@@ -74,7 +74,7 @@ async fn two_hundred_mixed_referrals_all_end_right() {
     providers.spawn(scripts::pushed(onward.clone(), "life-rooms", Arc::clone(&rooms), fates.clone()));
     providers.spawn(scripts::worklist(onward.clone(), "link-workers", fates.clone()));
     providers.spawn(scripts::worklist(onward.clone(), "triage-team", fates.clone()));
-    providers.spawn(scripts::polled(Arc::clone(&housing), fates.clone()));
+    providers.spawn(scripts::polled(Server::Sekmet(Arc::clone(&housing)), fates.clone()));
 
     lossy(&others);
     lossy(&rooms);

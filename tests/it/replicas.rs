@@ -119,8 +119,8 @@ async fn one_is_killed_one_is_added_one_is_stopped_and_nothing_is_lost_doubled_o
     news.goes_on(60).await;
 
     let sent = load.end().await;
-    println!("{} acknowledged, {} sent again, the slowest in {:?}", sent.tasks.len(), sent.refused, sent.slowest);
-    let took = assert_all_told(&sent.tasks, &provider, &record, &fates).await;
+    println!("{} acknowledged, {} sent again, the slowest in {:?}", sent.referrals.len(), sent.refused, sent.slowest);
+    let took = assert_all_told(&sent.referrals, &provider, &record, &fates).await;
     println!("all told {took:?} after the end of the load");
     staff.abort_all();
     assert!(a.stop().await.success() && d.stop().await.success());

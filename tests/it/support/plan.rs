@@ -146,9 +146,15 @@ impl Plan {
 
     /// Writes it; where it lies.
     pub fn write(&self) -> PathBuf {
-        std::fs::write(self.folder.path().join("routes.toml"), &self.routes).unwrap();
-        let file = self.folder.path().join("onward.toml");
-        std::fs::write(&file, format!("{}[routes]\nfile = \"routes.toml\"\n\n{}", self.head, self.lists)).unwrap();
+        self.put("routes.toml", &self.routes);
+        self.put("onward.toml", &format!("{}[routes]\nfile = \"routes.toml\"\n\n{}", self.head, self.lists))
+    }
+
+    /// Writes a file whole: another process may be reading it.
+    fn put(&self, name: &str, text: &str) -> PathBuf {
+        let (new, file) = (self.folder.path().join(format!("{name}.new")), self.folder.path().join(name));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, &file).unwrap();
         file
     }
 

@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     onward::{Onward, our_id, with},
-    server::Sekmet,
+    server::Server,
 };
 
 /// How often a list is looked at.
@@ -101,7 +101,7 @@ pub async fn worklist(onward: Onward, provider: &'static str, fates: Fates) {
 }
 
 /// A provider that knows nothing of Onward: its staff change the Tasks on its own server.
-pub async fn polled(server: Arc<Sekmet>, fates: Fates) {
+pub async fn polled(server: Server, fates: Fates) {
     loop {
         for task in server.all("Task").await {
             let Some(script) = our_id(&task).and_then(|id| fates.decide(&id, "received")) else { continue };
@@ -113,7 +113,7 @@ pub async fn polled(server: Arc<Sekmet>, fates: Fates) {
     }
 }
 
-async fn change(server: &Sekmet, task: &Value, status: &str) {
+async fn change(server: &Server, task: &Value, status: &str) {
     let mut task = with(task, status, &json!({}));
     task["meta"] = json!({});
     assert!(server.put(&task).await, "{task}");

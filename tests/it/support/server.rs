@@ -127,6 +127,14 @@ impl Server {
         }
     }
 
+    /// Puts a resource as somebody at that system would.
+    pub async fn put(&self, resource: &Value) -> bool {
+        match self {
+            Self::Sekmet(sekmet) => sekmet.put(resource).await,
+            Self::Double(double) => double.put_resource(resource.clone()).is_some(),
+        }
+    }
+
     /// All versions of a resource, oldest first.
     pub async fn history(&self, kind: &str, id: &str) -> Vec<Value> {
         match self {

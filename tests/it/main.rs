@@ -8,6 +8,7 @@ mod bench;
 mod bounds;
 mod broker;
 mod broker_away;
+mod chaos;
 mod cli;
 mod cluster;
 mod conversation;

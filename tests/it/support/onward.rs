@@ -1,5 +1,10 @@
 //! Onward as its clients see it.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use hyper::Method;
 use onward::{
     demo::caller::{Answered, Call, Caller, FHIR_JSON, NoAnswer},
@@ -12,19 +17,30 @@ use super::{plan::token, referrals::Referral};
 /// See the module's documentation. Cheap to clone.
 #[derive(Clone)]
 pub struct Onward {
-    base: String,
+    bases: Vec<String>,
+    turn: Arc<AtomicUsize>,
     caller: Caller,
 }
 
 impl Onward {
     /// The one at this base URL, without `/fhir`.
     pub fn at(base: &str) -> Self {
-        Self { base: format!("{base}/fhir"), caller: Caller::new() }
+        Self::behind(&[base.to_owned()])
+    }
+
+    /// Several at these base URLs that are one to its clients: each request goes to the next.
+    pub fn behind(bases: &[String]) -> Self {
+        let bases = bases.iter().map(|base| format!("{base}/fhir")).collect();
+        Self { bases, turn: Arc::default(), caller: Caller::new() }
+    }
+
+    fn base(&self) -> &str {
+        &self.bases[self.turn.fetch_add(1, Ordering::Relaxed) % self.bases.len()]
     }
 
     /// Sends a referral, once.
     pub async fn send(&self, referral: &Referral) -> Result<Answered, NoAnswer> {
-        let url = format!("{}{}", self.base, referral.path());
+        let url = format!("{}{}", self.base(), referral.path());
         let body = referral.body.clone().into();
         self.caller
             .call(Call::new(Method::POST, url).token(token(&referral.system)).bytes(referral.content_type(), body))
@@ -40,7 +56,7 @@ impl Onward {
 
     /// `GET` below the FHIR base.
     pub async fn get(&self, client: &str, path: &str) -> Result<Answered, NoAnswer> {
-        self.caller.call(Call::get(format!("{}/{path}", self.base)).token(token(client))).await
+        self.caller.call(Call::get(format!("{}/{path}", self.base())).token(token(client))).await
     }
 
     /// A Task as a client sees it.
@@ -58,7 +74,7 @@ impl Onward {
         }
         let etag = read.header("etag").unwrap().to_owned();
         let task = with(&read.json(), status, more);
-        let put = Call::new(Method::PUT, format!("{}/Task/{id}", self.base)).token(token(provider));
+        let put = Call::new(Method::PUT, format!("{}/Task/{id}", self.base())).token(token(provider));
         self.caller.call(put.header("if-match", etag).json(FHIR_JSON, &task)).await
     }
 
@@ -80,7 +96,7 @@ impl Onward {
         let read = self.get(system, &path).await?;
         let mut request = read.json();
         change(&mut request);
-        let put = Call::new(Method::PUT, format!("{}/{path}", self.base)).token(token(system));
+        let put = Call::new(Method::PUT, format!("{}/{path}", self.base())).token(token(system));
         self.caller.call(put.header("if-match", read.header("etag").unwrap()).json(FHIR_JSON, &request)).await
     }
 
@@ -97,7 +113,7 @@ impl Onward {
         for (name, value) in more.as_object().into_iter().flatten() {
             message[name.as_str()] = value.clone();
         }
-        let post = Call::new(Method::POST, format!("{}/Communication", self.base)).token(token(client));
+        let post = Call::new(Method::POST, format!("{}/Communication", self.base())).token(token(client));
         self.caller.call(post.json(FHIR_JSON, &message)).await
     }
 
@@ -109,7 +125,7 @@ impl Onward {
 
     /// A figure of `/metrics`, all its label sets that hold `label` summed.
     pub async fn metric(&self, name: &str, label: &str) -> f64 {
-        let url = format!("{}/metrics", self.base.trim_end_matches("/fhir"));
+        let url = format!("{}/metrics", self.base().trim_end_matches("/fhir"));
         let answer = self.caller.call(Call::get(url)).await.unwrap();
         let text = String::from_utf8(answer.body.to_vec()).unwrap();
         let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));

@@ -37,6 +37,11 @@ impl PostgresServer {
         self.run("start");
     }
 
+    /// Stops it in good order; what was committed stays.
+    pub fn stop(&self) {
+        self.run("stop");
+    }
+
     /// Kills it.
     pub fn kill(&self) {
         self.run("kill");

@@ -7,10 +7,12 @@ use std::{
 
 use onward::demo::caller::{Call, Caller};
 
-use super::{onward::Onward, plan::Plan, server::free_port, until, until_within};
+use super::{onward::Onward, plan::Plan, server::free_port, until_within};
 
 /// How long a process may take to end that was asked to.
 const END: Duration = Duration::from_secs(60);
+/// How long one may take until it is ready, whatever else is away.
+const READY: Duration = Duration::from_secs(60);
 
 /// See the module's documentation. Killed when dropped.
 pub struct Process {
@@ -24,26 +26,53 @@ pub struct Process {
 impl Process {
     /// One that does a part of the work over this store; ready when this returns.
     pub async fn start(plan: &Plan, store: &str, roles: &'static str) -> Self {
+        let mut process = Self::spawn(plan, store, roles);
+        assert!(process.ready().await, "{roles} ended");
+        process
+    }
+
+    /// The same, and it may not be ready yet.
+    pub fn spawn(plan: &Plan, store: &str, roles: &'static str) -> Self {
         let port = free_port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_onward"));
         command.args(["serve", "--roles", roles, "--config"]).arg(plan.write()).envs(plan.env()).stdin(Stdio::null());
         command.env("ONWARD__STORE__URL", store).env("ONWARD__SERVER__LISTEN", format!("127.0.0.1:{port}"));
-        if std::env::var_os("ONWARD_TEST_SHOW").is_none() {
+        if let Some(folder) = std::env::var_os("ONWARD_TEST_LOGS") {
+            let file = std::path::Path::new(&folder).join(format!("onward-{}.log", roles.replace(", ", "-")));
+            let log = std::fs::File::options().create(true).append(true).open(file).unwrap();
+            command.stdout(log.try_clone().unwrap()).stderr(log);
+        } else if std::env::var_os("ONWARD_TEST_SHOW").is_none() {
             command.stdout(Stdio::null()).stderr(Stdio::null());
         }
-        let process = Self { roles, base: format!("http://127.0.0.1:{port}"), child: command.spawn().unwrap() };
-        let caller = Caller::new();
-        until(&format!("{roles} is ready"), || async {
-            let answer = caller.call(Call::get(format!("{}/health/ready", process.base))).await;
-            answer.is_ok_and(|a| a.status.is_success()).then_some(())
+        Self { roles, base: format!("http://127.0.0.1:{port}"), child: command.spawn().unwrap() }
+    }
+
+    /// Waits until it is ready. False where it ended instead.
+    pub async fn ready(&mut self) -> bool {
+        let (caller, url) = (Caller::new(), format!("{}/health/ready", self.base));
+        let child = &mut self.child;
+        until_within(READY, &format!("{} is ready", self.roles), || {
+            let ended = child.try_wait().unwrap().is_some();
+            let ready = caller.call(Call::get(&url));
+            async move {
+                match (ended, ready.await) {
+                    (true, _) => Some(false),
+                    (false, answer) => answer.is_ok_and(|a| a.status.is_success()).then_some(true),
+                }
+            }
         })
-        .await;
-        process
+        .await
     }
 
     /// As its clients see it.
     pub fn onward(&self) -> Onward {
         Onward::at(&self.base)
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "{name}");
     }
 
     /// `kill -9`
@@ -54,8 +83,7 @@ impl Process {
 
     /// Asks it to end and waits for that.
     pub async fn stop(mut self) -> ExitStatus {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(asked.success());
+        self.signal("TERM");
         let child = &mut self.child;
         until_within(END, "it ends", || {
             let ended = child.try_wait().unwrap();

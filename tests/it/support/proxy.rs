@@ -28,6 +28,10 @@ pub enum Mode {
     Hold,
     /// Whatever comes vanishes, either way, and no connection ends: the other end of the line is gone and nobody says so.
     Swallow,
+    /// The same with requests alone: nobody acts on them.
+    SwallowRequests,
+    /// The same with answers alone: requests are acted on.
+    SwallowAnswers,
     /// The request is forwarded and acted on; with this chance the connection is closed when its answer comes.
     CutAnswers(f64),
 }
@@ -40,8 +44,9 @@ pub struct Proxy {
 }
 
 struct Shared {
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
     mode: Mutex<Mode>,
+    connections: Mutex<CancellationToken>,
     dice: Mutex<fastrand::Rng>,
     cut: AtomicUsize,
     held: AtomicUsize,
@@ -54,8 +59,9 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let dice = Mutex::new(fastrand::Rng::with_seed(seed));
         let shared = Shared {
-            target,
+            target: Mutex::new(target),
             mode: Mutex::new(Mode::Through),
+            connections: Mutex::default(),
             dice,
             cut: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
@@ -76,6 +82,17 @@ impl Proxy {
         *self.shared.mode.lock().unwrap() = mode;
     }
 
+    /// New connections lead there from now on.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *self.shared.target.lock().unwrap() = target;
+    }
+
+    /// Ends all connections there are. One on which something has vanished must end: what comes after a gap is not what was sent.
+    pub fn cut_all(&self) {
+        let connections = std::mem::take(&mut *self.shared.connections.lock().unwrap());
+        connections.cancel();
+    }
+
     /// How many times something has been held or has vanished.
     pub fn held(&self) -> usize {
         self.shared.held.load(Ordering::Relaxed)
@@ -94,8 +111,10 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
             continue;
         }
         let shared = Arc::clone(&shared);
-        tokio::spawn(async move {
-            let Ok(far) = TcpStream::connect(shared.target).await else { return };
+        let cut = shared.connections.lock().unwrap().clone();
+        tokio::spawn(cut.run_until_cancelled_owned(async move {
+            let target = *shared.target.lock().unwrap();
+            let Ok(far) = TcpStream::connect(target).await else { return };
             let (near_in, near_out) = near.into_split();
             let (far_in, far_out) = far.into_split();
             // whichever ends first ends both: a cut answer closes the request's side, too
@@ -103,22 +122,28 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
                 () = forward(near_in, far_out, &shared, false) => {}
                 () = forward(far_in, near_out, &shared, true) => {}
             }
-        });
+        }));
     }
 }
 
 async fn forward(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, shared: &Shared, answers: bool) {
     let mode = || *shared.mode.lock().unwrap();
+    let swallows = || match mode() {
+        Mode::Swallow => true,
+        Mode::SwallowRequests => !answers,
+        Mode::SwallowAnswers => answers,
+        _ => false,
+    };
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut buffer).await;
-        if matches!(mode(), Mode::Hold | Mode::Swallow) {
+        if mode() == Mode::Hold || swallows() {
             shared.held.fetch_add(1, Ordering::Relaxed);
         }
         while mode() == Mode::Hold {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        if mode() == Mode::Swallow {
+        if swallows() {
             match read {
                 Ok(1..) => continue,
                 // not even that one end is gone is told to the other

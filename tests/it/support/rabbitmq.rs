@@ -194,8 +194,18 @@ impl Cluster {
 
     /// Starts one. `None` where there is no RabbitMQ, which is noted.
     pub fn start(test: &str, name: &str) -> Option<Self> {
-        let own = Own::start_with("start-cluster", test, name)?;
+        Self::start_of(test, name, Self::NODES.len())
+    }
+
+    /// One of so many nodes: three, or one alone.
+    pub fn start_of(test: &str, name: &str, nodes: usize) -> Option<Self> {
+        let own = Own::start_with(if nodes == 1 { "start" } else { "start-cluster" }, test, name)?;
         Some(Self { url: own.url.clone(), own })
+    }
+
+    /// How many nodes it has.
+    pub fn count(&self) -> usize {
+        self.url.split(',').count()
     }
 
     /// Stops it in good order; returns when it is down.
@@ -233,6 +243,9 @@ impl Cluster {
     }
 
     fn run(&self, what: &str, node: usize) {
-        self.own.run_in(what, &format!("{}/{node}", self.own.folder));
+        match self.count() {
+            1 => self.own.run(what),
+            _ => self.own.run_in(what, &format!("{}/{node}", self.own.folder)),
+        }
     }
 }

@@ -89,6 +89,14 @@ pub fn singles(tag: &str) -> impl Iterator<Item = Referral> + use<> {
     (0..).map(move |n| spinner.spin(&fixtures[0], &format!("{tag}{n}")))
 }
 
+/// Every fixture in turn, without end: several systems and inboxes, one referral and several, JSON and XML.
+pub fn mixed(tag: &str) -> impl Iterator<Item = Referral> + use<> {
+    let fixtures = fixtures();
+    let mut spinner = Spinner::new(&fixtures);
+    let tag = tag.to_owned();
+    (0..).map(move |n| spinner.spin(&fixtures[n % fixtures.len()], &format!("{tag}{n}")))
+}
+
 struct Spinner {
     taken: BTreeSet<String>,
     serial: u64,

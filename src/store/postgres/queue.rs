@@ -10,6 +10,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+use super::{batch::Broken, link::Failure};
 use crate::store::StoreError;
 
 /// As many calls share one commit at the most: enough to make the fsync cheap, few enough to keep the wait short.
@@ -31,17 +32,63 @@ impl<A, R> Call<A, R> {
 }
 
 /// What writes groups.
-pub(super) trait Writer: Send + 'static {
+pub(super) trait Writer: Send + Sync + 'static {
     /// What is asked.
     type Asked: Send + Sync + 'static;
     /// What is answered.
-    type Answer: Send + 'static;
+    type Answer: Send + Sync + 'static;
 
     /// About how many bytes a call brings.
     fn weight(asked: &Self::Asked) -> usize;
 
-    /// Writes a group in one transaction and answers every call of it.
-    fn write(&self, group: Vec<Call<Self::Asked, Self::Answer>>) -> impl Future<Output = ()> + Send;
+    /// Writes a group in one transaction; the answers in the order of its calls.
+    fn write(
+        &self,
+        group: &[Call<Self::Asked, Self::Answer>],
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, Broken>> + Send;
+}
+
+/// How often a group that others came across is tried again as it is.
+const TRIES: usize = 3;
+
+/// Has a group written and answers every call of it.
+async fn serve<W: Writer>(writer: &W, group: Vec<Call<W::Asked, W::Answer>>) {
+    match until_known(writer, &group).await {
+        Ok(answers) => {
+            for (call, answer) in group.into_iter().zip(answers) {
+                call.answer(Ok(answer));
+            }
+        }
+        // one of them is to blame: each for itself
+        Err(Failure::Refused(_) | Failure::Crossed(_) | Failure::Unreadable(_)) if group.len() > 1 => {
+            for call in group {
+                let alone = until_known(writer, std::slice::from_ref(&call)).await;
+                let nothing = || StoreError::Unavailable("the store gave no answer".to_owned());
+                call.answer(alone.map_err(StoreError::from).and_then(|mut a| a.pop().ok_or_else(nothing)));
+            }
+        }
+        Err(failure) => {
+            let error = StoreError::from(failure);
+            for call in group {
+                call.answer(Err(error.clone()));
+            }
+        }
+    }
+}
+
+/// Tries a group until it is known what became of it.
+async fn until_known<W: Writer>(writer: &W, group: &[Call<W::Asked, W::Answer>]) -> Result<Vec<W::Answer>, Failure> {
+    let mut tries = 1;
+    loop {
+        match writer.write(group).await {
+            Ok(answers) => return Ok(answers),
+            // another replica came across it: what that one did is found the next time
+            Err(Broken { failure: Failure::Lost(_) | Failure::Crossed(_), unknown: false }) if tries < TRIES => {
+                tries += 1;
+            }
+            Err(broken) => return Err(broken.failure),
+        }
+    }
 }
 
 /// More bytes than this do not go into one group.
@@ -78,7 +125,7 @@ impl<W: Writer> Queue<W> {
                     }
                     group.push(next);
                 }
-                writer.write(group).await;
+                serve(&writer, group).await;
             }
         });
         Self { waiting: Mutex::new(Some(waiting)), worker: Mutex::new(Some(worker)) }

@@ -50,9 +50,6 @@ pub(super) struct Steps {
     pub replica: Arc<Replica>,
 }
 
-/// How often a group that others came across is tried again as it is.
-const TRIES: usize = 3;
-
 impl Step {
     /// The steps of which it consists.
     fn appends(&self) -> &[Append] {
@@ -89,50 +86,7 @@ impl Writer for Steps {
         128 + asked.appends().iter().map(of).sum::<usize>()
     }
 
-    async fn write(&self, group: Vec<Call<Step, Stepped>>) {
-        match self.write_all(&group).await {
-            Ok(answers) => {
-                for (call, answer) in group.into_iter().zip(answers) {
-                    call.answer(Ok(answer));
-                }
-            }
-            // one of them is to blame: each for itself
-            Err(Failure::Refused(_) | Failure::Crossed(_) | Failure::Unreadable(_)) if group.len() > 1 => {
-                for call in group {
-                    let alone = self.write_all(std::slice::from_ref(&call)).await;
-                    call.answer(alone.map_err(StoreError::from).and_then(|mut a| a.pop().ok_or_else(nothing)));
-                }
-            }
-            Err(failure) => {
-                let error = StoreError::from(failure);
-                for call in group {
-                    call.answer(Err(error.clone()));
-                }
-            }
-        }
-    }
-}
-
-fn nothing() -> StoreError {
-    StoreError::Unavailable("the store gave no answer".to_owned())
-}
-
-impl Steps {
-    /// Tries a group until it is known what became of it.
-    async fn write_all(&self, group: &[Call<Step, Stepped>]) -> Result<Vec<Stepped>, Failure> {
-        let mut tries = 1;
-        loop {
-            match self.write_once(group).await {
-                Ok(answers) => return Ok(answers),
-                Err(Broken { failure: Failure::Lost(_) | Failure::Crossed(_), unknown: false }) if tries < TRIES => {
-                    tries += 1;
-                }
-                Err(broken) => return Err(broken.failure),
-            }
-        }
-    }
-
-    async fn write_once(&self, group: &[Call<Step, Stepped>]) -> Result<Vec<Stepped>, Broken> {
+    async fn write(&self, group: &[Call<Step, Stepped>]) -> Result<Vec<Stepped>, Broken> {
         let kept = |failure| Broken { failure, unknown: false };
         // a store that is away is not tried again: whoever asks may
         let conn = self.link.get().await.map_err(|e| kept(Failure::from(e)))?;

@@ -28,9 +28,6 @@ type Found = (Submitted, [u8; 32]);
 /// By originating system and key.
 type Known = HashMap<(SystemId, String), Found>;
 
-/// How often a group that others came across is tried again as it is.
-const TRIES: usize = 3;
-
 /// What a group comes to.
 struct Plan<'g> {
     picture: Picture,
@@ -48,47 +45,7 @@ impl Writer for Submissions {
         asked.original.len() + resources.sum::<usize>()
     }
 
-    async fn write(&self, group: Vec<Call<Submission, Submit>>) {
-        match self.write_all(&group).await {
-            Ok(answers) => {
-                for (call, answer) in group.into_iter().zip(answers) {
-                    call.answer(Ok(answer));
-                }
-            }
-            // one of them is to blame: each for itself
-            Err(Failure::Refused(_) | Failure::Crossed(_) | Failure::Unreadable(_)) if group.len() > 1 => {
-                for call in group {
-                    let alone = self.write_all(std::slice::from_ref(&call)).await;
-                    let nothing = || StoreError::Unavailable("the store gave no answer".to_owned());
-                    call.answer(alone.map_err(StoreError::from).and_then(|mut a| a.pop().ok_or_else(nothing)));
-                }
-            }
-            Err(failure) => {
-                let error = StoreError::from(failure);
-                for call in group {
-                    call.answer(Err(error.clone()));
-                }
-            }
-        }
-    }
-}
-
-impl Submissions {
-    async fn write_all(&self, group: &[Call<Submission, Submit>]) -> Result<Vec<Submit>, Failure> {
-        let mut tries = 1;
-        loop {
-            match self.write_once(group).await {
-                Ok(answers) => return Ok(answers),
-                // another replica stored one of the keys first: it is found the next time
-                Err(Broken { failure: Failure::Lost(_) | Failure::Crossed(_), unknown: false }) if tries < TRIES => {
-                    tries += 1;
-                }
-                Err(broken) => return Err(broken.failure),
-            }
-        }
-    }
-
-    async fn write_once(&self, group: &[Call<Submission, Submit>]) -> Result<Vec<Submit>, Broken> {
+    async fn write(&self, group: &[Call<Submission, Submit>]) -> Result<Vec<Submit>, Broken> {
         let kept = |failure| Broken { failure, unknown: false };
         let conn = self.link.get().await.map_err(|e| kept(Failure::from(e)))?;
         let (mut systems, mut keys) = (Vec::new(), Vec::new());

@@ -256,10 +256,8 @@ impl Load {
             &self.plan.system_tokens
         };
         let token = tokens.get(system).cloned().unwrap_or_default();
-        for attempt in 0..TRIES {
-            // one that does not answer may be gone: the next, then
-            let turn = (number as usize + attempt as usize) % self.onward.len().max(1);
-            let Some(onward) = self.onward.get(turn) else { return false };
+        let Some(onward) = self.onward.get(number as usize % self.onward.len().max(1)) else { return false };
+        for _ in 0..TRIES {
             let call = Call::new(Method::POST, format!("{onward}/fhir")).token(&token).bytes(FHIR_JSON, body.clone());
             match self.caller.call(call).await {
                 Ok(answered) if answered.status.is_success() => {

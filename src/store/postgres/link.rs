@@ -21,7 +21,10 @@ use tokio_postgres::{
     types::ToSql,
 };
 
-use super::{rows::said, tls::Tls};
+use super::{
+    rows::said,
+    tls::{self, Tls},
+};
 use crate::store::StoreError;
 
 /// A connection that is not made by then is not made.
@@ -185,6 +188,9 @@ impl Settings {
 /// What stands behind a failure to connect, which the library's own sentence does not say.
 fn cause(error: &tokio_postgres::Error) -> String {
     match std::error::Error::source(error) {
+        Some(source) if tls::is_distrust(source) => format!(
+            "its certificate is not trusted, or names another: see sslrootcert and the host in [store] url ({source})"
+        ),
         Some(source) if error.as_db_error().is_none() => format!("{error}: {source}"),
         _ => said(error),
     }

@@ -56,6 +56,13 @@ impl Tls {
     }
 }
 
+/// Whether a connection was not made because the server's certificate does not show that it is the one that is meant.
+pub(super) fn is_distrust(error: &(dyn std::error::Error + 'static)) -> bool {
+    let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let tls = within.and_then(|within| within.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+}
+
 impl<S> MakeTlsConnect<S> for Tls
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -17,6 +17,7 @@ use tokio::runtime::Runtime;
 mod away;
 mod plans;
 mod speed;
+mod tls;
 
 use super::*;
 use crate::support::skipped;

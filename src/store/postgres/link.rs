@@ -256,6 +256,17 @@ impl Link {
         Ok(self.get().await?.query(sql, values).await?)
     }
 
+    /// The same for statements without values, in one transaction and one round trip.
+    pub(super) async fn run(&self, sql: &str) -> Result<(), StoreError> {
+        let _place = self.place()?;
+        let conn = self.get().await?;
+        match conn.run(sql).await {
+            Err(Failure::Lost(_)) => {}
+            other => return other.map_err(StoreError::from),
+        }
+        Ok(self.get().await?.run(sql).await?)
+    }
+
     /// Runs one statement that must not run twice.
     pub(super) async fn query_once(&self, sql: &'static str, values: Values<'_>) -> Result<Vec<Row>, StoreError> {
         let _place = self.place()?;

@@ -37,6 +37,8 @@ use crate::support::{
     skipped, until, until_within,
 };
 
+mod postgres;
+
 const SYSTEM: &str = "merseycare-rio";
 const PROVIDER: &str = "life-rooms";
 

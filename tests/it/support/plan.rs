@@ -43,6 +43,12 @@ impl Plan {
         self
     }
 
+    /// The same with the store at this URL.
+    pub fn store_url(mut self, url: &str) -> Self {
+        self.env.insert("ONWARD__STORE__URL".to_owned(), url.to_owned());
+        self
+    }
+
     /// The same with a pause before it stops.
     pub fn pause(mut self, pause: &str) -> Self {
         self.env.insert("ONWARD__LIMITS__STOP_PAUSE".to_owned(), pause.to_owned());

@@ -1,6 +1,9 @@
 //! A PostgreSQL server of one test, which it may stop and kill; what many share is `ONWARD_TEST_POSTGRES_URL`.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use super::skipped;
 
@@ -15,6 +18,12 @@ pub struct PostgresServer {
 impl PostgresServer {
     /// A new one. `None` where none can be had, which is noted.
     pub fn start(test: &str) -> Option<Self> {
+        Self::start_on(test, |_| Some(())).map(|((), server)| server)
+    }
+
+    /// One whose data lie on what `mount` puts at the folder it is given. That is the first of what this gives, so that it is
+    /// dropped after the server.
+    pub fn start_on<T>(test: &str, mount: impl FnOnce(&Path) -> Option<T>) -> Option<(T, Self)> {
         let (Some(script), Some(work)) =
             (std::env::var_os("ONWARD_TEST_POSTGRES"), std::env::var_os("ONWARD_TEST_WORK"))
         else {
@@ -26,10 +35,11 @@ impl PostgresServer {
             return None;
         }
         let folder = PathBuf::from(work).join(format!("postgres-{test}-{}", std::process::id()));
+        let disk = mount(&folder.join("data"))?;
         let mut server = Self { script: script.into(), folder, url: String::new() };
         server.run("start");
         server.url = std::fs::read_to_string(server.folder.join("url")).unwrap().trim().to_owned();
-        Some(server)
+        Some((disk, server))
     }
 
     /// Starts it again; returns when it takes connections.
@@ -62,6 +72,7 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        let _ = Command::new(&self.script).arg("remove").arg(&self.folder).status();
+        // a folder that something is mounted on cannot be removed yet, which is no news; `tests/run` removes it
+        let _ = Command::new(&self.script).arg("remove").arg(&self.folder).stderr(Stdio::null()).status();
     }
 }

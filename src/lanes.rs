@@ -41,7 +41,7 @@ const CARRY_MAX: Duration = Duration::from_secs(120);
 /// A lane that could not be given back is given back again after this long.
 const RELEASE_AGAIN: Duration = Duration::from_millis(500);
 /// How often it is looked while something is being carried whether this process may still send.
-const MAY_SEND_EVERY: Duration = Duration::from_millis(500);
+const LIFE_EVERY: Duration = Duration::from_millis(500);
 /// How often a step is decided again because something came in between, before the lane is left to its next wake-up.
 const MOVED_MAX: usize = 20;
 /// How often a wake-up is looked at again because its endpoint's breaker changed in between.
@@ -170,12 +170,13 @@ impl Worker {
 
     async fn work(&self, wake_up: &WakeUp, through: &Destination, place: &mut Place) -> Result<(), StoreError> {
         let side = self.carrier.side();
+        let life = self.store.life().ok_or_else(silenced)?;
         let asked = Instant::now();
         let leased = self.store.lease_lane(wake_up.task, side, LANE_LEASE).await?;
         let LaneState::Leased { lease, head, task } = leased else { return Ok(()) };
         let own = self.own(&task);
         let worked = if own == *through && own.to == wake_up.to {
-            self.work_through(*task, head, lease, asked, place).await
+            self.work_through(*task, head, (lease, life), asked, place).await
         } else {
             tracing::error!(task.id = %task.id, queue = %through, own = %own, "a wake-up came by another's way");
             self.lay_down(*task, head, lease).await
@@ -209,13 +210,13 @@ impl Worker {
         }
     }
 
-    /// Carries one message after another. The lease was asked for at `asked`: its end is reckoned from there, because this
-    /// process may have been stopped before it heard that it has it.
+    /// Carries one message after another. The lease was asked for at `asked`, in `life`: its end is reckoned from there, because
+    /// this process may have been stopped before it heard that it has it.
     async fn work_through(
         &self,
         mut task: TaskRecord,
         mut head: LaneHead,
-        lease: u64,
+        (lease, life): (u64, u64),
         mut asked: Instant,
         place: &mut Place,
     ) -> Result<(), StoreError> {
@@ -224,20 +225,20 @@ impl Worker {
         loop {
             let at = self.store.now();
             let begun = Instant::now();
-            if !self.store.may_send() {
+            if self.store.life() != Some(life) {
                 return Err(silenced());
             }
             if begun >= asked + CARRY_MAX {
                 // nothing was begun: that is no try, and says nothing of the other side
                 return Err(StoreError::Unavailable("it said too late that the lane is ours".to_owned()));
             }
-            let carrying = until(asked + CARRY_MAX, &*self.store, self.carrier.carry(&task, &head, again));
+            let carrying = until(asked + CARRY_MAX, life, &*self.store, self.carrier.carry(&task, &head, again));
             // what the other side makes of it is unknown: whoever takes the lane next asks before sending again
             let carried = tokio::select! {
                 biased;
                 carried = carrying => carried,
                 () = self.let_go.cancelled() => return Err(StoreError::Unavailable("the service ends".into())),
-                () = self.lost_the_store() => return Err(silenced()),
+                () = self.is_over(life) => return Err(silenced()),
             };
             let carried = match carried {
                 Some(Ok(carried)) => carried,
@@ -246,7 +247,7 @@ impl Worker {
                     Carried { endpoint: String::new(), outcome: Outcome::Refused { why } }
                 }
                 Some(Err(error)) => return Err(error),
-                None if !self.store.may_send() => return Err(silenced()),
+                None if self.store.life() != Some(life) => return Err(silenced()),
                 None => Carried::too_slow(CARRY_MAX),
             };
             let attempt = attempt(self.carrier.side(), &head, at, begun.elapsed(), &carried);
@@ -266,10 +267,10 @@ impl Worker {
         }
     }
 
-    /// Waits until others may have taken this process for dead.
-    async fn lost_the_store(&self) {
-        while self.store.may_send() {
-            tokio::time::sleep(MAY_SEND_EVERY).await;
+    /// Waits until others may have taken this process, as it is in this life, for dead.
+    async fn is_over(&self, life: u64) {
+        while self.store.life() == Some(life) {
+            tokio::time::sleep(LIFE_EVERY).await;
         }
     }
 
@@ -440,11 +441,11 @@ fn attempt(side: Side, head: &LaneHead, at: Timestamp, duration: Duration, carri
     Some(Attempt { side, of: head.seq, at, duration, endpoint, result: result.into(), why })
 }
 
-/// What a future comes to, if it does so in time and while nobody can have taken this process for dead. Both are looked at before
-/// the future is let go on, each time: a process that was stopped and goes on must not send what is by now another's to send.
-pub(crate) async fn until<T>(end: Instant, store: &dyn Store, future: impl Future<Output = T>) -> Option<T> {
+/// What a future comes to, if it does so in time and in the life it was begun in. Both are looked at before the future is let go on,
+/// each time: a process that was stopped and goes on must not send what is by now another's to send.
+pub(crate) async fn until<T>(end: Instant, life: u64, store: &dyn Store, future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
-    let in_time = std::future::poll_fn(|context| match Instant::now() < end && store.may_send() {
+    let in_time = std::future::poll_fn(|context| match Instant::now() < end && store.life() == Some(life) {
         true => future.as_mut().poll(context).map(Some),
         false => std::task::Poll::Ready(None),
     });

@@ -364,9 +364,15 @@ pub trait Store: Send + Sync + 'static {
     /// held is not its any more.
     async fn beat(&self) -> Result<(), StoreError>;
 
-    /// Whether nobody can have taken this process for dead. One that did not beat for [`BEAT_MISSED`] sends nothing: others may
-    /// be sending what it held.
-    fn may_send(&self) -> bool;
+    /// The life in which this process is; none while others may have taken it for dead, because it did not beat for
+    /// [`BEAT_MISSED`]. One that was ended begins another. What it set out to send in one life it must not send in a later one:
+    /// others may be sending it.
+    fn life(&self) -> Option<u64>;
+
+    /// Whether nobody can have taken this process for dead.
+    fn may_send(&self) -> bool {
+        self.life().is_some()
+    }
 
     /// Ends the leases of processes that did not beat for [`DEAD_AFTER`], so that what they held is due at once. How many things
     /// were freed.

@@ -139,6 +139,7 @@ impl Copies {
             if room == 0 {
                 continue;
             }
+            let Some(life) = self.store.life() else { continue };
             let asked = Instant::now();
             match self.store.claim_polls(self.endpoints.poll_shares(room), LEASE).await {
                 Ok(due) => {
@@ -147,7 +148,7 @@ impl Copies {
                         // counted before the next claim is made
                         let looking = copies.endpoints.looking(&inbox_of(&task));
                         reading.spawn(async move {
-                            copies.visit(task, &memory, asked).await;
+                            copies.visit(task, &memory, (asked, life)).await;
                             drop(looking);
                         });
                     }
@@ -159,8 +160,8 @@ impl Copies {
         reading.wait().await;
     }
 
-    /// Reads one copy that was claimed after `asked`: not for longer than it is ours.
-    async fn visit(&self, task: TaskRecord, memory: &str, asked: Instant) {
+    /// Reads one copy that was claimed after `asked`, in `life`: not for longer than it is ours.
+    async fn visit(&self, task: TaskRecord, memory: &str, (asked, life): (Instant, u64)) {
         if task.state.status.is_terminal() {
             let _ = self.store.plan_poll(task.id, Poll { memory: None, at: None }).await;
             return;
@@ -178,7 +179,8 @@ impl Copies {
             let _ = self.store.plan_poll(task.id, Poll { memory: None, at: self.after(every) }).await;
             return;
         };
-        let heard = match until(asked + READ_MAX, &*self.store, self.read(&task, inbox, every, watch)).await {
+        let reading = self.read(&task, inbox, every, watch);
+        let heard = match until(asked + READ_MAX, life, &*self.store, reading).await {
             Some(Ok(heard)) => heard,
             Some(Err(error)) => {
                 tracing::warn!(task.id = %task.id, %error, "a copy could not be taken; it is read again");

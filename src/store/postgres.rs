@@ -520,8 +520,8 @@ impl Store for PostgresStore {
         self.replica.beat(&self.pulse, &self.time).await
     }
 
-    fn may_send(&self) -> bool {
-        self.replica.lives(self.now())
+    fn life(&self) -> Option<u64> {
+        self.replica.life(self.now())
     }
 
     async fn end_leases_of_the_dead(&self) -> Result<u64, StoreError> {

@@ -418,8 +418,8 @@ impl Store for SqliteStore {
     }
 
     /// One process has the file, and nobody waits for it to die.
-    fn may_send(&self) -> bool {
-        true
+    fn life(&self) -> Option<u64> {
+        Some(0)
     }
 
     async fn end_leases_of_the_dead(&self) -> Result<u64, StoreError> {

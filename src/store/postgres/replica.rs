@@ -29,10 +29,20 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 pub(super) struct Replica {
     /// Its row; 0 before there is one, and for a command, which holds nothing.
     id: AtomicI32,
-    /// When it last said that it lives: by the store's clock, and by the machine's.
-    beat: Mutex<Option<(Timestamp, SystemTime)>>,
+    /// When it last said that it lives.
+    beat: Mutex<Option<Beat>>,
     /// When it last looked after those that others have ended.
     looked: Mutex<Option<Instant>>,
+}
+
+#[derive(Clone, Copy)]
+struct Beat {
+    /// Its row then.
+    id: i32,
+    /// By the store's clock.
+    at: Timestamp,
+    /// By the machine's.
+    wall: SystemTime,
 }
 
 impl Replica {
@@ -48,22 +58,24 @@ impl Replica {
         let old = micros(now) - super::rows::duration_micros(KEPT);
         let rows = link.query(REGISTER, &[&name, &micros(now), &old]).await?;
         let id = rows.first().map(|row| get(row, "id")).transpose()?;
-        self.id.store(id.unwrap_or_default(), Ordering::Release);
-        self.lived(now, wall);
+        let id = id.unwrap_or_default();
+        self.id.store(id, Ordering::Release);
+        self.lived(Beat { id, at: now, wall });
         Ok(())
     }
 
-    fn lived(&self, now: Timestamp, wall: SystemTime) {
-        *self.beat.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, wall));
+    fn lived(&self, beat: Beat) {
+        *self.beat.lock().unwrap_or_else(PoisonError::into_inner) = Some(beat);
     }
 
-    /// Whether nobody else can take it for dead. A command is never in doubt: nobody waits for its leases but by their time.
-    pub(super) fn lives(&self, now: Timestamp) -> bool {
+    /// Its row, while nobody else can take it for dead. A command is never in doubt: nobody waits for its leases but by their time.
+    pub(super) fn life(&self, now: Timestamp) -> Option<u64> {
         let beat = *self.beat.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((beat, wall)) = beat else { return true };
+        let Some(beat) = beat else { return Some(0) };
         // the machine's date as well: it goes on while a machine sleeps, which the reckoning between two looks does not
-        let asleep = wall.elapsed().is_ok_and(|since| since > BEAT_MISSED);
-        now.duration_since(beat) < SignedDuration::try_from(BEAT_MISSED).unwrap_or_default() && !asleep
+        let asleep = beat.wall.elapsed().is_ok_and(|since| since > BEAT_MISSED);
+        let lives = now.duration_since(beat.at) < SignedDuration::try_from(BEAT_MISSED).unwrap_or_default() && !asleep;
+        u64::try_from(beat.id).ok().filter(|_| lives)
     }
 
     /// Says that it lives. One that was ended meanwhile begins anew, with nothing in its hands.
@@ -71,7 +83,7 @@ impl Replica {
         let Some(id) = self.id() else { return Ok(()) };
         let (now, wall) = (time.now(), SystemTime::now());
         if !link.query(BEAT, &[&id, &micros(now)]).await?.is_empty() {
-            self.lived(now, wall);
+            self.lived(Beat { id, at: now, wall });
             return Ok(());
         }
         tracing::warn!("this process did not beat for a while: others have ended what it held");

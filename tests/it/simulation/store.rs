@@ -254,8 +254,8 @@ impl Store for Reached {
     }
 
     /// A lease ends with its time, and not sooner.
-    fn may_send(&self) -> bool {
-        true
+    fn life(&self) -> Option<u64> {
+        Some(0)
     }
 
     async fn end_leases_of_the_dead(&self) -> Result<u64, StoreError> {

@@ -134,7 +134,8 @@ async fn what_a_dead_replica_held_goes_on_elsewhere() {
     lives.clock.advance(2);
     lives.store.beat().await.unwrap();
     assert_eq!(freed(&lives).await, 0, "it may only be slow");
-    assert!(dies.store.may_send());
+    let life = dies.store.life();
+    assert!(life.is_some());
     lives.clock.advance(1);
     assert!(!dies.store.may_send(), "it stops before others go on");
     lives.clock.advance(1);
@@ -151,7 +152,7 @@ async fn what_a_dead_replica_held_goes_on_elsewhere() {
     let late = dies.store.append(held.settle(Side::Delivery, done())).await;
     assert!(matches!(late, Err(AppendError::LeaseLost)), "{late:?}");
     dies.store.beat().await.unwrap();
-    assert!(dies.store.may_send());
+    assert!(dies.store.may_send() && dies.store.life() != life, "what it had begun to send is not its to send");
     lives.store.append(taken.settle(Side::Delivery, done())).await.unwrap();
     let other = lease(&dies, watched, Side::Delivery).await;
     assert_eq!(freed(&lives).await, 0, "what it took as a new one is its own");

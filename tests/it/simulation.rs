@@ -11,7 +11,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use onward::{config::Config, domain::Clock, lanes::dead, store::Store};
+use onward::{
+    config::Config,
+    domain::{Clock, TaskStatus},
+    lanes::dead,
+    store::Store,
+};
 use proptest::test_runner::{Config as Cases, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
@@ -20,6 +25,7 @@ use crate::support::{memory::Memory, plan::Plan};
 mod actors;
 mod broker;
 mod check;
+mod hearts;
 mod net;
 mod process;
 mod schedule;
@@ -29,7 +35,7 @@ mod world;
 use actors::{Replicas, Seen};
 use net::Servers;
 use process::{Ground, Process, REPUBLISH_AFTER};
-use schedule::{ANSWERS, Inbox, Referral, Schedule, Strike, Trouble};
+use schedule::{ANSWERS, Inbox, Referral, Said, Schedule, Strike, Trouble};
 use world::{Ended, Step, World};
 
 /// Each of the four tests of random schedules runs so many.
@@ -95,6 +101,7 @@ async fn simulate(schedule: &Schedule, traced: bool) -> Run {
     let ground = Ground {
         world: Arc::clone(&world),
         memory: Arc::clone(&memory),
+        hearts: Arc::default(),
         servers: Arc::new(Servers::new()),
         registry: Arc::new(ArcSwap::from_pointee(config().registry.clone())),
         limits: &config().limits,
@@ -111,6 +118,9 @@ async fn simulate(schedule: &Schedule, traced: bool) -> Run {
         if referral.inbox == Inbox::Listed {
             outside.spawn(actors::fetch(replicas.clone(), Arc::clone(&seen), n, referral.clone()));
         }
+        if let Some(said) = referral.said {
+            outside.spawn(actors::say(replicas.clone(), Arc::clone(&seen), n, said));
+        }
     }
     let mut faults = Vec::new();
     loop {
@@ -118,8 +128,7 @@ async fn simulate(schedule: &Schedule, traced: bool) -> Run {
         while let Some(ended) = outside.try_join_next() {
             ended.unwrap();
         }
-        let done = outside.is_empty() && seen.told.lock().unwrap().len() == schedule.referrals.len();
-        if (done && is_at_rest(&memory, schedule)) || !seen.wrong.lock().unwrap().is_empty() {
+        if (outside.is_empty() && is_at_rest(&memory, schedule, &seen)) || !seen.wrong.lock().unwrap().is_empty() {
             break;
         }
         if world.is_worn_out() {
@@ -140,7 +149,7 @@ async fn simulate(schedule: &Schedule, traced: bool) -> Run {
     }
     // whatever is still on its way may yet come, and lead to something that is told
     let goes_on = || began.elapsed() < REST_WITHIN && !world.is_worn_out() && seen.wrong.lock().unwrap().is_empty();
-    let is_restless = || world.next_late().is_some() || !is_at_rest(&memory, schedule);
+    let is_restless = || world.next_late().is_some() || !is_at_rest(&memory, schedule, &seen);
     for _ in 0..4 {
         while goes_on() && is_restless() {
             pass_on(&world, &memory).await;
@@ -178,13 +187,15 @@ async fn go_on_to_what_is_next(world: &World, memory: &Memory) {
     }
 }
 
-/// Whether every Task is where its provider left it and nothing waits to be sent.
-fn is_at_rest(memory: &Memory, schedule: &Schedule) -> bool {
+/// Whether every Task is where its provider left it, or cancelled, and nothing waits to be sent.
+fn is_at_rest(memory: &Memory, schedule: &Schedule, seen: &Seen) -> bool {
     memory.rows().iter().all(|row| {
         let Some(n) = actors::number_of(row) else { return false };
         let last = schedule.referrals[n].answers.last();
         let is_there = last.is_none_or(|last| row.record.state.status.code() == *last);
-        is_there && row.record.state.sent && !row.outbox.iter().any(|m| m.is_open())
+        let is_answered = is_there && row.record.state.sent && seen.told.lock().unwrap().contains(&n);
+        let is_over = row.record.state.status == TaskStatus::Cancelled;
+        (is_answered || is_over) && !row.outbox.iter().any(|m| m.is_open())
     })
 }
 
@@ -283,17 +294,17 @@ fn whatever_goes_wrong_mixed_referrals_end_right() {
 }
 
 /// A whole life without trouble, for one referral.
-fn calm(inbox: Inbox, replicas: usize) -> Schedule {
-    let referral = Referral { inbox, answers: ANSWERS[0], in_record: true };
-    Schedule { seed: 7, replicas, latency_ms: 2, referrals: vec![referral], strikes: vec![] }
+fn calm(inbox: Inbox, said: Option<Said>) -> Schedule {
+    let referral = Referral { inbox, answers: ANSWERS[0], in_record: true, said };
+    Schedule { seed: 7, replicas: 2, latency_ms: 2, referrals: vec![referral], strikes: vec![] }
 }
 
 /// Each trouble alone at each step.
-fn each_alone(inbox: Inbox) {
-    let steps = must_hold(&calm(inbox, 2)).steps.len();
+fn each_alone(inbox: Inbox, said: Option<Said>) {
+    let steps = must_hold(&calm(inbox, said)).steps.len();
     for at in 0..steps {
         for trouble in Trouble::EACH {
-            must_hold(&Schedule { strikes: vec![Strike { at, trouble: *trouble }], ..calm(inbox, 2) });
+            must_hold(&Schedule { strikes: vec![Strike { at, trouble: *trouble }], ..calm(inbox, said) });
         }
     }
     println!("{} schedules: each trouble alone at each step", steps * Trouble::EACH.len());
@@ -301,17 +312,17 @@ fn each_alone(inbox: Inbox) {
 
 #[test]
 fn no_single_trouble_harms_a_pushed_referral() {
-    each_alone(Inbox::Pushed);
+    each_alone(Inbox::Pushed, Some(Said::Cancel));
 }
 
 #[test]
 fn no_single_trouble_harms_a_polled_referral() {
-    each_alone(Inbox::Polled);
+    each_alone(Inbox::Polled, Some(Said::Message));
 }
 
 #[test]
 fn no_single_trouble_harms_a_listed_referral() {
-    each_alone(Inbox::Listed);
+    each_alone(Inbox::Listed, None);
 }
 
 #[test]
@@ -319,7 +330,7 @@ fn the_same_schedule_runs_the_same() {
     let strikes = [(9, Trouble::CrashAfter), (20, Trouble::Pause(200)), (31, Trouble::Late(60)), (33, Trouble::Stop)];
     let strikes: Vec<_> = strikes.into_iter().map(|(at, trouble)| Strike { at, trouble }).collect();
     let referrals = [Inbox::Pushed, Inbox::Polled, Inbox::Listed]
-        .map(|inbox| Referral { inbox, answers: ANSWERS[0], in_record: true })
+        .map(|inbox| Referral { inbox, answers: ANSWERS[0], in_record: true, said: None })
         .to_vec();
     for seed in 0..20 {
         let schedule =

@@ -7,8 +7,10 @@ use std::{
 
 use bytes::Bytes;
 use onward::{
-    domain::TaskId,
-    intake::{Incoming, IntakeError},
+    config::registry::Client,
+    conversation::{ConversationError, Incoming},
+    domain::{TaskId, TaskStatus, task::Refusal},
+    intake::{self, IntakeError},
     lanes::task_body,
     status::{Source, StatusError},
 };
@@ -16,12 +18,15 @@ use serde_json::{Value, json};
 
 use super::{
     process::{Ground, Process},
-    schedule::{Inbox, Referral},
+    schedule::{Inbox, Referral, Said},
 };
 use crate::support::onward::our_id;
 
 /// Who asks a replica that says nothing turns to another after this time.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is said after sending is said within this time.
+const SAID_WITHIN_MS: u64 = 3_000;
 
 /// The replicas as those around them see them: those that live.
 #[derive(Clone)]
@@ -35,6 +40,8 @@ pub struct Replicas {
 pub struct Seen {
     /// The Task that each referral was acknowledged with, by its number; every time it was.
     pub acknowledged: Mutex<Vec<(usize, TaskId)>>,
+    /// Numbers of the referrals of which something more was said, and taken.
+    pub said: Mutex<Vec<usize>>,
     /// Numbers of the referrals whose provider has said all it wanted.
     pub told: Mutex<Vec<usize>>,
     /// What must never happen.
@@ -88,7 +95,7 @@ pub async fn refer(replicas: Replicas, seen: Arc<Seen>, n: usize, referral: Refe
     }
     let mut again = replicas.draw(4) == 0;
     loop {
-        let incoming = Incoming {
+        let incoming = intake::Incoming {
             system: "epr".parse().unwrap(),
             expected: "ServiceRequest",
             content_type: "application/fhir+json".into(),
@@ -124,6 +131,53 @@ pub async fn refer(replicas: Replicas, seen: Arc<Seen>, n: usize, referral: Refe
     }
 }
 
+/// A referrer that has something more to say: says it until it is taken, or refused because the Task has ended.
+pub async fn say(replicas: Replicas, seen: Arc<Seen>, n: usize, said: Said) {
+    replicas.pause(SAID_WITHIN_MS).await;
+    let mut again = said == Said::Message && replicas.draw(4) == 0;
+    loop {
+        replicas.pause(1_000).await;
+        let task = seen.acknowledged.lock().unwrap().iter().find(|(m, _)| *m == n).map(|(_, task)| *task);
+        let speaks = replicas.one(|p| (p.store.clone(), p.conversation.clone()));
+        let (Some(task), Some((store, conversation))) = (task, speaks) else { continue };
+        let attempt = async {
+            let request = store.task(task).await?.ok_or(ConversationError::NotFound)?.request;
+            match said {
+                Said::Cancel => {
+                    let found = store.resource("ServiceRequest", request, None).await?;
+                    let stored = found.ok_or(ConversationError::NotFound)?.0;
+                    let mut wanted: Value = serde_json::from_str(&stored.body).unwrap();
+                    wanted["status"] = "revoked".into();
+                    conversation.change(request, stored.version, |_| Ok(wanted.clone())).await.map(|_| ())
+                }
+                Said::Message => {
+                    let body = json!({
+                        "resourceType": "Communication", "status": "completed",
+                        "identifier": [{"system": "https://epr.example/message", "value": format!("m{n}")}],
+                        "basedOn": [{"reference": format!("ServiceRequest/{request}")}],
+                        "payload": [{"contentString": "the number has changed"}],
+                    });
+                    let clients = vec![Client::System("epr".parse().unwrap())];
+                    conversation.say(Incoming { clients, body, key: None }).await.map(|_| ())
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, attempt).await {
+            Ok(Ok(())) if std::mem::take(&mut again) => {}
+            Ok(Ok(())) => {
+                seen.said.lock().unwrap().push(n);
+                return;
+            }
+            Ok(Err(ConversationError::Refused(Refusal::Ended { .. }))) => return,
+            Ok(Err(ConversationError::Store(_) | ConversationError::Stale { .. })) | Err(_) => {}
+            Ok(Err(other)) => {
+                seen.wrong.lock().unwrap().push(format!("{said:?} of referral {n} is refused: {other}"));
+                return;
+            }
+        }
+    }
+}
+
 fn with_status(task: &Value, status: &str) -> Value {
     let mut task = task.clone();
     let object = task.as_object_mut().unwrap();
@@ -145,8 +199,9 @@ pub async fn answer(replicas: Replicas, seen: Arc<Seen>, n: usize, task: TaskId,
             };
             let attempt = async {
                 let record = store.task(task).await?.ok_or(StatusError::NotFound)?;
-                if record.state.status.code() == *status {
-                    return Ok(()); // an earlier try was taken, though its answer was lost
+                // an earlier try was taken, though its answer was lost; or there is nothing to be answered any more
+                if record.state.status.code() == *status || record.state.status == TaskStatus::Cancelled {
+                    return Ok(());
                 }
                 let wanted = with_status(&task_body(&*store, task, record.version).await?, status);
                 let source = Source::Request { version: record.version };
@@ -205,7 +260,11 @@ pub async fn fetch(replicas: Replicas, seen: Arc<Seen>, n: usize, referral: Refe
     let task = loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let rows = replicas.ground.memory.rows();
-        if let Some(row) = rows.iter().find(|row| number_of(row) == Some(n) && row.record.state.sent) {
+        let Some(row) = rows.iter().find(|row| number_of(row) == Some(n)) else { continue };
+        if row.record.state.status == TaskStatus::Cancelled {
+            return;
+        }
+        if row.record.state.sent {
             break row.record.id;
         }
     };

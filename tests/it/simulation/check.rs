@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     actors::{Seen, number_of},
     net::Servers,
-    schedule::{Inbox, Referral, Schedule, Trouble},
+    schedule::{Inbox, Referral, Said, Schedule, Trouble},
 };
 use crate::support::{
     memory::{Memory, Row, State},
@@ -33,6 +33,10 @@ pub fn faults(schedule: &Schedule, struck: &[Trouble], memory: &Memory, servers:
         }
         let row = rows.iter().find(|row| number_of(row) == Some(n)).unwrap();
         let has_refusals = struck.contains(&Trouble::Refused);
+        if referral.said == Some(Said::Message) {
+            let taken = seen.said.lock().unwrap().contains(&n);
+            of_message(row, referral, taken, servers, &mut |what| wrong.push(format!("referral {n}: {what}")));
+        }
         of_journal(row, referral, has_refusals, &mut |what| wrong.push(format!("referral {n}: {what}")));
         of_record(row, servers, &mut |what| wrong.push(format!("referral {n}: {what}")));
     }
@@ -47,7 +51,7 @@ fn of_journal(row: &Row, referral: &Referral, has_refusals: bool, wrong: &mut dy
     }
     let (mut status, mut ends) = (TaskStatus::Requested, 0);
     let mut answers = Vec::new();
-    let (mut delivered, mut replays) = (0, 0);
+    let (mut delivered, mut replays, mut said, mut cancelled) = (0, 0, 0, false);
     for line in &row.journal {
         match &line.event {
             Event::Delivered { .. } => {
@@ -67,6 +71,18 @@ fn of_journal(row: &Row, referral: &Referral, has_refusals: bool, wrong: &mut dy
                     answers.push(to.code());
                 }
             }
+            Event::Message { .. } if referral.said == Some(Said::Message) => said += 1,
+            Event::CancellationRequested { .. } if referral.said == Some(Said::Cancel) => said += 1,
+            Event::Cancelled { request } if referral.said == Some(Said::Cancel) => {
+                // asked for and the provider does not have it; that can only be where it refused it
+                if request.is_none() && !has_refusals {
+                    wrong("a provider is said not to have what it has not refused".to_owned());
+                }
+                said += usize::from(request.is_some());
+                (status, cancelled) = (TaskStatus::Cancelled, true);
+                ends += 1;
+            }
+            Event::PassedOn { .. } if referral.said.is_some() => {}
             Event::Replayed { .. } => replays += 1,
             Event::Undeliverable { .. }
             | Event::WriteBackFailed { .. }
@@ -86,13 +102,21 @@ fn of_journal(row: &Row, referral: &Referral, has_refusals: bool, wrong: &mut dy
     // a polled provider's server that refuses its history tells the newest status alone
     let may_miss = has_refusals && referral.inbox == Inbox::Polled;
     let hears_all = answers == referral.answers;
-    if !(hears_all || may_miss && is_part_of(&answers, referral.answers) && answers.last() == referral.answers.last()) {
+    if !(hears_all
+        || cancelled && answers.is_empty()
+        || may_miss && is_part_of(&answers, referral.answers) && answers.last() == referral.answers.last())
+    {
         wrong(format!("the provider said {:?}, the journal has {answers:?}", referral.answers));
     }
     if status != row.record.state.status || ends > 1 {
         wrong(format!("it ended {ends} times, as {status}; the Task is {}", row.record.state.status));
     }
-    if delivered != 1 {
+    if said > 1 {
+        wrong(format!("what was said once is {said} times in the journal"));
+    }
+    // a worklist shows a Task whose cancellation is asked for, and it may be answered before it is noted as listed
+    let was_answered_first = said > 0 && referral.inbox == Inbox::Listed && was_superseded(row, 1);
+    if delivered != usize::from(!cancelled && !was_answered_first) {
         wrong(format!("delivered {delivered} times by the journal, {replays} replays"));
     }
     for message in &row.outbox {
@@ -100,6 +124,41 @@ fn of_journal(row: &Row, referral: &Referral, has_refusals: bool, wrong: &mut dy
             wrong(format!("left over: {message:?}"));
         }
     }
+}
+
+/// A message that was taken has reached the provider once, if it did not find the Task ended.
+fn of_message(row: &Row, referral: &Referral, taken: bool, servers: &Servers, wrong: &mut dyn FnMut(String)) {
+    let line = row.journal.iter().find(|line| matches!(line.event, Event::Message { .. }));
+    if taken && line.is_none() {
+        wrong("a message was taken and is not in the journal".to_owned());
+    }
+    let server = match referral.inbox {
+        Inbox::Pushed => &servers.pushed,
+        Inbox::Polled => &servers.polled,
+        Inbox::Listed => return,
+    };
+    let number = row.record.identifier.as_ref().unwrap().rsplit_once("|r").unwrap().1;
+    let is_it = |message: &&std::sync::Arc<Value>| message["identifier"][0]["value"] == format!("m{number}");
+    let held = server.resources("Communication").iter().filter(is_it).count();
+    let passed_on = |event: &Event| matches!(event, Event::PassedOn { of } if line.is_some_and(|line| line.seq == *of));
+    let told = row.journal.iter().filter(|line| passed_on(&line.event)).count();
+    if told > 1 || held > 1 || told > held {
+        wrong(format!("a message is {held} times at the provider, and {told} times passed on by the journal"));
+    }
+    let is_over = row.outbox.iter().any(|message| {
+        // a dead letter is a person's to see to; that there may be one is checked for all messages alike
+        let is_it = message.wake_up.side == Side::Delivery && line.is_some_and(|line| line.seq == message.wake_up.seq);
+        is_it && (message.state == State::Dead || was_superseded(row, message.wake_up.seq))
+    });
+    if line.is_some() && told == 0 && !is_over {
+        wrong("nothing became of a message".to_owned());
+    }
+}
+
+/// Whether a message to the provider was not sent because the Task had ended.
+fn was_superseded(row: &Row, seq: u64) -> bool {
+    let says = |event: &Event| matches!(event, Event::Superseded { side: Side::Delivery, of } if *of == seq);
+    row.journal.iter().any(|line| says(&line.event))
 }
 
 /// Whether these are some of those, in their order.
@@ -151,7 +210,11 @@ fn of_receivers(schedule: &Schedule, struck: &[Trouble], rows: &[Row], servers: 
     for (server, inbox, counts_all) in
         [(&servers.pushed, Inbox::Pushed, !repeats), (&servers.polled, Inbox::Polled, true)]
     {
-        let is_for = |row: &&Row| number_of(row).is_some_and(|n| schedule.referrals[n].inbox == inbox);
+        // what was cancelled is nowhere
+        let is_for = |row: &&Row| {
+            row.record.state.status != TaskStatus::Cancelled
+                && number_of(row).is_some_and(|n| schedule.referrals[n].inbox == inbox)
+        };
         let mut expected: Vec<_> = rows.iter().filter(is_for).map(|row| row.record.id.to_string()).collect();
         let mut held: Vec<_> = server.resources("Task").iter().map(|t| our_id(t).unwrap()).collect();
         expected.sort();

@@ -13,7 +13,7 @@ use onward::{
     delivery::{Deliveries, copies::Copies},
     domain::Side,
     intake::Intake,
-    lanes::{Carrier, Endpoints, Relay, Worker, consumers::Consumers, prober, scheduler::Scheduler},
+    lanes::{Carrier, Endpoints, Relay, Worker, consumers::Consumers, heart::Heart, prober, scheduler::Scheduler},
     status::Status,
     store::Store,
     writeback::WriteBacks,
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     broker::Connected,
+    hearts::Hearts,
     net::{Servers, Way},
     store::Reached,
     world::{Replica, World},
@@ -40,6 +41,7 @@ const BASE_URL: &str = "http://127.0.0.1:10";
 pub struct Ground {
     pub world: Arc<World>,
     pub memory: Arc<Memory>,
+    pub hearts: Arc<Hearts>,
     pub servers: Arc<Servers>,
     pub registry: Arc<ArcSwap<Registry>>,
     pub limits: &'static Limits,
@@ -53,6 +55,7 @@ pub struct Process {
     pub store: Arc<dyn Store>,
     pub intake: Intake,
     pub status: Status,
+    pub conversation: Conversation,
     broker: Arc<dyn Broker>,
     stop_lanes: CancellationToken,
     stop_relay: CancellationToken,
@@ -66,8 +69,8 @@ impl Process {
     pub fn start(ground: &Ground, index: usize) -> Self {
         let replica = ground.world.replica(index);
         ground.world.tell(&replica, || "starts".into());
-        let store: Arc<dyn Store> =
-            Arc::new(Reached { memory: Arc::clone(&ground.memory), replica: Arc::clone(&replica) });
+        let reached = Reached::new(Arc::clone(&ground.memory), Arc::clone(&ground.hearts), Arc::clone(&replica));
+        let store: Arc<dyn Store> = Arc::new(reached);
         let broker: Arc<dyn Broker> = Arc::new(Connected(Arc::clone(&replica)));
         let way = Way { servers: Arc::clone(&ground.servers), replica: Arc::clone(&replica) };
         let client = FhirClient::over(Arc::new(way));
@@ -113,20 +116,24 @@ impl Process {
             rejections: deliveries,
         };
         loops.push(tokio::spawn(scheduler.run(stop_lanes.clone())));
+        // it beats until nothing is in hand any more
+        tokio::spawn(Heart { store: store.clone(), relay: relay.clone() }.run(stop_relay.clone()));
+        let conversation = Conversation {
+            store: store.clone(),
+            relay: relay.clone(),
+            registry: registry.clone(),
+            client: client.clone(),
+            reading: Default::default(),
+            base_url: BASE_URL.to_owned(),
+        };
         if ground.has_polled {
             let (store, registry, status) = (store.clone(), registry.clone(), status.clone());
-            let conversation = Conversation {
-                store: store.clone(),
-                relay: relay.clone(),
-                registry: registry.clone(),
-                client: client.clone(),
-                reading: Default::default(),
-                base_url: BASE_URL.to_owned(),
-            };
+            let conversation = conversation.clone();
             let copies = Copies { store, client, registry, status, conversation, endpoints };
             loops.push(tokio::spawn(copies.run(stop_lanes.clone())));
         }
-        Self { replica, store, intake, status, broker, stop_lanes, stop_relay, consumers, loops, relay: relay_task }
+        let relay = relay_task;
+        Self { replica, store, intake, status, conversation, broker, stop_lanes, stop_relay, consumers, loops, relay }
     }
 
     /// Ends as a service does that is asked to: what is in hand is finished, within bounds.
@@ -141,6 +148,8 @@ impl Process {
         self.stop_relay.cancel();
         let _ = tokio::time::timeout(DRAIN, self.relay).await;
         self.broker.close().await;
+        // it may have died meanwhile
+        let _ = tokio::time::timeout(DRAIN, self.store.close()).await;
         self.replica.die();
     }
 }

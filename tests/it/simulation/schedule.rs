@@ -26,6 +26,17 @@ pub struct Referral {
     pub answers: &'static [&'static str],
     /// Whether the originating record shows its ServiceRequest.
     pub in_record: bool,
+    /// What the referrer says some time after sending.
+    pub said: Option<Said>,
+}
+
+/// What is said after sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// That the referral be not acted on any more.
+    Cancel,
+    /// A message.
+    Message,
 }
 
 /// An inbox of each kind.
@@ -121,8 +132,9 @@ pub const ANSWERS: &[&[&str]] = &[
 
 /// Schedules whose referrals go to these inboxes; strikes fall on the first `steps`.
 pub fn schedules(inboxes: &'static [Inbox], steps: usize) -> impl Strategy<Value = Schedule> {
-    let referral = (select(inboxes), select(ANSWERS), prop::bool::weighted(0.7))
-        .prop_map(|(inbox, answers, in_record)| Referral { inbox, answers, in_record });
+    let said = prop::option::weighted(0.4, select(&[Said::Cancel, Said::Message][..]));
+    let referral = (select(inboxes), select(ANSWERS), prop::bool::weighted(0.7), said)
+        .prop_map(|(inbox, answers, in_record, said)| Referral { inbox, answers, in_record, said });
     let strike = (0..steps, select(Trouble::EACH)).prop_map(|(at, trouble)| Strike { at, trouble });
     (
         any::<u64>(),

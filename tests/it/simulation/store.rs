@@ -1,6 +1,9 @@
 //! The store as a replica reaches it: over a way on which calls and answers are lost and come late.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -12,9 +15,11 @@ use onward::{
         Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
     },
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
+    hearts::{Hearts, Life},
     schedule::Trouble,
     world::{Place, Replica},
 };
@@ -25,11 +30,34 @@ const LATE_MAX_S: u64 = 60;
 
 /// See the module's documentation.
 pub struct Reached {
-    pub memory: Arc<Memory>,
-    pub replica: Arc<Replica>,
+    memory: Arc<Memory>,
+    hearts: Arc<Hearts>,
+    replica: Arc<Replica>,
+    life: Mutex<Life>,
 }
 
 impl Reached {
+    pub fn new(memory: Arc<Memory>, hearts: Arc<Hearts>, replica: Arc<Replica>) -> Self {
+        let life = Mutex::new(hearts.begin(Instant::now()));
+        Self { memory, hearts, replica, life }
+    }
+
+    fn own(&self) -> Life {
+        *self.life.lock().unwrap()
+    }
+
+    /// What is done all the time is no step, or nothing would ever be at rest: but it needs a process that runs, a store that is
+    /// there, and its time.
+    async fn pulse(&self) -> Result<(), StoreError> {
+        self.replica.gate().await;
+        self.replica.takes_time().await;
+        self.replica.gate().await;
+        if self.replica.world.is_away(Place::Store) {
+            return Err(StoreError::Unavailable("a simulated trouble".into()));
+        }
+        Ok(())
+    }
+
     async fn call<T, E>(
         &self,
         what: &'static str,
@@ -150,7 +178,15 @@ impl Store for Reached {
     }
 
     async fn lease_lane(&self, task: TaskId, side: Side, lease: Duration) -> Result<LaneState, StoreError> {
-        reach!(self, lease_lane(task, side, lease), side.to_string())
+        let (memory, hearts, life) = (Arc::clone(&self.memory), Arc::clone(&self.hearts), self.own());
+        let effect = async move {
+            let leased = memory.lease_lane(task, side, lease).await?;
+            if let LaneState::Leased { lease, .. } = leased {
+                hearts.take(life, task, side, lease);
+            }
+            Ok(leased)
+        };
+        self.call("lease_lane", || side.to_string(), effect).await
     }
 
     async fn release_lane(&self, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError> {
@@ -250,16 +286,22 @@ impl Store for Reached {
     }
 
     async fn beat(&self) -> Result<(), StoreError> {
+        let asked = Instant::now();
+        self.pulse().await?;
+        let life = self.hearts.beat(self.own(), asked);
+        self.replica.takes_time().await;
+        self.replica.gate().await;
+        *self.life.lock().unwrap() = life;
         Ok(())
     }
 
-    /// A lease ends with its time, and not sooner.
     fn life(&self) -> Option<u64> {
-        Some(0)
+        self.own().sure()
     }
 
     async fn end_leases_of_the_dead(&self) -> Result<u64, StoreError> {
-        Ok(0)
+        self.pulse().await?;
+        Ok(self.hearts.end_the_dead(&self.memory))
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
@@ -267,5 +309,9 @@ impl Store for Reached {
     }
 
     /// The store is others' as well.
-    async fn close(&self) {}
+    async fn close(&self) {
+        if self.pulse().await.is_ok() {
+            self.hearts.end(self.own(), &self.memory);
+        }
+    }
 }

@@ -267,6 +267,14 @@ impl Replica {
         }
     }
 
+    /// Something takes as long as it takes.
+    pub async fn takes_time(&self) {
+        let latency = self.world.latency();
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+    }
+
     /// A step begins: says what becomes of it. Where this returns, it arrives.
     pub async fn step(&self, place: Place, what: &'static str, detail: impl FnOnce() -> String) -> Fate {
         self.gate().await;
@@ -323,10 +331,7 @@ impl Replica {
         if fate.dies {
             self.crash();
         }
-        let latency = self.world.latency();
-        if !latency.is_zero() {
-            tokio::time::sleep(latency).await;
-        }
+        self.takes_time().await;
         self.gate().await;
     }
 }

@@ -99,6 +99,14 @@ impl Memory {
         all.tasks.values().flat_map(|row| row.moments(republish_after)).chain(breakers).filter(|at| *at > now).min()
     }
 
+    /// Ends a lease of one who is taken for dead: it settles nothing any more, and what the lane has to send is due at once. False
+    /// where it is no longer held.
+    pub fn end_lease(&self, task: TaskId, side: Side, lease: u64) -> bool {
+        let now = self.now();
+        let mut all = self.all.lock().unwrap();
+        all.tasks.get_mut(&task).is_some_and(|row| row.end_lease(side, lease, now))
+    }
+
     /// Whether a claim of wake-ups would find one.
     pub fn has_due(&self, claim: &Claim) -> bool {
         let now = self.now();

@@ -184,6 +184,19 @@ impl Row {
         LaneState::Leased { lease: lane.lease, head, task: Box::new(self.record.clone()) }
     }
 
+    /// Ends a lease, if it is still held.
+    pub fn end_lease(&mut self, side: Side, lease: u64, now: Timestamp) -> bool {
+        let lane = self.lane_mut(side);
+        if lane.lease != lease || lane.until.is_none() {
+            return false;
+        }
+        lane.lease += 1;
+        lane.until = None;
+        // what was published may have been taken by somebody who was turned away
+        self.open(side).for_each(|message| message.pend(now.min(message.not_before)));
+        true
+    }
+
     pub fn watch(&mut self, poll: Poll) {
         let lane = self.lane_mut(Side::Delivery);
         lane.memory = poll.memory.or(lane.memory.take());

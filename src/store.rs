@@ -313,6 +313,9 @@ pub trait Store: Send + Sync + 'static {
     /// How a copy is watched from now on, where nothing else changed.
     async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError>;
 
+    /// A copy that this process claimed and could not take is due again at `at`. Nothing happens where it is another's by now.
+    async fn give_back_poll(&self, task: TaskId, at: Timestamp) -> Result<(), StoreError>;
+
     /// What waits and what died, by lane and destination.
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
 

@@ -39,6 +39,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A copy that is being read is nobody else's to read for this long, and reading takes less.
 const LEASE: Duration = Duration::from_secs(150);
 const READ_MAX: Duration = Duration::from_secs(120);
+/// While the store is away, a claim is given back this often.
+const GIVE_BACK_AGAIN: Duration = Duration::from_secs(1);
 /// At most so many are read side by side, of each provider no more than half of its places.
 const AT_ONCE: usize = 512;
 /// A copy waits for a place at its server for no longer than this; then it is due again later.
@@ -184,6 +186,12 @@ impl Copies {
             Some(Ok(heard)) => heard,
             Some(Err(error)) => {
                 tracing::warn!(task.id = %task.id, %error, "a copy could not be taken; it is read again");
+                self.give_back(&task, every, asked).await;
+                Heard::Nothing
+            }
+            // it is the store that was away, and the server is not to blame
+            None if self.store.life() != Some(life) => {
+                self.give_back(&task, every, asked).await;
                 Heard::Nothing
             }
             None => {
@@ -192,6 +200,17 @@ impl Copies {
             }
         };
         place.heard(task.id, &heard).await;
+    }
+
+    /// Lets a copy be read again soon that could not be taken: tried until the store hears it, or the claim is nearly over anyway.
+    async fn give_back(&self, task: &TaskRecord, every: Duration, asked: Instant) {
+        while Instant::now() < asked + READ_MAX {
+            let Some(at) = self.after(every) else { return };
+            if self.store.give_back_poll(task.id, at).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(GIVE_BACK_AGAIN).await;
+        }
     }
 
     fn after(&self, wait: Duration) -> Option<Timestamp> {

@@ -459,6 +459,11 @@ impl Store for PostgresStore {
         self.step(Step::PlanPoll { task, poll }).await.map(drop)
     }
 
+    async fn give_back_poll(&self, task: TaskId, at: Timestamp) -> Result<(), StoreError> {
+        chore("give_back_poll");
+        claim::give_back_poll(&self.chores, task, at, self.replica.id()).await
+    }
+
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         outbox::backlog(self.searches()).await
     }

@@ -360,6 +360,11 @@ impl Store for SqliteStore {
         self.writer.run("plan_poll", move |c| lanes::plan_poll(c, task, &poll)).await
     }
 
+    async fn give_back_poll(&self, task: TaskId, at: Timestamp) -> Result<(), StoreError> {
+        // there is no other who could have claimed it
+        self.plan_poll(task, Poll { memory: None, at: Some(at) }).await
+    }
+
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         self.readers.run(outbox::backlog).await
     }

@@ -83,7 +83,7 @@ macro_rules! behaviours {
             endpoints: a_breaker_is_set_over_its_own_version_only, one_of_many_sets_a_breaker,
                 what_is_put_aside_waits_until_it_is_old_or_fetched,
                 nothing_is_put_aside_where_messages_are_let_through, an_early_claim_fetches_each_message_once,
-                destinations_take_turns, more_destinations_than_places_all_get_their_turn, copies_take_turns,
+                destinations_take_turns, more_destinations_than_places_all_get_their_turn, copies_take_turns, a_copy_that_could_not_be_taken_is_given_back,
                 what_was_not_tried_waits_without_a_try;
             read: versions_and_parties, a_referral_with_all_that_travels_with_it, tasks_by_what_one_has_in_hand,
                 requests_by_identifier_and_id, it_is_ready_until_it_is_closed,

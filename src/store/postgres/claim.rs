@@ -355,3 +355,16 @@ const CLAIM_POLLS: &str = "WITH due AS MATERIALIZED (
               t.identifier, t.origin, t.status, t.cancel_requested, t.transport, t.sent, t.information_requested, t.deliver_by,
               t.open_by, t.answer_by, t.seen_to, t.seq, t.version,
               t.answered, t.created, t.last_updated";
+
+/// See [`crate::store::Store::give_back_poll`].
+pub(super) async fn give_back_poll(
+    link: &Link,
+    task: TaskId,
+    at: Timestamp,
+    holder: Option<i32>,
+) -> Result<(), StoreError> {
+    link.query(GIVE_BACK_POLL, &[&task.0, &micros(at), &holder]).await.map(drop)
+}
+
+const GIVE_BACK_POLL: &str = "UPDATE task SET poll_at = least(poll_at, $2::bigint), poll_holder = NULL
+    WHERE id = $1::uuid AND poll_at IS NOT NULL AND poll_holder = $3::integer";

@@ -240,6 +240,10 @@ impl Store for Reached {
         reach!(self, plan_poll(task, poll))
     }
 
+    async fn give_back_poll(&self, task: TaskId, at: Timestamp) -> Result<(), StoreError> {
+        reach!(self, give_back_poll(task, at))
+    }
+
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         reach!(self, backlog())
     }

@@ -219,6 +219,18 @@ pub async fn copies_take_turns(b: Bench) {
     assert_eq!(of(&b.store.claim_polls(Shares::even(100, 100), MINUTE).await.unwrap(), "many"), 16);
 }
 
+pub async fn a_copy_that_could_not_be_taken_is_given_back(b: Bench) {
+    let id = one_task(&b, "a").await.id;
+    let claimed = async || b.store.claim_polls(Shares::even(9, 9), MINUTE).await.unwrap().len();
+    b.store.plan_poll(id, Poll { memory: Some("etag".into()), at: Some(start()) }).await.unwrap();
+    assert_eq!((claimed().await, claimed().await), (1, 0));
+    b.store.give_back_poll(id, start() + secs(5)).await.unwrap();
+    assert_eq!(claimed().await, 0, "not yet");
+    b.clock.advance(5);
+    let again = b.store.claim_polls(Shares::even(9, 9), MINUTE).await.unwrap();
+    assert_eq!(again[0].1, "etag", "what is remembered of it stays");
+}
+
 pub async fn what_was_not_tried_waits_without_a_try(b: Bench) {
     let id = one_task(&b, "a").await.id;
     let open = open(&b, "life-rooms").await;

@@ -149,6 +149,8 @@ async fn what_a_dead_replica_held_goes_on_elsewhere() {
     assert_eq!(lives.store.claim_polls(Shares::even(10, 10), HOUR).await.unwrap().len(), 1);
 
     // it was only asleep: what it held is not its any more, and it goes on as a new one
+    dies.store.give_back_poll(watched, start()).await.unwrap();
+    assert!(lives.store.claim_polls(Shares::even(10, 10), HOUR).await.unwrap().is_empty(), "another's claim");
     let late = dies.store.append(held.settle(Side::Delivery, done())).await;
     assert!(matches!(late, Err(AppendError::LeaseLost)), "{late:?}");
     dies.store.beat().await.unwrap();

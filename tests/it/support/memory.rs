@@ -583,6 +583,15 @@ impl Store for Memory {
         Ok(())
     }
 
+    async fn give_back_poll(&self, task: TaskId, at: Timestamp) -> Result<(), StoreError> {
+        // whose claim it is, is not known here: one that is due later is due sooner, and never one that is watched no more
+        if let Some(row) = self.all()?.tasks.get_mut(&task) {
+            let lane = row.lane_mut(Side::Delivery);
+            lane.poll_at = lane.poll_at.map(|due| due.min(at));
+        }
+        Ok(())
+    }
+
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         let all = self.all()?;
         let mut backlogs: BTreeMap<(Side, String), Backlog> = BTreeMap::new();

@@ -190,7 +190,9 @@ impl PostgresStore {
         let conn = first(&chores, migrate).await.map_err(|e| OpenError::Server { at: at(), why: e.to_string() })?;
         new_enough(&conn, &settings.shown).await?;
         if migrate {
-            migrate::run(&conn, &settings.shown).await?;
+            let own = link(Use::Migrations).get().await;
+            let own = own.map_err(|e| OpenError::Server { at: at(), why: e.to_string() })?;
+            migrate::run(&own, &settings.shown).await?;
         } else {
             migrate::same(&conn, &settings.shown).await?;
         }

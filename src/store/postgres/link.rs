@@ -33,6 +33,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 const STATEMENT_MAX: Duration = Duration::from_secs(8);
 /// A server that has not answered by then is taken for gone, whatever TCP believes.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// A step of the schema may take its time: an index over many millions of rows, or another process that is at it already.
+const MIGRATION_MAX: Duration = Duration::from_secs(6 * 3600);
 /// More statements are not under way on one connection.
 const IN_FLIGHT_MAX: usize = 1_024;
 /// After a failed try to connect, nobody tries again for at least so long …
@@ -64,6 +66,8 @@ pub(super) enum Use {
     Statements,
     /// Searches that are planned for their values.
     Searches,
+    /// Steps of the schema, each waited for as long as it takes.
+    Migrations,
 }
 
 /// A connection that is made when it is needed, and again when it is lost.
@@ -89,6 +93,7 @@ pub(super) struct Conn {
     client: Client,
     statements: Mutex<HashMap<(usize, usize), Statement>>,
     driver: JoinHandle<()>,
+    patience: Duration,
 }
 
 // === impl Settings ===
@@ -166,10 +171,13 @@ impl Settings {
     /// Says why not, and whether that is the server's last word.
     async fn connect(&self, purpose: Use) -> Result<Conn, (String, bool)> {
         let config = self.for_use(purpose);
+        let patience = if purpose == Use::Migrations { MIGRATION_MAX } else { ANSWER_MAX };
         let connecting = async {
             match &self.tls {
-                Some(tls) => config.connect(tls.clone()).await.map(|(client, driver)| Conn::drive(client, driver)),
-                None => config.connect(NoTls).await.map(|(client, driver)| Conn::drive(client, driver)),
+                Some(tls) => {
+                    config.connect(tls.clone()).await.map(|(client, driver)| Conn::drive(client, driver, patience))
+                }
+                None => config.connect(NoTls).await.map(|(client, driver)| Conn::drive(client, driver, patience)),
             }
         };
         // the library's own limit is for the connection alone, not for the server's greeting
@@ -366,14 +374,14 @@ impl From<tokio_postgres::Error> for Failure {
                 _,
             )
             | (_, Some("08")) => Self::Lost(why),
-            (_, Some("22" | "23")) => Self::Refused(why),
+            (_, Some("22" | "23" | "54")) => Self::Refused(why),
             _ => Self::Cannot(why),
         }
     }
 }
 
 impl Conn {
-    fn drive<S, T>(client: Client, driver: tokio_postgres::Connection<S, T>) -> Self
+    fn drive<S, T>(client: Client, driver: tokio_postgres::Connection<S, T>, patience: Duration) -> Self
     where
         tokio_postgres::Connection<S, T>: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
     {
@@ -382,7 +390,7 @@ impl Conn {
                 tracing::warn!(error = cause(&error), "a connection to PostgreSQL was lost");
             }
         });
-        Self { client, statements: Mutex::default(), driver }
+        Self { client, statements: Mutex::default(), driver, patience }
     }
 
     /// Whether it can still be used.
@@ -419,7 +427,7 @@ impl Conn {
 
     /// A connection that does not answer is given up, and everybody who waits for it with it.
     async fn within<T>(&self, asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failure> {
-        match tokio::time::timeout(ANSWER_MAX, asked).await {
+        match tokio::time::timeout(self.patience, asked).await {
             Ok(answer) => answer.map_err(|error| {
                 // the session stays read-only even where the server does not, or another has taken its place
                 if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
@@ -429,7 +437,7 @@ impl Conn {
             }),
             Err(_) => {
                 self.driver.abort();
-                Err(Failure::Lost(format!("PostgreSQL did not answer within {ANSWER_MAX:?}")))
+                Err(Failure::Lost(format!("PostgreSQL did not answer within {:?}", self.patience)))
             }
         }
     }

@@ -392,6 +392,7 @@ fn key_of(author: &Author, sent: &Value, beside: Option<String>) -> (ResourceKey
 /// What makes a Communication a message that can be handed on.
 fn sound(body: &Value) -> Vec<Issue> {
     let mut issues = apart::modified(body, "Communication");
+    issues.extend(apart::unfit_identifiers(body, "Communication"));
     if !matches!(tree::text(body, "status"), Some("completed" | "in-progress")) {
         let told = "a message that is to be handed on is completed (or in-progress)";
         issues.push(Issue::error(IssueCode::BusinessRule, "Communication.status", told));

@@ -13,7 +13,7 @@ use super::{
     read::resource_body,
     reply::{Answer, Fault, Reply},
     search::{bad_value, logical_id, values},
-    write::{IDEMPOTENCY_KEY, IF_NONE_EXIST, NOT_REPEATABLE, preferred_of, without_empty},
+    write::{IDEMPOTENCY_KEY, IF_NONE_EXIST, NOT_REPEATABLE, fits_as_key, preferred_of, without_empty},
 };
 use crate::{
     auth::{Deed, may},
@@ -84,6 +84,7 @@ pub async fn say(State(app): State<Shared>, call: Call) -> Answer {
         let issue = Issue::error(IssueCode::NotSupported, "http.Content-Type", "a POST carries a whole Communication");
         return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue));
     }
+    fits_as_key(&call.caller)?;
     let header = |name: &HeaderName| call.caller.header(name);
     let condition = header(&IF_NONE_EXIST).map(|text| format!("if-none-exist:{text}"));
     let key = condition.or_else(|| header(&IDEMPOTENCY_KEY).map(|text| format!("idempotency-key:{text}")));

@@ -17,7 +17,7 @@ use crate::{
     config::registry::Client,
     domain::{SystemId, clock::instant},
     fhir::{Issue, IssueCode, outcome, patch as fhir_patch, task::with_meta},
-    intake::{Accepted, Incoming},
+    intake::{Accepted, Incoming, apart::KEY_MAX_BYTES},
     profiles::basic,
     status::Source,
     store::{Parties, TaskRecord},
@@ -120,6 +120,7 @@ fn incoming(app: &Shared, call: &mut Call, expected: &'static str) -> Result<Inc
         let issue = Issue::error(IssueCode::TooCostly, "Bundle.entry", told);
         return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, issue));
     }
+    fits_as_key(&call.caller)?;
     let header = |name| call.caller.header(&name).map(str::to_owned);
     Ok(Incoming {
         system: sender(&call.caller)?,
@@ -131,6 +132,17 @@ fn incoming(app: &Shared, call: &mut Call, expected: &'static str) -> Result<Inc
         idempotency_key: header(IDEMPOTENCY_KEY),
         traceparent: header(TRACEPARENT).filter(|t| is_traceparent(t)),
     })
+}
+
+/// Whether what a request is to be known by when it comes again is short enough.
+pub(super) fn fits_as_key(caller: &Caller) -> Result<(), Fault> {
+    for name in [IF_NONE_EXIST, IDEMPOTENCY_KEY] {
+        if caller.header(&name).is_some_and(|key| key.len() > KEY_MAX_BYTES) {
+            let told = format!("this header has at most {KEY_MAX_BYTES} bytes");
+            return Err(Fault::invalid(vec![Issue::error(IssueCode::TooLong, format!("http.{name}"), told)]));
+        }
+    }
+    Ok(())
 }
 
 fn sender(caller: &Caller) -> Result<SystemId, Fault> {

@@ -21,6 +21,8 @@ use crate::{
 
 /// An identifier travels in search URLs, and many servers take no longer ones.
 const IDENTIFIER_MAX_BYTES: usize = 255;
+/// What a sender gives its request to be known by is a key of an index, and the same again is found by it as a whole.
+pub const KEY_MAX_BYTES: usize = 1024;
 
 /// One resource of a request.
 #[derive(Debug, Clone)]
@@ -128,12 +130,20 @@ pub fn understood(request: &Value, path: &str) -> Vec<Issue> {
         issues.push(Issue::error(IssueCode::BusinessRule, place("doNotPerform"), told));
     }
     issues.extend(modified(request, path));
-    for (index, identifier) in tree::items(request, "identifier").iter().enumerate() {
+    issues.extend(unfit_identifiers(request, path));
+    issues
+}
+
+/// Identifiers that nothing could be known by.
+pub fn unfit_identifiers(resource: &Value, path: &str) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    for (index, identifier) in tree::items(resource, "identifier").iter().enumerate() {
         for name in ["system", "value"] {
             let text = identifier.get(name).and_then(Value::as_str).unwrap_or("-");
             if text.trim().is_empty() || text.len() > IDENTIFIER_MAX_BYTES || text.chars().any(char::is_control) {
                 let told = format!("at most {IDENTIFIER_MAX_BYTES} bytes, without control characters, and not blank");
-                issues.push(Issue::error(IssueCode::Value, place(&format!("identifier[{index}].{name}")), told));
+                let place = format!("{path}.identifier[{index}].{name}");
+                issues.push(Issue::error(IssueCode::Value, place, told));
             }
         }
     }
@@ -209,6 +219,10 @@ fn entries(mut bundle: Value, faults: &mut Faults) -> Vec<Item> {
         if !asked.is_empty() && Some(asked) != tree::resource_type(&resource) {
             let told = "the url must name the type of the entry's resource";
             faults.add(false, Issue::error(IssueCode::Invalid, format!("{place}.request.url"), told));
+        }
+        if tree::text(&entry, "request.ifNoneExist").is_some_and(|condition| condition.len() > KEY_MAX_BYTES) {
+            let told = format!("a condition has at most {KEY_MAX_BYTES} bytes");
+            faults.add(true, Issue::error(IssueCode::TooLong, format!("{place}.request.ifNoneExist"), told));
         }
         let text = |path: &str| tree::text(&entry, path).map(str::to_owned);
         items.push(Item {

@@ -137,6 +137,9 @@ async fn without_an_identifier_a_header_is_the_key_and_without_that_none() {
         let new = gp.refer_with(&nameless, &[(header, another)]).await;
         assert_eq!(new.status, 201, "{header}");
         assert_ne!(new.header("location"), first.header("location"));
+        let endless = "k".repeat(1_025);
+        let refused = gp.refer_with(&nameless, &[(header, &endless)]).await;
+        assert_eq!(refused.status, 400, "{header}");
     }
     // If-None-Exist of a Bundle's entry
     let mut bundle = fixtures::bundle(&[("urn:uuid:00000000-0000-4000-8000-000000000001", nameless.clone())]);
@@ -144,6 +147,8 @@ async fn without_an_identifier_a_header_is_the_key_and_without_that_none() {
     let first = gp.refer(&bundle).await;
     assert_eq!(first.header("onward-not-repeatable"), None);
     assert_eq!(gp.refer(&bundle).await.links("monitor"), first.links("monitor"));
+    bundle["entry"][0]["request"]["ifNoneExist"] = "k".repeat(1_025).into();
+    assert_eq!(gp.refer(&bundle).await.status, 422);
     // with none, each is another, and the answer says so
     let one = gp.refer(&nameless).await;
     let two = gp.refer(&nameless).await;

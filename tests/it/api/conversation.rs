@@ -473,6 +473,7 @@ async fn a_message_that_cannot_be_handed_on_is_refused() {
         message
     };
     let person = json!({"identifier": {"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990471134"}});
+    let endless = json!([{"system": "https://x.example", "value": "k".repeat(300)}]);
     let cases = [
         (without("basedOn"), 422, "required", "Communication.basedOn"),
         (with("basedOn", elsewhere), 422, "not-found", "Communication.basedOn[0]"),
@@ -483,6 +484,7 @@ async fn a_message_that_cannot_be_handed_on_is_refused() {
         (with("payload", json!("words")), 400, "structure", "Communication.payload"),
         (with("implicitRules", json!("https://x.example")), 422, "not-supported", "Communication.implicitRules"),
         (with("subject", person), 422, "business-rule", "Communication.subject"),
+        (with("identifier", endless), 422, "value", "Communication.identifier[0].value"),
         (
             with("inResponseTo", json!([{"reference": format!("Communication/{}", uuid::Uuid::now_v7())}])),
             422,

@@ -73,13 +73,14 @@ pub async fn figures(State(app): State<Shared>) -> Response {
     let registry = app.registry.load_full();
     let systems = registry.systems.keys().map(|id| (Side::WriteBack, id.as_str()));
     let inboxes = registry.inboxes.keys().map(|id| (Side::Delivery, id.as_str()));
-    let backlog = app.store.backlog().await.unwrap_or_default();
+    // while the store is away the figures stay as they were: an alarm on dead letters must not end with it
+    let backlog = app.store.backlog().await;
+    metrics::gauge!("onward_backlog_known").set(f64::from(u8::from(backlog.is_ok())));
+    let known = backlog.is_ok();
+    let backlog = backlog.unwrap_or_default();
     let now = app.store.now();
-    for (side, to) in systems
-        .chain(inboxes)
-        .map(|(side, to)| (side, to.to_owned()))
-        .chain(backlog.iter().map(|b| (b.side, b.to.clone())))
-    {
+    let places = systems.chain(inboxes).map(|(side, to)| (side, to.to_owned()));
+    for (side, to) in places.chain(backlog.iter().map(|b| (b.side, b.to.clone()))).filter(|_| known) {
         let found = backlog.iter().find(|b| b.side == side && b.to == to);
         let age = found.and_then(|b| b.oldest).map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64());
         let labels = [("lane", side.code().to_owned()), ("to", to)];

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     broker::Delivery,
-    domain::{Alert, AlertKind, Destination, Side, TaskId, WakeUp, retry::Next},
+    domain::{Alert, AlertKind, Destination, Side, TaskId, TransportStatus, WakeUp, retry::Next},
     store::{
         Append, AppendError, Attempt, Claim, LaneHead, LaneState, Settle, Settled, Shares, Store, StoreError,
         TaskRecord,
@@ -367,8 +367,19 @@ impl Worker {
 
     /// What somebody must be told, in the same commit.
     fn alerts(&self, task: &TaskRecord, head: &LaneHead, verdict: &Verdict) -> Vec<Alert> {
-        let Verdict::Dead { why, astray } = verdict else { return vec![] };
         let (to, side) = (self.destination(task), self.carrier.side());
+        let (why, astray) = match verdict {
+            Verdict::Dead { why, astray } => (why, astray),
+            // once, with the event that tells the record
+            Verdict::Deferred { delayed: true, .. }
+                if side == Side::Delivery && task.state.transport != Some(TransportStatus::DeliveryDelayed) =>
+            {
+                let text = format!("a referral has not been delivered since {}; it is tried on", head.since);
+                let delayed = Alert::new(AlertKind::DeliveryDelayed, to, head.since, text);
+                return vec![delayed.of_task(task.id).of_message(head.message)];
+            }
+            _ => return vec![],
+        };
         let text = format!("a {side} message will not be tried again by itself: {why}");
         let dead = Alert::new(AlertKind::DeadLetter, to, head.since, text);
         let alerts = [dead].into_iter().chain(astray.then(|| self.astray(to, why)));

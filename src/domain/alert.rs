@@ -16,6 +16,8 @@ codes! {
     AlertKind {
         /// A message will not be tried again by itself.
         DeadLetter = "dead-letter",
+        /// A referral could not be delivered for so long that its record is told so; it is still being tried.
+        DeliveryDelayed = "delivery-delayed",
         /// A referral was not opened in time.
         NotOpened = "not-opened",
         /// A referral was not answered in time.
@@ -64,6 +66,9 @@ impl AlertKind {
         match self {
             Self::DeadLetter => {
                 "find the cause by `onward dead show`, then `onward dead replay` or `onward dead discard`"
+            }
+            Self::DeliveryDelayed => {
+                "ask whoever runs the provider's server; it is tried on by itself, and `onward referral show` has every try"
             }
             Self::NotOpened => "ask the provider to open the referral",
             Self::Overdue => "ask the provider to answer the referral",

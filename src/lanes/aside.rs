@@ -47,6 +47,7 @@ impl Worker {
         };
         let retry = self.endpoints.retry(of);
         let (mut task, mut head) = (*task, head);
+        let id = task.id;
         loop {
             let now = self.store.now();
             let after = |wait| head.since.checked_add(wait).unwrap_or(Timestamp::MAX);
@@ -61,7 +62,10 @@ impl Worker {
             match self.settle(task, lease, &head, verdict, outcome, None).await {
                 Ok(Some((next_task, next_head))) => (task, head) = (next_task, next_head),
                 Ok(None) => return Ok(()),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.release(id, lease).await;
+                    return Err(error);
+                }
             }
         }
     }

@@ -109,6 +109,7 @@ impl Deadlines {
 
 fn alert(task: &TaskRecord, event: &Event) -> Option<Alert> {
     let (kind, by, what) = match event {
+        Event::DeliveryDelayed => (AlertKind::DeliveryDelayed, task.state.deadlines.deliver_by, "delivered"),
         Event::NotOpened => (AlertKind::NotOpened, task.state.deadlines.open_by, "opened"),
         Event::Overdue => (AlertKind::Overdue, task.state.deadlines.answer_by, "answered"),
         _ => return None,

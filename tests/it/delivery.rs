@@ -124,6 +124,10 @@ async fn a_late_delivery_is_told_and_the_telling_goes_again() {
     let told = stage.told_at_last(&id, "received").await;
     assert!(told.get("businessStatus").is_none(), "{told}");
     assert_eq!(stage.times(&id, "delivery-delayed").await, 1, "told once, however many tries fail");
+    let alerts = stage.store.claim_alerts(9, Duration::ZERO).await.unwrap();
+    let delayed = alerts.iter().filter(|stored| stored.alert.kind == onward::domain::AlertKind::DeliveryDelayed);
+    let ours = delayed.filter(|stored| stored.alert.task == Some(crate::support::stage::task_id(&id)));
+    assert_eq!(ours.count(), 1, "{alerts:?}");
     assert_eq!(stage.statuses(&id), ["requested", "received"]);
 }
 

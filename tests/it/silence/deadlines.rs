@@ -87,6 +87,8 @@ async fn what_hangs_on_its_first_try_is_told_as_delayed_before_that_ends() {
     record_shows(&stage, &id, Some("delivery-delayed")).await;
     assert!(stage.store.attempts(task_id(&id)).await.unwrap().iter().all(|a| a.side.code() != "delivery"));
     assert_eq!(lines(&stage).await, [("delivery-delayed", Some(id.clone()))]);
+    let alerts = stage.store.claim_alerts(9, Duration::ZERO).await.unwrap();
+    assert!(alerts.iter().any(|stored| stored.alert.kind == AlertKind::DeliveryDelayed), "{alerts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

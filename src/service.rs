@@ -1,6 +1,6 @@
 //! Wires everything: the order of starting, what runs side by side, taking up a changed registry, and an end that loses nothing.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::Instant};
@@ -527,6 +527,19 @@ async fn open_outlets(
     }
 }
 
+/// How often it is looked for messages of what is not configured any more.
+const LOOK_FOR_UNCONFIGURED: Duration = Duration::from_secs(60);
+
+async fn not_configured(store: &dyn Store, queue: &Queue) {
+    tracing::warn!(queue = %queue.name(), "messages wait for what is not configured any more");
+    metrics::counter!("onward_alerts_total", "alert" => AlertKind::NotConfigured.code()).increment(1);
+    let text = "messages wait for an inbox or originating system that is not configured any more";
+    let alert = Alert::new(AlertKind::NotConfigured, queue.name(), store.now(), text);
+    if let Err(error) = store.raise(vec![alert]).await {
+        tracing::warn!(%error, "that it is not configured could not be told");
+    }
+}
+
 /// Keeps one consumer for each inbox and each originating system of the registry, on the sides that this process works.
 async fn consume(
     mut sides: Vec<(Side, Consumers)>,
@@ -536,9 +549,11 @@ async fn consume(
     drain: Duration,
     stop: CancellationToken,
 ) {
+    let mut told = HashSet::new();
     loop {
         let now = registry.load_full();
         let queue = |side, to: &str| Queue { side, to: to.to_owned() };
+        // where it cannot be read now, those that are configured are looked after, and the others at the next look
         let unfinished = store.destinations().await.unwrap_or_default();
         for (side, consumers) in &mut sides {
             let mut queues: Vec<_> = match side {
@@ -549,8 +564,9 @@ async fn consume(
             for (_, to) in unfinished.iter().filter(|(of, _)| of == side) {
                 let queue = queue(*side, to);
                 if !queues.contains(&queue) {
-                    tracing::warn!(queue = %queue.name(), "messages wait for what is not configured any more");
-                    metrics::counter!("onward_alerts_total", "alert" => "not-configured").increment(1);
+                    if told.insert(queue.clone()) {
+                        not_configured(&*store, &queue).await;
+                    }
                     queues.push(queue);
                 }
             }
@@ -558,6 +574,7 @@ async fn consume(
         }
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { stop.cancelled().await; break },
+            () = tokio::time::sleep(LOOK_FOR_UNCONFIGURED) => {}
             () = stop.cancelled() => break,
         }
     }

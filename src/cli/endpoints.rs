@@ -48,9 +48,9 @@ struct Line {
 }
 
 async fn list(file: &ConfigFile, as_json: bool) -> Ended {
-    let store = file.open_store().await?;
+    let (config, store) = file.open().await?;
     let (breakers, backlog) = (store.breakers().await?, store.backlog().await?);
-    let terms = file.load(&crate::config::Env::of_process())?.registry.terms();
+    let terms = config.registry.terms();
     let mut lines: Vec<Line> = terms
         .into_iter()
         .map(|(of, terms)| {

@@ -84,17 +84,24 @@ pub async fn pushed(onward: Onward, provider: &'static str, server: Arc<Double>,
     }
 }
 
-/// A provider that works from Onward's worklist.
+/// A provider that works from Onward's worklist, on several at a time.
 pub async fn worklist(onward: Onward, provider: &'static str, fates: Fates) {
+    let mut playing = JoinSet::new();
     loop {
         let path = format!("Task?owner=Organization/{provider}&status=requested&_count=100");
         let list = onward.get(provider, &path).await.map(|a| a.json()).unwrap_or_default();
         let entries = list["entry"].as_array().cloned().unwrap_or_default();
         for id in entries.iter().filter_map(|e| our_id(&e["resource"])) {
             let Some(script) = fates.decide(&id, "requested") else { continue };
-            for status in script {
-                answer_at_last(&onward, provider, &id, status).await;
-            }
+            let onward = onward.clone();
+            playing.spawn(async move {
+                for status in script {
+                    answer_at_last(&onward, provider, &id, status).await;
+                }
+            });
+        }
+        while let Some(played) = playing.try_join_next() {
+            played.unwrap();
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

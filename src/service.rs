@@ -1,6 +1,6 @@
 //! Wires everything: the order of starting, what runs side by side, taking up a changed registry, and an end that loses nothing.
 
-use std::{collections::HashSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::Instant};
@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admission::{Admission, outbox},
     alerts::Teller,
-    broker::{Broker, BrokerError, Embedded, Queue, RabbitMq, rabbitmq},
+    broker::{Broker, BrokerError, Embedded, RabbitMq, rabbitmq},
     client::{FhirClient, NoRoots},
     config::{BrokerUrl, Config, Env, Fault, Registry, Role, StoreUrl},
     conversation::Conversation,
-    delivery::{Deliveries, amqp, copies::Copies},
+    delivery::{Deliveries, copies::Copies},
     domain::{Alert, AlertKind, Side, SystemClock},
     fhir::XmlConverter,
     health::{Health, Watch},
@@ -31,13 +31,13 @@ use crate::{
     writeback::WriteBacks,
 };
 
+mod queues;
+
 const XML_WORKERS: usize = 2;
 /// The subject of alerts about it.
 const CONFIGURATION: &str = "configuration";
 /// The configuration's files are looked at this often.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
-/// While the broker is away, providers' own queues are asked for this often.
-const OUTLETS_AGAIN: Duration = Duration::from_secs(2);
 /// So much of the limit is kept for letting go of what did not end in time, …
 const LETTING_GO: Duration = Duration::from_secs(3);
 /// … or this part of it, where it is short.
@@ -464,7 +464,7 @@ impl Parts {
             told: config.alerts.clone(),
         };
         let consuming =
-            consume(sides, store.clone(), registry.clone(), changes.clone(), config.limits.drain, stop.clone());
+            queues::consume(sides, store.clone(), registry.clone(), changes.clone(), config.limits.drain, stop.clone());
         parts.push(guarded(died, stop, consuming));
         if roles.has(Role::Scheduler) {
             parts.push(guarded(died, stop, scheduler.run(stop.clone())));
@@ -472,7 +472,7 @@ impl Parts {
             parts.push(guarded(died, stop, teller.run(stop.clone())));
         }
         if roles.has(Role::Delivery) {
-            let outlets = open_outlets(self.broker.clone(), registry.clone(), changes, stop.clone());
+            let outlets = queues::open_outlets(self.broker.clone(), registry.clone(), changes, stop.clone());
             parts.push(guarded(died, stop, outlets));
             parts.push(guarded(died, stop, copies.run(stop.clone())));
         }
@@ -500,83 +500,4 @@ fn guarded(
         let _alarm = alarm;
         part.await;
     })
-}
-
-/// Makes the queues of providers' own consumers be there, so that these can connect before the first referral comes.
-async fn open_outlets(
-    broker: Arc<dyn Broker>,
-    registry: Arc<ArcSwap<Registry>>,
-    mut changes: watch::Receiver<()>,
-    stop: CancellationToken,
-) {
-    loop {
-        let opened = broker.open_outlets(&amqp::outlets(&registry.load_full())).await;
-        let refused = matches!(opened, Err(BrokerError::Refused { .. }));
-        match &opened {
-            Err(error) if refused => {
-                tracing::warn!(%error, "a queue for a provider's own consumer is not as it should be");
-            }
-            Err(error) => tracing::debug!(%error, "queues for providers' own consumers wait for the broker"),
-            Ok(()) => {}
-        }
-        tokio::select! {
-            () = tokio::time::sleep(OUTLETS_AGAIN), if opened.is_err() && !refused => {}
-            changed = changes.changed() => if changed.is_err() { return stop.cancelled().await },
-            () = stop.cancelled() => return,
-        }
-    }
-}
-
-/// How often it is looked for messages of what is not configured any more.
-const LOOK_FOR_UNCONFIGURED: Duration = Duration::from_secs(60);
-
-async fn not_configured(store: &dyn Store, queue: &Queue) {
-    tracing::warn!(queue = %queue.name(), "messages wait for what is not configured any more");
-    metrics::counter!("onward_alerts_total", "alert" => AlertKind::NotConfigured.code()).increment(1);
-    let text = "messages wait for an inbox or originating system that is not configured any more";
-    let alert = Alert::new(AlertKind::NotConfigured, queue.name(), store.now(), text);
-    if let Err(error) = store.raise(vec![alert]).await {
-        tracing::warn!(%error, "that it is not configured could not be told");
-    }
-}
-
-/// Keeps one consumer for each inbox and each originating system of the registry, on the sides that this process works.
-async fn consume(
-    mut sides: Vec<(Side, Consumers)>,
-    store: Arc<dyn Store>,
-    registry: Arc<ArcSwap<Registry>>,
-    mut changes: watch::Receiver<()>,
-    drain: Duration,
-    stop: CancellationToken,
-) {
-    let mut told = HashSet::new();
-    loop {
-        let now = registry.load_full();
-        let queue = |side, to: &str| Queue { side, to: to.to_owned() };
-        // where it cannot be read now, those that are configured are looked after, and the others at the next look
-        let unfinished = store.destinations().await.unwrap_or_default();
-        for (side, consumers) in &mut sides {
-            let mut queues: Vec<_> = match side {
-                Side::Delivery => now.inboxes.keys().map(|id| queue(*side, id.as_str())).collect(),
-                Side::WriteBack => now.systems.keys().map(|id| queue(*side, id.as_str())).collect(),
-            };
-            // what is not configured any more, but still has messages: they must not wait unseen
-            for (_, to) in unfinished.iter().filter(|(of, _)| of == side) {
-                let queue = queue(*side, to);
-                if !queues.contains(&queue) {
-                    if told.insert(queue.clone()) {
-                        not_configured(&*store, &queue).await;
-                    }
-                    queues.push(queue);
-                }
-            }
-            consumers.set(&queues);
-        }
-        tokio::select! {
-            changed = changes.changed() => if changed.is_err() { stop.cancelled().await; break },
-            () = tokio::time::sleep(LOOK_FOR_UNCONFIGURED) => {}
-            () = stop.cancelled() => break,
-        }
-    }
-    futures_util::future::join_all(sides.into_iter().map(|(_, consumers)| consumers.drain(drain))).await;
 }

@@ -186,20 +186,21 @@ impl Copies {
             Some(Ok(heard)) => heard,
             Some(Err(error)) => {
                 tracing::warn!(task.id = %task.id, %error, "a copy could not be taken; it is read again");
-                self.give_back(&task, every, asked).await;
                 Heard::Nothing
             }
             // it is the store that was away, and the server is not to blame
-            None if self.store.life() != Some(life) => {
-                self.give_back(&task, every, asked).await;
-                Heard::Nothing
-            }
+            None if self.store.life() != Some(life) => Heard::Nothing,
             None => {
                 tracing::warn!(task.id = %task.id, "a copy took too long to read; it is read again");
                 Heard::Failure { retry_after: None, why: format!("a copy not read within {READ_MAX:?}") }
             }
         };
         place.heard(task.id, &heard).await;
+        if matches!(heard, Heard::Nothing) {
+            // its place is others' meanwhile
+            drop(place);
+            self.give_back(&task, every, asked).await;
+        }
     }
 
     /// Lets a copy be read again soon that could not be taken: tried until the store hears it, or the claim is nearly over anyway.

@@ -4,6 +4,7 @@
 mod dead;
 mod deadlines;
 mod hook;
+mod unconfigured;
 
 use std::process::{Command, Stdio};
 

@@ -87,10 +87,10 @@ impl Reached {
 
 /// The same call of the store behind it.
 macro_rules! reach {
-    ($self:ident, $call:ident ( $($value:expr),* ) $(, $detail:expr)?) => {{
+    ($self:ident, $call:ident ( $($value:expr),* )) => { reach!($self, $call($($value),*), String::new()) };
+    ($self:ident, $call:ident ( $($value:expr),* ), $detail:expr) => {{
         let memory = Arc::clone(&$self.memory);
-        let detail = || { #[allow(unused_mut, unused_assignments)] let mut text = String::new(); $(text = $detail;)? text };
-        let text = if $self.replica.world.traced { detail() } else { String::new() };
+        let text = if $self.replica.world.traced { $detail } else { String::new() };
         $self.call(stringify!($call), move || text, async move { memory.$call($($value),*).await }).await
     }};
 }

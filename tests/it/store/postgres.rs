@@ -16,7 +16,6 @@ use tokio::runtime::Runtime;
 
 mod away;
 mod plans;
-mod speed;
 mod tls;
 
 use super::*;

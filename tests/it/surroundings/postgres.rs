@@ -120,10 +120,13 @@ async fn a_server_that_vanishes_without_a_word_is_told_and_nothing_is_lost() {
     }
     // what is in hand when the server vanishes waits for its lease, which takes longer than a test may
     scene.delivers().await;
+    assert_eq!(scene.onward.metric("onward_backlog_known", "").await, 1.0);
     line.set(Mode::Swallow);
     // one is under way when nothing comes back any more, the other finds the door shut
     let refused = [deck.next().unwrap(), deck.next().unwrap()];
-    let ((), told) = tokio::join!(scene.refuses(&refused[0]), scene.store_is_away());
+    let known = scene.onward.metric("onward_backlog_known", "");
+    let ((), told, known) = tokio::join!(scene.refuses(&refused[0]), scene.store_is_away(), known);
+    assert_eq!(known, 0.0, "what waits and what died is not known, which is not none");
     assert!(told.contains("answer") || told.contains("did not take a write"), "{told}");
     let begun = Instant::now();
     scene.refuses(&refused[1]).await;

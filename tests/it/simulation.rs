@@ -39,7 +39,7 @@ use schedule::{ANSWERS, Inbox, Referral, Said, Schedule, Strike, Trouble};
 use world::{Ended, Step, World};
 
 /// Each of the four tests of random schedules runs so many.
-const SCHEDULES: u32 = 1_700;
+const SCHEDULES: u32 = 1_300;
 /// When nothing has been done for so long, time goes on to the next moment at which something is to be done.
 const QUIET: Duration = Duration::from_secs(1);
 /// The simulation looks so often how things stand.

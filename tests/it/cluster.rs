@@ -3,10 +3,18 @@
 
 use std::{sync::Arc, time::Duration};
 
+use onward::{
+    broker::{
+        Broker, BrokerError,
+        rabbitmq::{Options, RabbitMq},
+    },
+    domain::{Side, TaskId, WakeUp},
+};
 use tokio::{
     task::{JoinSet, block_in_place},
     time::Instant,
 };
+use uuid::Uuid;
 
 use crate::support::{
     flow::{Load, Pulse, assert_all_told},
@@ -15,12 +23,27 @@ use crate::support::{
     rabbitmq::Cluster,
     scripts::{self, Fates},
     server::Server,
+    until, until_within,
 };
 
 /// No referral takes longer to be acknowledged, whatever happens to the broker.
 const LATENCY: Duration = Duration::from_secs(2);
 /// Deliveries go on at last so long after a node has gone.
 const PAUSE: Duration = Duration::from_secs(20);
+
+/// A wake-up for a Task that there is not: whoever takes it has nothing to do.
+fn nobodys() -> WakeUp {
+    let (to, route_set) = ("life-rooms".to_owned(), "1".to_owned());
+    WakeUp {
+        task: TaskId::mint(),
+        side: Side::Delivery,
+        seq: 1,
+        to,
+        message: Uuid::now_v7(),
+        route_set,
+        traceparent: None,
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_loses_a_node_and_is_renewed_and_nobody_notices() {
@@ -54,7 +77,16 @@ async fn a_cluster_loses_a_node_and_is_renewed_and_nobody_notices() {
     };
     let (leader, _) = block_in_place(|| cluster.leader(1, "inbox.life-rooms"));
     let killed = Instant::now();
+    // while a second one holds still nobody is elected: a channel that is used now meets a queue without a leader
+    let [second, third] = [1, 2].map(|n| (leader + n - 1) % Cluster::NODES.len() + 1);
+    block_in_place(|| cluster.freeze(second));
     block_in_place(|| cluster.kill(leader));
+    let broker = RabbitMq::connect(&cluster.url_of(third), Options::default()).unwrap();
+    let is_refused = || async { matches!(broker.publish(&nobodys()).await, Err(BrokerError::Refused { .. })) };
+    until("a wake-up is refused", || async { is_refused().await.then_some(()) }).await;
+    block_in_place(|| cluster.thaw(second));
+    until_within(PAUSE, "it is taken", || async { broker.publish(&nobodys()).await.ok() }).await;
+    broker.close().await;
     arrivals.goes_on(100).await;
     news.goes_on(100).await;
     pauses(&format!("node {leader}, which led, was killed"), killed);

@@ -65,8 +65,10 @@ impl Ledger {
         }
     }
 
-    /// Tells everyone in the round what became of their message. An error is the end of the channel.
-    pub(super) fn conclude(&mut self, round: Vec<Settled>) -> lapin::Result<()> {
+    /// Tells everyone in the round what became of their message; says whether a queue did not take one. An error is the end of the
+    /// channel.
+    pub(super) fn conclude(&mut self, round: Vec<Settled>) -> lapin::Result<bool> {
+        let mut nacked = false;
         let mut taken = Vec::with_capacity(round.len());
         for (number, result) in round {
             let (ack, back) = match result? {
@@ -93,9 +95,10 @@ impl Ledger {
                 None if ack => Outcome::Stored,
                 None => Outcome::Nacked,
             };
+            nacked |= outcome == Outcome::Nacked;
             let _ = reply.send(outcome);
         }
-        Ok(())
+        Ok(nacked)
     }
 }
 

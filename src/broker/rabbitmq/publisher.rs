@@ -33,6 +33,12 @@ const WAITING: usize = 1024;
 const IN_FLIGHT: usize = 512;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A channel on which a queue refuses messages is not used for longer than this, each next one twice as long … A queue may be
+/// full; or the channel mistakes it: RabbitMQ 3.10 keeps, for as long as a channel lives, which node led a quorum queue when the
+/// channel first published to it. If that one had just died and no other was elected yet, it refuses all that follows.
+const REFUSED_FIRST: Duration = Duration::from_secs(1);
+/// … up to this.
+const REFUSED_MAX: Duration = Duration::from_secs(30);
 /// How long a channel that is used no more is listened to.
 const HEAR_OUT: Duration = Duration::from_secs(4);
 
@@ -53,6 +59,9 @@ type InFlight = FuturesUnordered<BoxFuture<'static, Settled>>;
 /// One channel and what is on its way over it.
 struct Session {
     channel: Channel,
+    opened: Instant,
+    /// Whether a queue has refused a message.
+    refused: bool,
     in_flight: InFlight,
     ledger: Ledger,
 }
@@ -80,7 +89,7 @@ impl Publisher {
     ) -> Self {
         let (sender, requests) = mpsc::channel(WAITING);
         let renew = Arc::new(Notify::new());
-        let task = Task { link, requests, silence, closing, renew: Arc::clone(&renew) };
+        let task = Task { link, requests, silence, closing, renew: Arc::clone(&renew), tolerance: REFUSED_FIRST };
         tokio::spawn(async move {
             task.run().await;
             drop(alive);
@@ -111,6 +120,8 @@ struct Task {
     silence: Duration,
     closing: watch::Receiver<bool>,
     renew: Arc<Notify>,
+    /// How long a channel is used on which messages are refused.
+    tolerance: Duration,
 }
 
 impl Task {
@@ -169,8 +180,9 @@ impl Task {
                 biased;
                 round = poll_fn(|cx| settle(&mut session.in_flight, cx)) => {
                     heard = Instant::now();
-                    if let Err(error) = session.ledger.conclude(round) {
-                        return End::Failed(error.to_string());
+                    match session.ledger.conclude(round) {
+                        Ok(refused) => session.refused |= refused,
+                        Err(error) => return End::Failed(error.to_string()),
                     }
                 }
                 // a blocked connection sends nothing: what waits here can still time out unsent
@@ -188,6 +200,13 @@ impl Task {
                     if heard.elapsed() > self.silence {
                         live.suspect();
                         return End::Failed("no confirmation came for too long".to_owned());
+                    }
+                    if session.opened.elapsed() > self.tolerance {
+                        if session.refused {
+                            self.tolerance = (self.tolerance * 2).min(REFUSED_MAX);
+                            return End::Renew;
+                        }
+                        self.tolerance = REFUSED_FIRST;
                     }
                     // others are confirmed: perhaps this queue has no quorum, perhaps the channel mistakes it
                     if !blocked && session.ledger.oldest().is_some_and(|sent| sent.elapsed() > self.silence) {
@@ -211,7 +230,8 @@ impl Session {
         let channel = live.connection.create_channel().await?;
         // without this every publish counts as confirmed at once
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(Self { channel, in_flight: FuturesUnordered::new(), ledger: Ledger::default() })
+        let (in_flight, ledger) = (FuturesUnordered::new(), Ledger::default());
+        Ok(Self { channel, opened: Instant::now(), refused: false, in_flight, ledger })
     }
 
     fn send(&mut self, Request { message, reply }: Request) {

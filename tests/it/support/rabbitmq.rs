@@ -203,6 +203,11 @@ impl Cluster {
         Some(Self { url: own.url.clone(), own })
     }
 
+    /// The URL of one node.
+    pub fn url_of(&self, node: usize) -> String {
+        std::fs::read_to_string(format!("{}/{node}/amqp-url", self.own.folder)).unwrap().trim().to_owned()
+    }
+
     /// How many nodes it has.
     pub fn count(&self) -> usize {
         self.url.split(',').count()
@@ -216,6 +221,16 @@ impl Cluster {
     /// `kill -9`
     pub fn kill(&self, node: usize) {
         self.run("kill", node);
+    }
+
+    /// Holds it still, until it is thawed.
+    pub fn freeze(&self, node: usize) {
+        self.run("freeze", node);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self, node: usize) {
+        self.run("thaw", node);
     }
 
     /// Starts it again; returns when it accepts connections.
@@ -235,7 +250,7 @@ impl Cluster {
         let queue = queues.iter().find(|q| q["name"] == queue).unwrap_or_else(|| panic!("no {queue} in {said}"));
         let leader = queue["leader"].as_str().unwrap();
         let port = |node: &usize| {
-            let url = std::fs::read_to_string(format!("{}/{node}/amqp-url", self.own.folder)).unwrap();
+            let url = self.url_of(*node);
             url.rsplit(':').next().unwrap().split('/').next().unwrap().to_owned()
         };
         let node = Self::NODES.into_iter().find(|node| leader == format!("onward-{}@localhost", port(node))).unwrap();

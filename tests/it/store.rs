@@ -82,6 +82,7 @@ macro_rules! behaviours {
                 what_is_due_and_not_handed_to_the_broker_is_told_since_when;
             endpoints: a_breaker_is_set_over_its_own_version_only, one_of_many_sets_a_breaker,
                 what_is_put_aside_waits_until_it_is_old_or_fetched,
+                what_was_put_aside_behind_a_head_that_was_not_goes_on_with_it,
                 nothing_is_put_aside_where_messages_are_let_through, an_early_claim_fetches_each_message_once,
                 destinations_take_turns, more_destinations_than_places_all_get_their_turn, copies_take_turns, a_copy_that_could_not_be_taken_is_given_back,
                 what_was_not_tried_waits_without_a_try;

@@ -349,6 +349,8 @@ impl TaskPicture {
             lane.until = None;
             lane.holder = None;
             self.let_go(side, seq, now);
+        } else {
+            self.hurry(side, seq, now);
         }
     }
 
@@ -365,6 +367,16 @@ impl TaskPicture {
         for message in self.behind(side, seq).filter(|m| m.attempts == 0) {
             message.free();
             message.not_before = message.not_before.min(micros(now));
+        }
+    }
+
+    /// What was held back behind a head that has ended waits no longer; whoever sent the head goes on with it. (The broker may
+    /// have handed it out, and have had it put aside, before the head.)
+    fn hurry(&mut self, side: Side, seq: u64, now: Timestamp) {
+        let now = micros(now);
+        for message in self.behind(side, seq).filter(|m| m.attempts == 0 && m.not_before > now) {
+            message.free();
+            message.not_before = now;
         }
     }
 }

@@ -283,5 +283,7 @@ const MESSAGES: &str =
        traceparent, why, deferred_at
     FROM outbox WHERE task = ANY($1)";
 
+/// Locked, so that whoever finds the endpoint back changes its breaker only after this, and then finds what was put aside.
 const KEPT_BACK: &str = "SELECT side, destination FROM breaker
-    WHERE phase IN ('open', 'probing') OR phase = 'paused' AND until > $1::bigint";
+    WHERE phase IN ('open', 'probing') OR phase = 'paused' AND until > $1::bigint
+    ORDER BY side, destination FOR SHARE";

@@ -226,6 +226,8 @@ fn settle(c: &Connection, task: TaskId, settle: &Settle, now: Timestamp) -> Resu
         c.prepare_cached("UPDATE lane SET lease = lease + 1, lease_until = NULL WHERE task = ? AND side = ?")?
             .execute(params![task.0.as_bytes(), side])?;
         outbox::let_go(c, task, settle.side, settle.seq, now)?;
+    } else {
+        outbox::hurry(c, task, settle.side, settle.seq, now)?;
     }
     Ok(())
 }

@@ -88,6 +88,17 @@ pub(super) fn let_go(c: &Connection, task: TaskId, side: Side, behind: u64, now:
     Ok(())
 }
 
+/// What was held back behind a head that has ended waits no longer; whoever sent the head goes on with it. (The broker may have
+/// handed it out, and have had it put aside, before the head.)
+pub(super) fn hurry(c: &Connection, task: TaskId, side: Side, behind: u64, now: Timestamp) -> Result<(), StoreError> {
+    c.prepare_cached(
+        "UPDATE outbox SET not_before = ?1
+         WHERE task = ?2 AND side = ?3 AND seq > ?4 AND state = 0 AND attempts = 0 AND not_before > ?1",
+    )?
+    .execute(params![micros(now), task.0.as_bytes(), side.code(), behind])?;
+    Ok(())
+}
+
 /// A breaker that keeps messages back, for the row of `outbox`; `?3` is now.
 const KEPT_BACK: &str =
     "EXISTS (SELECT 1 FROM breaker b WHERE b.side = outbox.side AND b.destination = outbox.destination

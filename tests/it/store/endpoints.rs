@@ -119,6 +119,24 @@ pub async fn what_is_put_aside_waits_until_it_is_old_or_fetched(b: Bench) {
     assert_eq!(next.map(|n| n.seq), later.first().map(|w| w.seq), "what stood behind it goes on with it");
 }
 
+pub async fn what_was_put_aside_behind_a_head_that_was_not_goes_on_with_it(b: Bench) {
+    for (key, outcome) in [("a", done()), ("b", Settled::Dead { why: "refused".to_owned() })] {
+        // the broker hands the second out before the first, and the outage is over when it hands the first out
+        let id = one_task(&b, key).await.id;
+        let second = add(&b, id, &[Side::Delivery]).await.wake_ups.remove(0);
+        let version = b.store.breakers().await.unwrap().first().map_or(0, |known| known.version);
+        let closed = Breaker::closed("http://there", b.store.now());
+        let open = closed.trip(5, None, "HTTP 503", b.store.now(), 1.0).unwrap();
+        assert!(b.store.set_breaker(&inbox("life-rooms"), version, open).await.unwrap());
+        assert!(b.store.put_aside(second.message, HOUR).await.unwrap());
+        assert!(b.store.set_breaker(&inbox("life-rooms"), version + 1, closed).await.unwrap());
+        let held = lease(&b, id, Side::Delivery).await;
+        assert_eq!(held.head.seq, 1);
+        let next = b.store.append(held.settle(Side::Delivery, outcome)).await.unwrap().next;
+        assert_eq!(next.map(|n| n.seq), Some(second.seq));
+    }
+}
+
 pub async fn nothing_is_put_aside_where_messages_are_let_through(b: Bench) {
     let id = one_task(&b, "a").await.id;
     b.clock.advance(60);

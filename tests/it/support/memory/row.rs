@@ -355,6 +355,9 @@ impl Row {
             lane.lease += 1;
             lane.until = None;
             self.let_go(side, settle.seq, now);
+        } else if !waits {
+            let held_back = |m: &&mut Message| m.wake_up.seq > settle.seq && m.attempts == 0;
+            self.open(side).filter(held_back).for_each(|m| m.not_before = m.not_before.min(now));
         }
         Ok(())
     }

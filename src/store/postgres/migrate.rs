@@ -20,6 +20,7 @@ struct Step {
 const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0001_frame.sql"), runs_from: 1 },
     Step { sql: include_str!("migrations/0002_compression.sql"), runs_from: 1 },
+    Step { sql: include_str!("migrations/0003_requests.sql"), runs_from: 1 },
 ];
 
 /// The newest schema that this program knows.

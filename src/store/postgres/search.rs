@@ -105,34 +105,32 @@ pub(super) async fn requests(
         return Ok(Vec::new());
     }
     let mut w = Where::default();
+    // what is asked of a referral stands in its Tasks as well, so both parties' selects are the same but for their table
     if let Some(ids) = &query.ids {
-        w.with("r.request = ANY({})", ids.clone());
+        w.with("one.request = ANY({})", ids.clone());
     }
     if let Some(identifiers) = identifiers {
         // none that holds a NUL was ever stored
         let possible: Vec<String> = identifiers.iter().filter(|i| !i.contains('\0')).cloned().collect();
-        w.with("r.identifier = ANY({})", possible);
+        w.with("one.identifier = ANY({})", possible);
     }
     if let Some(after) = query.after {
-        w.with("r.request > {}", after.0);
+        w.with("one.request > {}", after.0);
     }
     let count = w.value(rows::limit(query.count));
     let conditions: String = w.conditions.iter().map(|c| format!(" AND {c}")).collect();
-    let mut selects = Vec::new();
-    for system in &query.systems {
-        let party = w.value(system.as_str().to_owned());
-        selects.push(format!(
-            "(SELECT r.request FROM referral r WHERE r.system = ${party}{conditions} ORDER BY r.request LIMIT ${count})"
-        ));
-    }
-    for provider in &query.providers {
-        let party = w.value(provider.as_str().to_owned());
-        selects.push(format!(
-            "(SELECT DISTINCT r.request FROM task t JOIN referral r ON r.id = t.referral WHERE t.provider = ${party}{conditions}
-              ORDER BY r.request LIMIT ${count})"
-        ));
-    }
-    let page = selects.join(" UNION ");
+    // a referral is found by its identifier, and a provider's Task by the referral
+    let provided = if identifiers.is_some() {
+        "(SELECT r.identifier, t.request, t.provider FROM referral r JOIN task t ON t.referral = r.id)"
+    } else {
+        "task"
+    };
+    let page = by_party(query, &mut w, ["one.system", "one.provider"], |seen| {
+        let table = if seen.starts_with("one.system") { "referral" } else { provided };
+        format!(
+            "(SELECT DISTINCT one.request FROM {table} one WHERE {seen}{conditions} ORDER BY one.request LIMIT ${count})"
+        )
+    });
     let sql = format!(
         "WITH page AS MATERIALIZED (SELECT request FROM ({page}) seen ORDER BY request LIMIT ${count})
          SELECT {RESOURCE_COLUMNS} FROM page

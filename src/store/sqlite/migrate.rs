@@ -13,6 +13,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0002_conversation.sql"),
     include_str!("migrations/0003_endpoints.sql"),
     include_str!("migrations/0004_silence.sql"),
+    include_str!("migrations/0005_requests.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

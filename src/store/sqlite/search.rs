@@ -5,6 +5,9 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, micros, stored_resource, task_record};
 use crate::store::{StoreError, StoredResource, TaskQuery, TaskRecord};
 
+/// SQLite joins no more than 500 selects.
+const UNION_MAX: usize = 400;
+
 /// Conditions joined by AND, with their values.
 #[derive(Default)]
 struct Where {
@@ -36,8 +39,8 @@ impl Where {
     }
 
     /// Only what these systems sent, or what was routed to these providers. A side that names nobody is left out: with it,
-    /// SQLite would read the whole table. `before` and `after` enclose the providers' values.
-    fn visible(query: &TaskQuery, system: &str, before: &str, after: &str) -> Self {
+    /// SQLite would read the whole table.
+    fn visible(query: &TaskQuery, system: &str, provider: &str) -> Self {
         let mut w = Self::default();
         w.sql.push('(');
         if !query.systems.is_empty() || query.providers.is_empty() {
@@ -46,9 +49,8 @@ impl Where {
         }
         if !query.providers.is_empty() {
             w.sql.push_str(if query.systems.is_empty() { "" } else { " OR " });
-            w.sql.push_str(before);
+            w.sql.push_str(&format!("{provider} IN "));
             w.list(query.providers.iter().map(|p| p.as_str().to_owned()));
-            w.sql.push_str(after);
         }
         w.sql.push(')');
         w
@@ -58,8 +60,8 @@ impl Where {
 pub(super) fn tasks(c: &Connection, query: &TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
     let named = query.ids.is_some() || query.requests.is_some();
     // “+” keeps SQLite from reading all that is visible where the query names the few it wants
-    let (system, provider) = if named { ("+t.system", "+t.provider IN ") } else { ("t.system", "t.provider IN ") };
-    let mut w = Where::visible(query, system, provider, "");
+    let (system, provider) = if named { ("+t.system", "+t.provider") } else { ("t.system", "t.provider") };
+    let mut w = Where::visible(query, system, provider);
     w.one_of("t.id", query.ids.as_ref().map(|l| l.iter().map(|id| id.as_bytes().to_vec())));
     w.one_of("t.provider", query.owners.as_ref().map(|l| l.iter().map(|p| p.as_str().to_owned())));
     w.one_of("t.status", query.statuses.as_ref().map(|l| l.iter().map(|s| s.code())));
@@ -100,25 +102,46 @@ pub(super) fn requests(
     query: &TaskQuery,
     identifiers: Option<&[String]>,
 ) -> Result<Vec<StoredResource>, StoreError> {
-    let named = query.ids.is_some() || identifiers.is_some();
-    let (system, routed) = if named {
-        ("+r.system", "EXISTS (SELECT 1 FROM task t WHERE t.referral = r.id AND +t.provider IN ")
-    } else {
-        ("r.system", "r.id IN (SELECT referral FROM task WHERE provider IN ")
-    };
-    let mut w = Where::visible(query, system, routed, ")");
-    w.one_of("r.request", query.ids.as_ref().map(|l| l.iter().map(|id| id.as_bytes().to_vec())));
-    w.one_of("r.identifier", identifiers.map(|l| l.iter().cloned()));
-    if let Some(after) = query.after {
-        w.and("r.request > ?");
-        w.value(after.0.as_bytes().to_vec());
+    let systems = query.systems.iter().map(|system| (system.as_str(), false));
+    let providers = query.providers.iter().map(|provider| (provider.as_str(), true));
+    let count = i64::try_from(query.count).unwrap_or(i64::MAX);
+    let mut w = Where::default();
+    let mut selects = Vec::new();
+    for (party, provides) in systems.chain(providers) {
+        // one walk of an index each, in the order of the page; those that are named go by their names
+        let named = if identifiers.is_some() { "+" } else { "" };
+        w.sql.clear();
+        w.and(&format!("{named}{} = ?", if provides { "t.provider" } else { "r.system" }));
+        w.value(party.to_owned());
+        let request = if provides && identifiers.is_none() { "t.request" } else { "r.request" };
+        w.one_of(request, query.ids.as_ref().map(|l| l.iter().map(|id| id.as_bytes().to_vec())));
+        w.one_of("r.identifier", identifiers.map(|l| l.iter().cloned()));
+        if let Some(after) = query.after {
+            w.and(&format!("{request} > ?"));
+            w.value(after.0.as_bytes().to_vec());
+        }
+        let from = match (provides, identifiers) {
+            (false, _) => "referral r",
+            (true, None) => "task t",
+            (true, Some(_)) => "referral r JOIN task t ON t.referral = r.id",
+        };
+        selects.push(format!(
+            "SELECT * FROM (SELECT DISTINCT {request} AS request FROM {from} WHERE {} ORDER BY 1 LIMIT ?)",
+            w.sql
+        ));
+        w.value(count);
     }
-    w.value(i64::try_from(query.count).unwrap_or(i64::MAX));
+    if selects.is_empty() {
+        return Ok(Vec::new());
+    }
+    w.value(count);
+    let unions = selects.chunks(UNION_MAX).map(|some| format!("SELECT request FROM ({})", some.join(" UNION ")));
     let sql = format!(
-        "SELECT {RESOURCE_COLUMNS} FROM referral r CROSS JOIN resource s ON s.id = r.request AND s.kind = 'ServiceRequest'
-         WHERE {} AND NOT EXISTS (SELECT 1 FROM resource n WHERE n.id = s.id AND n.kind = s.kind AND n.version > s.version)
-         ORDER BY r.request LIMIT ?",
-        w.sql
+        "WITH page AS MATERIALIZED (SELECT request FROM ({}) ORDER BY request LIMIT ?)
+         SELECT {RESOURCE_COLUMNS} FROM page CROSS JOIN resource s ON s.id = page.request AND s.kind = 'ServiceRequest'
+         WHERE NOT EXISTS (SELECT 1 FROM resource n WHERE n.id = s.id AND n.kind = s.kind AND n.version > s.version)
+         ORDER BY page.request",
+        unions.collect::<Vec<_>>().join(" UNION ")
     );
     let mut statement = c.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(w.values.iter()), stored_resource)?;

@@ -132,13 +132,14 @@ fn insert_task(
 ) -> Result<(), StoreError> {
     let state = TaskState { deadlines: task.deadlines, ..TaskState::new() };
     c.prepare_cached(
-        "INSERT INTO task (id, referral, system, inbox, provider, status, cancel_requested, transport, sent, seq, version,
+        "INSERT INTO task (id, referral, request, system, inbox, provider, status, cancel_requested, transport, sent, seq, version,
                            answered, deliver_by, open_by, answer_by, due_at, head_hash, created, last_updated)
-         VALUES (?,?,?,?,?,?,0,NULL,0,0,0,0,?,?,?,?,?,?,?)",
+         VALUES (?,?,?,?,?,?,?,0,NULL,0,0,0,0,?,?,?,?,?,?,?)",
     )?
     .execute(params![
         task.id.0.as_bytes(),
         referral.id.0.as_bytes(),
+        referral.request.as_bytes(),
         submission.system.as_str(),
         task.inbox.as_str(),
         task.provider.as_str(),

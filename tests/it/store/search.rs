@@ -132,6 +132,7 @@ pub async fn finds_what_a_naive_filter_finds(b: Bench) {
                     let all = populate(&b, &generated).await;
                     for asked in queries {
                         agrees(&b, &all, &asked).await?;
+                        requests_agree(&b, &all, &asked).await?;
                     }
                     Ok(())
                 })
@@ -162,5 +163,37 @@ async fn agrees(b: &Bench, all: &[TaskRecord], asked: &Asked) -> Result<(), Test
     }
     let ids = |l: &[&TaskRecord]| l.iter().map(|t| t.id).collect::<Vec<_>>();
     prop_assert_eq!(ids(&found.iter().collect::<Vec<_>>()), ids(&expected), "{:?}", asked);
+    Ok(())
+}
+
+/// The same for ServiceRequests: by `requests` as ids, and by what the referrals of `ids` are called.
+async fn requests_agree(b: &Bench, all: &[TaskRecord], asked: &Asked) -> Result<(), TestCaseError> {
+    let of_tasks = asked.query(all);
+    let mut query = TaskQuery { ids: of_tasks.requests, requests: None, ..of_tasks };
+    let called = |i: &usize| all.get(*i).and_then(|t| t.identifier.clone()).unwrap_or_else(|| "nobody's".to_owned());
+    let identifiers: Option<Vec<String>> = asked.ids.as_ref().map(|l| l.iter().map(called).collect());
+    let is_called = |t: &&TaskRecord| match (&identifiers, &t.identifier) {
+        (None, _) => true,
+        (Some(wanted), Some(own)) => wanted.contains(own),
+        (Some(_), None) => false,
+    };
+    let mut expected: Vec<Uuid> = all
+        .iter()
+        .filter(|t| query.systems.contains(&t.system) || query.providers.contains(&t.provider))
+        .filter(|t| query.ids.as_ref().is_none_or(|l| l.contains(&t.request)))
+        .filter(is_called)
+        .map(|t| t.request)
+        .collect();
+    expected.sort();
+    expected.dedup();
+    let mut found: Vec<Uuid> = Vec::new();
+    loop {
+        let page = b.store.find_requests(query.clone(), identifiers.clone()).await.unwrap();
+        prop_assert!(page.len() <= asked.count);
+        let Some(last) = page.last() else { break };
+        query.after = Some(TaskId(last.id));
+        found.extend(page.iter().map(|resource| resource.id));
+    }
+    prop_assert_eq!(found, expected, "{:?}", asked);
     Ok(())
 }

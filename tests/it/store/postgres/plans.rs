@@ -70,6 +70,9 @@ async fn every_search_goes_by_an_index() {
     }
     for (what, query, identifiers) in [
         ("of a system", system.clone(), None),
+        ("of a provider", provider.clone(), None),
+        ("of a provider, after", TaskQuery { after: Some(TaskId(known.request)), ..provider.clone() }, None),
+        ("of a provider by identifier", provider.clone(), known.identifier.clone().map(|i| vec![i])),
         ("by identifier", system.clone(), known.identifier.clone().map(|i| vec![i])),
         ("by id", TaskQuery { ids: Some(vec![known.request]), ..provider.clone() }, None),
     ] {

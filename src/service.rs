@@ -55,7 +55,7 @@ pub enum StartError {
     #[error(transparent)]
     Postgres(#[from] postgres::OpenError),
     /// It cannot listen.
-    #[error("[server] listen: cannot listen on {address}: {source}")]
+    #[error("[server] listen: cannot listen on {address}")]
     Listen {
         /// Where.
         address: SocketAddr,

@@ -73,7 +73,7 @@ async fn store(config: &Config) -> Result<String, String> {
         StoreUrl::Sqlite(path) if !path.exists() => Ok(format!("{} is made at the first start", path.display())),
         StoreUrl::Sqlite(path) => match SqliteStore::inspect(path) {
             Ok(()) => Ok(format!("{} is a store of this version", path.display())),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(format!("{:#}", anyhow::Error::from(error))),
         },
     }
 }

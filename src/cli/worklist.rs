@@ -16,7 +16,7 @@ pub(super) struct Worklist {
     #[command(flatten)]
     file: ConfigFile,
     /// As JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     /// At most so many, the oldest.
     #[arg(long, default_value_t = 1000)]

@@ -35,6 +35,7 @@ mod breakers;
 mod claim;
 mod link;
 mod migrate;
+mod names;
 mod outbox;
 mod picture;
 mod queue;

@@ -46,7 +46,7 @@ pub enum OpenError {
     #[error("{0} is in use by another running service; one SQLite file serves one process")]
     InUse(PathBuf),
     /// The file or its folder cannot be made or opened.
-    #[error("cannot open {path}: {source}")]
+    #[error("cannot open {path}")]
     File {
         /// Which file.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// SQLite refuses it.
-    #[error("cannot open {path} as a store: {source}")]
+    #[error("cannot open {path} as a store")]
     Sqlite {
         /// Which file.
         path: PathBuf,

@@ -22,10 +22,11 @@ use tokio_postgres::{
 };
 
 use super::{
+    names,
     rows::said,
     tls::{self, Tls},
 };
-use crate::store::StoreError;
+use crate::{resolve::Resolver, store::StoreError};
 
 /// A connection that is not made by then is not made.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -55,6 +56,7 @@ pub struct BadUrl(String);
 pub(super) struct Settings {
     config: Config,
     tls: Option<Tls>,
+    resolver: Resolver,
     /// `host:port/database`, for errors.
     pub shown: String,
 }
@@ -147,7 +149,7 @@ impl Settings {
         };
         let port = config.get_ports().first().copied().unwrap_or(5432);
         let shown = format!("{host}:{port}/{}", config.get_dbname().unwrap_or_default());
-        Ok(Self { config, tls, shown })
+        Ok(Self { config, tls, resolver: Resolver::system(), shown })
     }
 
     fn for_use(&self, purpose: Use) -> Config {
@@ -170,7 +172,8 @@ impl Settings {
 
     /// Says why not, and whether that is the server's last word.
     async fn connect(&self, purpose: Use) -> Result<Conn, (String, bool)> {
-        let config = self.for_use(purpose);
+        let mut config = self.for_use(purpose);
+        names::look_up(&mut config, &self.resolver).await.map_err(|why| (why, false))?;
         let patience = if purpose == Use::Migrations { MIGRATION_MAX } else { ANSWER_MAX };
         let connecting = async {
             match &self.tls {
@@ -183,10 +186,11 @@ impl Settings {
         // the library's own limit is for the connection alone, not for the server's greeting
         match tokio::time::timeout(CONNECT_MAX, connecting).await {
             Ok(Ok(conn)) => Ok(conn),
-            // a wrong password, user or database does not become right by waiting
+            // a wrong password, user, database or certificate does not become right by waiting
             Ok(Err(error)) => {
-                let last_word = error.code().is_some_and(|code| matches!(code.code().get(..2), Some("28" | "3D")));
-                Err((cause(&error), last_word))
+                let refused = error.code().is_some_and(|code| matches!(code.code().get(..2), Some("28" | "3D")));
+                let distrusts = std::error::Error::source(&error).is_some_and(tls::is_distrust);
+                Err((cause(&error), refused || distrusts))
             }
             Err(_) => Err((format!("no answer within {CONNECT_MAX:?}"), false)),
         }

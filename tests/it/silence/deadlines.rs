@@ -56,7 +56,7 @@ async fn an_overdue_referral_is_told_until_the_provider_says_what_becomes_of_it(
     record_shows(&stage, &id, Some("overdue")).await;
     let without_reason = onward(&stage, &["worklist", "done", &id]);
     assert_eq!(without_reason.0, 2, "{without_reason:?}");
-    let ticked = onward(&stage, &["worklist", "done", &id, "--reason", "rang them"]);
+    let ticked = onward(&stage, &["worklist", "done", &id, "--reason", "rang them", "--json"]);
     assert_eq!(ticked.0, 0, "{ticked:?}");
     assert!(lines(&stage).await.is_empty());
     record_shows(&stage, &id, Some("overdue")).await;

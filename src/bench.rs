@@ -410,11 +410,15 @@ impl Bench {
 
     /// What the receivers saw, by number.
     async fn book(&self) -> Result<Vec<Option<Seen>>, BenchError> {
-        let text = self.ask_receivers("book").await?;
         let mut seen = vec![None; self.load.sent().len()];
-        for (number, line) in text.lines().filter_map(Seen::read) {
-            if let Some(slot) = seen.get_mut(number as usize) {
-                *slot = Some(line);
+        let mut next = Some(0);
+        while let Some(from) = next.take() {
+            let page = self.ask_receivers(&format!("book?from={from}")).await?;
+            for (number, line) in page.lines().filter_map(Seen::read) {
+                if let Some(slot) = seen.get_mut(number as usize) {
+                    *slot = Some(line);
+                }
+                next = number.checked_add(1);
             }
         }
         Ok(seen)

@@ -187,7 +187,7 @@ async fn answer(desk: &Rc<Desk>, role: Role, request: Request<Incoming>) -> Resp
     reply.http()
 }
 
-/// `GET /bench/book?from=N`, `GET /bench/wrongs`, `GET /bench/out?inbox=N&seconds=S`.
+/// `GET /bench/book?from=N`, a page, `GET /bench/wrongs`, `GET /bench/out?inbox=N&seconds=S`.
 fn asked_by_the_measurement(desk: &Desk, asked: &str, query: &str) -> Response<Full<Bytes>> {
     let number = |name: &str| {
         let pair = query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name));

@@ -12,6 +12,9 @@ pub const ANSWERS: [TaskStatus; 3] = [TaskStatus::Accepted, TaskStatus::InProgre
 /// More referrals than this are not one run's.
 const NUMBER_MAX: u32 = 20_000_000;
 
+/// So many are told at once: about ten megabytes.
+const PAGE: usize = 50_000;
+
 /// The present, in microseconds since 1970: the only clock that all processes of a measurement share.
 pub fn now_us() -> i64 {
     jiff::Timestamp::now().as_microsecond()
@@ -160,7 +163,8 @@ impl Book {
     /// Everything from this number on, as lines for the one who measures.
     pub fn told(&self, from: u32) -> String {
         let mut text = String::new();
-        for (number, seen) in self.seen.iter().enumerate().skip(from as usize).filter(|(_, seen)| seen.arrived > 0) {
+        let arrived = self.seen.iter().enumerate().skip(from as usize).filter(|(_, seen)| seen.arrived > 0);
+        for (number, seen) in arrived.take(PAGE) {
             let _ = write!(text, "{number} {} {}", seen.answers, seen.arrived);
             for (sent, acknowledged) in seen.answered {
                 let _ = write!(text, " {sent} {acknowledged}");

@@ -27,6 +27,7 @@ macro_rules! say {
     }};
 }
 
+mod about;
 mod bench;
 mod broker;
 mod check;
@@ -77,6 +78,8 @@ enum Command {
     Endpoints(endpoints::Endpoints),
     /// The IT worklist: everything that waits for somebody, and what to do about it.
     Worklist(worklist::Worklist),
+    /// The version, and where what it knows of FHIR comes from.
+    About(about::About),
 }
 
 /// Which configuration.
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
             Command::Dead(dead) => dead::run(&dead).await,
             Command::Endpoints(endpoints) => endpoints::run(&endpoints).await,
             Command::Worklist(worklist) => worklist::run(&worklist).await,
+            Command::About(about) => about::run(&about),
         }
     });
     // not waited for: whatever still runs has been told to end, and a blocked read must not keep the process

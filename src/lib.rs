@@ -20,6 +20,7 @@ pub mod alerts;
 pub mod admission;
 pub mod broker;
 pub mod client;
+pub mod definitions;
 pub mod domain;
 pub mod fhir;
 pub mod health;

@@ -1,4 +1,4 @@
-//! The R4 types date, dateTime and instant: the form that the specification prescribes, and a day that exists.
+//! The R4 types date, dateTime, instant and time: the form that the specification prescribes, and a day that exists.
 
 use jiff::{Timestamp, civil::Date};
 
@@ -15,6 +15,11 @@ pub fn is_date_time(text: &str) -> bool {
 /// Whether this is an R4 `instant`: a day with a time at least to the second and an offset.
 pub fn is_instant(text: &str) -> bool {
     matches!(date(text), Some((Precision::Day, rest)) if is_time_with_offset(rest))
+}
+
+/// Whether this is an R4 `time`: a time of day to the second, without an offset.
+pub fn is_time(text: &str) -> bool {
+    time(text).is_some_and(str::is_empty)
 }
 
 /// The moment of a `dateTime` that has a time and an offset; none for a bare date or for what R4 does not allow. A leap second
@@ -65,20 +70,22 @@ fn date(text: &str) -> Option<(Precision, &str)> {
 }
 
 fn is_time_with_offset(text: &str) -> bool {
-    let whole = || -> Option<bool> {
-        let (hour, rest) = digits(text.strip_prefix('T')?, 2)?;
-        let (minute, rest) = digits(rest.strip_prefix(':')?, 2)?;
-        let (second, rest) = digits(rest.strip_prefix(':')?, 2)?;
-        let rest = match rest.strip_prefix('.') {
-            Some(fraction) => {
-                let after = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
-                (after.len() < fraction.len()).then_some(after)?
-            }
-            None => rest,
-        };
-        Some(hour <= 23 && minute <= 59 && second <= 60 && is_offset(rest))
+    text.strip_prefix('T').and_then(time).is_some_and(is_offset)
+}
+
+/// What follows a time of day that stands at the start.
+fn time(text: &str) -> Option<&str> {
+    let (hour, rest) = digits(text, 2)?;
+    let (minute, rest) = digits(rest.strip_prefix(':')?, 2)?;
+    let (second, rest) = digits(rest.strip_prefix(':')?, 2)?;
+    let rest = match rest.strip_prefix('.') {
+        Some(fraction) => {
+            let after = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+            (after.len() < fraction.len()).then_some(after)?
+        }
+        None => rest,
     };
-    whole().unwrap_or(false)
+    (hour <= 23 && minute <= 59 && second <= 60).then_some(rest)
 }
 
 fn is_offset(text: &str) -> bool {

@@ -138,17 +138,17 @@ impl Severity {
 impl Issue {
     /// A fault because of which the action was not done.
     pub fn error(code: IssueCode, expression: impl Into<String>, diagnostics: impl Into<String>) -> Self {
-        Self::of(Severity::Error, code, expression.into(), diagnostics.into())
+        Self::new(Severity::Error, code, expression, diagnostics)
     }
 
     /// Something that was let pass, but that somebody should look at.
     pub fn warning(code: IssueCode, expression: impl Into<String>, diagnostics: impl Into<String>) -> Self {
-        Self::of(Severity::Warning, code, expression.into(), diagnostics.into())
+        Self::new(Severity::Warning, code, expression, diagnostics)
     }
 
     /// Something worth knowing.
     pub fn information(code: IssueCode, expression: impl Into<String>, diagnostics: impl Into<String>) -> Self {
-        Self::of(Severity::Information, code, expression.into(), diagnostics.into())
+        Self::new(Severity::Information, code, expression, diagnostics)
     }
 
     /// The same issue with the place in the source where it was met.
@@ -158,10 +158,16 @@ impl Issue {
         self
     }
 
-    /// An empty expression stands for “no element in particular” and is left out of the outcome.
-    fn of(severity: Severity, code: IssueCode, expression: String, diagnostics: String) -> Self {
+    /// An issue of this severity. An empty expression stands for “no element in particular” and is left out of the outcome.
+    pub fn new(
+        severity: Severity,
+        code: IssueCode,
+        expression: impl Into<String>,
+        diagnostics: impl Into<String>,
+    ) -> Self {
+        let expression = expression.into();
         let expression = if expression.is_empty() { Vec::new() } else { vec![expression] };
-        Self { severity, code, expression, diagnostics, at: None }
+        Self { severity, code, expression, diagnostics: diagnostics.into(), at: None }
     }
 
     fn to_json(&self) -> Value {

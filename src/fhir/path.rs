@@ -37,6 +37,14 @@ impl<'a> Place<'a> {
     pub(crate) fn item(&'a self, index: usize) -> Self {
         Self::Index(self, index)
     }
+
+    /// The expression that the walk began at.
+    pub(crate) fn root(&self) -> &'a str {
+        match self {
+            Self::Root(root) => root,
+            Self::Name(up, _) | Self::Index(up, _) => up.root(),
+        }
+    }
 }
 
 impl Display for Place<'_> {

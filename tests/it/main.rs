@@ -11,6 +11,7 @@ mod broker_away;
 mod chaos;
 mod cli;
 mod cluster;
+mod conformance;
 mod conversation;
 mod crash;
 mod delivery;

@@ -3,6 +3,7 @@
 use std::{future::Future, io::Write as _, time::Duration};
 
 pub mod checker;
+pub mod corpus;
 pub mod fixtures;
 pub mod flow;
 pub mod hub;

@@ -1,0 +1,109 @@
+//! What holds between elements: rules of R4 that are checked by hand because every referral meets them, and ours.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use super::report::Report;
+use crate::{
+    definitions::Type,
+    fhir::{
+        outcome::IssueCode,
+        path::Place,
+        reference::{self, Target},
+    },
+};
+
+/// Rules for one resource, beyond its structure.
+pub(super) fn check(report: &mut Report, of: &Type, object: &Map<String, Value>, place: Place<'_>) {
+    match of.name {
+        "Bundle" => bundle(report, object, place),
+        "ServiceRequest" => subject(report, object, place),
+        _ => {}
+    }
+}
+
+/// R4 lets a subject be only described, but nobody could be helped by that.
+fn subject(report: &mut Report, object: &Map<String, Value>, place: Place<'_>) {
+    let nobody = |subject: &Map<String, Value>| {
+        !subject.is_empty() && !subject.contains_key("reference") && !subject.contains_key("identifier")
+    };
+    if object.get("subject").and_then(Value::as_object).is_some_and(nobody) {
+        report.broken_rule(
+            IssueCode::Required,
+            place.child("subject"),
+            "the subject needs a reference or an identifier",
+        );
+    }
+}
+
+/// `bdl-1` to `bdl-12`, and what bundle.html says of fullUrl.
+fn bundle(report: &mut Report, bundle: &Map<String, Value>, place: Place<'_>) {
+    let kind = bundle.get("type").and_then(Value::as_str).unwrap_or_default();
+    let entries = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let asks = matches!(kind, "batch" | "transaction" | "history");
+    let answers = matches!(kind, "batch-response" | "transaction-response" | "history");
+    if bundle.contains_key("total") && !matches!(kind, "searchset" | "history") {
+        report.fault(IssueCode::Invariant, place.child("total"), "only a searchset or a history has a total (bdl-1)");
+    }
+    if kind == "document" {
+        let identifier = bundle.get("identifier");
+        let whole = identifier.is_some_and(|i| i.get("system").is_some() && i.get("value").is_some());
+        if !whole {
+            report.fault(IssueCode::Invariant, place, "a document has an identifier with a system and a value (bdl-9)");
+        }
+        if !bundle.contains_key("timestamp") {
+            report.fault(IssueCode::Invariant, place, "a document has a timestamp (bdl-10)");
+        }
+    }
+    let first = entries.first().and_then(|entry| entry.get("resource")).and_then(|first| first.get("resourceType"));
+    for (of, begins, rule) in [("document", "Composition", "bdl-11"), ("message", "MessageHeader", "bdl-12")] {
+        if kind == of && first.is_none_or(|first| first != begins) {
+            let said = format!("a {of} begins with a {begins} ({rule})");
+            report.fault(IssueCode::Invariant, place.child("entry").item(0), said);
+        }
+    }
+    let mut urls = HashSet::new();
+    let list = place.child("entry");
+    for (index, entry) in entries.iter().enumerate() {
+        let at = list.item(index);
+        let Some(entry) = entry.as_object() else { continue };
+        let has = |name: &str| entry.contains_key(name);
+        let mut rule = |broken: bool, name: &'static str, said: &str| {
+            if broken {
+                let place = if name.is_empty() { at } else { at.child(name) };
+                report.fault(IssueCode::Invariant, place, said);
+            }
+        };
+        rule(has("search") && kind != "searchset", "search", "only a searchset says how an entry was found (bdl-2)");
+        rule(
+            asks && !has("request"),
+            "request",
+            "each entry of a batch, a transaction or a history has a request (bdl-3)",
+        );
+        rule(!asks && has("request"), "request", "only a batch, a transaction or a history has requests (bdl-3)");
+        rule(answers && !has("response"), "response", "each entry of a response or a history has a response (bdl-4)");
+        rule(!answers && has("response"), "response", "only a response or a history has responses (bdl-4)");
+        let says = has("resource") || has("request") || has("response");
+        rule(!says, "", "an entry has a resource, a request or a response (bdl-5)");
+        let Some(url) = entry.get("fullUrl").and_then(Value::as_str) else {
+            let must =
+                !matches!(kind, "batch" | "transaction" | "batch-response" | "transaction-response" | "searchset");
+            rule(must && has("resource") && !has("_fullUrl"), "fullUrl", "an entry has a fullUrl here (bundle.html)");
+            continue;
+        };
+        let resource = entry.get("resource");
+        let version = resource.and_then(|r| r.pointer("/meta/versionId")).and_then(Value::as_str);
+        rule(!urls.insert((url, version)), "fullUrl", "another entry has the same fullUrl (bdl-7)");
+        rule(url.contains("/_history/"), "fullUrl", "a fullUrl names no version (bdl-8)");
+        rule(!url.contains(':'), "fullUrl", "a fullUrl is absolute");
+        if let (Target::Absolute { kind, id, version: None, .. }, Some(resource)) = (reference::parse(url), resource) {
+            let is = |name: &str, due: &str| resource.get(name).and_then(Value::as_str).is_none_or(|is| is == due);
+            if !is("resourceType", kind) || !is("id", id) {
+                // it may not be the URL of a FHIR server
+                let said = "a fullUrl on a server ends with the type and the id of its resource";
+                report.warning(IssueCode::Value, at.child("fullUrl"), said);
+            }
+        }
+    }
+}

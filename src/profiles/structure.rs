@@ -1,0 +1,433 @@
+//! The base specification: whether a resource of any type is what R4 4.0.1 defines. One walk over the tree beside the definitions;
+//! a place is written out only where something is wrong there.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::{
+    Finding, codes,
+    report::{Report, called},
+    rules,
+};
+use crate::{
+    definitions::{self, Element, Kind, Max, Primitive, Type, TypeRef},
+    fhir::{
+        narrative,
+        outcome::IssueCode,
+        path::{self, Place},
+        primitive::{self, Fault},
+        reference::{self, Target},
+    },
+};
+
+/// No type of R4 has more elements.
+const ELEMENTS_MAX: usize = 128;
+
+/// All faults of a resource and of those that stand in it. `path` is the expression of the resource itself (`Task`,
+/// `Bundle.entry[0].resource`); where it is empty, the resource type is taken. `now` is the present moment.
+pub fn check(resource: &Value, path: &str, now: Timestamp) -> Vec<Finding> {
+    let mut walk = Walk { report: Report::new(now), container: Container::default() };
+    let kind = resource.get("resourceType").and_then(Value::as_str).and_then(path::element_name);
+    let root = if path.is_empty() { kind.unwrap_or(path::UNKNOWN_ROOT) } else { path };
+    walk.resource(resource, Place::Root(root), Within::Nothing);
+    walk.report.findings
+}
+
+/// What a resource stands in.
+#[derive(Clone, Copy, PartialEq)]
+enum Within {
+    /// Nothing, or another's entry: it stands for itself.
+    Nothing,
+    /// Another that contains it.
+    Resource,
+}
+
+struct Walk {
+    report: Report,
+    container: Container,
+}
+
+/// What is contained in the resource that is walked through, and what in there is referred to.
+#[derive(Default)]
+struct Container {
+    ids: Vec<(String, bool)>,
+    /// The contained resource that the walk is in.
+    within: Option<usize>,
+}
+
+// === impl Walk: resources and elements ===
+
+impl Walk {
+    fn resource(&mut self, resource: &Value, place: Place<'_>, within: Within) {
+        let Some(object) = resource.as_object() else {
+            return self.report.fault(
+                IssueCode::Structure,
+                place,
+                format!("a resource is an object, not {}", called(resource)),
+            );
+        };
+        let of = match object.get("resourceType") {
+            None => return self.report.fault(IssueCode::Required, place, "“resourceType” is missing"),
+            Some(kind) => kind.as_str().and_then(definitions::resource_named),
+        };
+        let Some(of) = of else {
+            return self.report.fault(IssueCode::Structure, place, "“resourceType” is not a resource type of R4");
+        };
+        if within == Within::Resource {
+            self.container.within = Some(self.container.within.map_or(0, |n| n + 1));
+            self.object(of, object, place);
+            self.contained(object, place);
+        } else {
+            let outer = std::mem::replace(&mut self.container, Container::of(object));
+            self.object(of, object, place);
+            let inner = std::mem::replace(&mut self.container, outer);
+            for (index, (_, referred)) in inner.ids.iter().enumerate() {
+                if !referred {
+                    // nothing is wrong with what is said, only nobody asks for it
+                    let said = "a contained resource is referred to from where it is contained (dom-3)";
+                    self.report.warning(IssueCode::Invariant, place.child("contained").item(index), said);
+                }
+            }
+        }
+        rules::check(&mut self.report, of, object, place);
+    }
+
+    /// `dom-2`, `dom-4`, `dom-5`, and the id by which the outer one knows it (references.html#contained).
+    fn contained(&mut self, object: &Map<String, Value>, place: Place<'_>) {
+        if !object.contains_key("id") {
+            self.report.fault(
+                IssueCode::Required,
+                place.child("id"),
+                "a contained resource has an id, by which it is referred to",
+            );
+        }
+        if object.contains_key("contained") {
+            self.report.fault(
+                IssueCode::Invariant,
+                place.child("contained"),
+                "a contained resource contains none (dom-2)",
+            );
+        }
+        if let Some(meta) = object.get("meta") {
+            for (name, rule) in [("versionId", "dom-4"), ("lastUpdated", "dom-4"), ("security", "dom-5")] {
+                if meta.get(name).is_some() {
+                    let said = format!("a contained resource has no meta.{name} ({rule})");
+                    self.report.fault(IssueCode::Invariant, place.child("meta"), said);
+                }
+            }
+        }
+    }
+
+    /// The elements of an object of this type.
+    fn object(&mut self, of: &'static Type, object: &Map<String, Value>, place: Place<'_>) {
+        let mut seen = [0u8; ELEMENTS_MAX];
+        let mut says_something = false;
+        for (key, value) in object {
+            if key == "resourceType" && of.kind == Kind::Resource {
+                says_something = true;
+                continue;
+            }
+            let (name, about) = match key.strip_prefix('_') {
+                Some(name) => (name, true),
+                None => (key.as_str(), false),
+            };
+            let found = of.child(name).filter(|(_, element, is)| {
+                !about || matches!(is.of().kind, Kind::Primitive(p) if p != Primitive::Xhtml) && !element.is_attribute
+            });
+            let Some((number, element, is)) = found else {
+                self.unknown(of, name, about, place);
+                says_something = true;
+                continue;
+            };
+            says_something |= element.name != "id";
+            let at = if about { place.child(key) } else { place.child(name) };
+            if element.max == Max::None {
+                self.report.fault(IssueCode::Structure, at, format!("“{}” does not stand here", element.name));
+                continue;
+            }
+            if let Some(before) = seen.get_mut(number) {
+                let kind = element.types.iter().position(|t| std::ptr::eq(t, is)).map_or(1, |n| n as u8 + 1);
+                if *before != 0 && *before != kind {
+                    let said = format!("“{}[x]” stands once, with one type", element.name);
+                    self.report.fault(IssueCode::Structure, at, said);
+                }
+                *before = kind;
+            }
+            match (about, element.max) {
+                (true, max) => self.about(object.get(name), value, max, at),
+                (false, Max::Many) => self.list(element, is, object, key, value, at),
+                (false, _) => match value {
+                    Value::Array(_) => {
+                        let said = format!("“{}” stands once: it is no list", element.name);
+                        self.report.fault(IssueCode::Structure, at, said);
+                    }
+                    Value::Null => self.report.fault(IssueCode::Structure, at, NULL),
+                    _ => self.value(element, is, value, at),
+                },
+            }
+        }
+        if object.is_empty() {
+            self.report.fault(IssueCode::Structure, place, "an object is never empty (ele-1)");
+        } else if !says_something && of.kind != Kind::Resource {
+            self.report.fault(IssueCode::Invariant, place, "an element has a value or children, beside its id (ele-1)");
+        }
+        for (element, seen) in of.elements.iter().zip(seen) {
+            if element.min > 0 && seen == 0 && !object.is_empty() {
+                let name = if element.is_choice { format!("{}[x]", element.name) } else { element.name.to_owned() };
+                self.report.fault(IssueCode::Required, place.child(element.name), format!("“{name}” is missing"));
+            }
+        }
+        match of.name {
+            "Extension" => self.extension(object, place),
+            "Reference" => self.reference(object, place),
+            _ => {}
+        }
+    }
+
+    /// Says what could stand there, and never what does.
+    fn unknown(&mut self, of: &'static Type, name: &str, about: bool, place: Place<'_>) {
+        let said = if about && of.child(name).is_some() {
+            "“_” stands before the name of a simple value only".to_owned()
+        } else if of.elements.iter().any(|e| e.is_choice && e.name == name) {
+            format!("the name of “{name}[x]” ends with its type")
+        } else {
+            let mut names: Vec<String> = of
+                .elements
+                .iter()
+                .map(|e| if e.is_choice { format!("{}[x]", e.name) } else { e.name.to_owned() })
+                .collect();
+            names.sort();
+            format!("R4 has no such element here; {} has {}", of.name, names.join(", "))
+        };
+        self.report.fault(IssueCode::Structure, place, said);
+    }
+
+    fn list(
+        &mut self,
+        element: &'static Element,
+        is: &'static TypeRef,
+        object: &Map<String, Value>,
+        key: &str,
+        value: &Value,
+        place: Place<'_>,
+    ) {
+        let Value::Array(items) = value else {
+            let said = format!("“{}” may stand more than once: it is a list, not {}", element.name, called(value));
+            return self.report.fault(IssueCode::Structure, place, said);
+        };
+        if items.is_empty() {
+            return self.report.fault(IssueCode::Structure, place, "a list is never empty");
+        }
+        for (index, item) in items.iter().enumerate() {
+            let at = place.item(index);
+            match item {
+                Value::Null if is_filled(object, key, index) => {}
+                Value::Null => self.report.fault(IssueCode::Structure, at, NULL),
+                Value::Array(_) => self.report.fault(IssueCode::Structure, at, "a list does not stand in a list"),
+                _ => self.value(element, is, item, at),
+            }
+        }
+    }
+
+    /// What is said about simple values: `_name`.
+    fn about(&mut self, values: Option<&Value>, about: &Value, max: Max, place: Place<'_>) {
+        match (about, max) {
+            (Value::Object(_), Max::One) => self.about_one(values.is_some(), about, place),
+            (Value::Array(items), Max::Many) => {
+                if items.is_empty() {
+                    return self.report.fault(IssueCode::Structure, place, "a list is never empty");
+                }
+                let values = values.and_then(Value::as_array);
+                if values.is_some_and(|values| values.len() != items.len()) {
+                    let said =
+                        "the values and what is said about them are lists of the same length, filled up with null";
+                    self.report.fault(IssueCode::Structure, place, said);
+                }
+                for (index, item) in items.iter().enumerate() {
+                    let value = values.and_then(|values| values.get(index));
+                    let has_value = value.is_some_and(|value| !value.is_null());
+                    match item {
+                        Value::Null if has_value => {}
+                        Value::Null => self.report.fault(IssueCode::Structure, place.item(index), NULL),
+                        _ => self.about_one(has_value, item, place.item(index)),
+                    }
+                }
+            }
+            (_, Max::Many) => {
+                let said = format!("what is said about the values of a list is a list, not {}", called(about));
+                self.report.fault(IssueCode::Structure, place, said);
+            }
+            _ => {
+                let said = format!("what is said about a value is an object, not {}", called(about));
+                self.report.fault(IssueCode::Structure, place, said);
+            }
+        }
+    }
+
+    fn about_one(&mut self, has_value: bool, about: &Value, place: Place<'_>) {
+        let Some(object) = about.as_object() else {
+            let said = format!("what is said about a value is an object, not {}", called(about));
+            return self.report.fault(IssueCode::Structure, place, said);
+        };
+        let Some(of) = definitions::type_named("Element") else { return };
+        if has_value && object.len() == 1 && object.contains_key("id") {
+            // an id beside a value is something
+            return self.id(object, place);
+        }
+        self.object(of, object, place);
+    }
+
+    fn id(&mut self, object: &Map<String, Value>, place: Place<'_>) {
+        let Some(Some(fault)) = object.get("id").map(|id| primitive::fault(Primitive::String, id)) else { return };
+        self.fault_of(fault, "id", place.child("id"));
+    }
+
+    /// One value of an element, which is neither a list nor null.
+    fn value(&mut self, element: &'static Element, is: &'static TypeRef, value: &Value, place: Place<'_>) {
+        let of = is.of();
+        match of.kind {
+            Kind::Primitive(Primitive::Xhtml) => match value {
+                Value::String(div) => {
+                    if let Some(why) = narrative::fault(div) {
+                        self.report.fault(IssueCode::Invariant, place, why);
+                    }
+                }
+                _ => self.fault_of(Fault::Shape("a text"), element.name, place),
+            },
+            Kind::Primitive(primitive) => {
+                let fault = primitive::fault(primitive, value);
+                // the id of what is contained is known nowhere else: a long one harms nobody
+                if let (Some(Fault::Form(due)), Primitive::Id, Some(_)) = (fault, primitive, self.container.within)
+                    && value.as_str().is_some_and(|id| !id.is_empty() && !id.contains(char::is_whitespace))
+                {
+                    return self.report.warning(IssueCode::Value, place, format!("“{}” is not {due}", element.name));
+                }
+                if let Some(fault) = fault {
+                    return self.fault_of(fault, element.name, place);
+                }
+                let Value::String(text) = value else { return };
+                if let Some(binding) = element.binding {
+                    codes::of_text(&mut self.report, &binding, text, place);
+                }
+                if text.starts_with('#') && matches!(primitive, Primitive::Uri | Primitive::Url | Primitive::Canonical)
+                {
+                    self.container.refer(text);
+                }
+            }
+            Kind::Resource if of.is_abstract => {
+                let within = if element.name == "contained" { Within::Resource } else { Within::Nothing };
+                self.resource(value, place, within);
+            }
+            _ => {
+                let Some(object) = value.as_object() else {
+                    return self.fault_of(Fault::Shape("an object"), element.name, place);
+                };
+                self.object(of, object, place);
+                if let Some(binding) = element.binding {
+                    codes::of_object(&mut self.report, &binding, of.name, object, place);
+                }
+                if !is.targets.is_empty() {
+                    self.target(is, object, place);
+                }
+            }
+        }
+    }
+
+    fn fault_of(&mut self, fault: Fault, name: &str, place: Place<'_>) {
+        match fault {
+            Fault::Shape(due) => self.report.fault(IssueCode::Structure, place, format!("“{name}” is {due}")),
+            Fault::Form(due) => self.report.fault(IssueCode::Value, place, format!("“{name}” is not {due}")),
+        }
+    }
+}
+
+const NULL: &str = "null stands only in lists of simple values, beside an extension";
+
+// === impl Walk: what holds for one type ===
+
+impl Walk {
+    /// `ext-1`.
+    fn extension(&mut self, object: &Map<String, Value>, place: Place<'_>) {
+        let has_value = object.keys().any(|key| key.trim_start_matches('_').starts_with("value"));
+        match (has_value, object.contains_key("extension")) {
+            (true, true) => self.report.fault(
+                IssueCode::Invariant,
+                place,
+                "an extension has a value or extensions of its own, not both (ext-1)",
+            ),
+            (false, false) => self.report.fault(
+                IssueCode::Invariant,
+                place,
+                "an extension has a value, or extensions of its own (ext-1)",
+            ),
+            _ => {}
+        }
+    }
+
+    /// `ref-1`, and the type it names.
+    fn reference(&mut self, object: &Map<String, Value>, place: Place<'_>) {
+        if let Some(literal) = object.get("reference").and_then(Value::as_str).filter(|text| text.starts_with('#'))
+            && !self.container.refer(literal)
+        {
+            let said = "a reference that begins with “#” names a contained resource (ref-1)";
+            self.report.fault(IssueCode::Invariant, place, said);
+        }
+        if let Some(kind) = object.get("type").and_then(Value::as_str)
+            && !kind.contains(':')
+            && definitions::resource_named(kind).is_none()
+        {
+            self.report.warning(IssueCode::Value, place.child("type"), "this is not a resource type of R4");
+        }
+    }
+
+    /// Whether a reference points at what it may point at, as far as it tells by itself.
+    fn target(&mut self, is: &'static TypeRef, object: &Map<String, Value>, place: Place<'_>) {
+        let by_type = object.get("type").and_then(Value::as_str).filter(|kind| reference::is_resource_type(kind));
+        let by_url = match object.get("reference").and_then(Value::as_str).map(reference::parse) {
+            Some(Target::Relative { kind, .. } | Target::Absolute { kind, .. }) => Some(kind),
+            _ => None,
+        };
+        for kind in [by_url, by_type].into_iter().flatten() {
+            if !is.targets.contains(&kind) {
+                // what it points at is not here: its URL may say something else than it is
+                let said = format!("a reference to a {} stands here", is.targets.join(" or a "));
+                return self.report.warning(IssueCode::Value, place, said);
+            }
+        }
+    }
+}
+
+// === impl Container ===
+
+impl Container {
+    fn of(object: &Map<String, Value>) -> Self {
+        let contained = object.get("contained").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let id = |one: &Value| one.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self { ids: contained.iter().map(|one| (id(one), false)).collect(), within: None }
+    }
+
+    /// Notes a reference within the resource; whether what it names is there. `#` is the resource itself.
+    fn refer(&mut self, literal: &str) -> bool {
+        let name = literal.strip_prefix('#').unwrap_or(literal);
+        if name.is_empty() {
+            if let Some((_, referred)) = self.within.and_then(|n| self.ids.get_mut(n)) {
+                *referred = true;
+            }
+            return true;
+        }
+        let mut found = false;
+        for (_, referred) in self.ids.iter_mut().filter(|(id, _)| id == name) {
+            (*referred, found) = (true, true);
+        }
+        found
+    }
+}
+
+/// Whether a gap in the values of a list is filled by what is said about it.
+fn is_filled(object: &Map<String, Value>, key: &str, index: usize) -> bool {
+    let about = object.get(&format!("_{key}")).and_then(|about| about.get(index));
+    about.is_some_and(|item| !item.is_null())
+}
+
+#[cfg(test)]
+mod tests;

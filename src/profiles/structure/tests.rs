@@ -1,0 +1,296 @@
+//! The base specification against R4's text and our own inputs; `tests/it/conformance.rs` has those of others.
+
+use serde_json::json;
+
+use super::*;
+
+fn now() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().unwrap()
+}
+
+fn request() -> Value {
+    json!({ "resourceType": "ServiceRequest", "status": "active", "intent": "order",
+        "subject": { "reference": "Patient/1" }, "authoredOn": "2026-11-20" })
+}
+
+/// What is found, sorted: expression, code, whether it is an error.
+fn found(resource: &Value) -> Vec<(String, &'static str, &'static str)> {
+    let of = |finding: Finding| {
+        let Finding { issue, .. } = finding;
+        (issue.expression[0].clone(), issue.code.code(), issue.severity.code())
+    };
+    let mut found: Vec<_> = check(resource, "", now()).into_iter().map(of).collect();
+    found.sort();
+    found
+}
+
+fn with(pointer: &str, value: Value) -> Value {
+    let mut request = request();
+    request[pointer] = value;
+    request
+}
+
+#[track_caller]
+fn is(resource: &Value, expected: &[(&str, &str)]) {
+    let found = found(resource);
+    let found: Vec<_> = found.iter().map(|(at, code, _)| (at.as_str(), *code)).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_is_sound_has_no_fault() {
+    is(&request(), &[]);
+    let rich = json!({ "resourceType": "ServiceRequest", "_status": { "extension": [{ "url": "http://x", "valueCode": "unknown" }] },
+        "intent": "order", "subject": { "identifier": { "system": "urn:x", "value": "1" } },
+        "occurrencePeriod": { "start": "2026-12", "end": "2027" }, "requester": { "reference": "#p" },
+        "contained": [{ "resourceType": "Practitioner", "id": "p", "birthDate": "1980",
+            "name": [{ "given": ["Ann", null], "_given": [null, { "extension": [{ "url": "http://x", "valueString": "y" }] }] }] }] });
+    is(&rich, &[]);
+}
+
+#[test]
+fn all_faults_are_said_at_once_each_at_its_place() {
+    let bad = json!({ "resourceType": "ServiceRequest", "status": "aktive", "intent": ["order"], "authoredOn": "2026-02-30",
+        "identifier": {}, "category": [], "priority": null, "note": [{ "text": "" }], "code": { "coding": [[]] },
+        "requester": { "reference": "#p" }, "colour": "red", "Ann Smith": 1,
+        "contained": [{ "resourceType": "Practitioner", "id": "p", "gender": "f", "name": [], "birthDate": 1980 }] });
+    is(
+        &bad,
+        &[
+            ("ServiceRequest", "structure"),
+            ("ServiceRequest", "structure"),
+            ("ServiceRequest.authoredOn", "value"),
+            ("ServiceRequest.category", "structure"),
+            ("ServiceRequest.code.coding[0]", "structure"),
+            ("ServiceRequest.contained[0].birthDate", "structure"),
+            ("ServiceRequest.contained[0].gender", "code-invalid"),
+            ("ServiceRequest.contained[0].name", "structure"),
+            ("ServiceRequest.identifier", "structure"),
+            ("ServiceRequest.intent", "structure"),
+            ("ServiceRequest.note[0].text", "value"),
+            ("ServiceRequest.priority", "structure"),
+            ("ServiceRequest.status", "code-invalid"),
+            ("ServiceRequest.subject", "required"),
+        ],
+    );
+}
+
+#[test]
+fn nobody_is_told_what_they_wrote() {
+    let bad = json!({ "resourceType": "Patient", "gender": "Ann", "birthDate": "Smith", "Ann Smith": 1, "id": "Ann Smith",
+        "maritalStatus": { "text": 5, "Ann": [] }, "managingOrganization": { "reference": "Patient/Ann", "type": "Ann" } });
+    for finding in check(&bad, "", now()) {
+        let said = format!("{:?}", finding.issue);
+        assert!(!said.contains("Ann") && !said.contains("Smith"), "{said}");
+    }
+}
+
+#[test]
+fn a_choice_is_made_once() {
+    let value = |value: Value| {
+        let mut observation = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" } });
+        observation.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+        found(&observation).len()
+    };
+    assert_eq!(value(json!({ "valueString": "a", "_valueString": { "id": "x" } })), 0);
+    assert_eq!(value(json!({ "valueString": "a", "valueInteger": 1 })), 1);
+    assert_eq!(
+        value(
+            json!({ "valueString": "a", "_valueInteger": { "extension": [{ "url": "http://x", "valueCode": "y" }] } })
+        ),
+        1
+    );
+    assert_eq!(value(json!({ "value": "a" })), 1);
+    assert_eq!(value(json!({ "valueMoney": { "value": 1 } })), 1);
+}
+
+#[test]
+fn nulls_stand_only_beside_an_extension() {
+    let given = |name: Value| found(&json!({ "resourceType": "Patient", "name": [name] })).len();
+    let said = json!({ "extension": [{ "url": "http://x", "valueCode": "y" }] });
+    assert_eq!(given(json!({ "given": ["a", null], "_given": [null, said] })), 0);
+    assert_eq!(given(json!({ "_given": [said] })), 0);
+    assert_eq!(given(json!({ "given": ["a", null] })), 1);
+    assert_eq!(given(json!({ "given": ["a", "b"], "_given": [said] })), 1, "lists of two lengths");
+    assert_eq!(given(json!({ "given": ["a", null], "_given": [said, null] })), 2);
+    assert_eq!(given(json!({ "given": [null], "_given": [null] })), 2);
+    assert_eq!(given(json!({ "family": null, "_family": said })), 1);
+    assert_eq!(given(json!({ "family": "a", "_family": "b" })), 1);
+    assert_eq!(given(json!({ "family": "a", "_family": { "id": "x" } })), 0);
+    assert_eq!(given(json!({ "_family": { "id": "x" } })), 1, "an id alone is nothing");
+    assert_eq!(given(json!({ "_period": said })), 1, "only simple values have this");
+}
+
+#[test]
+fn extensions_have_a_url_and_one_of_two() {
+    let extension = |extension: Value| found(&with("extension", json!([extension]))).len();
+    assert_eq!(extension(json!({ "url": "http://x", "valueString": "a" })), 0);
+    assert_eq!(extension(json!({ "url": "http://x", "extension": [{ "url": "a", "valueBoolean": true }] })), 0);
+    assert_eq!(extension(json!({ "valueString": "a" })), 1);
+    assert_eq!(extension(json!({ "url": "http://x" })), 1);
+    assert_eq!(
+        extension(json!({ "url": "http://x", "valueString": "a", "extension": [{ "url": "a", "valueCode": "b" }] })),
+        1
+    );
+    assert_eq!(extension(json!({ "url": "http://x", "valueString": "a", "valueCode": "b" })), 1);
+    assert_eq!(extension(json!({ "url": "http://x", "valueColour": "a" })), 1);
+}
+
+#[test]
+fn references_point_at_what_they_may() {
+    is(&with("subject", json!({ "reference": "Organization/1" })), &[("ServiceRequest.subject", "value")]);
+    is(
+        &with("subject", json!({ "reference": "http://x.example/fhir/Organization/1" })),
+        &[("ServiceRequest.subject", "value")],
+    );
+    is(
+        &with("subject", json!({ "type": "Organization", "display": "x", "identifier": { "value": "1" } })),
+        &[("ServiceRequest.subject", "value")],
+    );
+    assert_eq!(
+        found(&with("subject", json!({ "reference": "Organization/1" })))[0].2,
+        "warning",
+        "it is not here to be looked at"
+    );
+    is(&with("subject", json!({ "reference": "urn:uuid:c757873d-ec9a-4326-a141-556f43239520" })), &[]);
+    is(&with("subject", json!({ "reference": "#p" })), &[("ServiceRequest.subject", "invariant")]);
+    is(&with("subject", json!({ "display": "Ann" })), &[("ServiceRequest.subject", "required")]);
+}
+
+#[test]
+fn what_is_contained_is_referred_to_and_contains_nothing() {
+    let contained = |more: Value| {
+        let mut one = json!({ "resourceType": "Practitioner", "id": "p", "active": true });
+        one.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut request = with("contained", json!([one]));
+        request["requester"] = json!({ "reference": "#p" });
+        request
+    };
+    is(&contained(json!({})), &[]);
+    let mut nobodys = contained(json!({}));
+    nobodys.as_object_mut().unwrap().remove("requester");
+    assert_eq!(found(&nobodys), [("ServiceRequest.contained[0]".to_owned(), "invariant", "warning")]);
+    nobodys["contained"][0]["qualification"] = json!([{ "code": { "text": "x" }, "issuer": { "reference": "#" } }]);
+    is(&nobodys, &[]);
+    let inner = json!([{ "resourceType": "Organization", "id": "o", "name": "x" }]);
+    let found =
+        found(&contained(json!({ "name": [{ "text": "x" }], "contained": inner, "meta": { "versionId": "1" } })));
+    assert_eq!(found.iter().filter(|(_, code, _)| *code == "invariant").count(), 2, "{found:?}");
+}
+
+#[test]
+fn codes_are_required_or_only_better() {
+    let status = found(&with("status", json!("Active")));
+    assert_eq!(status, [("ServiceRequest.status".to_owned(), "code-invalid", "error")]);
+    let allergy = |status: Value| {
+        found(
+            &json!({ "resourceType": "AllergyIntolerance", "patient": { "reference": "Patient/1" }, "clinicalStatus": status }),
+        )
+    };
+    let system = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical";
+    assert!(
+        allergy(json!({ "coding": [{ "system": system, "code": "active" }, { "code": "x", "system": "urn:y" }] }))
+            .is_empty()
+    );
+    assert_eq!(allergy(json!({ "coding": [{ "system": "urn:other", "code": "active" }] })).len(), 1);
+    assert_eq!(allergy(json!({ "text": "active" })).len(), 1, "required means a code");
+    let marital =
+        json!({ "resourceType": "Patient", "maritalStatus": { "coding": [{ "system": "urn:x", "code": "y" }] } });
+    assert_eq!(found(&marital), [("Patient.maritalStatus".to_owned(), "code-invalid", "warning")]);
+}
+
+#[test]
+fn a_bundle_is_checked_to_the_bottom() {
+    let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [
+        { "request": { "method": "FETCH", "url": "Task" }, "resource": { "resourceType": "Taks" } },
+        { "fullUrl": "urn:uuid:c757873d-ec9a-4326-a141-556f43239520" , "request": { "method": "PUT", "url": "Task/1" } },
+        { "fullUrl": "urn:uuid:c757873d-ec9a-4326-a141-556f43239520",
+          "resource": { "resourceType": "DocumentReference", "status": "current", "content": [{}] } }] });
+    is(
+        &bundle,
+        &[
+            ("Bundle.entry[0].request.method", "code-invalid"),
+            ("Bundle.entry[0].resource", "structure"),
+            ("Bundle.entry[2].fullUrl", "invariant"),
+            ("Bundle.entry[2].request", "invariant"),
+            ("Bundle.entry[2].resource.content[0]", "structure"),
+        ],
+    );
+    assert_eq!(check(&json!({}), "", now())[0].issue.expression, ["%resource"]);
+    let task = check(&json!({ "resourceType": "Task" }), "Bundle.entry[3].resource", now());
+    assert_eq!(task[0].issue.expression, ["Bundle.entry[3].resource.status"]);
+}
+
+#[test]
+fn so_many_faults_are_enough() {
+    let names: Vec<Value> = (0..1000).map(|_| json!({ "x": 1 })).collect();
+    let found = check(&json!({ "resourceType": "Patient", "name": names }), "", now());
+    assert_eq!(found.len(), 201);
+    assert_eq!(found[200].issue.code.code(), "too-costly");
+}
+
+mod random {
+    use proptest::{prelude::*, sample::select};
+
+    use super::*;
+
+    /// Names that R4 has, and some that it does not.
+    const KEYS: [&str; 24] = [
+        "resourceType",
+        "id",
+        "meta",
+        "extension",
+        "_status",
+        "status",
+        "identifier",
+        "contained",
+        "subject",
+        "reference",
+        "name",
+        "given",
+        "_given",
+        "valueString",
+        "valueQuantity",
+        "url",
+        "entry",
+        "resource",
+        "code",
+        "coding",
+        "text",
+        "div",
+        "birthDate",
+        "x y",
+    ];
+    const TEXTS: [&str; 10] =
+        ["ServiceRequest", "Patient", "Bundle", "active", "", "2026-02-30", "#a", "Patient/1", "urn:uuid:x", "<div/>"];
+
+    fn tree() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            select(&TEXTS[..]).prop_map(Value::from),
+            ".{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 64, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((select(&KEYS[..]), inner), 0..6)
+                    .prop_map(|pairs| pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_and_the_verdict_is_that_of_the_same_text(mut tree in tree(), kind in select(&TEXTS[..3])) {
+            if let Some(object) = tree.as_object_mut() {
+                object.insert("resourceType".into(), kind.into());
+            }
+            let found = check(&tree, "", now());
+            let again: Value = serde_json::from_str(&tree.to_string()).unwrap();
+            prop_assert_eq!(&found, &check(&again, "", now()));
+            prop_assert!(found.len() <= 201);
+        }
+    }
+}

@@ -23,6 +23,7 @@ pub mod client;
 pub mod definitions;
 pub mod domain;
 pub mod fhir;
+pub mod fhirpath;
 pub mod health;
 pub mod resolve;
 pub mod store;

@@ -1,5 +1,7 @@
 //! What an expression yields: items in order. One item, which is by far the most frequent, costs no allocation.
 
+use std::sync::Arc;
+
 use super::Item;
 
 /// Items in their order.
@@ -12,6 +14,8 @@ enum Held<'a> {
     Nothing,
     One(Item<'a>),
     Many(Vec<Item<'a>>),
+    /// What an evaluation needs again and again.
+    Shared(Arc<Vec<Item<'a>>>),
 }
 
 /// The items of a collection, one after the other.
@@ -43,6 +47,15 @@ impl<'a> Collection<'a> {
             Held::Nothing => &[],
             Held::One(item) => std::slice::from_ref(item),
             Held::Many(items) => items,
+            Held::Shared(items) => items,
+        }
+    }
+
+    /// The same, of which copies cost nothing.
+    pub(super) fn shared(self) -> Self {
+        match self.0 {
+            Held::Many(items) => Self(Held::Shared(Arc::new(items))),
+            held => Self(held),
         }
     }
 
@@ -70,6 +83,11 @@ impl<'a> Collection<'a> {
                     Held::One(first) => {
                         let mut items = Vec::with_capacity(4);
                         items.push(first);
+                        items.push(item);
+                        Held::Many(items)
+                    }
+                    Held::Shared(items) => {
+                        let mut items = items.to_vec();
                         items.push(item);
                         Held::Many(items)
                     }
@@ -103,6 +121,7 @@ impl<'a> IntoIterator for Collection<'a> {
             Held::Nothing => Items { one: None, many: Vec::new().into_iter() },
             Held::One(item) => Items { one: Some(item), many: Vec::new().into_iter() },
             Held::Many(items) => Items { one: None, many: items.into_iter() },
+            Held::Shared(items) => Items { one: None, many: items.to_vec().into_iter() },
         }
     }
 }

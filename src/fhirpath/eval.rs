@@ -17,6 +17,8 @@ pub(super) type Outcome<T> = Result<T, EvalError>;
 pub(super) struct Run<'a, 'c> {
     context: &'c Context<'a>,
     budget: Budget,
+    /// `%resource.descendants()`, which `dom-3` asks for again and again.
+    descendants: Option<Collection<'a>>,
 }
 
 /// What `$this`, `$index` and `$total` are.
@@ -29,7 +31,7 @@ pub(super) struct Scope<'a, 's> {
 
 /// Evaluates an expression on an element.
 pub(super) fn evaluate<'a>(expr: &'a Expr, on: Node<'a>, context: &Context<'a>) -> Outcome<Collection<'a>> {
-    let mut run = Run { context, budget: Budget::new(context.steps) };
+    let mut run = Run { context, budget: Budget::new(context.steps), descendants: None };
     run.eval(expr, Scope { this: &Item::Node(on), index: None, total: None })
 }
 
@@ -75,7 +77,10 @@ impl<'a> Run<'a, '_> {
             }
             Expr::This => scope.this.clone(),
             Expr::Index => return Ok(scope.index.map(whole).into()),
-            Expr::Total => return Ok(scope.total.cloned().unwrap_or_default()),
+            Expr::Total => {
+                self.budget.spend(scope.total.map_or(0, Collection::len))?;
+                return Ok(scope.total.cloned().unwrap_or_default());
+            }
             Expr::Variable(name) => return self.variable(name, scope),
             Expr::Child { on: None, name } => return self.implied(name, scope),
             Expr::Child { on: Some(on), name } => {
@@ -231,6 +236,10 @@ impl<'a> Run<'a, '_> {
             }));
         }
         let left = self.eval(left, scope)?;
+        if how == Operator::In {
+            let Some(one) = single(&left, what)? else { return Ok(Collection::EMPTY) };
+            return Ok(Collection::truth(Some(self.is_in(one, right, scope)?)));
+        }
         let right = self.eval(right, scope)?;
         let budget = &mut self.budget;
         Ok(Collection::truth(match how {
@@ -238,13 +247,10 @@ impl<'a> Run<'a, '_> {
             Operator::NotEqual => equal::equal(&left, &right, budget)?.map(|equal| !equal),
             Operator::Equivalent => Some(equal::equivalent(&left, &right, budget)?),
             Operator::NotEquivalent => Some(!equal::equivalent(&left, &right, budget)?),
-            Operator::In | Operator::Contains => {
-                let (one, all) = if how == Operator::In { (&left, &right) } else { (&right, &left) };
-                match single(one, what)? {
-                    Some(one) => Some(sets::contains(all, one, budget)?),
-                    None => None,
-                }
-            }
+            Operator::Contains => match single(&right, what)? {
+                Some(one) => Some(sets::contains(&left, one, budget)?),
+                None => None,
+            },
             Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
                 match (single(&left, what)?, single(&right, what)?) {
                     (Some(left), Some(right)) => equal::order(left, right, what)?.map(|order| match how {
@@ -271,6 +277,15 @@ impl<'a> Run<'a, '_> {
         }))
     }
 
+    /// Whether an item is in what an expression yields; of a union, one part after the other, until it is found.
+    fn is_in(&mut self, one: &Item<'a>, all: &'a Expr, scope: Scope<'a, '_>) -> Outcome<bool> {
+        if let Expr::Binary { how: Operator::Union, left, right } = all {
+            return Ok(self.is_in(one, left, scope)? || self.is_in(one, right, scope)?);
+        }
+        let all = self.eval(all, scope)?;
+        sets::contains(&all, one, &mut self.budget)
+    }
+
     fn union(&mut self, left: Collection<'a>, right: Collection<'a>) -> Outcome<Collection<'a>> {
         let both = self.combine(left, right)?;
         sets::distinct(both, &mut self.budget)
@@ -295,6 +310,6 @@ fn typed<'a>(on: Collection<'a>, how: Typing, name: &super::types::TypeName) -> 
     match how {
         Typing::Is => Ok(single(&on, "is")?.map(|item| Item::Boolean(item.is(name, false))).into()),
         // N1 wants one item for `as`; R4's own rules ask it of many, and mean those that are of the type
-        Typing::As | Typing::OfType => Ok(on.into_iter().filter(|item| item.is(name, true)).collect()),
+        Typing::As | Typing::OfType => Ok(on.iter().filter(|item| item.is(name, true)).cloned().collect()),
     }
 }

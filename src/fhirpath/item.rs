@@ -141,6 +141,8 @@ impl<'a> Node<'a> {
     /// All elements in it.
     pub(super) fn each<E>(&self, found: &mut impl FnMut(Node<'a>) -> Result<(), E>) -> Result<(), E> {
         let Some(Value::Object(object)) = self.value else { return self.each_about(None, found) };
+        // hardly anything says more about its primitives
+        let says_more = object.keys().any(|key| key.starts_with('_'));
         for (key, value) in object {
             if let Some(name) = key.strip_prefix('_') {
                 // beside its value it was told already
@@ -149,7 +151,7 @@ impl<'a> Node<'a> {
                 }
             } else if key != "resourceType" {
                 let of = self.type_of(key);
-                let primitive = of.is_none_or(|of| matches!(of.kind, Kind::Primitive(_)));
+                let primitive = says_more && of.is_none_or(|of| matches!(of.kind, Kind::Primitive(_)));
                 flatten(Some(value), if primitive { about(object, key) } else { None }, of, found)?;
             }
         }

@@ -140,7 +140,7 @@ fn an_error_is_no_answer() {
             EvalError::TooGreat,
         ),
         (
-            "descendants().all(%resource.descendants().all(%resource.descendants().all(%resource.descendants().exists())))",
+            "descendants().all(%resource.descendants().all(%resource.descendants().all(%resource.descendants().all(%resource.descendants().tail().exists()))))",
             EvalError::TooManySteps,
         ),
         ("descendants().aggregate($total & $total, 'a long enough text')", EvalError::TooGreat),

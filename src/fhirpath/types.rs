@@ -112,7 +112,20 @@ impl TypeName {
     /// Whether a value of this type of R4 is one of it. `exactly`: as `as` and `ofType` have it, to which a code is no string.
     pub(super) fn fits(&self, of: &Type, exactly: bool) -> bool {
         let Some(Named(named)) = self.fhir else { return false };
-        if exactly && matches!(of.kind, Kind::Primitive(_)) { of.name == named.name } else { of.is_a(named.name) }
+        if std::ptr::eq(of, named) {
+            return true;
+        }
+        if exactly && matches!(of.kind, Kind::Primitive(_)) {
+            return false;
+        }
+        let mut base = of.base();
+        while let Some(of) = base {
+            if std::ptr::eq(of, named) {
+                return true;
+            }
+            base = of.base();
+        }
+        false
     }
 }
 

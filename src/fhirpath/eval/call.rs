@@ -15,6 +15,13 @@ use super::{
 impl<'a> Run<'a, '_> {
     pub(super) fn call(&mut self, expr: &'a Expr, scope: Scope<'a, '_>) -> Outcome<Collection<'a>> {
         let Expr::Call { on, function, arguments, pattern } = expr else { return Ok(Collection::EMPTY) };
+        let of_resource = *function == Function::Descendants
+            && matches!(on.as_deref(), Some(Expr::Variable(name)) if &**name == "resource");
+        if let Some(found) = self.descendants.as_ref().filter(|_| of_resource) {
+            // whatever is done with it looks at all of it
+            self.budget.spend(found.len() / 8)?;
+            return Ok(found.clone());
+        }
         let on = self.input(on.as_deref(), scope)?;
         let function = *function;
         let what = function.name();
@@ -50,7 +57,7 @@ impl<'a> Run<'a, '_> {
                 self.projection(on, function, arguments, scope)?
             }
             Function::Single => single(&on, what)?.cloned().into(),
-            Function::First => on.into_iter().next().into(),
+            Function::First => on.as_slice().first().cloned().into(),
             Function::Last => on.as_slice().last().cloned().into(),
             Function::Tail => on.into_iter().skip(1).collect(),
             Function::Iif => self.iif(on, arguments, scope)?,
@@ -61,6 +68,10 @@ impl<'a> Run<'a, '_> {
                     if let Item::Node(node) = item {
                         self.descend(node, &mut found)?;
                     }
+                }
+                if of_resource {
+                    found = found.shared();
+                    self.descendants = Some(found.clone());
                 }
                 found
             }

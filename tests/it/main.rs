@@ -16,6 +16,7 @@ mod conversation;
 mod crash;
 mod delivery;
 mod endpoints;
+mod fuzz;
 mod layers;
 mod loops;
 mod overload;

@@ -87,7 +87,7 @@ impl<'a> Collection<'a> {
                         Held::Many(items)
                     }
                     Held::Shared(items) => {
-                        let mut items = items.to_vec();
+                        let mut items = Arc::unwrap_or_clone(items);
                         items.push(item);
                         Held::Many(items)
                     }
@@ -121,7 +121,7 @@ impl<'a> IntoIterator for Collection<'a> {
             Held::Nothing => Items { one: None, many: Vec::new().into_iter() },
             Held::One(item) => Items { one: Some(item), many: Vec::new().into_iter() },
             Held::Many(items) => Items { one: None, many: items.into_iter() },
-            Held::Shared(items) => Items { one: None, many: items.to_vec().into_iter() },
+            Held::Shared(items) => Items { one: None, many: Arc::unwrap_or_clone(items).into_iter() },
         }
     }
 }

@@ -1,12 +1,17 @@
 //! Dates, times of day and both together, as precise as they were written (FHIRPath N1, "Date", "DateTime", "Time"). What is less
 //! precise than another may be neither before nor after it.
 
+mod calendar;
+
 use std::{
     cmp::Ordering,
     fmt::{self, Display},
 };
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
+
+pub(super) use calendar::Unit;
+use calendar::{DAY, HOUR, MINUTE, NANOS, civil, days, days_in, is_leap};
 
 /// A date, a date with a time, or a time of day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,84 +50,9 @@ enum Precision {
     Fraction,
 }
 
-/// A unit of the calendar or of the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Unit {
-    Millisecond,
-    Second,
-    Minute,
-    Hour,
-    Day,
-    Week,
-    Month,
-    Year,
-}
-
-const NANOS: i128 = 1_000_000_000;
-const DAY: i128 = 86_400 * NANOS;
-const HOUR: i128 = 3_600 * NANOS;
-const MINUTE: i128 = 60 * NANOS;
 /// No zone is further ahead of UTC, none further behind.
 const AHEAD_MAX: i16 = 14 * 60;
 const BEHIND_MAX: i16 = -12 * 60;
-
-// === impl Unit ===
-
-impl Unit {
-    /// The unit of a word of the calendar, in the singular or plural.
-    pub(super) fn word(word: &str) -> Option<Self> {
-        Some(match word {
-            "year" | "years" => Self::Year,
-            "month" | "months" => Self::Month,
-            "week" | "weeks" => Self::Week,
-            "day" | "days" => Self::Day,
-            "hour" | "hours" => Self::Hour,
-            "minute" | "minutes" => Self::Minute,
-            "second" | "seconds" => Self::Second,
-            "millisecond" | "milliseconds" => Self::Millisecond,
-            _ => return None,
-        })
-    }
-
-    /// What UCUM calls the same length; a year and a month of the calendar have no fixed one.
-    pub(super) fn ucum(self) -> Option<&'static str> {
-        Some(match self {
-            Self::Year | Self::Month => return None,
-            Self::Week => "wk",
-            Self::Day => "d",
-            Self::Hour => "h",
-            Self::Minute => "min",
-            Self::Second => "s",
-            Self::Millisecond => "ms",
-        })
-    }
-
-    /// The unit that a date may be moved by; UCUM's year and month are lengths, which a date has no use for.
-    pub(super) fn of_quantity(unit: &str) -> Option<Self> {
-        Self::word(unit).or(match unit {
-            "wk" => Some(Self::Week),
-            "d" => Some(Self::Day),
-            "h" => Some(Self::Hour),
-            "min" => Some(Self::Minute),
-            "s" => Some(Self::Second),
-            "ms" => Some(Self::Millisecond),
-            _ => None,
-        })
-    }
-
-    fn nanos(self) -> i128 {
-        match self {
-            Self::Millisecond => NANOS / 1000,
-            Self::Second => NANOS,
-            Self::Minute => MINUTE,
-            Self::Hour => HOUR,
-            Self::Day => DAY,
-            Self::Week => 7 * DAY,
-            Self::Month => 30 * DAY,
-            Self::Year => 365 * DAY,
-        }
-    }
-}
 
 // === impl Moment ===
 
@@ -486,34 +416,4 @@ fn offset(text: &str) -> Option<i16> {
     let (minute, rest) = digits(rest.strip_prefix(':')?, 2)?;
     let ahead = i16::try_from(hour * 60 + minute).ok().filter(|ahead| *ahead <= AHEAD_MAX && minute < 60)?;
     rest.is_empty().then_some(if text.starts_with('-') { -ahead } else { ahead })
-}
-
-fn is_leap(year: i16) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-}
-
-fn days_in(year: i16, month: u8) -> u8 {
-    match month {
-        2 if is_leap(year) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since the first of March of the year 0, by the Gregorian calendar: the leap day is the last of its year then.
-fn days(year: i16, month: u8, day: u8) -> i64 {
-    let (year, month, day) = (i64::from(year), i64::from(month), i64::from(day));
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (153 * month + 2) / 5 + day - 1
-}
-
-/// The day that is so many days after the first of March of the year 0.
-fn civil(day: i64) -> Option<(i16, u8, u8)> {
-    // jiff counts from its own first day
-    let from = Date::new(1, 1, 1).ok()?;
-    let ahead = i32::try_from(day - days(1, 1, 1)).ok()?;
-    let date = from.checked_add(jiff::Span::new().try_days(ahead).ok()?).ok()?;
-    let year = Some(date.year()).filter(|year| (1..=9999).contains(year))?;
-    Some((year, u8::try_from(date.month()).ok()?, u8::try_from(date.day()).ok()?))
 }

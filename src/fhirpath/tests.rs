@@ -70,6 +70,19 @@ fn paths_choices_and_what_is_said_about_primitives() {
     is(&it, "contained.birthDate < @1984-02-10", &[]);
     is(&it, "descendants().where($this is Coding).count()", &["3"]);
     is(&it, "children().count()", &["13"]);
+    let patient = json!({"resourceType": "Patient", "multipleBirthInteger": 2});
+    is(&patient, "multipleBirth.combine(multiple)", &["2"]);
+}
+
+#[test]
+fn equals_are_one_and_zones_that_are_not_told_may_be_any() {
+    let it = json!({});
+    is(&it, "(1 | 1 | 1.0 | 2 | 'a' | 'a').count()", &["3"]);
+    is(&it, "(1 | 2).exclude(1.0) | (1 | 2).intersect(2.0)", &["2"]);
+    is(&it, "@2012-04-15T15:00:00Z = @2012-04-15T10:00:00", &[]);
+    is(&it, "@2012-04-15T15:00:00Z < @2012-04-16T10:00:00", &["true"]);
+    is(&it, "@2012-04-15T15:00:00Z < @2012-04-15T20:00:00", &[]);
+    is(&it, "@2012-04-15T15:00:00Z > @2012-04-13", &["true"]);
 }
 
 #[test]
@@ -299,7 +312,7 @@ fn literal() -> impl Strategy<Value = String> {
     prop_oneof![
         (-9..9i32).prop_map(|n| if n < 0 { format!("({n})") } else { n.to_string() }),
         (0..99u32, 0..99u32).prop_map(|(a, b)| format!("{a}.{b}")),
-        "[a-c]{0,2}".prop_map(|text| format!("'{text}'")),
+        "[a-c'\\\\\n]{0,2}".prop_map(|text| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))),
         Just("true".to_owned()),
         Just("false".to_owned()),
         (2020..2026u32, 1..13u32, 1..29u32).prop_map(|(y, m, d)| format!("@{y}-{m:02}-{d:02}")),
@@ -434,6 +447,7 @@ proptest! {
             format!("({a_all} | {b_all}).subsetOf({b_all} | {a_all})"),
             format!("{a_all}.combine({b_all}).count() = {a_all}.count() + {b_all}.count()"),
             format!("{a_all}.distinct().isDistinct()"),
+            format!("{a_all}.combine({a_all}).distinct().count() = {a_all}.distinct().count()"),
             format!("{a_all}.intersect({b_all}).subsetOf({a_all})"),
             format!("{a_all}.exclude({b_all}).intersect({b_all}).empty()"),
             format!("{a_all}.where(true).count() = {a_all}.count() and {a_all}.where({{}}).empty()"),

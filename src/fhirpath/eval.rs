@@ -16,6 +16,8 @@ pub(super) type Outcome<T> = Result<T, EvalError>;
 /// One evaluation.
 pub(super) struct Run<'a, 'c> {
     context: &'c Context<'a>,
+    /// `%context`: what it is evaluated on.
+    on: Node<'a>,
     budget: Budget,
     /// `%resource.descendants()`, which `dom-3` asks for again and again.
     descendants: Option<Collection<'a>>,
@@ -31,7 +33,7 @@ pub(super) struct Scope<'a, 's> {
 
 /// Evaluates an expression on an element.
 pub(super) fn evaluate<'a>(expr: &'a Expr, on: Node<'a>, context: &Context<'a>) -> Outcome<Collection<'a>> {
-    let mut run = Run { context, budget: Budget::new(context.steps), descendants: None };
+    let mut run = Run { context, on, budget: Budget::new(context.steps), descendants: None };
     run.eval(expr, Scope { this: &Item::Node(on), index: None, total: None })
 }
 
@@ -81,7 +83,7 @@ impl<'a> Run<'a, '_> {
                 self.budget.spend(scope.total.map_or(0, Collection::len))?;
                 return Ok(scope.total.cloned().unwrap_or_default());
             }
-            Expr::Variable(name) => return self.variable(name, scope),
+            Expr::Variable(name) => return self.variable(name),
             Expr::Child { on: None, name } => return self.implied(name, scope),
             Expr::Child { on: Some(on), name } => {
                 let on = self.eval(on, scope)?;
@@ -170,15 +172,12 @@ impl<'a> Run<'a, '_> {
         Ok(())
     }
 
-    fn variable(&mut self, name: &'a str, scope: Scope<'a, '_>) -> Outcome<Collection<'a>> {
+    fn variable(&self, name: &'a str) -> Outcome<Collection<'a>> {
         let text = |text: &'static str| Item::Text(text.into());
         let item = match name {
             "resource" => Item::Node(self.context.resource),
             "rootResource" => Item::Node(self.context.root),
-            "context" => match self.context.variables.iter().find(|(known, _)| *known == "context") {
-                Some((_, item)) => item.clone(),
-                None => scope.this.clone(),
-            },
+            "context" => Item::Node(self.on),
             "ucum" => text("http://unitsofmeasure.org"),
             "sct" => text("http://snomed.info/sct"),
             "loinc" => text("http://loinc.org"),

@@ -70,6 +70,7 @@ fn paths_choices_and_what_is_said_about_primitives() {
     is(&it, "contained.birthDate < @1984-02-10", &[]);
     is(&it, "descendants().where($this is Coding).count()", &["3"]);
     is(&it, "children().count()", &["13"]);
+    is(&it, "category.select(%context.id & %resource.id & %rootResource.id)", &["111", "111"]);
     let patient = json!({"resourceType": "Patient", "multipleBirthInteger": 2});
     is(&patient, "multipleBirth.combine(multiple)", &["2"]);
 }
@@ -148,6 +149,7 @@ fn an_error_is_no_answer() {
         ("code.memberOf('urn:vs') or status.memberOf('urn:vs')", EvalError::NotHere { what: "memberOf" }),
         ("repeat($this & 'a')", EvalError::WrongType { what: "&" }),
         ("'a'.repeat($this & 'a')", EvalError::TooManySteps),
+        ("descendants().select(%resource.descendants()).all('a'.matches('a{1,' & '9}'))", EvalError::TooManySteps),
         (
             "descendants().select(%resource.descendants().select(%resource.descendants() | note)).combine(descendants().select(%resource.descendants().select(%resource.descendants())))",
             EvalError::TooGreat,

@@ -15,6 +15,9 @@ use super::{
     pattern,
 };
 
+/// A pattern that is made while evaluating costs as much as this: compiling one takes a thousand times as long as looking at an element.
+const PATTERN_STEPS: usize = 20_000;
+
 /// What a function was given.
 pub(super) struct Given<'g, 'a> {
     pub first: Option<&'g Collection<'a>>,
@@ -98,7 +101,7 @@ pub(super) fn call<'a>(
     let Some(first) = Given::text(given.first, what)? else { return Ok(Collection::EMPTY) };
     match function {
         Function::Matches | Function::MatchesFull => {
-            budget.text(first.len() * 64)?;
+            budget.spend(PATTERN_STEPS)?;
             let pattern = pattern::compile(&first, function == Function::MatchesFull).ok_or(EvalError::Pattern)?;
             Ok(Collection::truth(Some(pattern.is_match(&text))))
         }
@@ -222,7 +225,7 @@ fn replace(
     if let Some(pattern) = compiled {
         return Ok(pattern.replace_all(text, by).into_owned());
     }
-    budget.text(what.len() * 64)?;
+    budget.spend(PATTERN_STEPS)?;
     let pattern = pattern::compile(what, false).ok_or(EvalError::Pattern)?;
     Ok(pattern.replace_all(text, by).into_owned())
 }

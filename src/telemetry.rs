@@ -3,7 +3,7 @@
 //! What never goes into either: names, NHS numbers, addresses, free text, bodies, tokens, URLs with queries. A log line carries
 //! ids, codes, counts and times. Field names are dotted and stable (`task.id`, `inbox.id`, `system.id`, `message.seq`).
 
-use std::{io::IsTerminal as _, sync::OnceLock};
+use std::{io::IsTerminal as _, sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt};
@@ -12,6 +12,9 @@ use crate::config::{Log, LogFormat};
 
 /// Seconds; from the fastest read to the slowest request that is let run.
 const LATENCY_BUCKETS_S: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// So much is measured meanwhile as a process can well hold.
+const KEEP_UP_EVERY: Duration = Duration::from_secs(5);
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -49,4 +52,13 @@ pub fn metrics() -> PrometheusHandle {
             handle
         })
         .clone()
+}
+
+/// Sorts what was measured since the last time into its buckets; never returns. Without it every measurement is kept until somebody reads
+/// the figures, and where nobody does the process grows.
+pub async fn keep_up(figures: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(KEEP_UP_EVERY).await;
+        figures.run_upkeep();
+    }
 }

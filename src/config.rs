@@ -19,7 +19,7 @@ use std::{
 };
 
 use crate::{
-    domain::{InboxId, ProviderId, SystemId, retry::RetryPolicy},
+    domain::{InboxId, ProviderId, SystemId, retry::RetryPolicy, rule_level::RuleLevels},
     routing::RouteSet,
     toml_reader::{self, Table},
 };
@@ -30,7 +30,7 @@ pub use env::Env;
 pub use registry::Registry;
 pub use roles::{Role, Roles};
 pub use secret::{Secret, TokenHash};
-pub use sections::{Broker, Level, Limits, Log, LogFormat, Server, Store};
+pub use sections::{Broker, Level, Limits, Log, LogFormat, Profiles, Server, Store};
 pub use url::{BrokerUrl, HiddenUrl, StoreUrl};
 
 use registry::{Inbox, InboxKind, Provider, System};
@@ -54,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// How it logs.
     pub log: Log,
+    /// What resources are held against beside R4.
+    pub profiles: Profiles,
     /// Who is told when something waits for a person.
     pub alerts: Alerts,
     /// Systems, providers, inboxes and routes.
@@ -98,6 +100,7 @@ impl Config {
         let retry = sections::retry(root.section("retry"), RetryPolicy::default());
         let limits = Limits::read(root.section("limits"));
         let log = Log::read(root.section("log"));
+        let profiles = Profiles::read(root.section("profiles"), folder);
         sections::registry_source(root.section("registry"));
         let alerts = Alerts::read(root.section("alerts"), &secrets);
         let (escalation, working_time) = escalation::read(root.section("escalation"));
@@ -116,7 +119,7 @@ impl Config {
             return Err(faults);
         }
         files.extend(secrets.into_files());
-        Ok((Self { server, store, broker, retry, limits, log, alerts, registry, files }, warnings))
+        Ok((Self { server, store, broker, retry, limits, log, profiles, alerts, registry, files }, warnings))
     }
 
     /// What runs with no configuration: a store under `data_dir`, the embedded broker, loopback, one system, one provider
@@ -143,6 +146,8 @@ fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotA
         ods_code: ods_code.clone(),
         kind: "local".to_owned(),
         tokens: vec![token.clone()],
+        profiles: Vec::new(),
+        rules: RuleLevels::default(),
         read: None,
         write_back: None,
     };

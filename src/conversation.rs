@@ -11,9 +11,10 @@ use crate::{
     client::FhirClient,
     config::registry::Registry,
     domain::task::Refusal,
-    fhir::Issue,
+    fhir::{Issue, Severity},
     intake::{apart::Placed, record::Reading},
     lanes::Relay,
+    profiles::{Asked, Validator},
     store::{Appended, NewResource, NewVersion, ResourceKey, Store, StoreError},
 };
 
@@ -21,7 +22,7 @@ mod change;
 mod known;
 mod message;
 
-pub use message::{Author, Incoming, Said};
+pub use message::{Author, Incoming, Said, unfit};
 
 /// How often something is decided again because the other side came in between.
 const MOVED_MAX: usize = 20;
@@ -71,6 +72,8 @@ pub struct Conversation {
     pub client: FhirClient,
     /// The places for reading, shared with intake.
     pub reading: Reading,
+    /// What is held against R4 and what is asked beside it.
+    pub validator: Arc<Validator>,
     /// Where this Onward is reached.
     pub base_url: String,
 }
@@ -113,10 +116,14 @@ impl Faults {
         if self.rule.is_empty() { Ok(()) } else { Err(ConversationError::Rule(self.rule)) }
     }
 
-    /// All that the basic checks find.
-    fn check(&mut self, resource: &Value, now: jiff::Timestamp) {
-        for finding in crate::profiles::basic::check(resource, "", now) {
-            if finding.rule { self.rule.push(finding.issue) } else { self.invalid.push(finding.issue) }
+    /// All that a validator finds wrong.
+    fn check(&mut self, resource: &Value, validator: &Validator, asked: &Asked<'_>) {
+        for finding in validator.check(resource, "", asked) {
+            match finding.issue.severity {
+                Severity::Warning | Severity::Information => {}
+                _ if finding.rule => self.rule.push(finding.issue),
+                _ => self.invalid.push(finding.issue),
+            }
         }
     }
 }

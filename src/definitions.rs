@@ -90,6 +90,7 @@ pub struct Type {
     pub elements: &'static [Element],
     /// Rules for the whole of it, beside those of its base.
     pub invariants: &'static [Invariant],
+    number: u16,
     base: Option<u16>,
     /// What its elements are called in JSON, sorted: a key, the number of the element, the number of its type.
     keys: &'static [(&'static str, u16, u16)],
@@ -178,6 +179,11 @@ impl Type {
         self.base.and_then(|n| tables::TYPES.get(usize::from(n)))
     }
 
+    /// Its place among [`types`], by which something may be kept for each.
+    pub fn number(&self) -> usize {
+        usize::from(self.number)
+    }
+
     /// Whether it is this type or one that is based on it.
     pub fn is_a(&self, name: &str) -> bool {
         self.name == name || self.base().is_some_and(|base| base.is_a(name))
@@ -255,6 +261,7 @@ mod tests {
         let (_, contact, of) = patient.child("contact").unwrap();
         assert_eq!((contact.name, of.of().name, of.of().is_a("BackboneElement")), ("contact", "Patient.contact", true));
         assert!(resource_named("DomainResource").is_none() && resource_named("HumanName").is_none());
+        assert!(types().iter().enumerate().all(|(n, of)| of.number() == n));
         assert!(type_named("Patients").is_none() && patient.child("nam").is_none());
     }
 

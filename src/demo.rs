@@ -20,7 +20,6 @@ pub mod tally;
 
 use crate::{
     config::{Config, Env, Fault},
-    fhir::XmlConverter,
     service::Service,
 };
 use caller::Caller;
@@ -113,8 +112,7 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
         say(&format!("{}\nOnward listens at {base_url}; {total} referrals are sent\n", tally::cast_line()));
     }
 
-    let sending =
-        Sending { caller: Caller::new(), fhir_base, ledger: ledger.clone(), xml: Arc::new(XmlConverter::new(2)) };
+    let sending = Sending { caller: Caller::new(), fhir_base, ledger: ledger.clone() };
     for (system, accepted) in accepted {
         working.employ(system.talk(sending.clone(), options.seed, accepted));
     }

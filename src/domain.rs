@@ -10,6 +10,7 @@ pub mod event;
 pub mod ids;
 pub mod lane;
 pub mod retry;
+pub mod rule_level;
 pub mod status;
 pub mod task;
 pub mod working_days;

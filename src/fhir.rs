@@ -15,6 +15,7 @@ pub mod patch;
 pub(crate) mod path;
 pub mod primitive;
 pub mod reference;
+pub mod sctid;
 pub mod task;
 pub mod tree;
 pub mod xml;
@@ -23,7 +24,7 @@ pub use gate::Limits;
 pub use nhs_number::NhsNumber;
 pub use ods_code::OdsCode;
 pub use outcome::{Issue, IssueCode, Severity, outcome};
-pub use xml::XmlConverter;
+pub use xml::XmlWriter;
 
 /// Where the tests find what others wrote.
 #[cfg(test)]

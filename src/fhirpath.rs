@@ -121,6 +121,20 @@ impl Expression {
         Ok(self.truth(on, context)? != Some(false))
     }
 
+    /// The same, out of a budget of steps that several evaluations share: what is left of it afterwards stands in `steps`.
+    ///
+    /// # Errors
+    /// [`EvalError`]: then nothing is known. [`EvalError::TooManySteps`] where the budget was not enough.
+    pub fn holds_within<'a>(
+        &'a self,
+        on: Node<'a>,
+        context: &Context<'a>,
+        steps: &mut usize,
+    ) -> Result<bool, EvalError> {
+        let found = eval::evaluate_within(&self.0, on, &Context { steps: *steps, ..*context }, steps)?;
+        Ok(eval::truth(&found, "a condition")? != Some(false))
+    }
+
     /// Looks for what could never mean anything on an element of this type: names that no element has, types that nothing there can
     /// have. For expressions that people write; R4's own are older than these rules and break some.
     ///

@@ -14,7 +14,7 @@ use crate::{
     admission::Admission,
     config::{Limits, Registry, Roles},
     conversation::Conversation,
-    fhir::XmlConverter,
+    fhir::XmlWriter,
     health::Health,
     intake::Intake,
     lanes::Endpoints,
@@ -32,6 +32,7 @@ mod read;
 pub mod reply;
 mod search;
 pub mod serve;
+mod validate;
 mod write;
 
 /// What the handlers call.
@@ -53,7 +54,7 @@ pub struct App {
     /// What is said after sending.
     pub conversation: Conversation,
     /// XML in and out.
-    pub xml: Arc<XmlConverter>,
+    pub xml: Arc<XmlWriter>,
     /// What is refused for being too much.
     pub limits: Limits,
     /// What this process does.
@@ -94,6 +95,13 @@ pub fn router(app: Shared) -> Router {
         .route("/fhir/Communication", get(conversation::messages).post(conversation::say))
         .route("/fhir/metadata", get(capability::metadata))
         .route("/fhir/Organization/{id}", get(read::organization))
+        .route("/fhir/{kind}/$validate", post(validate::validate))
+        .route("/fhir/{kind}/{id}/$validate", post(validate::validate))
+        // where a type has routes of its own they come before those of all types
+        .route("/fhir/ServiceRequest/$validate", post(validate::validate))
+        .route("/fhir/Task/$validate", post(validate::validate))
+        .route("/fhir/Task/{id}/$validate", post(validate::validate))
+        .route("/fhir/Organization/$validate", post(validate::validate))
         .route("/fhir/{kind}/{id}", get(read::resource))
         .route("/fhir/{kind}/{id}/_history", get(read::history))
         .route("/fhir/{kind}/{id}/_history/{version}", get(read::version))

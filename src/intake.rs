@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -21,6 +22,7 @@ use crate::{
         tree,
     },
     lanes::Relay,
+    profiles::{Asked, Validator},
     routing::NoRoute,
     store::{
         NewEvent, NewReferral, NewResource, NewTask as StoredTask, Store, StoreError, Submission, Submit, Submitted,
@@ -70,6 +72,8 @@ pub struct Accepted {
     pub requests: Vec<Option<Value>>,
     /// Whether the sender gave nothing to know it by, so that sending it again would make it anew.
     pub minted: bool,
+    /// What is not wrong with the request and worth saying.
+    pub notes: Vec<Issue>,
 }
 
 /// Why a request was not accepted. Nothing of it was stored.
@@ -105,10 +109,17 @@ pub struct Intake {
     pub client: FhirClient,
     /// How much of each at once.
     pub reading: record::Reading,
+    /// What referrals are held against.
+    pub validator: Arc<Validator>,
     /// Where this Onward is reached.
     pub base_url: String,
     /// Who is told how long a commit takes.
     pub admission: Arc<Admission>,
+}
+
+/// What is asked beside R4 of what a system sends, at this moment.
+pub fn asked_of(system: &System, now: Timestamp) -> Asked<'_> {
+    Asked { required: &system.profiles, rules: system.rules, ..Asked::at(now) }
 }
 
 impl Intake {
@@ -123,7 +134,8 @@ impl Intake {
             let issue = Issue::error(IssueCode::Forbidden, "%resource", "the originating system is not registered");
             return Err(IntakeError::Rule(vec![issue]));
         };
-        let apart = apart::read(incoming.body.take(), incoming.expected, self.store.now())?;
+        let asked = asked_of(system, self.store.now());
+        let apart = apart::read(incoming.body.take(), incoming.expected, &self.validator, &asked)?;
         let keys: Vec<_> =
             apart.drafts.iter().enumerate().map(|(index, draft)| key::of(&apart, draft, index, &incoming)).collect();
         let minted = keys.iter().any(|key| key.minted);
@@ -156,7 +168,7 @@ impl Intake {
                 self.tell(&system.id, &done);
                 let entries = entries_now(&apart, &done, entries);
                 let requests = done.iter().zip(requests).map(|(done, body)| done.new.then_some(body)).collect();
-                Ok(Accepted { referrals: done, requests, entries, minted })
+                Ok(Accepted { referrals: done, requests, entries, minted, notes: apart.notes })
             }
             Submit::Differs(index) => {
                 let place = &apart.items[apart.drafts[index].request].path;
@@ -210,7 +222,7 @@ impl Intake {
         self.tell(system, &done);
         let entries = entries_now(apart, &done, vec![None; apart.items.len()]);
         let requests = vec![None; done.len()];
-        Ok(Some(Accepted { referrals: done, requests, entries, minted: false }))
+        Ok(Some(Accepted { referrals: done, requests, entries, minted: false, notes: apart.notes.clone() }))
     }
 
     fn tell(&self, system: &SystemId, done: &[Submitted]) {

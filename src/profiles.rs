@@ -1,9 +1,12 @@
-//! Whether a resource is what R4 says it is, and what profiles ask for beyond that. `structure` walks it beside the definitions, `apply`
-//! looks at what a profile constrains; `basic` holds the checks that a referral must pass until full validation stands in its place.
+//! Whether a resource is what R4 says it is, what profiles ask for beyond that, and what the NHS asks beside it. `structure` walks it
+//! beside the definitions, once; `apply` looks on the way at what a profile constrains.
 
 mod apply;
-pub mod basic;
 mod codes;
+mod invariants;
+pub mod load;
+mod nhs;
+mod own;
 mod profile;
 mod report;
 mod rules;
@@ -13,37 +16,75 @@ mod value_sets;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-pub use basic::{Finding, check};
 pub use profile::ProfileError;
+pub use report::Finding;
 
-use crate::fhir::{
-    outcome::IssueCode,
-    path::{self, Place},
+use crate::{
+    definitions::Type,
+    domain::rule_level::RuleLevels,
+    fhir::{outcome::IssueCode, path::Place},
 };
 use apply::Apply;
+use invariants::Scope;
 use profile::{Profile, unversioned};
 use report::Report;
 use value_sets::ValueSets;
 
-/// Everything that a resource is held against: R4, and profiles that were read. Made once, at start.
+/// Everything that a resource is held against: R4, our own profiles, and those that a trust adds. Made once, at start.
 #[derive(Debug, Default)]
 pub struct Validator {
     profiles: HashMap<String, Profile>,
     value_sets: ValueSets,
 }
 
+/// What is asked of a resource beside R4 and the profiles that it says it conforms to.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Profiles that the resource itself is to conform to.
+    pub profiles: &'a [String],
+    /// Profiles to which each resource of their types is to conform, in whichever entry it stands; not what is contained.
+    pub required: &'a [String],
+    /// How gravely the NHS's rules are taken.
+    pub rules: RuleLevels,
+    /// Whether it is told, for information, which elements a profile hopes for (must support) and are not there.
+    pub tells: bool,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// The profiles that one resource is asked to conform to, beside those it names.
+#[derive(Clone, Copy)]
+struct Wished<'v> {
+    wished: &'v [String],
+    required: &'v [String],
+    tells: bool,
+}
+
+/// A resource or an element: as a value, and as the object that it is.
+type Whole<'v> = (&'v Value, &'v Map<String, Value>);
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    /// R4 and the NHS's rules, at this moment.
+    pub fn at(now: Timestamp) -> Self {
+        Self { profiles: &[], required: &[], rules: RuleLevels::default(), tells: false, now }
+    }
+}
+
 // === impl Validator ===
 
 impl Validator {
-    /// One that knows these StructureDefinitions, ValueSets and CodeSystems beside R4's own. `resources` have a name each, for errors.
+    /// One that knows these StructureDefinitions, ValueSets and CodeSystems beside R4's own and ours. `resources` have a name each, for
+    /// errors.
     ///
     /// # Errors
     /// Every StructureDefinition of a constraint that cannot be used, with its name.
     pub fn new(resources: impl IntoIterator<Item = (String, Value)>) -> Result<Self, Vec<(String, ProfileError)>> {
         let (mut by_url, mut names) = (HashMap::new(), HashMap::new());
-        for (name, resource) in resources {
+        for (name, resource) in own::resources().chain(resources) {
             if let Some(url) = resource.get("url").and_then(Value::as_str).map(unversioned) {
                 names.insert(url.to_owned(), name);
                 by_url.insert(url.to_owned(), resource);
@@ -66,57 +107,80 @@ impl Validator {
 
     /// Whether it knows a profile.
     pub fn knows(&self, profile: &str) -> bool {
-        self.profiles.contains_key(unversioned(profile))
+        self.profiles.contains_key(unversioned(profile)) || profile::core_type(profile).is_some()
     }
 
-    /// Everything that is wrong with a resource, or worth saying: against R4, the profiles that it says it conforms to, and those in
-    /// `wished`. `path` is the expression of the resource itself; where it is empty, the resource type is taken.
-    pub fn check(&self, resource: &Value, path: &str, wished: &[String], now: Timestamp) -> Vec<Finding> {
-        let mut findings = structure::check(resource, path, now);
-        let kind = resource.get("resourceType").and_then(Value::as_str).and_then(path::element_name);
-        let root = if path.is_empty() { kind.unwrap_or(path::UNKNOWN_ROOT) } else { path };
-        let mut report = Report::new(now);
-        self.conforms(resource, Place::Root(root), wished, &mut report);
-        findings.append(&mut report.findings);
-        findings
+    /// Everything that is wrong with a resource, or worth saying: against R4, the profiles that it says it conforms to, and what is asked.
+    /// `path` is the expression of the resource itself; where it is empty, the resource type is taken.
+    pub fn check(&self, resource: &Value, path: &str, asked: &Asked<'_>) -> Vec<Finding> {
+        structure::walk(resource, path, Some(self), asked)
     }
 
-    /// A resource and those that stand in its entries.
-    fn conforms(&self, resource: &Value, place: Place<'_>, wished: &[String], report: &mut Report) {
-        let Some(object) = resource.as_object() else { return };
-        let Some(of) = object.get("resourceType").and_then(Value::as_str).and_then(crate::definitions::resource_named)
-        else {
-            return;
-        };
-        let said = resource.pointer("/meta/profile").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    /// What profiles ask of one resource, and not of those in its entries.
+    fn conforms<'v>(
+        &'v self,
+        resource: Whole<'v>,
+        of: &'static Type,
+        wished: Wished<'v>,
+        scope: Scope<'v>,
+        place: Place<'_>,
+        report: &mut Report,
+    ) {
+        let said = resource.0.pointer("/meta/profile").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let said = said.iter().enumerate().filter_map(|(n, url)| Some((Some(n), unversioned(url.as_str()?))));
-        for (said_at, url) in said.chain(wished.iter().map(|url| (None, unversioned(url)))) {
+        let is_for =
+            |url: &&String| self.profiles.get(unversioned(url)).is_some_and(|profile| profile.of.name == of.name);
+        let asked =
+            wished.wished.iter().chain(wished.required.iter().filter(is_for)).map(|url| (None, unversioned(url)));
+        let mut done: Vec<&str> = Vec::new();
+        for (said_at, url) in said.chain(asked) {
+            if done.contains(&url) {
+                continue;
+            }
+            done.push(url);
             match self.profiles.get(url) {
                 Some(profile) if profile.of.name == of.name => {
-                    let mut apply = Apply { validator: self, report, asks: &profile.url, depth: 0 };
-                    apply.object(&profile.root, of, object, place);
+                    Apply { validator: self, report, asks: &profile.url, scope, tells: wished.tells, depth: 0 }
+                        .whole(profile, of, resource, place);
                 }
                 Some(profile) => {
                     let said = format!("this profile is for a {} ({})", profile.of.name, profile.url);
                     report.broken_rule(IssueCode::Invalid, place, said);
                 }
-                None if profile::core_type(url).is_some() => {}
-                None => {
-                    let meta = place.child("meta");
-                    let profiles = meta.child("profile");
-                    let at = said_at.map_or(place, |n| profiles.item(n));
-                    report.warning(
-                        IssueCode::NotFound,
-                        at,
-                        "this profile is not known here: nothing was checked against it",
-                    );
-                }
+                None => match profile::core_type(url) {
+                    Some(core) if of.is_a(core.name) => {}
+                    Some(core) => {
+                        let said = format!("this profile is for a {}", core.name);
+                        report.broken_rule(IssueCode::Invalid, place, said);
+                    }
+                    None => {
+                        let meta = place.child("meta");
+                        let profiles = meta.child("profile");
+                        let at = said_at.map_or(place, |n| profiles.item(n));
+                        let said = "this profile is not known here: nothing was checked against it";
+                        report.warning(IssueCode::NotFound, at, said);
+                    }
+                },
             }
         }
-        let entries = object.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let list = place.child("entry");
-        for (index, inner) in entries.iter().enumerate().filter_map(|(n, entry)| Some((n, entry.get("resource")?))) {
-            self.conforms(inner, list.item(index).child("resource"), &[], report);
+    }
+
+    /// What the definition of an extension asks, where it is known.
+    fn extension<'v>(
+        &'v self,
+        extension: Whole<'v>,
+        tells: bool,
+        scope: Scope<'v>,
+        place: Place<'_>,
+        report: &mut Report,
+    ) {
+        let url = extension.1.get("url").and_then(Value::as_str).unwrap_or_default();
+        if let Some(profile) = self.profiles.get(url).filter(|profile| profile.of.name == "Extension") {
+            Apply { validator: self, report, asks: &profile.url, scope, tells, depth: 0 }
+                .whole(profile, profile.of, extension, place);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,11 +15,12 @@ use crate::{
     conversation::Conversation,
     delivery::{Deliveries, copies::Copies},
     domain::{Alert, AlertKind, Side, SystemClock},
-    fhir::XmlConverter,
+    fhir::XmlWriter,
     health::{Health, Watch},
     http::{self, App},
     intake::{Intake, record::Reading},
     lanes::{Carrier, Endpoints, Relay, Worker, consumers::Consumers, heart::Heart, prober, scheduler::Scheduler},
+    profiles::Validator,
     resolve::Resolver,
     status::{Status, deadlines::Deadlines},
     store::{
@@ -31,7 +32,10 @@ use crate::{
     writeback::WriteBacks,
 };
 
+pub mod profiles;
 mod queues;
+
+use self::profiles::ProfilesUnusable;
 
 const XML_WORKERS: usize = 2;
 /// The subject of alerts about it.
@@ -65,6 +69,9 @@ pub enum StartError {
     /// The broker's URL cannot be used.
     #[error("[broker] url: {0}")]
     Broker(#[from] BrokerError),
+    /// Profiles cannot be used.
+    #[error(transparent)]
+    Profiles(#[from] ProfilesUnusable),
     /// HTTPS cannot be spoken.
     #[error(transparent)]
     Roots(#[from] NoRoots),
@@ -100,6 +107,7 @@ pub struct Service {
     broker: Arc<dyn Broker>,
     registry: Arc<ArcSwap<Registry>>,
     endpoints: Endpoints,
+    validator: Arc<Validator>,
     health: Arc<Health>,
     changed: watch::Sender<()>,
     drain: Duration,
@@ -123,6 +131,7 @@ impl Service {
     /// # Errors
     /// [`StartError`]
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let validator = Arc::new(self::profiles::validator(&config)?);
         let metrics = telemetry::metrics();
         let resolver = Resolver::system();
         let client = FhirClient::with_resolver(resolver.clone())?;
@@ -158,6 +167,7 @@ impl Service {
             registry: Arc::clone(&registry),
             client: client.clone(),
             reading: reading.clone(),
+            validator: Arc::clone(&validator),
             base_url: base_url.clone(),
         };
         let parts = Parts {
@@ -184,6 +194,10 @@ impl Service {
         };
         watch.first_look().await;
         lanes.push(guarded(&died, &stop_lanes, watch.run(CancellationToken::clone(&stop_lanes))));
+        let (figures, stop) = (metrics.clone(), CancellationToken::clone(&stop_lanes));
+        lanes.push(guarded(&died, &stop_lanes, async move {
+            stop.run_until_cancelled(telemetry::keep_up(figures)).await;
+        }));
         let app = Arc::new(App {
             store: Arc::clone(&store),
             health: Arc::clone(&health),
@@ -196,12 +210,13 @@ impl Service {
                 registry: Arc::clone(&registry),
                 client,
                 reading,
+                validator: Arc::clone(&validator),
                 base_url: base_url.clone(),
                 admission,
             },
             status,
             conversation,
-            xml: Arc::new(XmlConverter::new(XML_WORKERS)),
+            xml: Arc::new(XmlWriter::new(XML_WORKERS)),
             limits: config.limits.clone(),
             roles: config.server.roles,
             base_url: base_url.clone(),
@@ -220,6 +235,7 @@ impl Service {
             broker,
             registry,
             endpoints,
+            validator,
             health,
             changed,
             drain: config.limits.drain,
@@ -289,6 +305,11 @@ impl Service {
                     self.refused("it names no system or no inbox").await;
                 }
                 Ok((config, warnings)) => {
+                    if let Err(unusable) = self::profiles::all_known(&self.validator, &config.registry) {
+                        tracing::error!(%unusable, "the changed configuration stays out of force; folders of profiles are read at the start only");
+                        self.refused(&unusable.to_string()).await;
+                        continue;
+                    }
                     log_faults(&warnings, false);
                     files.clone_from(&config.files);
                     in_force = stamps(&files);

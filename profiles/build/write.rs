@@ -21,14 +21,14 @@ pub fn tables(types: &BTreeMap<String, Type>, of: &OfPackage) -> String {
         of.name, of.version, of.licence, of.integrity
     );
     let _ = writeln!(out, "pub(super) static TYPES: [Type; {}] = [", types.len());
-    for of in types.values() {
+    for (place, of) in types.values().enumerate() {
         let base = match number.get(of.base.as_str()) {
             Some(n) => format!("Some({n})"),
             None => "None".to_owned(),
         };
         let _ = writeln!(
             out,
-            "Type {{ name: {:?}, kind: Kind::{}, base: {base}, is_abstract: {}, invariants: {}, elements: &[",
+            "Type {{ number: {place}, name: {:?}, kind: Kind::{}, base: {base}, is_abstract: {}, invariants: {}, elements: &[",
             of.name,
             of.kind,
             of.is_abstract,

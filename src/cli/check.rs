@@ -14,6 +14,7 @@ use crate::{
         registry::{Endpoint, InboxKind},
     },
     fhir::tree,
+    service::profiles,
     store::{postgres::PostgresStore, sqlite::SqliteStore},
 };
 
@@ -34,6 +35,7 @@ pub(super) async fn run(options: &Options) -> Ended {
     if let StoreUrl::Postgres(url) = &config.store.url {
         PostgresStore::check_url(url.reveal()).map_err(|error| Finding(format!("[store] url: {error}")))?;
     }
+    profiles::validator(&config).map_err(|error| Finding(error.to_string()))?;
     let registry = &config.registry;
     say!(
         "good: {} systems, {} providers, {} inboxes, {} routes (version {}){}",

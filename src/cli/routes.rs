@@ -10,8 +10,10 @@ use super::{ConfigFile, Ended, Finding, print_json};
 use crate::{
     config::Env,
     domain::{SystemId, Timestamp},
-    fhir::{Limits, XmlConverter, gate, tree},
+    fhir::{Limits, gate, tree, xml},
     intake::{IntakeError, apart},
+    profiles::Asked,
+    service::profiles,
 };
 
 #[derive(Subcommand, Debug)]
@@ -41,9 +43,12 @@ pub(super) async fn run(routes: &Routes) -> Ended {
             Finding(format!("no originating system is called “{unknown}”; there are: {}", known.join(", "))).into()
         );
     }
-    let body = read(referral).await?;
+    let body = read(referral)?;
     let expected = if tree::resource_type(&body) == Some("Bundle") { "Bundle" } else { "ServiceRequest" };
-    let apart = apart::read(body, expected, Timestamp::now()).map_err(|error| not_right(&error))?;
+    let validator = profiles::validator(&config).map_err(|error| Finding(error.to_string()))?;
+    // what one system is asked beside R4 is no matter of routes
+    let apart =
+        apart::read(body, expected, &validator, &Asked::at(Timestamp::now())).map_err(|error| not_right(&error))?;
     let systems = registry.systems.keys().filter(|id| system.as_ref().is_none_or(|wanted| wanted == *id));
     let mut all = Vec::new();
     let mut unrouted = 0;
@@ -73,12 +78,11 @@ pub(super) async fn run(routes: &Routes) -> Ended {
     }
 }
 
-async fn read(file: &PathBuf) -> anyhow::Result<Value> {
+fn read(file: &PathBuf) -> anyhow::Result<Value> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let is_xml = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'<') || bytes.starts_with(b"\xef\xbb\xbf<");
     let limits = Limits::default();
-    let read =
-        if is_xml { XmlConverter::new(1).read(bytes.into(), &limits).await } else { gate::read(&bytes, &limits) };
+    let read = if is_xml { xml::read(&bytes, &limits).map(|(body, _)| body) } else { gate::read(&bytes, &limits) };
     read.map_err(|issue| Finding(format!("{}: {}", issue.expression.join(", "), issue.diagnostics)).into())
 }
 

@@ -12,7 +12,12 @@ use super::{
     secret::Secrets,
 };
 use crate::{
-    domain::{InboxId, ProviderId, SystemId, deadline::Escalation, retry::RetryPolicy},
+    domain::{
+        InboxId, ProviderId, SystemId,
+        deadline::Escalation,
+        retry::RetryPolicy,
+        rule_level::{RuleLevel, RuleLevels},
+    },
     routing::is_ods_code,
     toml_reader::{Node, Table, quoted},
 };
@@ -20,6 +25,8 @@ use crate::{
 const ID: &str = "an id: 1 to 48 of a-z, 0-9 and -";
 const ODS: &str = "an ODS code: 3 to 10 letters and digits";
 const NAME_CHARS_MAX: usize = 200;
+const PROFILES_MAX: usize = 32;
+const PROFILE_MAX_BYTES: usize = 500;
 const NO_TOKEN: &str = "no tokens: this provider can neither fetch what waits here nor answer it";
 
 /// Every id that the file gives, also to what is wrong otherwise: naming it elsewhere is not a second fault.
@@ -69,6 +76,7 @@ impl Reading<'_, '_> {
         let (name, ods_code) = named(&mut table);
         let kind = table.get("kind").and_then(|node| node.line(NAME_CHARS_MAX)).unwrap_or_else(|| "other".to_owned());
         let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("system {id}")));
+        let (profiles, rules) = (profiles(&mut table), rules(&mut table));
         let timeout = endpoint::timeout(&mut table);
         let retry = self.registry.retry;
         let write_back = table.get("write-back").map(|node| endpoint::write_back(&node, self.secrets, timeout, retry));
@@ -88,7 +96,9 @@ impl Reading<'_, '_> {
         };
         let read = read.or_else(|| write_back.as_ref().map(as_write_back));
         if let (Some(id), Some(name), Some(ods_code)) = (id, name, ods_code) {
-            self.registry.systems.insert(id.clone(), System { id, name, ods_code, kind, tokens, read, write_back });
+            self.registry
+                .systems
+                .insert(id.clone(), System { id, name, ods_code, kind, tokens, profiles, rules, read, write_back });
         }
     }
 
@@ -181,6 +191,40 @@ fn new_id<T: FromStr + Ord + Clone + Display>(table: &mut Table<'_>, given: &mut
         return None;
     }
     Some(id)
+}
+
+/// `profiles`; whether they are known is seen when the folders that may hold them are read.
+fn profiles(table: &mut Table<'_>) -> Vec<String> {
+    const ALLOWED: &str = "a list of canonical URLs of profiles";
+    let nodes = table.get("profiles").map(|node| node.items(ALLOWED)).unwrap_or_default();
+    let url = |node: &Node<'_>| {
+        let text = node.text("the canonical URL of a profile")?;
+        let fits = text.len() <= PROFILE_MAX_BYTES && text.contains(':') && !text.contains(char::is_whitespace);
+        if !fits {
+            node.fault(
+                &quoted(text),
+                "the canonical URL of a profile, such as \"https://…/StructureDefinition/referral\"",
+            );
+        }
+        fits.then(|| text.to_owned())
+    };
+    if nodes.len() > PROFILES_MAX {
+        table.fault("profiles", format!("found {} profiles; allowed: at most {PROFILES_MAX}", nodes.len()));
+    }
+    nodes.iter().take(PROFILES_MAX).filter_map(url).collect()
+}
+
+/// `rules`
+fn rules(table: &mut Table<'_>) -> RuleLevels {
+    let mut levels = RuleLevels::default();
+    let node = table.get("rules");
+    let Some(mut table) = node.and_then(|node| node.table("a table of rules and their levels")) else { return levels };
+    let words = RuleLevel::ALL.map(|level| (level.name(), level));
+    for (name, level) in levels.by_name() {
+        *level = table.get(name).and_then(|node| node.choice(&words)).unwrap_or(*level);
+    }
+    table.finish();
+    levels
 }
 
 /// `name` and `ods-code`.

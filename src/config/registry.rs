@@ -11,7 +11,7 @@ use super::{Secret, TokenHash};
 use crate::{
     domain::{
         Destination, InboxId, ProviderId, Side, SystemId, Terms, deadline::Escalation, endpoint, retry::RetryPolicy,
-        working_days::WorkingTime,
+        rule_level::RuleLevels, working_days::WorkingTime,
     },
     routing::RouteSet,
 };
@@ -68,6 +68,10 @@ pub struct System {
     pub kind: String,
     /// The tokens it may show.
     pub tokens: Vec<TokenHash>,
+    /// Profiles to which each resource of their types that it sends must conform.
+    pub profiles: Vec<String>,
+    /// How gravely the NHS's rules are taken for what it sends.
+    pub rules: RuleLevels,
     /// Where its records are read. Where write-back is.
     pub read: Option<Endpoint>,
     /// Where statuses go. `None`: its users look into Onward.

@@ -1,6 +1,10 @@
 //! The tables of `onward.toml` that are not lists: one struct a table, with its defaults and bounds.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::SignedDuration;
 
@@ -117,6 +121,40 @@ pub enum Level {
     Debug,
     /// Everything.
     Trace,
+}
+
+/// `[profiles]`: what resources are held against beside R4 and our own profiles.
+#[derive(Debug, Clone, Default)]
+pub struct Profiles {
+    /// Folders with StructureDefinitions, ValueSets and CodeSystems. Default none.
+    pub extra: Vec<PathBuf>,
+}
+
+// === impl Profiles ===
+
+impl Profiles {
+    /// So many folders at the most.
+    const FOLDERS_MAX: usize = 32;
+
+    pub(super) fn read(mut table: Table<'_>, folder: &Path) -> Self {
+        const ALLOWED: &str = "a list of folders with StructureDefinitions";
+        let nodes = table.get("extra").map(|node| node.items(ALLOWED)).unwrap_or_default();
+        if nodes.len() > Self::FOLDERS_MAX {
+            table.fault("extra", format!("found {} folders; allowed: at most {}", nodes.len(), Self::FOLDERS_MAX));
+        }
+        let mut extra = Vec::new();
+        for node in nodes.into_iter().take(Self::FOLDERS_MAX) {
+            let Some(name) = node.text("a folder") else { continue };
+            let path = folder.join(name);
+            if path.is_dir() {
+                extra.push(path);
+            } else {
+                node.fault(&format!("{}, which is no folder", path.display()), "a folder with StructureDefinitions");
+            }
+        }
+        table.finish();
+        Self { extra }
+    }
 }
 
 // === impl Server ===

@@ -17,8 +17,12 @@ use crate::{
         task::{Ask, Refusal, TaskState},
     },
     fhir::{Issue, IssueCode, canonical, task as fhir_task, tree},
-    intake::apart::{self, Placed},
+    intake::{
+        apart::{self, Placed},
+        asked_of,
+    },
     lanes::task_body,
+    profiles::Asked,
     routing::Facts,
     store::{Append, AppendError, NewEvent, Settle, Settled, StoreError, StoredResource, TaskRecord},
 };
@@ -99,9 +103,10 @@ impl Conversation {
             let told = "the id must be the one in the URL";
             faults.invalid.push(Issue::error(IssueCode::Invalid, "ServiceRequest.id", told));
         }
-        faults.check(&wanted, self.store.now());
-        faults.refuse_invalid()?;
         let system = place.tasks.first().and_then(|task| place.registry.systems.get(&task.system));
+        let now = self.store.now();
+        faults.check(&wanted, &self.validator, &system.map_or(Asked::at(now), |system| asked_of(system, now)));
+        faults.refuse_invalid()?;
         let mut resource = placed("ServiceRequest", request, wanted);
         let (brought, read) = place.resolve((&self.client, &self.reading), &mut resource, system).await?;
         if canonical::digest(&[current]) == canonical::digest(&[&resource.body]) {

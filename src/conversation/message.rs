@@ -18,8 +18,12 @@ use crate::{
         reference::{Target, parse},
         task as fhir_task, tree,
     },
-    intake::apart::{self, Placed},
+    intake::{
+        apart::{self, Placed},
+        asked_of,
+    },
     lanes::task_body,
+    profiles::Asked,
     store::{
         Append, AppendError, NewEvent, NewVersion, ResourceKey, StoreError, StoredResource, TaskQuery, TaskRecord,
     },
@@ -98,9 +102,14 @@ impl Conversation {
             let told = "a Communication is expected here";
             faults.invalid.push(Issue::error(IssueCode::Invalid, "Communication", told));
         }
-        faults.check(&incoming.body, self.store.now());
+        let (registry, now) = (self.registry.load_full(), self.store.now());
+        let system = incoming.clients.iter().find_map(|client| match client {
+            Client::System(id) => registry.systems.get(id),
+            Client::Provider(_) => None,
+        });
+        faults.check(&incoming.body, &self.validator, &system.map_or(Asked::at(now), |system| asked_of(system, now)));
         faults.refuse_invalid()?;
-        sound(&incoming.body).into_iter().for_each(|issue| faults.rule(issue));
+        unfit(&incoming.body).into_iter().for_each(|issue| faults.rule(issue));
         let (author, tasks) = match self.find(&incoming).await? {
             Ok(found) => found,
             Err(issue) => {
@@ -123,8 +132,8 @@ impl Conversation {
     /// [`ConversationError`]
     pub async fn overhear(&self, task: &TaskRecord, body: Value, key: &str) -> Result<bool, ConversationError> {
         let mut faults = Faults::default();
-        faults.check(&body, self.store.now());
-        sound(&body).into_iter().for_each(|issue| faults.rule(issue));
+        faults.check(&body, &self.validator, &Asked::at(self.store.now()));
+        unfit(&body).into_iter().for_each(|issue| faults.rule(issue));
         let author = Author(Client::Provider(task.provider.clone()));
         let key = ResourceKey {
             author: author.actor().to_string(),
@@ -390,7 +399,7 @@ fn key_of(author: &Author, sent: &Value, beside: Option<String>) -> (ResourceKey
 }
 
 /// What makes a Communication a message that can be handed on.
-fn sound(body: &Value) -> Vec<Issue> {
+pub fn unfit(body: &Value) -> Vec<Issue> {
     let mut issues = apart::modified(body, "Communication");
     issues.extend(apart::unfit_identifiers(body, "Communication"));
     if !matches!(tree::text(body, "status"), Some("completed" | "in-progress")) {

@@ -15,6 +15,9 @@ pub const SITE_SYSTEM: &str = "https://fhir.nhs.uk/Id/ods-site-code";
 const ORGANISATION_SYSTEM_LOWER: &str = "https://fhir.nhs.uk/id/ods-organization-code";
 const SITE_SYSTEM_LOWER: &str = "https://fhir.nhs.uk/id/ods-site-code";
 
+/// Every system whose values are ODS codes.
+pub const SYSTEMS: [&str; 4] = [ORGANISATION_SYSTEM, SITE_SYSTEM, ORGANISATION_SYSTEM_LOWER, SITE_SYSTEM_LOWER];
+
 /// The code of an organisation or site, in capitals.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OdsCode(String);

@@ -1,14 +1,14 @@
-//! FHIR's XML form to its JSON form and back. fhirbolt does the converting, because it knows which element repeats, which
-//! is a number and which comes first; but it drops attributes, trims narrative, can panic and can loop. So it only gets what our own
-//! gate has read and tidied, it works on threads of its own under a watchdog, and what it makes is compared leaf by leaf with
-//! what went in: a conversion that would lose anything is refused.
+//! FHIR's XML form to its JSON form and back. Reading is a gate that makes a tree of elements within bounds, and a walk over it beside the
+//! definitions. Writing is fhirbolt's, because it knows which element comes first; but it drops attributes, trims narrative, can panic
+//! and can loop. So it works on threads of its own under a watchdog, and what it makes is read again and compared leaf by leaf with
+//! what went in: what would lose anything is refused.
 
-mod convert;
 mod gate;
 mod leaves;
 mod pool;
+mod read;
+mod write;
 
-use bytes::Bytes;
 use serde_json::Value;
 
 use crate::fhir::{
@@ -18,31 +18,35 @@ use crate::fhir::{
 };
 use pool::{NoAnswer, Pool};
 
-/// Converts between FHIR's XML and JSON on its own threads, which end when it is dropped.
+/// The JSON form of an XML resource, within bounds, and what is wrong beside it: elements out of the order that R4 has for them, which JSON
+/// cannot show. What R4 does not know is in it as it stands: whether the resource is right is for a validator to say.
+///
+/// # Errors
+/// A `structure` or `too-…` issue with line and column where the input is no XML of FHIR's form.
+pub fn read(bytes: &[u8], limits: &Limits) -> Result<(Value, Vec<Issue>), Issue> {
+    read::read(bytes, limits)
+}
+
+/// Writes JSON as XML on its own threads, which end when it is dropped.
 #[derive(Debug)]
-pub struct XmlConverter {
+pub struct XmlWriter {
     pool: Pool,
 }
 
-impl XmlConverter {
-    /// A converter with so many threads; at least one.
+impl XmlWriter {
+    /// A writer with so many threads; at least one.
     pub fn new(workers: usize) -> Self {
         Self { pool: Pool::new(workers.max(1)) }
     }
 
-    /// The JSON form of an XML resource. The issue is a `structure` or `too-…` one where the input is at fault, and
-    /// `transient`, `timeout` or `exception` where the conversion is.
-    pub async fn read(&self, bytes: Bytes, limits: &Limits) -> Result<Value, Issue> {
-        let limits = limits.clone();
-        let answer = self.pool.run(move || convert::read(&bytes, &limits)).await;
-        answer.unwrap_or_else(|why| Err(unanswered(why, path::UNKNOWN_ROOT)))
-    }
-
     /// The XML form of a JSON resource, in UTF-8. Refused where XML cannot say the same: control characters, or narrative
     /// that is not well-formed XHTML.
+    ///
+    /// # Errors
+    /// `transient`, `timeout` or `exception` where the writing is at fault, another issue where the resource is.
     pub async fn write(&self, value: Value) -> Result<Vec<u8>, Issue> {
         let root = tree::resource_type(&value).unwrap_or(path::UNKNOWN_ROOT).to_owned();
-        let answer = self.pool.run(move || convert::write(value)).await;
+        let answer = self.pool.run(move || write::write(value)).await;
         answer.unwrap_or_else(|why| Err(unanswered(why, &root)))
     }
 }

@@ -28,6 +28,11 @@ impl Budget {
         Self { steps: steps.min(STEPS_MAX), depth: 0 }
     }
 
+    /// How many steps are left.
+    pub(super) fn left(&self) -> usize {
+        self.steps
+    }
+
     /// Takes so many steps.
     pub(super) fn spend(&mut self, steps: usize) -> Result<(), EvalError> {
         self.steps = self.steps.checked_sub(steps).ok_or(EvalError::TooManySteps)?;

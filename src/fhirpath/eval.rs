@@ -37,6 +37,24 @@ pub(super) fn evaluate<'a>(expr: &'a Expr, on: Node<'a>, context: &Context<'a>) 
     run.eval(expr, Scope { this: &Item::Node(on), index: None, total: None })
 }
 
+/// The same, and how many of the steps are left.
+pub(super) fn evaluate_within<'a>(
+    expr: &'a Expr,
+    on: Node<'a>,
+    context: &Context<'a>,
+    left: &mut usize,
+) -> Outcome<Collection<'a>> {
+    let budget = Budget::new(context.steps);
+    let given = budget.left();
+    let mut run = Run { context, on, budget, descendants: None };
+    let found = run.eval(expr, Scope { this: &Item::Node(on), index: None, total: None });
+    // one that ended for want of steps has used them up
+    let spent =
+        if matches!(found, Err(EvalError::TooManySteps)) { given } else { given - run.budget.left().min(given) };
+    *left = left.saturating_sub(spent);
+    found
+}
+
 /// A collection as true or false; none where it is empty.
 pub(super) fn truth(of: &Collection<'_>, what: &'static str) -> Outcome<Option<bool>> {
     match of.as_slice() {

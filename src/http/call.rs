@@ -21,6 +21,7 @@ use crate::{
     fhir::{
         Issue, IssueCode, gate,
         negotiate::{Format, of_content_type},
+        xml,
     },
 };
 
@@ -88,12 +89,13 @@ impl FromRequest<Shared> for Call {
         let body = match format {
             Format::Json if is_patch => gate::read_any(&original, &limits),
             Format::Json => gate::read(&original, &limits),
-            Format::Xml => app.xml.read(original.clone(), &limits).await,
+            Format::Xml => match xml::read(&original, &limits) {
+                Ok((body, faults)) if faults.is_empty() => Ok(body),
+                Ok((_, faults)) => return Err(Fault::invalid(faults)),
+                Err(issue) => Err(issue),
+            },
         };
-        let body = body.map_err(|issue| match issue.code {
-            IssueCode::Transient | IssueCode::Timeout => Fault::unavailable("the body could not be read just now"),
-            _ => Fault::invalid(vec![issue]),
-        })?;
+        let body = body.map_err(|issue| Fault::invalid(vec![issue]))?;
         Ok(Self { caller, content_type, original, body })
     }
 }

@@ -98,6 +98,11 @@ fn statement(base_url: &str) -> Value {
             "security": {"description": "A bearer token of a registered system or provider. Each sees only what it sent or what \
                                          was routed to it."},
             "resource": resources,
+            "operation": [{"name": "validate",
+                "definition": "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+                "documentation": "POST [type]/$validate for every type of R4: the resource, or Parameters with resource, mode and \
+                                  profile. Held against R4, the profiles that it names and that are asked for, and the rules that \
+                                  hold for the system that asks. With mode create also against what a referral must be."}],
             "interaction": [{"code": "transaction", "documentation": "A referral as a Bundle: POST and PUT entries with at \
                              least one ServiceRequest."}],
         }],

@@ -44,6 +44,19 @@ pub(super) async fn visible_task(app: &Shared, caller: &Caller, id: &str) -> Res
     Ok(task)
 }
 
+/// Whether there is such a resource, and this client may see it.
+pub(super) async fn is_visible(app: &Shared, caller: &Caller, kind: &str, id: &str) -> Result<bool, Fault> {
+    let found = match kind {
+        "Task" => visible_task(app, caller, id).await.map(|_| ()),
+        _ => visible(app, caller, kind, id, None).await.map(|_| ()),
+    };
+    match found {
+        Ok(()) => Ok(true),
+        Err(fault) if fault.is_not_found() => Ok(false),
+        Err(fault) => Err(fault),
+    }
+}
+
 async fn visible(
     app: &Shared,
     caller: &Caller,

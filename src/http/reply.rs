@@ -107,6 +107,11 @@ impl Fault {
         Self::new(StatusCode::NOT_FOUND, Issue::error(IssueCode::NotFound, "%resource", told))
     }
 
+    /// Whether it says that something is absent.
+    pub fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     /// Not just now.
     pub fn unavailable(told: &str) -> Self {
         let issue = Issue::error(IssueCode::Transient, "%resource", told);

@@ -16,9 +16,9 @@ use crate::{
     auth::{Deed, may},
     config::registry::Client,
     domain::{SystemId, clock::instant},
-    fhir::{Issue, IssueCode, outcome, patch as fhir_patch, task::with_meta},
+    fhir::{Issue, IssueCode, Severity, outcome, patch as fhir_patch, task::with_meta},
     intake::{Accepted, Incoming, apart::KEY_MAX_BYTES},
-    profiles::basic,
+    profiles::Asked,
     status::Source,
     store::{Parties, TaskRecord},
 };
@@ -42,7 +42,7 @@ pub async fn create(State(app): State<Shared>, mut call: Call) -> Answer {
     let reply = Reply::empty(status)
         .header(header::LOCATION, location)
         .version(stored.version, stored.last_updated)
-        .body(preferred(&call.caller, stored.body, referral.new));
+        .body(preferred(&call.caller, stored.body, referral.new, &accepted.notes));
     Ok(with_notes(reply, &app, &accepted))
 }
 
@@ -53,11 +53,25 @@ pub async fn transaction(State(app): State<Shared>, mut call: Call) -> Answer {
     let accepted = app.intake.accept(incoming).await?;
     let mut entries = Vec::with_capacity(accepted.entries.len());
     for place in &accepted.entries {
-        entries.push(entry(&app, place.as_deref(), &accepted, minimal).await?);
+        let mut told = entry(&app, place.as_deref(), &accepted, minimal).await?;
+        let notes = notes_of(entries.len(), &accepted.notes);
+        if !minimal && !notes.is_empty() {
+            // hints and warnings about an entry stand with it (R4 Bundle.entry.response.outcome)
+            told["response"]["outcome"] = outcome(&notes);
+        }
+        entries.push(told);
     }
     let body = json!({"resourceType": "Bundle", "type": "transaction-response", "entry": entries});
     // a transaction is answered with 200, its entries say what was created (R4 http, 3.1.0.11.2)
     Ok(with_notes(Reply::ok(body), &app, &accepted))
+}
+
+/// What was said of one entry.
+fn notes_of(index: usize, notes: &[Issue]) -> Vec<Issue> {
+    let entry = format!("Bundle.entry[{index}]");
+    let is_in =
+        |place: &String| place.strip_prefix(&*entry).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    notes.iter().filter(|issue| issue.expression.iter().any(is_in)).cloned().collect()
 }
 
 /// A version of a ServiceRequest as it is answered.
@@ -166,8 +180,13 @@ fn is_traceparent(text: &str) -> bool {
 }
 
 /// The body by `Prefer: return=…`; the resource where nothing is preferred.
-fn preferred(caller: &Caller, resource: Value, new: bool) -> Option<Value> {
+fn preferred(caller: &Caller, resource: Value, new: bool, notes: &[Issue]) -> Option<Value> {
     let told = if new { "accepted, routed and stored" } else { "this referral had been accepted before" };
+    if caller.prefers_return() == Some("OperationOutcome") && !notes.is_empty() {
+        let mut issues = notes.to_vec();
+        issues.push(Issue::information(IssueCode::Informational, "ServiceRequest", told));
+        return Some(outcome(&issues));
+    }
     preferred_of(caller, resource, "ServiceRequest", told)
 }
 
@@ -202,7 +221,7 @@ pub async fn update(State(app): State<Shared>, Path(id): Path<String>, call: Cal
     }
     let task = answerable(&app, &call.caller, &id).await?;
     let version = call.caller.if_match()?;
-    check(&call.body, &app).map_err(Fault::invalid)?;
+    check(&call.body, &app, &asked_about(&app, &task)).map_err(Fault::invalid)?;
     let wanted = without_own_base(call.body, &app.base_url);
     let changed = app.status.answer_known(task, Source::Request { version }, |_| Ok(wanted.clone())).await?;
     answered(&app, &call.caller, &changed).await
@@ -217,12 +236,13 @@ pub async fn patch(State(app): State<Shared>, Path(id): Path<String>, call: Call
     }
     let task = answerable(&app, &call.caller, &id).await?;
     let version = call.caller.if_match()?;
+    let asked = asked_about(&app, &task);
     let changed = app
         .status
         .answer_known(task, Source::Request { version }, |current| {
             let patched = fhir_patch::json_patch(current, &call.body).map_err(|issue| vec![issue])?;
             let patched = without_empty(patched);
-            check(&patched, &app)?;
+            check(&patched, &app, &asked)?;
             Ok(patched)
         })
         .await?;
@@ -240,9 +260,18 @@ async fn answerable(app: &Shared, caller: &Caller, id: &str) -> Result<TaskRecor
     Ok(task)
 }
 
-fn check(task: &Value, app: &Shared) -> Result<(), Vec<Issue>> {
-    let findings = basic::check(task, "", app.store.now());
-    if findings.is_empty() { Ok(()) } else { Err(findings.into_iter().map(|f| f.issue).collect()) }
+/// What is asked of an answer: the rules of the system whose referral it is about.
+fn asked_about(app: &Shared, task: &TaskRecord) -> Asked<'static> {
+    let registry = app.registry.load();
+    let rules = registry.systems.get(&task.system).map(|system| system.rules).unwrap_or_default();
+    Asked { rules, ..Asked::at(app.store.now()) }
+}
+
+/// Whether a Task is right, held against what is asked of the system whose referral it is about.
+fn check(task: &Value, app: &Shared, asked: &Asked<'_>) -> Result<(), Vec<Issue>> {
+    let findings = app.intake.validator.check(task, "", asked);
+    let wrong: Vec<Issue> = findings.into_iter().map(|f| f.issue).filter(|i| i.severity <= Severity::Error).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
 /// Clients that resolve references write ours in full; that is no change.

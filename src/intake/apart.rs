@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -11,11 +10,11 @@ use crate::{
     config::registry::System,
     domain::SystemId,
     fhir::{
-        Issue, IssueCode, canonical,
+        Issue, IssueCode, Severity, canonical,
         reference::{Target, parse},
         tree,
     },
-    profiles::basic,
+    profiles::{Asked, Validator},
     routing::Facts,
 };
 
@@ -55,6 +54,8 @@ pub struct Apart {
     pub items: Vec<Item>,
     /// Its referrals, in the order of their ServiceRequests.
     pub drafts: Vec<Draft>,
+    /// What is not wrong and worth saying.
+    pub notes: Vec<Issue>,
     /// For each item, the items it refers to.
     pub(super) links: Vec<BTreeSet<usize>>,
 }
@@ -79,12 +80,12 @@ impl Placed {
     }
 }
 
-/// Takes a body apart and checks it.
+/// Takes a body apart and checks it with `validator`, and for what is `asked` of its sender beside R4.
 ///
 /// # Errors
 /// [`IntakeError::Invalid`] where anything is not right FHIR or not what was expected, otherwise [`IntakeError::Rule`] where a
 /// rule is broken; all faults at once.
-pub fn read(body: Value, expected: &str, now: Timestamp) -> Result<Apart, IntakeError> {
+pub fn read(body: Value, expected: &str, validator: &Validator, asked: &Asked<'_>) -> Result<Apart, IntakeError> {
     let kind = tree::resource_type(&body).unwrap_or_default();
     if kind != expected {
         let told = format!("a {expected} is expected here");
@@ -92,8 +93,13 @@ pub fn read(body: Value, expected: &str, now: Timestamp) -> Result<Apart, Intake
         return Err(IntakeError::Invalid(vec![Issue::error(IssueCode::Invalid, place, told)]));
     }
     let mut faults = Faults::default();
-    for finding in basic::check(&body, "", now) {
-        faults.add(finding.rule, finding.issue);
+    let mut notes = Vec::new();
+    for finding in validator.check(&body, "", asked) {
+        if finding.issue.severity <= Severity::Error {
+            faults.add(finding.rule, finding.issue);
+        } else {
+            notes.push(finding.issue);
+        }
     }
     let items = if expected == "Bundle" { entries(body, &mut faults) } else { vec![single(body)] };
     for item in &items {
@@ -110,8 +116,9 @@ pub fn read(body: Value, expected: &str, now: Timestamp) -> Result<Apart, Intake
             understood(&item.resource, &item.path).into_iter().for_each(|issue| faults.add(true, issue));
         }
     }
-    let apart = Apart::of(items, &mut faults);
+    let mut apart = Apart::of(items, &mut faults);
     faults.into_result()?;
+    apart.notes = notes;
     Ok(apart)
 }
 
@@ -242,7 +249,7 @@ fn entries(mut bundle: Value, faults: &mut Faults) -> Vec<Item> {
 
 impl Apart {
     fn of(items: Vec<Item>, faults: &mut Faults) -> Self {
-        let mut apart = Self { items, drafts: vec![], links: vec![] };
+        let mut apart = Self { items, drafts: vec![], notes: vec![], links: vec![] };
         for index in 0..apart.items.len() {
             let links = apart.links_of(index, faults);
             apart.links.push(links);
@@ -258,19 +265,11 @@ impl Apart {
     /// What an item refers to inside the request. References that must resolve inside and do not are faults.
     fn links_of(&self, index: usize, faults: &mut Faults) -> BTreeSet<usize> {
         let item = &self.items[index];
-        let contained: BTreeSet<&str> = tree::items(&item.resource, "contained")
-            .iter()
-            .filter_map(|r| r.get("id").and_then(Value::as_str))
-            .collect();
         let mut links = BTreeSet::new();
         tree::each_reference(&item.resource, &mut |place, reference| {
             let Some(literal) = reference.get("reference").and_then(Value::as_str) else { return };
             let place = || place.to_string().replacen(item.kind.as_str(), &item.path, 1);
             match parse(literal) {
-                Target::Contained(id) if !id.is_empty() && !contained.contains(id) => {
-                    let told = "nothing with this id is contained";
-                    faults.add(true, Issue::error(IssueCode::NotFound, place(), told));
-                }
                 Target::Urn(_) if self.resolve(index, literal).is_none() => {
                     let told = "no entry of the Bundle has this fullUrl";
                     faults.add(true, Issue::error(IssueCode::NotFound, place(), told));
@@ -398,7 +397,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::intake) fn apart(body: &Value) -> Apart {
-        read(body.clone(), "Bundle", Timestamp::now()).unwrap()
+        read(body.clone(), "Bundle", &Validator::default(), &Asked::at(jiff::Timestamp::now())).unwrap()
     }
 
     #[test]
@@ -421,7 +420,8 @@ pub(super) mod tests {
             "urn:uuid:00000000-0000-4000-8000-00000000000a",
             request("urn:uuid:00000000-0000-4000-8000-0000000000ff", &[]),
         )]);
-        let Err(IntakeError::Rule(issues)) = read(body, "Bundle", Timestamp::now()) else { panic!("accepted") };
+        let found = read(body, "Bundle", &Validator::default(), &Asked::at(jiff::Timestamp::now()));
+        let Err(IntakeError::Rule(issues)) = found else { panic!("accepted") };
         assert_eq!(issues[0].expression, ["Bundle.entry[0].resource.subject"]);
     }
 }

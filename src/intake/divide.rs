@@ -156,9 +156,9 @@ mod tests {
         assert_eq!(drafts[1].members, [1, 2]);
 
         entries.push(entry("urn:uuid:00000000-0000-4000-8000-0000000000c2", condition("Patient/c")));
-        let Err(IntakeError::Rule(issues)) = apart::read(bundle(entries), "Bundle", Timestamp::now()) else {
-            panic!("accepted")
-        };
+        let asked = crate::profiles::Asked::at(Timestamp::now());
+        let read = apart::read(bundle(entries), "Bundle", &Default::default(), &asked);
+        let Err(IntakeError::Rule(issues)) = read else { panic!("accepted") };
         assert_eq!(issues[0].expression, ["Bundle.entry[4].resource"]);
     }
 }

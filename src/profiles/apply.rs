@@ -4,16 +4,18 @@ use serde_json::{Map, Value};
 
 use super::{
     Validator,
-    profile::{Allowed, By, Discriminator, Node, Slicing, Step, core_type},
+    invariants::{self, Scope},
+    profile::{Allowed, By, Discriminator, Node, Profile, Slicing, Step, core_type},
     report::Report,
 };
 use crate::{
     definitions::{self, Kind, Type},
     fhir::{
-        outcome::IssueCode,
+        outcome::{IssueCode, Severity},
         path::Place,
         reference::{self, Target},
     },
+    fhirpath,
 };
 
 /// Profiles of profiles of parts: deeper than any.
@@ -25,6 +27,10 @@ pub(super) struct Apply<'v, 'r> {
     pub(super) report: &'r mut Report,
     /// The profile that asks; it is named in what is said.
     pub(super) asks: &'v str,
+    /// Where its rules are asked.
+    pub(super) scope: Scope<'v>,
+    /// Whether it is told what the profile hopes for and is not here.
+    pub(super) tells: bool,
     pub(super) depth: usize,
 }
 
@@ -41,14 +47,21 @@ struct Item<'v> {
 }
 
 impl<'v> Apply<'v, '_> {
-    /// What is asked of an object of this type.
-    pub(super) fn object(
+    /// What a profile asks of the whole that it is for.
+    pub(super) fn whole(
         &mut self,
-        node: &'v Node,
+        profile: &'v Profile,
         of: &'static Type,
-        object: &'v Map<String, Value>,
+        (value, object): (&'v Value, &'v Map<String, Value>),
         place: Place<'_>,
     ) {
+        self.object(&profile.root, of, object, place);
+        let node = fhirpath::Node::element(value, of);
+        invariants::ask(&profile.root.invariants, node, self.scope, self.report, place, Some(self.asks));
+    }
+
+    /// What is asked of an object of this type.
+    fn object(&mut self, node: &'v Node, of: &'static Type, object: &'v Map<String, Value>, place: Place<'_>) {
         if self.depth > DEPTH_MAX {
             return;
         }
@@ -100,6 +113,10 @@ impl<'v> Apply<'v, '_> {
             };
             self.broken(IssueCode::Required, place.child(name), &said);
         }
+        if self.tells && count == 0 && node.min == 0 && node.must_support && node.max != Some(0) {
+            let said = format!("{of} is not here; whoever has it should send it ({})", self.asks);
+            self.report.note(Severity::Information, IssueCode::Informational, place.child(name), said);
+        }
         if let Some(max) = node.max
             && count > max
         {
@@ -144,6 +161,8 @@ impl<'v> Apply<'v, '_> {
             let of = if item.of.kind == Kind::Resource { resource_type(object).unwrap_or(item.of) } else { item.of };
             self.object(node, of, object, place);
         }
+        let here = fhirpath::Node::element(value, item.of);
+        invariants::ask(&node.invariants, here, self.scope, self.report, place, Some(self.asks));
     }
 
     /// Whether an item is of one of these types, and conforms to the profiles they name.
@@ -158,17 +177,14 @@ impl<'v> Apply<'v, '_> {
             self.broken(IssueCode::Structure, place, &format!("this is a {}", names.join(" or a ")));
             return false;
         }
-        let Some(object) = object else { return true };
+        let (Some(value), Some(object)) = (item.value, object) else { return true };
         let profiles: Vec<&String> = fitting.iter().flat_map(|t| &t.profiles).collect();
         if fitting.iter().all(|t| !t.profiles.is_empty()) {
-            // an extension's profile is known by its URL, and is looked at wherever it stands
+            // an extension's definition is known by its URL, and is asked wherever it stands
             if of.name == "Extension" {
-                let url = object.get("url").and_then(Value::as_str);
-                if !profiles.iter().any(|profile| Some(profile.as_str()) == url) && profiles.len() == 1 {
-                    return true;
-                }
+                return true;
             }
-            self.one_of(&profiles, of, object, place);
+            self.one_of(&profiles, of, (value, object), place);
         }
         let targets: Vec<&String> = fitting.iter().flat_map(|t| &t.targets).collect();
         if !targets.is_empty() && fitting.iter().all(|t| !t.targets.is_empty()) {
@@ -178,7 +194,13 @@ impl<'v> Apply<'v, '_> {
     }
 
     /// Whether a part conforms to one of these profiles, as far as they are known.
-    fn one_of(&mut self, profiles: &[&'v String], of: &'static Type, object: &'v Map<String, Value>, place: Place<'_>) {
+    fn one_of(
+        &mut self,
+        profiles: &[&'v String],
+        of: &'static Type,
+        whole: (&'v Value, &'v Map<String, Value>),
+        place: Place<'_>,
+    ) {
         let known: Vec<_> = profiles.iter().filter_map(|url| self.validator.profiles.get(url.as_str())).collect();
         if known.len() < profiles.len() || self.depth > DEPTH_MAX {
             // R4's own are its own, and of the others nothing is known
@@ -186,10 +208,17 @@ impl<'v> Apply<'v, '_> {
         }
         let mut first = None;
         for profile in &known {
-            let mut report = Report::new(self.report.now);
-            let mut apply =
-                Apply { validator: self.validator, report: &mut report, asks: &profile.url, depth: self.depth + 1 };
-            apply.object(&profile.root, of, object, place);
+            let mut report = self.report.beside();
+            let mut apply = Apply {
+                validator: self.validator,
+                report: &mut report,
+                asks: &profile.url,
+                scope: self.scope,
+                tells: self.tells,
+                depth: self.depth + 1,
+            };
+            apply.whole(profile, of, whole, place);
+            self.report.steps = self.report.steps.min(report.steps);
             if !report.has_errors() {
                 return self.report.join(report);
             }

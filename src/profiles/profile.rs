@@ -4,7 +4,12 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use crate::definitions::{self, Type};
+use super::invariants::Rule;
+use crate::{
+    definitions::{self, Type},
+    fhir::task::CANONICAL,
+    fhirpath,
+};
 
 /// A StructureDefinition that constrains a type.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub(super) struct Node {
     pub(super) pattern: Option<Value>,
     pub(super) binding: Option<Bound>,
     pub(super) must_support: bool,
+    /// Rules in FHIRPath.
+    pub(super) invariants: Vec<Rule>,
     /// By the element's name, without `[x]`; or by its name in JSON where the profile names a choice by that.
     pub(super) children: Vec<(String, Node)>,
     pub(super) slicing: Option<Slicing>,
@@ -104,6 +111,14 @@ pub enum ProfileError {
     /// Its elements make no tree.
     #[error("its element {0} cannot be read")]
     Element(String),
+    /// A rule of it is no FHIRPath.
+    #[error("its rule {key} cannot be read as FHIRPath: {why}")]
+    Rule {
+        /// The rule.
+        key: String,
+        /// What is wrong.
+        why: fhirpath::ParseError,
+    },
     /// Profiles are based on one another in a circle, or too deeply.
     #[error("its bases form a circle")]
     Circle,
@@ -130,7 +145,9 @@ pub(super) fn compile(
     let of = of.ok_or(ProfileError::Not("type"))?;
     let base = definition.get("baseDefinition").and_then(Value::as_str).ok_or(ProfileError::Not("baseDefinition"))?;
     let mut root = Node::default();
-    if core_type(base).is_none() {
+    // ours stand on UK Core where that is loaded, and on R4 alone otherwise
+    let is_there = definitions.contains_key(unversioned(base)) || !url.starts_with(CANONICAL);
+    if core_type(base).is_none() && is_there {
         compile(unversioned(base), definitions, known, depth + 1)?;
         root = known.get(unversioned(base)).map(|base| base.root.clone()).unwrap_or_default();
     }
@@ -148,7 +165,7 @@ pub(super) fn compile(
                 node = named(&mut node.slices, slice);
             }
         }
-        constrain(node, element);
+        constrain(node, element)?;
     }
     hand_down(&mut root);
     known.insert(url.to_owned(), Profile { url: url.to_owned(), of, root });
@@ -176,6 +193,7 @@ fn add(to: &mut Node, from: &Node) {
     to.pattern = to.pattern.take().or_else(|| from.pattern.clone());
     to.binding = to.binding.take().or_else(|| from.binding.clone());
     to.slicing = to.slicing.take().or_else(|| from.slicing.clone());
+    // rules of all items are asked of all items: a slice has only its own
     for (name, child) in &from.children {
         let own = named(&mut to.children, name);
         own.min = own.min.max(child.min);
@@ -203,7 +221,7 @@ fn named<'n>(nodes: &'n mut Vec<(String, Node)>, name: &str) -> &'n mut Node {
     &mut nodes[at].1
 }
 
-fn constrain(node: &mut Node, element: &Map<String, Value>) {
+fn constrain(node: &mut Node, element: &Map<String, Value>) -> Result<(), ProfileError> {
     let texts = |value: &Value, name: &str| -> Vec<String> {
         let list = value.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         list.iter().filter_map(Value::as_str).map(|url| unversioned(url).to_owned()).collect()
@@ -256,6 +274,16 @@ fn constrain(node: &mut Node, element: &Map<String, Value>) {
             known.closed |= closed;
         }
     }
+    let rules = element.get("constraint").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for rule in rules {
+        let key = rule.get("key").and_then(Value::as_str).unwrap_or_default();
+        if node.invariants.iter().any(|known| known.key == key) {
+            continue;
+        }
+        let rule = Rule::of_profile(rule).transpose();
+        node.invariants.extend(rule.map_err(|why| ProfileError::Rule { key: key.to_owned(), why })?);
+    }
+    Ok(())
 }
 
 fn discriminator(value: &Value) -> Option<Discriminator> {

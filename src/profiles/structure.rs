@@ -5,12 +5,15 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
-    Finding, codes,
+    Asked, Finding, Validator, Wished, codes,
+    invariants::{self, Scope},
+    nhs,
     report::{Report, called},
     rules,
 };
 use crate::{
     definitions::{self, Element, Kind, Max, Primitive, Type, TypeRef},
+    domain::rule_level::RuleLevels,
     fhir::{
         narrative,
         outcome::IssueCode,
@@ -18,33 +21,51 @@ use crate::{
         primitive::{self, Fault},
         reference::{self, Target},
     },
+    fhirpath::Node,
 };
 
 /// No type of R4 has more elements.
 const ELEMENTS_MAX: usize = 128;
 
-/// All faults of a resource and of those that stand in it. `path` is the expression of the resource itself (`Task`,
+/// All faults of a resource and of those that stand in it, by R4 alone. `path` is the expression of the resource itself (`Task`,
 /// `Bundle.entry[0].resource`); where it is empty, the resource type is taken. `now` is the present moment.
 pub fn check(resource: &Value, path: &str, now: Timestamp) -> Vec<Finding> {
-    let mut walk = Walk { report: Report::new(now), container: Container::default() };
+    walk(resource, path, None, &Asked { rules: RuleLevels::OFF, ..Asked::at(now) })
+}
+
+/// The same, with what a validator knows and what is asked beside R4.
+pub(super) fn walk<'v>(
+    resource: &'v Value,
+    path: &str,
+    validator: Option<&'v Validator>,
+    asked: &'v Asked<'v>,
+) -> Vec<Finding> {
+    let scope = Scope { resource, root: resource, bundle: None };
+    let mut walk = Walk { report: Report::new(asked.now), container: Container::default(), validator, asked, scope };
     let kind = resource.get("resourceType").and_then(Value::as_str).and_then(path::element_name);
     let root = if path.is_empty() { kind.unwrap_or(path::UNKNOWN_ROOT) } else { path };
-    walk.resource(resource, Place::Root(root), Within::Nothing);
+    walk.resource(resource, Place::Root(root), Within::Input);
     walk.report.findings
 }
 
 /// What a resource stands in.
 #[derive(Clone, Copy, PartialEq)]
 enum Within {
-    /// Nothing, or another's entry: it stands for itself.
+    /// Nothing: it is what was sent.
+    Input,
+    /// Another's entry: it stands for itself.
     Nothing,
     /// Another that contains it.
     Resource,
 }
 
-struct Walk {
+struct Walk<'v> {
     report: Report,
     container: Container,
+    /// Profiles and value sets beside R4.
+    validator: Option<&'v Validator>,
+    asked: &'v Asked<'v>,
+    scope: Scope<'v>,
 }
 
 /// What is contained in the resource that is walked through, and what in there is referred to.
@@ -57,8 +78,8 @@ struct Container {
 
 // === impl Walk: resources and elements ===
 
-impl Walk {
-    fn resource(&mut self, resource: &Value, place: Place<'_>, within: Within) {
+impl<'v> Walk<'v> {
+    fn resource(&mut self, resource: &'v Value, place: Place<'_>, within: Within) {
         let Some(object) = resource.as_object() else {
             return self.report.fault(
                 IssueCode::Structure,
@@ -73,13 +94,19 @@ impl Walk {
         let Some(of) = of else {
             return self.report.fault(IssueCode::Structure, place, "“resourceType” is not a resource type of R4");
         };
+        let outside = self.scope;
+        self.scope.resource = resource;
+        if of.name == "Bundle" {
+            self.scope.bundle = Some(resource);
+        }
         if within == Within::Resource {
             self.container.within = Some(self.container.within.map_or(0, |n| n + 1));
-            self.object(of, object, place);
+            self.object(of, resource, object, place);
             self.contained(object, place);
         } else {
+            self.scope.root = resource;
             let outer = std::mem::replace(&mut self.container, Container::of(object));
-            self.object(of, object, place);
+            self.object(of, resource, object, place);
             let inner = std::mem::replace(&mut self.container, outer);
             for (index, (_, referred)) in inner.ids.iter().enumerate() {
                 if !referred {
@@ -90,6 +117,13 @@ impl Walk {
             }
         }
         rules::check(&mut self.report, of, object, place);
+        if let Some(validator) = self.validator {
+            let wished = if within == Within::Input { self.asked.profiles } else { &[] };
+            let required = if within == Within::Resource { &[] } else { self.asked.required };
+            let profiles = Wished { wished, required, tells: self.asked.tells };
+            validator.conforms((resource, object), of, profiles, self.scope, place, &mut self.report);
+        }
+        self.scope = outside;
     }
 
     /// `dom-2`, `dom-4`, `dom-5`, and the id by which the outer one knows it (references.html#contained).
@@ -119,7 +153,7 @@ impl Walk {
     }
 
     /// The elements of an object of this type.
-    fn object(&mut self, of: &'static Type, object: &Map<String, Value>, place: Place<'_>) {
+    fn object(&mut self, of: &'static Type, whole: &'v Value, object: &'v Map<String, Value>, place: Place<'_>) {
         let mut seen = [0u8; ELEMENTS_MAX];
         let mut says_something = false;
         for (key, value) in object {
@@ -153,16 +187,17 @@ impl Walk {
                 }
                 *before = kind;
             }
+            let stands = Stands { within: of, element, number, is };
             match (about, element.max) {
                 (true, max) => self.about(object.get(name), value, max, at),
-                (false, Max::Many) => self.list(element, is, object, key, value, at),
+                (false, Max::Many) => self.list(stands, object, key, value, at),
                 (false, _) => match value {
                     Value::Array(_) => {
                         let said = format!("“{}” stands once: it is no list", element.name);
                         self.report.fault(IssueCode::Structure, at, said);
                     }
                     Value::Null => self.report.fault(IssueCode::Structure, at, NULL),
-                    _ => self.value(element, is, value, at),
+                    _ => self.value(stands, value, at),
                 },
             }
         }
@@ -178,10 +213,14 @@ impl Walk {
             }
         }
         match of.name {
-            "Extension" => self.extension(object, place),
+            "Extension" => self.extension(whole, object, place),
             "Reference" => self.reference(object, place),
+            "Identifier" => nhs::identifier(&mut self.report, &self.asked.rules, object, place),
+            "Coding" => nhs::coding(&mut self.report, &self.asked.rules, object, place),
             _ => {}
         }
+        let rules = &invariants::of(of).whole;
+        invariants::ask(rules, Node::element(whole, of), self.scope, &mut self.report, place, None);
     }
 
     /// Says what could stand there, and never what does.
@@ -202,15 +241,8 @@ impl Walk {
         self.report.fault(IssueCode::Structure, place, said);
     }
 
-    fn list(
-        &mut self,
-        element: &'static Element,
-        is: &'static TypeRef,
-        object: &Map<String, Value>,
-        key: &str,
-        value: &Value,
-        place: Place<'_>,
-    ) {
+    fn list(&mut self, stands: Stands, object: &Map<String, Value>, key: &str, value: &'v Value, place: Place<'_>) {
+        let element = stands.element;
         let Value::Array(items) = value else {
             let said = format!("“{}” may stand more than once: it is a list, not {}", element.name, called(value));
             return self.report.fault(IssueCode::Structure, place, said);
@@ -224,13 +256,13 @@ impl Walk {
                 Value::Null if is_filled(object, key, index) => {}
                 Value::Null => self.report.fault(IssueCode::Structure, at, NULL),
                 Value::Array(_) => self.report.fault(IssueCode::Structure, at, "a list does not stand in a list"),
-                _ => self.value(element, is, item, at),
+                _ => self.value(stands, item, at),
             }
         }
     }
 
     /// What is said about simple values: `_name`.
-    fn about(&mut self, values: Option<&Value>, about: &Value, max: Max, place: Place<'_>) {
+    fn about(&mut self, values: Option<&Value>, about: &'v Value, max: Max, place: Place<'_>) {
         match (about, max) {
             (Value::Object(_), Max::One) => self.about_one(values.is_some(), about, place),
             (Value::Array(items), Max::Many) => {
@@ -264,7 +296,7 @@ impl Walk {
         }
     }
 
-    fn about_one(&mut self, has_value: bool, about: &Value, place: Place<'_>) {
+    fn about_one(&mut self, has_value: bool, about: &'v Value, place: Place<'_>) {
         let Some(object) = about.as_object() else {
             let said = format!("what is said about a value is an object, not {}", called(about));
             return self.report.fault(IssueCode::Structure, place, said);
@@ -274,7 +306,7 @@ impl Walk {
             // an id beside a value is something
             return self.id(object, place);
         }
-        self.object(of, object, place);
+        self.object(of, about, object, place);
     }
 
     fn id(&mut self, object: &Map<String, Value>, place: Place<'_>) {
@@ -283,7 +315,8 @@ impl Walk {
     }
 
     /// One value of an element, which is neither a list nor null.
-    fn value(&mut self, element: &'static Element, is: &'static TypeRef, value: &Value, place: Place<'_>) {
+    fn value(&mut self, stands: Stands, value: &'v Value, place: Place<'_>) {
+        let Stands { within: parent, element, is, .. } = stands;
         let of = is.of();
         match of.kind {
             Kind::Primitive(Primitive::Xhtml) => match value {
@@ -309,6 +342,9 @@ impl Walk {
                 if let Some(binding) = element.binding {
                     codes::of_text(&mut self.report, &binding, text, place);
                 }
+                if matches!(primitive, Primitive::Date | Primitive::DateTime | Primitive::Instant) {
+                    nhs::date(&mut self.report, &self.asked.rules, (parent, element, primitive), text, place);
+                }
                 if text.starts_with('#') && matches!(primitive, Primitive::Uri | Primitive::Url | Primitive::Canonical)
                 {
                     self.container.refer(text);
@@ -322,7 +358,7 @@ impl Walk {
                 let Some(object) = value.as_object() else {
                     return self.fault_of(Fault::Shape("an object"), element.name, place);
                 };
-                self.object(of, object, place);
+                self.object(of, value, object, place);
                 if let Some(binding) = element.binding {
                     codes::of_object(&mut self.report, &binding, of.name, object, place);
                 }
@@ -330,6 +366,11 @@ impl Walk {
                     self.target(is, object, place);
                 }
             }
+        }
+        if !element.invariants.is_empty()
+            && let Some(rules) = invariants::of(stands.within).elements.get(stands.number)
+        {
+            invariants::ask(rules, Node::element(value, of), self.scope, &mut self.report, place, None);
         }
     }
 
@@ -341,13 +382,25 @@ impl Walk {
     }
 }
 
+/// What a value is by the definitions.
+#[derive(Clone, Copy)]
+struct Stands {
+    /// The type whose element it is.
+    within: &'static Type,
+    /// The element, and its number there.
+    element: &'static Element,
+    number: usize,
+    /// The type that it has itself.
+    is: &'static TypeRef,
+}
+
 const NULL: &str = "null stands only in lists of simple values, beside an extension";
 
 // === impl Walk: what holds for one type ===
 
-impl Walk {
-    /// `ext-1`.
-    fn extension(&mut self, object: &Map<String, Value>, place: Place<'_>) {
+impl<'v> Walk<'v> {
+    /// `ext-1`, and the extension's own definition where it is known: it stands wherever an extension may.
+    fn extension(&mut self, value: &'v Value, object: &'v Map<String, Value>, place: Place<'_>) {
         let has_value = object.keys().any(|key| key.trim_start_matches('_').starts_with("value"));
         match (has_value, object.contains_key("extension")) {
             (true, true) => self.report.fault(
@@ -361,6 +414,10 @@ impl Walk {
                 "an extension has a value, or extensions of its own (ext-1)",
             ),
             _ => {}
+        }
+        nhs::extension(&mut self.report, &self.asked.rules, object, place);
+        if let Some(validator) = self.validator {
+            validator.extension((value, object), self.asked.tells, self.scope, place, &mut self.report);
         }
     }
 

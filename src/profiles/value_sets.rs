@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::profile::unversioned;
+use super::{nhs, profile::unversioned};
 use crate::definitions::{self, CodeSet};
 
 /// Codes of one value set.
@@ -53,6 +53,13 @@ impl ValueSets {
             {
                 known.insert(url.clone(), Codes::Read(codes));
             }
+        }
+        // both spellings are in use, though the value set of today names one (nhs)
+        if let Some(Codes::Read(codes)) = known.get_mut(nhs::STATUS_VALUE_SET) {
+            let pair = |system: &str, code: &&str| (system.to_owned(), (*code).to_owned());
+            codes.extend(
+                nhs::STATUS_CODES.iter().flat_map(|(system, all)| all.iter().map(move |code| pair(system, code))),
+            );
         }
         Self(known)
     }

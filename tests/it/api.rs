@@ -18,6 +18,7 @@ mod record;
 mod reload;
 mod routed;
 mod understood;
+mod validate;
 mod worklist;
 
 /// The issues of an OperationOutcome that must be one, in FHIR JSON, with this status.

@@ -4,3 +4,4 @@
 mod fhirpath;
 mod structure;
 mod ukcore;
+mod xml;

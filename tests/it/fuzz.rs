@@ -14,8 +14,9 @@ use fastrand::Rng;
 use jiff::Timestamp;
 use onward::{
     definitions,
-    fhir::{Limits, gate},
+    fhir::{Limits, gate, xml},
     fhirpath::{self, Context, Expression, Node},
+    profiles::{Asked, Validator, load},
 };
 use serde_json::Value;
 use tokio::time::Instant;
@@ -48,6 +49,27 @@ const JSON: [&str; 20] = [
     "\"contained\":[",
     "\u{feff}",
     "123456789012345678901234567890.123456789",
+];
+
+const XML: [&str; 18] = [
+    "<",
+    "</",
+    "/>",
+    ">",
+    "\"",
+    "'",
+    "&amp;",
+    "&#0;",
+    "&x;",
+    "<!--",
+    "-->",
+    "<![CDATA[",
+    "<!DOCTYPE a [<!ENTITY b \"c\">]>",
+    "<?xml version=\"1.0\"?>",
+    "<extension url=\"u\"><valueDecimal value=\"1.50\"/></extension>",
+    "<contained><Patient><id value=\"p\"/></Patient></contained>",
+    "<div xmlns=\"http://www.w3.org/1999/xhtml\">a</div>",
+    " xmlns:f=\"http://hl7.org/fhir\"",
 ];
 
 const PATH: [&str; 24] = [
@@ -145,17 +167,23 @@ impl Fuzz {
 }
 
 fn fixtures() -> Vec<Vec<u8>> {
+    let found = inputs("json");
+    assert!(found.len() > 20);
+    found
+}
+
+/// Every input of this form.
+fn inputs(ending: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut found = Vec::new();
     for part in ["referrals", "bad"] {
         for entry in fs::read_dir(folder.join(part)).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "json") {
+            if path.extension().is_some_and(|extension| extension == ending) {
                 found.push(fs::read(path).unwrap());
             }
         }
     }
-    assert!(found.len() > 20);
     found
 }
 
@@ -202,5 +230,44 @@ fn expressions_that_are_read_are_written_as_the_same_and_end() {
         let _ = expression.evaluate(Node { of: None, ..context.resource }, &context);
         let _ = expression.check(context.resource.of);
         true
+    });
+}
+
+/// What a validator says, without places that depend on the order of keys.
+fn verdict(validator: &Validator, value: &Value) -> Vec<(String, String)> {
+    let asked = Asked { tells: true, ..Asked::at(now()) };
+    let said = validator.check(value, "", &asked);
+    let mut said: Vec<_> = said.into_iter().map(|f| (f.issue.expression.join(","), f.issue.diagnostics)).collect();
+    said.sort();
+    said
+}
+
+#[test]
+fn whatever_is_read_gets_a_verdict_and_the_same_one_when_it_is_written_and_read_again() {
+    let validator = load::validator(&[]).unwrap();
+    let fuzz = Fuzz { seeds: fixtures(), words: &JSON };
+    fuzz.run("validator", |input, _| {
+        let Ok(value) = gate::read(input, &Limits::default()) else { return false };
+        let said = verdict(&validator, &value);
+        let again = gate::read(&serde_json::to_vec(&value).unwrap(), &Limits::default()).unwrap();
+        assert_eq!(verdict(&validator, &again), said);
+        true
+    });
+}
+
+#[test]
+fn xml_is_read_or_refused_with_its_place_and_what_was_read_gets_a_verdict() {
+    let validator = load::validator(&[]).unwrap();
+    let seeds = inputs("xml");
+    assert!(seeds.len() >= 2);
+    Fuzz { seeds, words: &XML }.run("xml", |input, _| match xml::read(input, &Limits::default()) {
+        Ok((value, _)) => {
+            let _ = verdict(&validator, &value);
+            true
+        }
+        Err(issue) => {
+            assert_eq!(issue.expression.len(), 1);
+            false
+        }
     });
 }

@@ -21,7 +21,7 @@ use crate::{
         referrals::Referral,
     },
     domain::TaskStatus,
-    fhir::{Limits, XmlConverter, task, tree},
+    fhir::{Limits, task, tree, xml},
 };
 
 const FHIR_XML: &str = "application/fhir+xml";
@@ -53,8 +53,6 @@ pub struct Sending {
     pub fhir_base: String,
     /// What they saw.
     pub ledger: Arc<Ledger>,
-    /// For what is sent as XML and kept as JSON.
-    pub xml: Arc<XmlConverter>,
 }
 
 impl RecordSystem {
@@ -214,8 +212,7 @@ impl RecordSystem {
     /// Keeps the referral as the record's own resources: what the clinician wrote before it was sent.
     async fn keep(&self, with: &Sending, referral: &Referral) -> Result<(), String> {
         let body: Value = if referral.is_xml {
-            let bytes = Bytes::from(referral.body.clone());
-            with.xml.read(bytes, &Limits::default()).await.map_err(|issue| issue.diagnostics)?
+            xml::read(referral.body.as_bytes(), &Limits::default()).map_err(|issue| issue.diagnostics)?.0
         } else {
             serde_json::from_str(&referral.body).map_err(|error| error.to_string())?
         };

@@ -1,8 +1,8 @@
-//! The gate for XML: one streaming pass that bounds size, depth and number, refuses DOCTYPE, entities, processing
-//! instructions and foreign namespaces, and writes a tidy copy for the converter. In the copy there are no prefixes, no
-//! comments and no narrative: that is kept aside word for word.
+//! The gate for XML: one streaming pass that bounds size, depth and number, and refuses DOCTYPE, entities, processing instructions
+//! and foreign namespaces. What it makes is a tree of elements as they stand, without prefixes and comments; narrative is kept word for
+//! word.
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::{borrow::Cow, collections::HashMap, fmt::Write as _};
 
 use quick_xml::{
     NsReader,
@@ -11,7 +11,7 @@ use quick_xml::{
     name::{Namespace, ResolveResult},
 };
 
-use super::leaves::{Leaves, holds_resource, narrative};
+use super::leaves::holds_resource;
 use crate::fhir::{
     gate::Limits,
     outcome::{Issue, IssueCode},
@@ -23,17 +23,21 @@ const FHIR: &[u8] = b"http://hl7.org/fhir";
 const XHTML: &[u8] = b"http://www.w3.org/1999/xhtml";
 const SCHEMA_INSTANCE: &[u8] = b"http://www.w3.org/2001/XMLSchema-instance";
 
-/// What the pass makes of a document.
-#[derive(Debug)]
-pub(super) struct Tidy {
-    /// The copy for the converter.
-    pub(super) text: String,
-    /// The narratives; the copy has `<div>0</div>` and so on in their places.
-    pub(super) divs: Vec<String>,
-    /// What the document says.
-    pub(super) leaves: Leaves,
-    /// The resource type of the root.
-    pub(super) root: String,
+/// An element as it stands.
+#[derive(Debug, Default)]
+pub(super) struct Element {
+    /// Its name, without prefix.
+    pub(super) name: String,
+    /// The attribute `value`; of a narrative's `div`, all of it.
+    pub(super) value: Option<String>,
+    /// The attribute `id`.
+    pub(super) id: Option<String>,
+    /// The attribute `url`.
+    pub(super) url: Option<String>,
+    /// What stands in it, in its order.
+    pub(super) children: Vec<Element>,
+    /// Where its start tag ends, in bytes of the text.
+    pub(super) at: usize,
 }
 
 type Fault = (IssueCode, String);
@@ -43,7 +47,8 @@ pub(super) fn is_xml_char(c: char) -> bool {
     !matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
 }
 
-pub(super) fn tidy(bytes: &[u8], limits: &Limits) -> Result<Tidy, Issue> {
+/// Reads a document: its root, and its text for those who look for a place in it.
+pub(super) fn read<'t>(bytes: &'t [u8], limits: &Limits) -> Result<(Element, Cow<'t, str>), Issue> {
     if bytes.len() > limits.bytes {
         let said = format!("the content is longer than {} bytes", limits.bytes);
         return Err(Issue::error(IssueCode::TooLong, path::UNKNOWN_ROOT, said));
@@ -52,8 +57,8 @@ pub(super) fn tidy(bytes: &[u8], limits: &Limits) -> Result<Tidy, Issue> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Issue::error(IssueCode::Structure, path::UNKNOWN_ROOT, "the content is not UTF-8"))?;
     // XML 1.0, 2.11
-    let text = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() };
-    let text: std::borrow::Cow<'_, str> = text;
+    let text: Cow<'_, str> =
+        if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() };
     let mut reader = NsReader::from_str(&text);
     reader.config_mut().check_comments = true;
     let mut pass = Pass::new(limits);
@@ -63,7 +68,7 @@ pub(super) fn tidy(bytes: &[u8], limits: &Limits) -> Result<Tidy, Issue> {
         Err((IssueCode::Structure, "a control character that XML does not allow".to_owned()))
     };
     match walked {
-        Ok(()) => Ok(Tidy { text: pass.copy, divs: pass.divs, leaves: pass.leaves, root: pass.root }),
+        Ok(root) => Ok((root, text)),
         Err((code, said)) => {
             let offset = usize::try_from(reader.buffer_position().max(reader.error_position())).unwrap_or(usize::MAX);
             let (line, column) = place(&text, offset);
@@ -72,7 +77,8 @@ pub(super) fn tidy(bytes: &[u8], limits: &Limits) -> Result<Tidy, Issue> {
     }
 }
 
-fn place(text: &str, offset: usize) -> (u32, u32) {
+/// Line and column of a byte of a text, from 1.
+pub(super) fn place(text: &str, offset: usize) -> (u32, u32) {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
     let line = before.iter().filter(|b| **b == b'\n').count() + 1;
     let column = before.len() - before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1) + 1;
@@ -91,23 +97,18 @@ fn syntax(error: impl std::error::Error) -> Fault {
 
 /// An element that is open.
 struct Open {
-    name: String,
+    element: Element,
     index: usize,
     is_resource: bool,
-    has_content: bool,
     children: HashMap<String, usize>,
-    path_before: usize,
 }
 
 struct Pass<'l> {
     limits: &'l Limits,
-    copy: String,
-    divs: Vec<String>,
-    leaves: Leaves,
-    root: String,
+    /// The root, once it has ended.
+    root: Option<Element>,
+    kind: String,
     open: Vec<Open>,
-    /// `ServiceRequest/subject/reference`, for the leaves.
-    path: String,
     div: Option<Div>,
     values: usize,
     begun: bool,
@@ -117,29 +118,19 @@ struct Pass<'l> {
 struct Div {
     text: String,
     depth: usize,
+    at: usize,
 }
 
 impl<'l> Pass<'l> {
     fn new(limits: &'l Limits) -> Self {
-        Self {
-            limits,
-            copy: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>".to_owned(),
-            divs: Vec::new(),
-            leaves: Leaves::default(),
-            root: String::new(),
-            open: Vec::new(),
-            path: String::new(),
-            div: None,
-            values: 0,
-            begun: false,
-        }
+        Self { limits, root: None, kind: String::new(), open: Vec::new(), div: None, values: 0, begun: false }
     }
 
     /// The element that was reached. A second one of its name gets its index; whether the first is in a list XML does not say.
     fn expression(&self) -> String {
-        let mut expression = if self.root.is_empty() { path::UNKNOWN_ROOT.to_owned() } else { self.root.clone() };
+        let mut expression = if self.kind.is_empty() { path::UNKNOWN_ROOT.to_owned() } else { self.kind.clone() };
         for open in self.open.iter().skip(1).filter(|open| !open.is_resource) {
-            expression = path::child(&expression, &open.name);
+            expression = path::child(&expression, &open.element.name);
             if open.index > 0 {
                 expression = path::item(&expression, open.index);
             }
@@ -147,7 +138,7 @@ impl<'l> Pass<'l> {
         expression
     }
 
-    fn walk(&mut self, reader: &mut NsReader<&[u8]>) -> Result<(), Fault> {
+    fn walk(&mut self, reader: &mut NsReader<&[u8]>) -> Result<Element, Fault> {
         loop {
             let event = reader.read_event().map_err(syntax)?;
             let first = !std::mem::replace(&mut self.begun, true);
@@ -155,9 +146,11 @@ impl<'l> Pass<'l> {
                 Event::Decl(decl) if first => declaration(&decl)?,
                 Event::Decl(_) | Event::PI(_) => return structure("a processing instruction"),
                 Event::DocType(_) => return structure("a DOCTYPE"),
-                Event::Eof if self.root.is_empty() => return structure("there is no element"),
-                Event::Eof if self.open.is_empty() => return Ok(()),
-                Event::Eof => return structure("the content ends before the element does"),
+                Event::Eof if self.kind.is_empty() => return structure("there is no element"),
+                Event::Eof => match self.root.take() {
+                    Some(root) if self.open.is_empty() => return Ok(root),
+                    _ => return structure("the content ends before the element does"),
+                },
                 Event::Start(start) => self.start(reader, &start, false)?,
                 Event::Empty(start) => self.start(reader, &start, true)?,
                 Event::End(end) if self.div.is_some() => self.end_html(end.local_name().as_ref())?,
@@ -204,7 +197,7 @@ impl<'l> Pass<'l> {
         }
         if self.div.is_some() || (is_html && name == "div" && !self.open.is_empty()) {
             return if is_html {
-                self.html(start, name, empty)
+                self.html(reader.buffer_position(), start, name, empty)
             } else {
                 structure("narrative is in the XHTML namespace")
             };
@@ -234,17 +227,16 @@ impl<'l> Pass<'l> {
     fn fhir(&mut self, reader: &NsReader<&[u8]>, start: &BytesStart<'_>, name: &str) -> Result<(), Fault> {
         let is_resource = name.starts_with(|c: char| c.is_ascii_uppercase());
         let index = match self.open.last_mut() {
-            None if !self.root.is_empty() => return structure("there is more than one root element"),
+            None if !self.kind.is_empty() => return structure("there is more than one root element"),
             None if !is_resource_type(name) => return structure("the root element is not an R4 resource type"),
             None => 0,
-            Some(parent) if is_resource && (parent.is_resource || !holds_resource(&parent.name)) => {
+            Some(parent) if is_resource && (parent.is_resource || !holds_resource(&parent.element.name)) => {
                 return structure("a resource where R4 has none");
             }
-            Some(parent) if is_resource && parent.has_content || parent.children.contains_key("") => {
+            Some(parent) if is_resource && parent.has_content() || parent.children.contains_key("") => {
                 return structure("an element that holds a resource holds nothing else");
             }
             Some(parent) => {
-                parent.has_content = true;
                 // a resource is noted without its name, so that nothing can follow it
                 let seen =
                     parent.children.entry(if is_resource { String::new() } else { name.to_owned() }).or_default();
@@ -255,23 +247,13 @@ impl<'l> Pass<'l> {
         if is_resource && !is_resource_type(name) {
             return structure("not an R4 resource type");
         }
-        let path_before = self.path.len();
         if self.open.is_empty() {
-            self.root = name.to_owned();
-        } else {
-            self.path.push('/');
+            self.kind = name.to_owned();
         }
-        self.path.push_str(name);
-        let _ = write!(self.copy, "<{name}");
-        if self.open.is_empty() {
-            self.copy.push_str(" xmlns=\"http://hl7.org/fhir\"");
-        }
-        let name = name.to_owned();
-        let children = HashMap::new();
-        self.open.push(Open { name, index, is_resource, has_content: false, children, path_before });
-        self.attributes(reader, start)?;
-        self.copy.push('>');
-        Ok(())
+        let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        let element = Element { name: name.to_owned(), at, ..Element::default() };
+        self.open.push(Open { element, index, is_resource, children: HashMap::new() });
+        self.attributes(reader, start)
     }
 
     fn attributes(&mut self, reader: &NsReader<&[u8]>, start: &BytesStart<'_>) -> Result<(), Fault> {
@@ -286,28 +268,22 @@ impl<'l> Pass<'l> {
                 continue;
             }
             let Some(open) = self.open.last_mut() else { return structure("an attribute without element") };
-            let name = match local.as_ref() {
-                _ if namespace != ResolveResult::Unbound || open.is_resource => "",
-                b"value" => "value",
-                b"id" => "id",
-                b"url" if matches!(open.name.as_str(), "extension" | "modifierExtension") => "url",
-                _ => "",
+            let element = &mut open.element;
+            let place = match local.as_ref() {
+                _ if namespace != ResolveResult::Unbound || open.is_resource => None,
+                b"value" => Some(&mut element.value),
+                b"id" => Some(&mut element.id),
+                b"url" if matches!(element.name.as_str(), "extension" | "modifierExtension") => Some(&mut element.url),
+                _ => None,
             };
-            if name.is_empty() {
-                return structure("an attribute that FHIR does not have here");
-            }
-            open.has_content = true;
-            let text = attribute_text(&attribute.value)?;
-            self.leaves.add(&self.path, name, &text);
-            let _ = write!(self.copy, " {name}=\"");
-            escape(&text, &mut self.copy);
-            self.copy.push('"');
+            let Some(place) = place else { return structure("an attribute that FHIR does not have here") };
+            *place = Some(attribute_text(&attribute.value)?);
         }
         Ok(())
     }
 
     /// An element of narrative: kept as it was written, but for a prefix.
-    fn html(&mut self, start: &BytesStart<'_>, name: &str, empty: bool) -> Result<(), Fault> {
+    fn html(&mut self, at: u64, start: &BytesStart<'_>, name: &str, empty: bool) -> Result<(), Fault> {
         for attribute in start.attributes() {
             let attribute = attribute.map_err(syntax)?;
             self.count()?;
@@ -318,7 +294,8 @@ impl<'l> Pass<'l> {
             }
         }
         let raw = std::str::from_utf8(start.attributes_raw()).map_err(syntax)?;
-        let div = self.div.get_or_insert(Div { text: String::new(), depth: 0 });
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        let div = self.div.get_or_insert(Div { text: String::new(), depth: 0, at });
         let _ = write!(div.text, "<{name}");
         let declared = start.attributes().flatten().any(|attribute| attribute.key.as_ref() == b"xmlns");
         if div.depth == 0 && !declared {
@@ -338,24 +315,28 @@ impl<'l> Pass<'l> {
 
     fn end(&mut self) -> Result<(), Fault> {
         let Some(open) = self.open.pop() else { return structure("an end without a start") };
-        if !open.has_content && !open.is_resource {
-            self.open.push(open);
-            return structure("an element without value or content");
+        match self.open.last_mut() {
+            Some(parent) => parent.element.children.push(open.element),
+            None => self.root = Some(open.element),
         }
-        let _ = write!(self.copy, "</{}>", open.name);
-        self.path.truncate(open.path_before);
         Ok(())
     }
 
     fn end_div(&mut self) -> Result<(), Fault> {
         let Some(div) = self.div.take() else { return Ok(()) };
         let Some(parent) = self.open.last_mut() else { return structure("narrative without a resource") };
-        parent.has_content = true;
-        let index = self.divs.len();
-        let _ = write!(self.copy, "<div xmlns=\"http://www.w3.org/1999/xhtml\">{index}</div>");
-        self.leaves.add(&format!("{}/div", self.path), "value", &narrative(&div.text));
-        self.divs.push(div.text);
+        let element = Element { name: "div".to_owned(), value: Some(div.text), at: div.at, ..Element::default() };
+        parent.element.children.push(element);
         Ok(())
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    fn has_content(&self) -> bool {
+        let Element { value, id, url, children, .. } = &self.element;
+        value.is_some() || id.is_some() || url.is_some() || !children.is_empty()
     }
 }
 
@@ -384,15 +365,4 @@ fn attribute_text(raw: &[u8]) -> Result<String, Fault> {
 
 fn reference_is_known(name: &str) -> bool {
     unescape(&format!("&{name};")).is_ok_and(|text| text.chars().all(is_xml_char))
-}
-
-fn escape(text: &str, copy: &mut String) {
-    for c in text.chars() {
-        match c {
-            '<' | '>' | '&' | '"' | '\n' | '\r' | '\t' => {
-                let _ = write!(copy, "&#{};", u32::from(c));
-            }
-            _ => copy.push(c),
-        }
-    }
 }

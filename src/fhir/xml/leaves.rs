@@ -23,20 +23,9 @@ impl Leaves {
     }
 
     /// One more: `path` is like `ServiceRequest/subject/reference`.
-    pub(super) fn add(&mut self, path: &str, attribute: &str, text: &str) {
+    fn add(&mut self, path: &str, attribute: &str, text: &str) {
         let texts = self.0.entry(hash(&(path, attribute))).or_default();
         *texts = hash(&(*texts, alike(text).as_ref()));
-    }
-
-    /// The path of the first leaf of `resource` that has no counterpart here.
-    pub(super) fn first_unknown(&self, resource: &Value) -> Option<String> {
-        let mut found = None;
-        each(resource, &mut |path, attribute, _| {
-            if found.is_none() && !self.0.contains_key(&hash(&(path, attribute))) {
-                found = Some(path.replace('/', "."));
-            }
-        });
-        found
     }
 }
 

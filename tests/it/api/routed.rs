@@ -178,8 +178,7 @@ async fn a_read_is_answered_in_the_format_asked_for() {
     assert_eq!(xml.header("content-type"), Some("application/fhir+xml; charset=utf-8"));
     let text = String::from_utf8(xml.body.to_vec()).unwrap();
     assert!(text.contains("<ServiceRequest xmlns=\"http://hl7.org/fhir\">"), "{text}");
-    let converter = onward::fhir::XmlConverter::new(1);
-    let back = converter.read(xml.body, &onward::fhir::Limits::default()).await.unwrap();
+    let back = onward::fhir::xml::read(&xml.body, &onward::fhir::Limits::default()).unwrap().0;
     assert_eq!(back, answer.json());
     assert_eq!(get("text/html, application/json;q=0.5").await.json(), answer.json());
     let by_parameter = gp.get(&format!("{location}?_format=xml")).await;

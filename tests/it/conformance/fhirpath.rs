@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use onward::{
     definitions::{self, Invariant},
-    fhir::{Limits, XmlConverter, gate},
+    fhir::{Limits, gate, xml},
     fhirpath::{self, Collection, Context, Expression, Hooks, Item, Node},
 };
 use quick_xml::{Reader, events::Event};
@@ -134,8 +134,7 @@ fn is_same(found: &(String, String), due: &(String, String)) -> bool {
     kind && found.1 == value
 }
 
-async fn inputs(folder: &Path, cases: &[Case]) -> BTreeMap<String, Value> {
-    let converter = XmlConverter::new(1);
+fn inputs(folder: &Path, cases: &[Case]) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::from([(String::new(), json!({}))]);
     for case in cases {
         if found.contains_key(&case.input) {
@@ -143,10 +142,8 @@ async fn inputs(folder: &Path, cases: &[Case]) -> BTreeMap<String, Value> {
         }
         let bytes = fs::read(folder.join(&case.input)).unwrap();
         let value = if case.input.ends_with(".xml") {
-            converter
-                .read(bytes.into(), &Limits::default())
-                .await
-                .unwrap_or_else(|error| panic!("{}: {error:?}", case.input))
+            // one of them has its elements in another order than R4
+            xml::read(&bytes, &Limits::default()).unwrap_or_else(|error| panic!("{}: {error:?}", case.input)).0
         } else {
             gate::read(&bytes, &Limits::default()).unwrap()
         };
@@ -159,7 +156,7 @@ async fn inputs(folder: &Path, cases: &[Case]) -> BTreeMap<String, Value> {
 async fn hl7s_suite() {
     let Some(folder) = corpus("fhirpath") else { return };
     let cases = cases(&fs::read_to_string(folder.join("tests-fhir-r4.xml")).unwrap());
-    let inputs = inputs(&folder, &cases).await;
+    let inputs = inputs(&folder, &cases);
     let (mut right, mut aside, mut wrong) = (0, 0, Vec::new());
     for case in &cases {
         if SET_ASIDE.iter().any(|(name, _)| *name == case.name) {

@@ -3,8 +3,9 @@
 use std::fs;
 
 use onward::{
+    domain::rule_level::RuleLevels,
     fhir::{Limits, Severity, gate},
-    profiles::Validator,
+    profiles::{Asked, Validator},
 };
 use serde_json::Value;
 
@@ -57,7 +58,7 @@ fn examples_are_what_their_profiles_ask_for() {
         let wished: Vec<String> = profile_of(&validator, file["id"].as_str().unwrap()).into_iter().collect();
         declared += wished.len();
         let errors: Vec<String> = validator
-            .check(&resource, "", &wished, now())
+            .check(&resource, "", &Asked { profiles: &wished, rules: RuleLevels::OFF, ..Asked::at(now()) })
             .into_iter()
             .filter(|finding| finding.issue.severity <= Severity::Error)
             .map(|finding| format!("{}: {}", finding.issue.expression.join(", "), finding.issue.diagnostics))

@@ -86,6 +86,7 @@ impl Process {
             client: client.clone(),
             base_url: base_url.clone(),
             reading: Default::default(),
+            validator: Default::default(),
             admission: Admission::new(ground.limits),
         };
         let deliveries =
@@ -124,6 +125,7 @@ impl Process {
             registry: registry.clone(),
             client: client.clone(),
             reading: Default::default(),
+            validator: Default::default(),
             base_url: BASE_URL.to_owned(),
         };
         if ground.has_polled {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use onward::fhir::{Limits, XmlConverter, gate};
+use onward::fhir::{Limits, gate, xml};
 use serde_json::{Value, json};
 
 /// A referral of `fixtures/referrals`, with what must become of it.
@@ -46,7 +46,6 @@ pub fn content_type(file: &str) -> &'static str {
 
 /// All of them.
 pub async fn all() -> Vec<Fixture> {
-    let converter = XmlConverter::new(1);
     let expected = json("expected-routes.json");
     let mut fixtures = Vec::new();
     for line in expected.as_array().unwrap() {
@@ -54,7 +53,7 @@ pub async fn all() -> Vec<Fixture> {
         let bytes = bytes(&format!("referrals/{file}"));
         let content_type = content_type(&file);
         let body = if content_type.ends_with("xml") {
-            converter.read(bytes.clone(), &Limits::default()).await.unwrap()
+            xml::read(&bytes, &Limits::default()).unwrap().0
         } else {
             gate::read(&bytes, &Limits::default()).unwrap()
         };

@@ -41,6 +41,8 @@ const SYSTEMS: [(&str, &str); 3] = [(RIO, "RW4"), (GP, "N82999"), (WARD, "REM")]
 #[derive(Default)]
 pub struct Build {
     limits: String,
+    rio: String,
+    profiles: String,
     read: bool,
     watched: bool,
     life_rooms: Option<String>,
@@ -100,6 +102,18 @@ impl Build {
     /// Lines for `[limits]`.
     pub fn limits(mut self, lines: &str) -> Self {
         self.limits = lines.to_owned();
+        self
+    }
+
+    /// Lines for Mersey Care's system.
+    pub fn rio(mut self, lines: &str) -> Self {
+        self.rio = lines.to_owned();
+        self
+    }
+
+    /// Lines for `[profiles]`.
+    pub fn profiles(mut self, lines: &str) -> Self {
+        self.profiles = lines.to_owned();
         self
     }
 
@@ -165,13 +179,17 @@ impl Build {
         let pause = if self.limits.contains("stop-pause") { "" } else { "\nstop-pause = \"0s\"" };
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:{}\"\n[routes]\nfile = \"routes.toml\"\n[limits]\n{}{pause}\n\
-             [retry]\nfirst = \"100ms\"\ncap = \"500ms\"\n",
+             [retry]\nfirst = \"100ms\"\ncap = \"500ms\"\n[profiles]\n{}\n",
             hub.store_path().display(),
-            self.limits
+            self.limits,
+            self.profiles
         );
         for (id, ods) in SYSTEMS {
             let tokens = format!("[{{ env = \"{}\" }}]", variable(id));
             text += &format!("[[system]]\nid = \"{id}\"\nname = \"{id}\"\nods-code = \"{ods}\"\ntokens = {tokens}\n");
+            if id == RIO {
+                text += &format!("{}\n", self.rio);
+            }
             if self.read && id == RIO {
                 text += &format!("read = {{ base-url = \"{}\" }}\n", hub.record.base_url());
             }

@@ -1,14 +1,16 @@
-//! The conversion itself, called on the pool's threads.
+//! JSON to XML, called on the pool's threads. fhirbolt writes, because it knows the order; what it made is read again and compared leaf
+//! by leaf with what went in.
 
 use fhirbolt::{FhirReleases, element::Element};
 use serde_json::{Map, Value};
 
 use super::{
-    gate::{self, Tidy, is_xml_char},
+    gate::is_xml_char,
     leaves::{Leaves, narrative},
+    read,
 };
 use crate::fhir::{
-    gate::{Limits, read as read_json},
+    gate::Limits,
     outcome::{Issue, IssueCode},
     path, tree,
 };
@@ -17,19 +19,6 @@ type R4 = Element<{ FhirReleases::R4 }>;
 
 const DIV_START: &str = "<div xmlns=\"http://www.w3.org/1999/xhtml\">";
 const DIV_END: &str = "</div>";
-
-pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Value, Issue> {
-    let Tidy { text, divs, leaves, root } = gate::tidy(bytes, limits)?;
-    let element: R4 = fhirbolt::xml::from_str(&text, None).map_err(|error| refused(&root, &error.to_string()))?;
-    let json = fhirbolt::json::to_vec(&element, None).map_err(|error| refused(&root, &error.to_string()))?;
-    let mut value = read_json(&json, limits).map_err(|issue| Issue { at: None, ..issue })?;
-    each_div(&mut value, &mut |div| {
-        if let Some(original) = marked(div).and_then(|index| divs.get(index)) {
-            *div = original.clone();
-        }
-    });
-    if Leaves::of(&value) == leaves { Ok(value) } else { Err(lossy(&root, leaves.first_unknown(&value), "JSON")) }
-}
 
 pub(super) fn write(mut value: Value) -> Result<Vec<u8>, Issue> {
     let root = tree::resource_type(&value).unwrap_or(path::UNKNOWN_ROOT).to_owned();
@@ -49,12 +38,12 @@ pub(super) fn write(mut value: Value) -> Result<Vec<u8>, Issue> {
     let xml = fhirbolt::xml::to_string(&element, None).map_err(|error| refused(&root, &error.to_string()))?;
     let text = finish(&xml, &divs);
     let unbounded = Limits { bytes: usize::MAX, depth: 1000, values: usize::MAX, number_digits: usize::MAX };
-    let written = gate::tidy(text.as_bytes(), &unbounded).map_err(|issue| Issue {
+    let (written, _) = read::read(text.as_bytes(), &unbounded).map_err(|issue| Issue {
         diagnostics: format!("cannot be written as XML: {}", issue.diagnostics),
         at: None,
         ..issue
     })?;
-    if written.leaves == leaves { Ok(text.into_bytes()) } else { Err(lossy(&root, None, "XML")) }
+    if Leaves::of(&written) == leaves { Ok(text.into_bytes()) } else { Err(lossy(&root)) }
 }
 
 /// fhirbolt's message may quote the input; only the name of an element is taken from it.
@@ -67,14 +56,9 @@ fn refused(root: &str, message: &str) -> Issue {
     Issue::error(IssueCode::Structure, root, said)
 }
 
-fn lossy(root: &str, at: Option<String>, form: &str) -> Issue {
-    let said = format!("this cannot be said in {form} without loss: a value where R4 has none, or one that repeats");
-    Issue::error(IssueCode::Structure, at.unwrap_or_else(|| root.to_owned()), said)
-}
-
-/// Where the number stands in a marker that the gate, or `write`, put in place of narrative.
-fn marked(div: &str) -> Option<usize> {
-    div.strip_prefix(DIV_START)?.strip_suffix(DIV_END)?.parse().ok()
+fn lossy(root: &str) -> Issue {
+    let said = "this cannot be said in XML without loss: a value where R4 has none, or one that repeats";
+    Issue::error(IssueCode::Structure, root.to_owned(), said)
 }
 
 /// Every narrative, that is every `div` that is a text: no other R4 element has that name.

@@ -1,0 +1,20 @@
+//! The StructureDefinitions that are ours: in the top-level `profiles/`, and in the program.
+
+use serde_json::Value;
+
+pub(super) const TEXTS: &[(&str, &str)] = &[
+    ("referral", include_str!("../../profiles/StructureDefinition-referral.json")),
+    ("referral-patient", include_str!("../../profiles/StructureDefinition-referral-patient.json")),
+    ("referral-bundle", include_str!("../../profiles/StructureDefinition-referral-bundle.json")),
+    ("referral-task", include_str!("../../profiles/StructureDefinition-referral-task.json")),
+    ("journal-seq", include_str!("../../profiles/StructureDefinition-journal-seq.json")),
+    ("journal-event", include_str!("../../profiles/StructureDefinition-journal-event.json")),
+    ("transport-status", include_str!("../../profiles/CodeSystem-transport-status.json")),
+    ("business-status", include_str!("../../profiles/CodeSystem-business-status.json")),
+];
+
+/// Each by its name.
+pub(super) fn resources() -> impl Iterator<Item = (String, Value)> {
+    // a test reads every one of them
+    TEXTS.iter().filter_map(|(name, text)| Some(((*name).to_owned(), serde_json::from_str(text).ok()?)))
+}

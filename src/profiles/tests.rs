@@ -1,0 +1,180 @@
+//! Our own profiles, and what the validator makes of profiles and extensions.
+
+use std::{fs, path::Path};
+
+use serde_json::json;
+
+use super::*;
+use crate::fhir::{Limits, Severity, gate, task::CANONICAL, xml};
+
+fn now() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().unwrap()
+}
+
+fn validator() -> Validator {
+    Validator::new([]).unwrap()
+}
+
+fn profile(name: &str) -> Vec<String> {
+    vec![format!("{CANONICAL}/StructureDefinition/{name}")]
+}
+
+/// The places of what is wrong.
+fn wrong(validator: &Validator, resource: &Value, profiles: &[String]) -> Vec<String> {
+    let found = validator.check(resource, "", &Asked { profiles, ..Asked::at(now()) });
+    let wrong = found.into_iter().filter(|finding| finding.issue.severity <= Severity::Error);
+    wrong.map(|finding| finding.issue.expression.join(",")).collect()
+}
+
+fn referrals() -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/referrals");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        let is_xml = path.extension().is_some_and(|end| end == "xml");
+        let limits = Limits::default();
+        let read =
+            if is_xml { xml::read(&bytes, &limits).map(|(resource, _)| resource) } else { gate::read(&bytes, &limits) };
+        found.push((path.display().to_string(), read.unwrap()));
+    }
+    assert!(found.len() > 10);
+    found
+}
+
+#[test]
+fn our_definitions_are_right_themselves() {
+    let validator = validator();
+    let mut seen = 0;
+    for (name, resource) in own::resources() {
+        assert_eq!(wrong(&validator, &resource, &[]), [] as [String; 0], "{name}");
+        if resource["resourceType"] == "StructureDefinition" {
+            assert!(validator.knows(resource["url"].as_str().unwrap()), "{name}");
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, own::TEXTS.len());
+}
+
+#[test]
+fn every_referral_conforms_to_our_profiles() {
+    let validator = validator();
+    for (name, resource) in referrals() {
+        let profiles =
+            if resource["resourceType"] == "Bundle" { profile("referral-bundle") } else { profile("referral") };
+        assert_eq!(wrong(&validator, &resource, &profiles), [] as [String; 0], "{name}");
+    }
+}
+
+#[test]
+fn each_thing_that_a_profile_asks_for_is_asked() {
+    let validator = validator();
+    let request = json!({"resourceType": "ServiceRequest", "status": "active", "intent": "order",
+        "subject": {"reference": "Patient/1"}});
+    let changed = |resource: &Value, pointer: &str, value: Value| {
+        let mut resource = resource.clone();
+        resource[pointer] = value;
+        resource
+    };
+    let referral =
+        |element: &str, value: Value| wrong(&validator, &changed(&request, element, value), &profile("referral"));
+    assert_eq!(wrong(&validator, &request, &profile("referral")), [] as [String; 0]);
+    assert_eq!(referral("intent", json!("proposal")), ["ServiceRequest"]);
+    assert_eq!(referral("doNotPerform", json!(true)), ["ServiceRequest"]);
+    assert_eq!(referral("doNotPerform", json!(false)), [] as [&str; 0]);
+    assert_eq!(referral("status", json!("draft")), ["ServiceRequest.status"]);
+    assert_eq!(referral("subject", json!({"reference": "Device/1"})), ["ServiceRequest.subject"]);
+    assert_eq!(referral("implicitRules", json!("urn:x")), ["ServiceRequest.implicitRules"]);
+    assert_eq!(
+        referral("modifierExtension", json!([{"url": "urn:x", "valueCode": "y"}])),
+        ["ServiceRequest.modifierExtension"]
+    );
+
+    let number = |identifier: Value| {
+        let patient = json!({"resourceType": "Patient", "identifier": identifier});
+        let asked = Asked { profiles: &profile("referral-patient"), rules: RuleLevels::OFF, ..Asked::at(now()) };
+        let found = validator.check(&patient, "", &asked).into_iter();
+        let wrong: Vec<_> =
+            found.filter(|f| f.issue.severity <= Severity::Error).map(|f| f.issue.expression.join(",")).collect();
+        wrong
+    };
+    let system = "https://fhir.nhs.uk/Id/nhs-number";
+    assert_eq!(
+        number(json!([{"system": system, "value": "9990000018"}, {"system": "urn:x", "value": "a b"}])),
+        [] as [&str; 0]
+    );
+    assert_eq!(number(json!([{"system": system, "value": "999 000 0018"}])), ["Patient.identifier[0].value"]);
+    assert_eq!(number(json!([{"system": system}])), ["Patient.identifier[0].value"]);
+    let two = json!([{"system": system, "value": "9990000018"}, {"system": system, "value": "9434765919"}]);
+    assert_eq!(number(two), ["Patient.identifier"]);
+
+    let entry = |resource: &Value| {
+        json!({"fullUrl": "urn:uuid:0198c0de-0000-7000-8000-000000000001", "resource": resource,
+        "request": {"method": "POST", "url": resource["resourceType"]}})
+    };
+    let bundle = |entries: Vec<Value>| json!({"resourceType": "Bundle", "type": "transaction", "entry": entries});
+    let of = |bundle: &Value| wrong(&validator, bundle, &profile("referral-bundle"));
+    assert_eq!(of(&bundle(vec![entry(&request)])), [] as [&str; 0]);
+    assert_eq!(of(&bundle(vec![entry(&json!({"resourceType": "Patient", "active": true}))])), ["Bundle.entry"]);
+    let option = bundle(vec![entry(&changed(&request, "intent", json!("option")))]);
+    assert_eq!(of(&option), ["Bundle.entry[0].resource"], "an entry is held against the profile of its slice");
+    let mut put = bundle(vec![entry(&request)]);
+    put["entry"][0]["request"]["method"] = "DELETE".into();
+    assert_eq!(of(&put), ["Bundle.entry[0].request"]);
+    let mut collection = bundle(vec![entry(&request)]);
+    collection["type"] = "batch".into();
+    assert_eq!(of(&collection), ["Bundle.type"]);
+}
+
+#[test]
+fn what_a_profile_hopes_for_is_told_to_those_who_ask() {
+    let validator = validator();
+    let request = json!({"resourceType": "ServiceRequest", "status": "active", "intent": "order",
+        "subject": {"reference": "Patient/1"}});
+    let profiles = profile("referral");
+    let asked = Asked { profiles: &profiles, tells: true, ..Asked::at(now()) };
+    let told = validator.check(&request, "", &asked);
+    let at = |place: &str| told.iter().filter(|f| f.issue.expression == [place]).count();
+    assert_eq!((at("ServiceRequest.code"), at("ServiceRequest.status")), (1, 0), "{told:?}");
+    assert!(told.iter().all(|f| f.issue.severity == Severity::Information));
+    assert_eq!(validator.check(&request, "", &Asked { tells: false, ..asked }), []);
+}
+
+#[test]
+fn an_extension_that_is_known_is_looked_at_wherever_it_stands() {
+    let validator = validator();
+    let task = |value: Value| {
+        let mut extension = json!({"url": "https://onward.example/fhir/StructureDefinition/journal-seq"});
+        extension.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+        json!({"resourceType": "Task", "status": "requested", "intent": "order", "code": {"extension": [extension]}})
+    };
+    assert_eq!(wrong(&validator, &task(json!({"valuePositiveInt": 7})), &[]), [] as [&str; 0]);
+    let place = "Task.code.extension[0].valueString";
+    assert_eq!(wrong(&validator, &task(json!({"valueString": "7"})), &[]), [place]);
+}
+
+#[test]
+fn a_profile_that_nobody_knows_is_a_warning_and_one_for_another_type_a_fault() {
+    let validator = validator();
+    let patient = |profile: &str| json!({"resourceType": "Patient", "meta": {"profile": [profile]}, "active": true});
+    let said = validator.check(&patient("http://example.org/fhir/p|1.0"), "", &Asked::at(now()));
+    assert_eq!(said.len(), 1);
+    assert_eq!(
+        (said[0].issue.severity, said[0].issue.expression[0].as_str()),
+        (Severity::Warning, "Patient.meta.profile[0]")
+    );
+    assert_eq!(wrong(&validator, &patient(&profile("referral")[0]), &[]), ["Patient"]);
+    assert_eq!(validator.check(&patient("http://hl7.org/fhir/StructureDefinition/Patient"), "", &Asked::at(now())), []);
+}
+
+#[test]
+fn rules_that_would_take_too_long_are_left_out_and_that_is_told() {
+    // each item asks for all of its siblings again
+    let item = |n: usize| json!({"linkId": format!("{n}"), "type": "group", "item": [{"linkId": format!("{n}.1"), "type": "string"}]});
+    let items: Vec<Value> = (0..6_000).map(item).collect();
+    let questionnaire = json!({"resourceType": "Questionnaire", "status": "active", "item": items});
+    let began = std::time::Instant::now();
+    let found = validator().check(&questionnaire, "", &Asked::at(now()));
+    assert!(began.elapsed() < std::time::Duration::from_secs(20));
+    assert!(found.iter().all(|finding| finding.issue.severity > Severity::Error), "{found:?}");
+}

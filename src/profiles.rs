@@ -4,6 +4,7 @@
 mod apply;
 mod codes;
 mod invariants;
+mod links;
 pub mod load;
 mod nhs;
 mod own;

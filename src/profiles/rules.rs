@@ -99,9 +99,11 @@ fn bundle(report: &mut Report, bundle: &Map<String, Value>, place: Place<'_>) {
         rule(!url.contains(':'), "fullUrl", "a fullUrl is absolute");
         if let (Target::Absolute { kind, id, version: None, .. }, Some(resource)) = (reference::parse(url), resource) {
             let is = |name: &str, due: &str| resource.get(name).and_then(Value::as_str).is_none_or(|is| is == due);
-            if !is("resourceType", kind) || !is("id", id) {
+            let said = "a fullUrl on a server ends with the type and the id of its resource";
+            if !is("resourceType", kind) {
+                report.fault(IssueCode::Value, at.child("fullUrl"), said);
+            } else if !is("id", id) {
                 // it may not be the URL of a FHIR server
-                let said = "a fullUrl on a server ends with the type and the id of its resource";
                 report.warning(IssueCode::Value, at.child("fullUrl"), said);
             }
         }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     Asked, Finding, Validator, Wished, codes,
     invariants::{self, Scope},
+    links::{Lead, Links},
     nhs,
     report::{Report, called},
     rules,
@@ -41,7 +42,7 @@ pub(super) fn walk<'v>(
     asked: &'v Asked<'v>,
 ) -> Vec<Finding> {
     let scope = Scope { resource, root: resource, bundle: None };
-    let mut walk = Walk { report: Report::new(asked.now), container: Container::default(), validator, asked, scope };
+    let mut walk = Walk { report: Report::new(asked.now), container: Container::default(), validator, asked, scope, links: None };
     let kind = resource.get("resourceType").and_then(Value::as_str).and_then(path::element_name);
     let root = if path.is_empty() { kind.unwrap_or(path::UNKNOWN_ROOT) } else { path };
     walk.resource(resource, Place::Root(root), Within::Input);
@@ -66,6 +67,8 @@ struct Walk<'v> {
     validator: Option<&'v Validator>,
     asked: &'v Asked<'v>,
     scope: Scope<'v>,
+    /// What the references of the Bundle lead to that the walk is in.
+    links: Option<Links<'v>>,
 }
 
 /// What is contained in the resource that is walked through, and what in there is referred to.
@@ -96,8 +99,10 @@ impl<'v> Walk<'v> {
         };
         let outside = self.scope;
         self.scope.resource = resource;
+        let mut links_outside = None;
         if of.name == "Bundle" {
             self.scope.bundle = Some(resource);
+            links_outside = self.links.replace(Links::of(resource));
         }
         if within == Within::Resource {
             self.container.within = Some(self.container.within.map_or(0, |n| n + 1));
@@ -124,6 +129,9 @@ impl<'v> Walk<'v> {
             validator.conforms((resource, object), of, profiles, self.scope, place, &mut self.report);
         }
         self.scope = outside;
+        if of.name == "Bundle" {
+            self.links = links_outside;
+        }
     }
 
     /// `dom-2`, `dom-4`, `dom-5`, and the id by which the outer one knows it (references.html#contained).
@@ -154,6 +162,11 @@ impl<'v> Walk<'v> {
 
     /// The elements of an object of this type.
     fn object(&mut self, of: &'static Type, whole: &'v Value, object: &'v Map<String, Value>, place: Place<'_>) {
+        if of.name == "Bundle.entry"
+            && let Some(links) = &mut self.links
+        {
+            links.here = object.get("fullUrl").and_then(Value::as_str);
+        }
         let mut seen = [0u8; ELEMENTS_MAX];
         let mut says_something = false;
         for (key, value) in object {
@@ -362,8 +375,17 @@ impl<'v> Walk<'v> {
                 if let Some(binding) = element.binding {
                     codes::of_object(&mut self.report, &binding, of.name, object, place);
                 }
-                if !is.targets.is_empty() {
-                    self.target(is, object, place);
+                match of.name {
+                    "Reference" => self.target(stands, object, place),
+                    // within another it is only a name there (extensibility.html)
+                    "Extension" if parent.name != "Extension" => {
+                        let url = object.get("url").and_then(Value::as_str);
+                        if url.is_some_and(|url| !url.is_empty() && !url.contains(':')) {
+                            let said = "the url of an extension is absolute, but within another extension";
+                            self.report.fault(IssueCode::Value, place.child("url"), said);
+                        }
+                    }
+                    _ => {}
                 }
             }
         }
@@ -437,20 +459,67 @@ impl<'v> Walk<'v> {
         }
     }
 
-    /// Whether a reference points at what it may point at, as far as it tells by itself.
-    fn target(&mut self, is: &'static TypeRef, object: &Map<String, Value>, place: Place<'_>) {
+    /// Whether a reference points at what it may point at: seen where that lies here, otherwise as far as the reference tells.
+    fn target(&mut self, stands: Stands, object: &Map<String, Value>, place: Place<'_>) {
+        let targets = stands.is.targets;
+        let literal = object.get("reference").and_then(Value::as_str);
+        let lead = match literal {
+            Some(literal) => self.lead(literal),
+            None => Lead::Outside,
+        };
+        match (lead, literal) {
+            (Lead::To(resource), _) => {
+                let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
+                if !targets.is_empty() && !targets.contains(&kind) {
+                    let said = format!("this leads to a {kind}, and a reference to a {} stands here", targets.join(" or a "));
+                    self.report.fault(IssueCode::Value, place, said);
+                }
+                return;
+            }
+            (_, Some(literal)) if self.must_be_here(stands.within) && !literal.starts_with('#') => {
+                let said = "what a document's Composition refers to is in its Bundle (documents.html)";
+                return self.report.fault(IssueCode::NotFound, place, said);
+            }
+            (Lead::Nowhere, _) => {
+                // somebody may know it beside the Bundle
+                let said = "no entry of the Bundle has this fullUrl (bundle.html#references)";
+                return self.report.warning(IssueCode::NotFound, place, said);
+            }
+            _ => {}
+        }
+        if targets.is_empty() {
+            return;
+        }
         let by_type = object.get("type").and_then(Value::as_str).filter(|kind| reference::is_resource_type(kind));
-        let by_url = match object.get("reference").and_then(Value::as_str).map(reference::parse) {
+        let by_url = match literal.map(reference::parse) {
             Some(Target::Relative { kind, .. } | Target::Absolute { kind, .. }) => Some(kind),
             _ => None,
         };
         for kind in [by_url, by_type].into_iter().flatten() {
-            if !is.targets.contains(&kind) {
+            if !targets.contains(&kind) {
                 // what it points at is not here: its URL may say something else than it is
-                let said = format!("a reference to a {} stands here", is.targets.join(" or a "));
+                let said = format!("a reference to a {} stands here", targets.join(" or a "));
                 return self.report.warning(IssueCode::Value, place, said);
             }
         }
+    }
+
+    fn lead(&self, literal: &str) -> Lead<'v> {
+        match literal.strip_prefix('#') {
+            Some(id) if !id.is_empty() => {
+                let contained = self.scope.root.get("contained").and_then(Value::as_array);
+                let found = contained.into_iter().flatten().find(|one| one.get("id").is_some_and(|known| known == id));
+                found.map_or(Lead::Outside, Lead::To)
+            }
+            Some(_) => Lead::Outside,
+            None => self.links.as_ref().map_or(Lead::Outside, |links| links.lead(literal)),
+        }
+    }
+
+    /// Whether it is part of a document's Composition, but for what that only relates to.
+    fn must_be_here(&self, of: &Type) -> bool {
+        let is_document = self.links.as_ref().is_some_and(|links| links.is_document);
+        is_document && (of.name == "Composition" || of.name.starts_with("Composition.")) && of.name != "Composition.relatesTo"
     }
 }
 

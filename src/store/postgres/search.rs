@@ -65,9 +65,6 @@ pub(super) async fn tasks(link: &Link, query: &TaskQuery) -> Result<Vec<(TaskRec
     if let Some(owners) = &query.owners {
         w.with("t.provider = ANY({})", texts(owners, |p| p.as_str()));
     }
-    if let Some(statuses) = &query.statuses {
-        w.with("t.status = ANY({})", statuses.iter().map(|s| s.code()).collect::<Vec<_>>());
-    }
     if let Some(requests) = &query.requests {
         w.with("t.referral IN (SELECT id FROM referral WHERE request = ANY({}))", requests.clone());
     }
@@ -82,8 +79,28 @@ pub(super) async fn tasks(link: &Link, query: &TaskQuery) -> Result<Vec<(TaskRec
     }
     let count = w.value(rows::limit(query.count));
     let conditions: String = w.conditions.iter().map(|c| format!(" AND {c}")).collect();
+    let statuses: Option<Vec<usize>> =
+        query.statuses.as_ref().map(|all| all.iter().map(|status| w.value(status.code().to_owned())).collect());
     let page = by_party(query, &mut w, ["t.system", "t.provider"], |seen| {
-        format!("(SELECT t.id FROM task t WHERE {seen}{conditions} ORDER BY t.id LIMIT ${count})")
+        let one = |also: String| {
+            format!("(SELECT t.id FROM task t WHERE {seen}{also}{conditions} ORDER BY t.id LIMIT ${count})")
+        };
+        match &statuses {
+            // a worklist: each status lies in the order of the page, several together would all be read and sorted
+            Some(numbers) if seen.starts_with("t.provider") && !numbers.is_empty() => {
+                let selects: Vec<_> = numbers.iter().map(|n| one(format!(" AND t.status = ${n}"))).collect();
+                selects.join(" UNION ")
+            }
+            Some(numbers) => {
+                let any: Vec<_> = numbers.iter().map(|n| format!("${n}")).collect();
+                one(if any.is_empty() {
+                    " AND FALSE".to_owned()
+                } else {
+                    format!(" AND t.status IN ({})", any.join(", "))
+                })
+            }
+            None => one(String::new()),
+        }
     });
     // first which, then what they hold: bodies are read only for the page
     let sql = format!(

@@ -47,8 +47,11 @@ impl<'v> Links<'v> {
             Target::Urn(_) => return self.at(literal, None).map_or(Lead::Nowhere, Lead::To),
             Target::Absolute { base, kind, id, version } => (format!("{base}/{kind}/{id}"), version),
             Target::Relative { kind, id, version } => {
-                let base = self.here.map(reference::parse);
-                let Some(Target::Absolute { base, .. }) = base else { return Lead::Outside };
+                let base = match self.here.map(reference::parse) {
+                    Some(Target::Absolute { base, .. }) => base,
+                    // an entry that is no server's: what has the id for its uuid is meant
+                    _ => return self.at(&format!("urn:uuid:{id}"), version).map_or(Lead::Outside, Lead::To),
+                };
                 (format!("{base}/{kind}/{id}"), version)
             }
             Target::Contained(_) | Target::Other(_) => return Lead::Outside,

@@ -84,6 +84,14 @@ fn bundle(report: &mut Report, bundle: &Map<String, Value>, place: Place<'_>) {
         rule(!asks && has("request"), "request", "only a batch, a transaction or a history has requests (bdl-3)");
         rule(answers && !has("response"), "response", "each entry of a response or a history has a response (bdl-4)");
         rule(!answers && has("response"), "response", "only a response or a history has responses (bdl-4)");
+        let is_outcome =
+            entry.get("resource").and_then(|r| r.get("resourceType")).is_some_and(|kind| kind == "OperationOutcome");
+        let found_as = entry.get("search").and_then(|search| search.get("mode"));
+        rule(
+            found_as.is_some_and(|mode| mode == "outcome") && !is_outcome,
+            "resource",
+            "what was found as an outcome is an OperationOutcome (search-entry-mode)",
+        );
         let says = has("resource") || has("request") || has("response");
         rule(!says, "", "an entry has a resource, a request or a response (bdl-5)");
         let Some(url) = entry.get("fullUrl").and_then(Value::as_str) else {

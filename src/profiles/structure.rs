@@ -42,7 +42,8 @@ pub(super) fn walk<'v>(
     asked: &'v Asked<'v>,
 ) -> Vec<Finding> {
     let scope = Scope { resource, root: resource, bundle: None };
-    let mut walk = Walk { report: Report::new(asked.now), container: Container::default(), validator, asked, scope, links: None };
+    let mut walk =
+        Walk { report: Report::new(asked.now), container: Container::default(), validator, asked, scope, links: None };
     let kind = resource.get("resourceType").and_then(Value::as_str).and_then(path::element_name);
     let root = if path.is_empty() { kind.unwrap_or(path::UNKNOWN_ROOT) } else { path };
     walk.resource(resource, Place::Root(root), Within::Input);
@@ -470,8 +471,17 @@ impl<'v> Walk<'v> {
         match (lead, literal) {
             (Lead::To(resource), _) => {
                 let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
-                if !targets.is_empty() && !targets.contains(&kind) {
-                    let said = format!("this leads to a {kind}, and a reference to a {} stands here", targets.join(" or a "));
+                let named = match literal.map(reference::parse) {
+                    Some(Target::Relative { kind, .. } | Target::Absolute { kind, .. }) => Some(kind),
+                    _ => None,
+                };
+                if named.is_some_and(|named| named != kind) && definitions::resource_named(kind).is_some() {
+                    let said = format!("this leads to a {kind}, which is not the type that it names");
+                    self.report.fault(IssueCode::Value, place, said);
+                } else if !targets.is_empty() && !targets.contains(&kind) && definitions::resource_named(kind).is_some()
+                {
+                    let said =
+                        format!("this leads to a {kind}, and a reference to a {} stands here", targets.join(" or a "));
                     self.report.fault(IssueCode::Value, place, said);
                 }
                 return;
@@ -519,7 +529,9 @@ impl<'v> Walk<'v> {
     /// Whether it is part of a document's Composition, but for what that only relates to.
     fn must_be_here(&self, of: &Type) -> bool {
         let is_document = self.links.as_ref().is_some_and(|links| links.is_document);
-        is_document && (of.name == "Composition" || of.name.starts_with("Composition.")) && of.name != "Composition.relatesTo"
+        is_document
+            && (of.name == "Composition" || of.name.starts_with("Composition."))
+            && of.name != "Composition.relatesTo"
     }
 }
 

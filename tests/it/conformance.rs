@@ -2,6 +2,7 @@
 //! absent, these say so and check nothing.
 
 mod fhirpath;
+mod second;
 mod structure;
 mod ukcore;
 mod xml;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use onward::fhir::{Limits, tree, xml};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{fixtures, hub, resources};
 use crate::support::until;
@@ -245,5 +245,113 @@ async fn decimals_nulls_and_unknown_extensions_survive_to_the_letter() {
     let held: Value = serde_json::from_str(&read).unwrap();
     Lot::sent(&sent).is_unchanged_in(&Lot::held([&held]), "to the letter");
     assert_eq!(hub.provider(LINK_WORKERS).get(answer.header("location").unwrap()).await.body, read.as_bytes());
+    hub.stop().await;
+}
+
+/// So many referrals of chance are sent, half of them as XML.
+const CHANCE: usize = 40;
+
+/// A decimal as nobody would compute it: with its zeros, with many digits, with an exponent.
+fn decimal(dice: &mut fastrand::Rng) -> Value {
+    let digits = |dice: &mut fastrand::Rng, most: usize| -> String {
+        (0..dice.usize(1..=most)).map(|_| char::from(b'0' + dice.u8(0..10))).collect()
+    };
+    let whole = match dice.bool() {
+        true => "0".to_owned(),
+        false => format!("{}{}", dice.u8(1..10), digits(dice, 12)),
+    };
+    let sign = if dice.bool() { "-" } else { "" };
+    let exponent = if dice.u8(0..4) == 0 { "e-3" } else { "" };
+    serde_json::from_str(&format!("{sign}{whole}.{}0{exponent}", digits(dice, 12))).unwrap()
+}
+
+/// A text with what breaks readers.
+fn text(dice: &mut fastrand::Rng) -> String {
+    const PARTS: [&str; 14] =
+        ["a", "é", "<b>", "&amp;", "\"", "'", "\n", "\t", "😀", "\u{202e}", "\\", "]]>", "${x}", "\u{301}"];
+    let some: String = (0..dice.usize(1..12)).map(|_| PARTS[dice.usize(0..PARTS.len())]).collect();
+    format!("x{some}x")
+}
+
+fn extension(dice: &mut fastrand::Rng, depth: usize) -> Value {
+    let url = format!("https://trust.example/ext/{}", dice.u16(..));
+    match dice.u8(0..if depth == 0 { 6 } else { 7 }) {
+        0 => json!({"url": url, "valueDecimal": decimal(dice)}),
+        1 => json!({"url": url, "valueString": text(dice), "_valueString": {"id": "i1"}}),
+        2 => json!({"id": "e1", "url": url, "valueQuantity": {"value": decimal(dice), "unit": text(dice)}}),
+        3 => json!({"url": url, "valueBoolean": dice.bool()}),
+        4 => json!({"url": url, "valueInteger": dice.i32(..)}),
+        5 => json!({"url": url, "_valueDateTime": {"extension": [{"url": url, "valueCode": "unknown"}]}}),
+        _ => json!({"url": url, "extension": [extension(dice, depth - 1), extension(dice, depth - 1)]}),
+    }
+}
+
+/// Strews extensions into every object of a resource, and beside its primitives.
+fn strew(value: &mut Value, dice: &mut fastrand::Rng) {
+    let Value::Object(object) = value else { return };
+    let is_contained_or_extension = object.contains_key("url");
+    let keys: Vec<String> = object.keys().cloned().collect();
+    for key in keys {
+        let about = format!("_{key}");
+        let has_about = object.contains_key(&about);
+        match object.get_mut(&key) {
+            Some(Value::Array(items)) if key != "extension" && !key.starts_with('_') => {
+                items.iter_mut().for_each(|item| strew(item, dice));
+            }
+            Some(inner @ Value::Object(_)) if !key.starts_with('_') => strew(inner, dice),
+            Some(Value::String(_))
+                if !matches!(key.as_str(), "resourceType" | "id" | "url" | "reference" | "div")
+                    && dice.u8(0..4) == 0
+                    && !has_about =>
+            {
+                object.insert(about, json!({"extension": [extension(dice, 1)]}));
+            }
+            _ => {}
+        }
+    }
+    if !is_contained_or_extension && dice.u8(0..3) == 0 && !object.contains_key("extension") {
+        object.insert("extension".into(), json!([extension(dice, 2), extension(dice, 2)]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_r4_lets_a_referral_say_is_delivered_as_it_was_sent() {
+    let hub = Hub::start().await;
+    let rio = hub.sender(hub::RIO);
+    let seed =
+        std::env::var("ONWARD_FIDELITY_SEED").ok().map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("ONWARD_FIDELITY_SEED={seed}");
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let writer = onward::fhir::XmlWriter::new(1);
+    for n in 0..CHANCE {
+        let what = format!("referral {n} of ONWARD_FIDELITY_SEED={seed}");
+        let mut referral = fixtures::to_life_rooms(&format!("chance-{seed}-{n}"));
+        referral["note"] = json!([{"text": text(&mut dice)}, {"text": text(&mut dice)}]);
+        referral["quantityQuantity"] = json!({"value": decimal(&mut dice), "unit": text(&mut dice)});
+        referral["instantiatesUri"] = json!(["urn:a", null, "urn:b"]);
+        referral["_instantiatesUri"] = json!([null, {"extension": [extension(&mut dice, 2)]}, null]);
+        strew(&mut referral, &mut dice);
+        let is_xml = n % 2 == 1;
+        let (content_type, bytes) = if is_xml {
+            ("application/fhir+xml", writer.write(referral.clone()).await.unwrap_or_else(|e| panic!("{what}: {e:?}")))
+        } else {
+            ("application/fhir+json", referral.to_string().into_bytes())
+        };
+        let sent = if is_xml { xml::read(&bytes, &Limits::default()).unwrap().0 } else { referral.clone() };
+        let answer = rio.post("/fhir/ServiceRequest", content_type, bytes).await;
+        assert_eq!(answer.status, 201, "{what}: {}", answer.describe());
+        let sent = Lot::sent(&sent);
+        let task = &answer.links("monitor")[0];
+        let package = rio.get(&format!("{task}/$package")).await.json();
+        sent.is_unchanged_in(&Lot::held(resources(&package)), &format!("{what}, $package"));
+        let id = task.rsplit('/').next().unwrap();
+        let there = until(&what, || async {
+            let named = |t: &Value| t["identifier"].to_string().contains(&format!("urn:uuid:{id}"));
+            hub.life_rooms.resources("Task").into_iter().find(|t| named(t))
+        })
+        .await;
+        let pushed = reached_from(&there, &hub.life_rooms);
+        sent.is_unchanged_in(&Lot::held(pushed.iter()), &format!("{what}, pushed"));
+    }
     hub.stop().await;
 }

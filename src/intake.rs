@@ -135,10 +135,13 @@ impl Intake {
             return Err(IntakeError::Rule(vec![issue]));
         };
         let asked = asked_of(system, self.store.now());
-        let apart = apart::read(incoming.body.take(), incoming.expected, &self.validator, &asked)?;
+        let (apart, wrong) = apart::read_anyway(incoming.body.take(), incoming.expected, &self.validator, &asked)?;
         let keys: Vec<_> =
             apart.drafts.iter().enumerate().map(|(index, draft)| key::of(&apart, draft, index, &incoming)).collect();
         let minted = keys.iter().any(|key| key.minted);
+        if let Some(wrong) = wrong {
+            return self.known(&incoming.system, &apart, &keys).await?.ok_or(wrong);
+        }
         let (referrals, requests, entries) = match self.make(&registry, system, &apart, &keys).await {
             Ok(made) => made,
             Err(error @ (IntakeError::Rule(_) | IntakeError::RecordAway(_))) => {
@@ -212,6 +215,9 @@ impl Intake {
         apart: &Apart,
         keys: &[key::Key],
     ) -> Result<Option<Accepted>, IntakeError> {
+        if keys.is_empty() || keys.iter().any(|key| key.minted) {
+            return Ok(None);
+        }
         let mut done = Vec::with_capacity(keys.len());
         for (draft, key) in apart.drafts.iter().zip(keys) {
             match self.store.submitted(system, &key.text).await? {

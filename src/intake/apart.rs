@@ -86,6 +86,20 @@ impl Placed {
 /// [`IntakeError::Invalid`] where anything is not right FHIR or not what was expected, otherwise [`IntakeError::Rule`] where a
 /// rule is broken; all faults at once.
 pub fn read(body: Value, expected: &str, validator: &Validator, asked: &Asked<'_>) -> Result<Apart, IntakeError> {
+    let (apart, wrong) = read_anyway(body, expected, validator, asked)?;
+    wrong.map_or(Ok(apart), Err)
+}
+
+/// The same, as far as it can be taken apart, with what is wrong with it: what was accepted under other rules is known by its key.
+///
+/// # Errors
+/// [`IntakeError::Invalid`] where it is not of the type that was expected.
+pub fn read_anyway(
+    body: Value,
+    expected: &str,
+    validator: &Validator,
+    asked: &Asked<'_>,
+) -> Result<(Apart, Option<IntakeError>), IntakeError> {
     let kind = tree::resource_type(&body).unwrap_or_default();
     if kind != expected {
         let told = format!("a {expected} is expected here");
@@ -117,9 +131,8 @@ pub fn read(body: Value, expected: &str, validator: &Validator, asked: &Asked<'_
         }
     }
     let mut apart = Apart::of(items, &mut faults);
-    faults.into_result()?;
     apart.notes = notes;
-    Ok(apart)
+    Ok((apart, faults.into_result().err()))
 }
 
 /// What a ServiceRequest says that would make it something else than a referral to be acted on. `modifierExtension` and

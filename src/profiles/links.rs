@@ -14,6 +14,8 @@ pub(super) struct Links<'v> {
     pub(super) is_document: bool,
     /// The fullUrl of the entry that the walk is in.
     pub(super) here: Option<&'v str>,
+    /// Whether that is the first.
+    pub(super) is_first: bool,
 }
 
 /// What a reference leads to.
@@ -38,7 +40,7 @@ impl<'v> Links<'v> {
                 by_url.entry(url).or_default().push(resource);
             }
         }
-        Self { by_url, is_document: bundle.get("type").is_some_and(|kind| kind == "document"), here: None }
+        Self { by_url, is_document: bundle.get("type").is_some_and(|kind| kind == "document"), here: None, is_first: false }
     }
 
     /// Where a literal reference leads from the entry that the walk is in.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     Asked, Finding, Validator, Wished, codes,
     invariants::{self, Scope},
-    links::{Lead, Links},
+    links::Links,
     nhs,
     report::{Report, called},
     rules,
@@ -20,10 +20,14 @@ use crate::{
         outcome::IssueCode,
         path::{self, Place},
         primitive::{self, Fault},
-        reference::{self, Target},
     },
     fhirpath::Node,
 };
+
+mod container;
+mod references;
+
+use container::Container;
 
 /// No type of R4 has more elements.
 const ELEMENTS_MAX: usize = 128;
@@ -63,21 +67,13 @@ enum Within {
 
 struct Walk<'v> {
     report: Report,
-    container: Container,
+    container: Container<'v>,
     /// Profiles and value sets beside R4.
     validator: Option<&'v Validator>,
     asked: &'v Asked<'v>,
     scope: Scope<'v>,
     /// What the references of the Bundle lead to that the walk is in.
     links: Option<Links<'v>>,
-}
-
-/// What is contained in the resource that is walked through, and what in there is referred to.
-#[derive(Default)]
-struct Container {
-    ids: Vec<(String, bool)>,
-    /// The contained resource that the walk is in.
-    within: Option<usize>,
 }
 
 // === impl Walk: resources and elements ===
@@ -106,7 +102,10 @@ impl<'v> Walk<'v> {
             links_outside = self.links.replace(Links::of(resource));
         }
         if within == Within::Resource {
-            self.container.within = Some(self.container.within.map_or(0, |n| n + 1));
+            self.container.within = match place {
+                Place::Index(_, number) => Some(number),
+                _ => None,
+            };
             self.object(of, resource, object, place);
             self.contained(object, place);
         } else {
@@ -114,12 +113,10 @@ impl<'v> Walk<'v> {
             let outer = std::mem::replace(&mut self.container, Container::of(object));
             self.object(of, resource, object, place);
             let inner = std::mem::replace(&mut self.container, outer);
-            for (index, (_, referred)) in inner.ids.iter().enumerate() {
-                if !referred {
-                    // nothing is wrong with what is said, only nobody asks for it
-                    let said = "a contained resource is referred to from where it is contained (dom-3)";
-                    self.report.warning(IssueCode::Invariant, place.child("contained").item(index), said);
-                }
+            for number in inner.lonely() {
+                // nothing is wrong with what is said, only nobody asks for it
+                let said = "a contained resource is referred to from where it is contained (dom-3)";
+                self.report.warning(IssueCode::Invariant, place.child("contained").item(number), said);
             }
         }
         rules::check(&mut self.report, of, object, place);
@@ -167,6 +164,7 @@ impl<'v> Walk<'v> {
             && let Some(links) = &mut self.links
         {
             links.here = object.get("fullUrl").and_then(Value::as_str);
+            links.is_first = matches!(place, Place::Index(_, 0));
         }
         let mut seen = [0u8; ELEMENTS_MAX];
         let mut says_something = false;
@@ -442,122 +440,6 @@ impl<'v> Walk<'v> {
         if let Some(validator) = self.validator {
             validator.extension((value, object), self.asked.tells, self.scope, place, &mut self.report);
         }
-    }
-
-    /// `ref-1`, and the type it names.
-    fn reference(&mut self, object: &Map<String, Value>, place: Place<'_>) {
-        if let Some(literal) = object.get("reference").and_then(Value::as_str).filter(|text| text.starts_with('#'))
-            && !self.container.refer(literal)
-        {
-            let said = "a reference that begins with “#” names a contained resource (ref-1)";
-            self.report.fault(IssueCode::Invariant, place, said);
-        }
-        if let Some(kind) = object.get("type").and_then(Value::as_str)
-            && !kind.contains(':')
-            && definitions::resource_named(kind).is_none()
-        {
-            self.report.warning(IssueCode::Value, place.child("type"), "this is not a resource type of R4");
-        }
-    }
-
-    /// Whether a reference points at what it may point at: seen where that lies here, otherwise as far as the reference tells.
-    fn target(&mut self, stands: Stands, object: &Map<String, Value>, place: Place<'_>) {
-        let targets = stands.is.targets;
-        let literal = object.get("reference").and_then(Value::as_str);
-        let lead = match literal {
-            Some(literal) => self.lead(literal),
-            None => Lead::Outside,
-        };
-        match (lead, literal) {
-            (Lead::To(resource), _) => {
-                let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
-                let named = match literal.map(reference::parse) {
-                    Some(Target::Relative { kind, .. } | Target::Absolute { kind, .. }) => Some(kind),
-                    _ => None,
-                };
-                if named.is_some_and(|named| named != kind) && definitions::resource_named(kind).is_some() {
-                    let said = format!("this leads to a {kind}, which is not the type that it names");
-                    self.report.fault(IssueCode::Value, place, said);
-                } else if !targets.is_empty() && !targets.contains(&kind) && definitions::resource_named(kind).is_some()
-                {
-                    let said =
-                        format!("this leads to a {kind}, and a reference to a {} stands here", targets.join(" or a "));
-                    self.report.fault(IssueCode::Value, place, said);
-                }
-                return;
-            }
-            (_, Some(literal)) if self.must_be_here(stands.within) && !literal.starts_with('#') => {
-                let said = "what a document's Composition refers to is in its Bundle (documents.html)";
-                return self.report.fault(IssueCode::NotFound, place, said);
-            }
-            (Lead::Nowhere, _) => {
-                // somebody may know it beside the Bundle
-                let said = "no entry of the Bundle has this fullUrl (bundle.html#references)";
-                return self.report.warning(IssueCode::NotFound, place, said);
-            }
-            _ => {}
-        }
-        if targets.is_empty() {
-            return;
-        }
-        let by_type = object.get("type").and_then(Value::as_str).filter(|kind| reference::is_resource_type(kind));
-        let by_url = match literal.map(reference::parse) {
-            Some(Target::Relative { kind, .. } | Target::Absolute { kind, .. }) => Some(kind),
-            _ => None,
-        };
-        for kind in [by_url, by_type].into_iter().flatten() {
-            if !targets.contains(&kind) {
-                // what it points at is not here: its URL may say something else than it is
-                let said = format!("a reference to a {} stands here", targets.join(" or a "));
-                return self.report.warning(IssueCode::Value, place, said);
-            }
-        }
-    }
-
-    fn lead(&self, literal: &str) -> Lead<'v> {
-        match literal.strip_prefix('#') {
-            Some(id) if !id.is_empty() => {
-                let contained = self.scope.root.get("contained").and_then(Value::as_array);
-                let found = contained.into_iter().flatten().find(|one| one.get("id").is_some_and(|known| known == id));
-                found.map_or(Lead::Outside, Lead::To)
-            }
-            Some(_) => Lead::Outside,
-            None => self.links.as_ref().map_or(Lead::Outside, |links| links.lead(literal)),
-        }
-    }
-
-    /// Whether it is part of a document's Composition, but for what that only relates to.
-    fn must_be_here(&self, of: &Type) -> bool {
-        let is_document = self.links.as_ref().is_some_and(|links| links.is_document);
-        is_document
-            && (of.name == "Composition" || of.name.starts_with("Composition."))
-            && of.name != "Composition.relatesTo"
-    }
-}
-
-// === impl Container ===
-
-impl Container {
-    fn of(object: &Map<String, Value>) -> Self {
-        let contained = object.get("contained").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let id = |one: &Value| one.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Self { ids: contained.iter().map(|one| (id(one), false)).collect(), within: None }
-    }
-
-    /// Notes a reference within the resource; whether what it names is there. `#` is the resource itself.
-    fn refer(&mut self, literal: &str) -> bool {
-        let name = literal.strip_prefix('#').unwrap_or(literal);
-        if name.is_empty() {
-            if let Some((_, referred)) = self.within.and_then(|n| self.ids.get_mut(n)) {
-                *referred = true;
-            }
-            return true;
-        }
-        let mut found = false;
-        for (_, referred) in self.ids.iter_mut().filter(|(id, _)| id == name) {
-            (*referred, found) = (true, true);
-        }
-        found
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{fixtures, hub};
 use crate::support::until;
-use hub::{GP, Hub, LINK_WORKERS, TRIAGE};
+use hub::{GP, Hub, LINK_WORKERS, RIO, TRIAGE};
 
 const TO_TRIAGE: &str = "[[route]]\nname = \"all\"\nwhen = { system = [\"brownlow-gp\"] }\nto = \"triage\"\n";
 
@@ -48,6 +48,36 @@ async fn a_changed_route_file_is_taken_up_and_a_faulty_one_is_not() {
         async move { (owner(hub, &number).await == format!("Organization/{LINK_WORKERS}")).then_some(()) }
     })
     .await;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_accepted_is_not_refused_when_it_comes_again_under_stricter_rules() {
+    let hub = Hub::build().rio("rules = { nhs-number = \"warning\" }").watched().start().await;
+    let rio = hub.sender(RIO);
+    let with_wrong_number = |number: &str| {
+        let mut referral = fixtures::to_life_rooms(number);
+        referral["contained"][0]["identifier"] =
+            json!([{"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990000019"}]);
+        referral
+    };
+    let first = with_wrong_number("lenient");
+    let answer = rio.refer_with(&first, &[("prefer", "return=OperationOutcome")]).await;
+    assert_eq!(answer.status, 201, "{}", answer.describe());
+    let issue = &answer.json()["issue"][0];
+    assert_eq!((&issue["severity"], &issue["code"]), (&json!("warning"), &json!("value")), "the sender is told");
+    let strict = std::fs::read_to_string(hub.config_path()).unwrap().replace("\"warning\"", "\"error\"");
+    std::fs::write(hub.config_path(), strict).unwrap();
+    let mut n = 0;
+    until("the stricter rule", || {
+        n += 1;
+        let (rio, referral) = (&rio, with_wrong_number(&format!("strict-{n}")));
+        async move { (rio.refer(&referral).await.status == 422).then_some(()) }
+    })
+    .await;
+    let again = rio.refer(&first).await;
+    assert_eq!(again.status, 200, "{}", again.describe());
+    assert_eq!(again.header("location"), answer.header("location"));
     hub.stop().await;
 }
 

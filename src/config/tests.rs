@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use tempfile::TempDir;
 
 use super::{registry::*, *};
+use crate::domain::rule_level::RuleLevel;
 
 const TOKEN: &str = "sesame-open-up-please";
 
@@ -181,6 +182,33 @@ kind = "worklist"
     assert_eq!(config.registry.client_of("another-token-of-some-length"), [], "what we send is no key to us");
     assert_eq!(config.registry.client_of(""), []);
     assert!(Detail::None < Detail::Codes && Detail::Codes < Detail::Summary && Detail::Summary < Detail::Full);
+}
+
+#[test]
+fn a_system_says_what_it_is_held_against() {
+    let with = |lines: &str| format!("[[system]]\nid = \"epr\"\nname = \"An EPR\"\nods-code = \"RW4\"\n{lines}\n");
+    let rules = |lines: &str| {
+        let (config, _) = load(&with(lines), &env(&[])).unwrap();
+        let system = config.registry.systems.values().next().unwrap();
+        (system.rules, system.profiles.clone())
+    };
+    assert_eq!(rules(""), (RuleLevels::all(RuleLevel::Error), vec![]));
+    let said = "rules = { nhs-number = \"warning\", snomed-ct = \"off\" }\nprofiles = [\"https://a.example/p\"]";
+    let expected =
+        RuleLevels { nhs_number: RuleLevel::Warning, snomed_ct: RuleLevel::Off, ..RuleLevels::all(RuleLevel::Error) };
+    assert_eq!(rules(said), (expected, vec!["https://a.example/p".to_owned()]));
+    for (lines, part) in [
+        ("rules = { nhs-number = \"fatal\" }", "error"),
+        ("rules = { nhs-numbers = \"off\" }", "nhs-numbers"),
+        ("rules = \"off\"", "a table of rules"),
+        ("profiles = \"https://a.example/p\"", "a list of canonical URLs"),
+        ("profiles = [\"referral\"]", "canonical URL"),
+    ] {
+        let found = faults(&with(lines), &[]);
+        assert!(found.len() == 1 && found[0].contains(part), "{lines}: {found:?}");
+    }
+    let found = faults("[profiles]\nextra = [\"nowhere-at-all\", 7]", &[]);
+    assert!(found.len() == 2 && found[0].contains("nowhere-at-all"), "{found:?}");
 }
 
 #[test]

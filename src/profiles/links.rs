@@ -40,7 +40,12 @@ impl<'v> Links<'v> {
                 by_url.entry(url).or_default().push(resource);
             }
         }
-        Self { by_url, is_document: bundle.get("type").is_some_and(|kind| kind == "document"), here: None, is_first: false }
+        Self {
+            by_url,
+            is_document: bundle.get("type").is_some_and(|kind| kind == "document"),
+            here: None,
+            is_first: false,
+        }
     }
 
     /// Where a literal reference leads from the entry that the walk is in.

@@ -189,6 +189,11 @@ impl Type {
         self.name == name || self.base().is_some_and(|base| base.is_a(name))
     }
 
+    /// What JSON calls its elements.
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().map(|(key, _, _)| *key)
+    }
+
     /// The element that JSON calls `key` here, its number among the elements, and the type that the key tells.
     pub fn child(&self, key: &str) -> Option<(usize, &'static Element, &'static TypeRef)> {
         let at = self.keys.binary_search_by(|(known, _, _)| (*known).cmp(key)).ok()?;

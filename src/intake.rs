@@ -52,6 +52,8 @@ pub struct Incoming {
     pub original: Bytes,
     /// The body as JSON.
     pub body: Value,
+    /// What is wrong with the form of the body already.
+    pub faults: Vec<Issue>,
     /// `If-None-Exist`
     pub if_none_exist: Option<String>,
     /// `Idempotency-Key`
@@ -136,6 +138,13 @@ impl Intake {
         };
         let asked = asked_of(system, self.store.now());
         let (apart, wrong) = apart::read_anyway(incoming.body.take(), incoming.expected, &self.validator, &asked)?;
+        let wrong = match (wrong, incoming.faults.is_empty()) {
+            (wrong, true) => wrong,
+            (Some(IntakeError::Invalid(more) | IntakeError::Rule(more)), false) => {
+                Some(IntakeError::Invalid(std::mem::take(&mut incoming.faults).into_iter().chain(more).collect()))
+            }
+            (_, false) => Some(IntakeError::Invalid(std::mem::take(&mut incoming.faults))),
+        };
         let keys: Vec<_> =
             apart.drafts.iter().enumerate().map(|(index, draft)| key::of(&apart, draft, index, &incoming)).collect();
         let minted = keys.iter().any(|key| key.minted);

@@ -38,6 +38,7 @@ use value_sets::ValueSets;
 pub struct Validator {
     profiles: HashMap<String, Profile>,
     value_sets: ValueSets,
+    notes: Vec<(String, String)>,
 }
 
 /// What is asked of a resource beside R4 and the profiles that it says it conforms to.
@@ -91,11 +92,13 @@ impl Validator {
                 by_url.insert(url.to_owned(), resource);
             }
         }
-        let (mut profiles, mut faults) = (HashMap::new(), Vec::new());
+        let (mut profiles, mut notes, mut faults) = (HashMap::new(), Vec::new(), Vec::new());
         for (url, resource) in &by_url {
+            // a logical model is of no type of R4, and no resource conforms to it
             let is_profile = resource.get("resourceType").is_some_and(|kind| kind == "StructureDefinition")
-                && resource.get("derivation").is_none_or(|derivation| derivation == "constraint");
-            if is_profile && let Err(error) = profile::compile(url, &by_url, &mut profiles, 0) {
+                && resource.get("derivation").is_none_or(|derivation| derivation == "constraint")
+                && resource.get("kind").is_none_or(|kind| kind != "logical");
+            if is_profile && let Err(error) = profile::compile(url, &by_url, &mut profiles, &mut notes, 0) {
                 faults.push((names.get(url).cloned().unwrap_or_default(), error));
             }
         }
@@ -103,7 +106,13 @@ impl Validator {
             faults.sort_by(|a, b| a.0.cmp(&b.0));
             return Err(faults);
         }
-        Ok(Self { profiles, value_sets: ValueSets::of(&by_url) })
+        notes.sort();
+        Ok(Self { profiles, value_sets: ValueSets::of(&by_url), notes })
+    }
+
+    /// What of the definitions is not asked, and why: the canonical URL, and words for those who run this.
+    pub fn notes(&self) -> &[(String, String)] {
+        &self.notes
     }
 
     /// Whether it knows a profile.

@@ -132,6 +132,9 @@ impl Service {
     /// [`StartError`]
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let validator = Arc::new(self::profiles::validator(&config)?);
+        for (profile, note) in validator.notes() {
+            tracing::warn!(profile, note, "a profile is asked in part");
+        }
         let metrics = telemetry::metrics();
         let resolver = Resolver::system();
         let client = FhirClient::with_resolver(resolver.clone())?;

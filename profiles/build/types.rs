@@ -78,7 +78,12 @@ pub fn read(package: &Path, lock: &Path, codes: &Codes) -> Result<(BTreeMap<Stri
         let bundle = npm::read(&package.join("dist/fhir/r4").join(file))?;
         let bundle: Value = serde_json::from_slice(&bundle).map_err(|e| format!("{file}: {e}"))?;
         for definition in list(&bundle, "entry").filter_map(|entry| entry.get("resource")) {
-            if text(definition, "resourceType") == "StructureDefinition" && text(definition, "kind") != "logical" {
+            // the package holds a type of a later version as well
+            let is_r4 = matches!(text(definition, "fhirVersion"), "" | "4.0.1" | "4.0.0");
+            if text(definition, "resourceType") == "StructureDefinition"
+                && text(definition, "kind") != "logical"
+                && is_r4
+            {
                 of_definition(definition, codes, &mut types)?;
             }
         }

@@ -35,7 +35,10 @@ pub(super) async fn run(options: &Options) -> Ended {
     if let StoreUrl::Postgres(url) = &config.store.url {
         PostgresStore::check_url(url.reveal()).map_err(|error| Finding(format!("[store] url: {error}")))?;
     }
-    profiles::validator(&config).map_err(|error| Finding(error.to_string()))?;
+    let validator = profiles::validator(&config).map_err(|error| Finding(error.to_string()))?;
+    for (profile, note) in validator.notes() {
+        say!("note: {profile}: {note}");
+    }
     let registry = &config.registry;
     say!(
         "good: {} systems, {} providers, {} inboxes, {} routes (version {}){}",

@@ -4,33 +4,46 @@ use std::borrow::Cow;
 
 use quick_xml::{
     Reader,
+    escape::unescape,
     events::{BytesStart, Event},
 };
+
+use super::xml::is_xml_char;
 
 const XHTML: &str = "http://www.w3.org/1999/xhtml";
 /// Deeper than anybody formats a text.
 const DEPTH_MAX: usize = 100;
 
-/// Sorted.
-const ELEMENTS: [&str; 48] = [
+/// More than XHTML has for any element.
+const TAG_ATTRIBUTES_MAX: usize = 64;
+
+/// Sorted. HTML 4.0, chapters 7 to 11 but for 9.4, and 15; `a`, `img` and what maps an image.
+const ELEMENTS: [&str; 61] = [
     "a",
     "abbr",
     "acronym",
+    "address",
+    "area",
     "b",
+    "basefont",
+    "bdo",
     "big",
     "blockquote",
     "br",
     "caption",
+    "center",
     "cite",
     "code",
     "col",
     "colgroup",
     "dd",
     "dfn",
+    "dir",
     "div",
     "dl",
     "dt",
     "em",
+    "font",
     "h1",
     "h2",
     "h3",
@@ -40,14 +53,19 @@ const ELEMENTS: [&str; 48] = [
     "hr",
     "i",
     "img",
+    "kbd",
     "li",
+    "map",
+    "menu",
     "ol",
     "p",
     "pre",
     "q",
+    "s",
     "samp",
     "small",
     "span",
+    "strike",
     "strong",
     "sub",
     "sup",
@@ -59,12 +77,13 @@ const ELEMENTS: [&str; 48] = [
     "thead",
     "tr",
     "tt",
+    "u",
     "ul",
     "var",
 ];
 
 /// Sorted.
-const ATTRIBUTES: [&str; 51] = [
+const ATTRIBUTES: [&str; 59] = [
     "abbr",
     "accesskey",
     "align",
@@ -81,10 +100,13 @@ const ATTRIBUTES: [&str; 51] = [
     "charset",
     "cite",
     "class",
+    "clear",
+    "color",
     "colspan",
     "compact",
     "coords",
     "dir",
+    "face",
     "frame",
     "headers",
     "height",
@@ -92,9 +114,12 @@ const ATTRIBUTES: [&str; 51] = [
     "hreflang",
     "hspace",
     "id",
+    "ismap",
     "lang",
     "longdesc",
     "name",
+    "nohref",
+    "noshade",
     "nowrap",
     "rel",
     "rev",
@@ -102,6 +127,7 @@ const ATTRIBUTES: [&str; 51] = [
     "rules",
     "scope",
     "shape",
+    "size",
     "span",
     "src",
     "start",
@@ -110,6 +136,7 @@ const ATTRIBUTES: [&str; 51] = [
     "tabindex",
     "title",
     "type",
+    "usemap",
     "valign",
     "value",
     "vspace",
@@ -160,7 +187,8 @@ pub fn fault(div: &str) -> Option<&'static str> {
             }
             Event::CData(text) => says_something |= !text.iter().all(u8::is_ascii_whitespace),
             Event::GeneralRef(name) => {
-                if !matches!(&*name, b"lt" | b"gt" | b"amp" | b"quot" | b"apos") && !name.starts_with(b"#") {
+                let reference = format!("&{};", std::str::from_utf8(&name).unwrap_or_default());
+                if !unescape(&reference).is_ok_and(|text| text.chars().all(is_xml_char)) {
                     return Some(
                         "XML knows &lt; &gt; &amp; &quot; &apos; and numbers; other characters stand for themselves",
                     );
@@ -189,8 +217,14 @@ fn tag_fault(tag: &BytesStart<'_>, is_root: bool) -> Option<&'static str> {
         return Some("a narrative has only elements that format a text (txt-1), and nothing active");
     }
     let mut in_xhtml = !is_root;
-    for attribute in tag.attributes() {
+    // looking for a name that stands twice takes the square of their number: it is done here, among few
+    let mut seen: Vec<&[u8]> = Vec::new();
+    for attribute in tag.attributes().with_checks(false) {
         let Ok(attribute) = attribute else { return Some("the narrative is not well-formed XHTML") };
+        if seen.len() >= TAG_ATTRIBUTES_MAX || seen.contains(&attribute.key.into_inner()) {
+            return Some("an element of a narrative has each attribute once, and few of them");
+        }
+        seen.push(attribute.key.into_inner());
         let key = std::str::from_utf8(attribute.key.as_ref()).unwrap_or_default();
         let value = attribute.unescape_value().unwrap_or(Cow::Borrowed("\u{0}"));
         let declares = match (key, prefix) {
@@ -208,7 +242,8 @@ fn tag_fault(tag: &BytesStart<'_>, is_root: bool) -> Option<&'static str> {
         if ATTRIBUTES.binary_search(&key).is_err() {
             return Some("a narrative has only attributes that format a text (txt-1), and nothing active");
         }
-        if matches!(key, "href" | "src" | "cite" | "longdesc") && is_active(&value) {
+        let is_picture = key == "src" && value.trim_start().to_ascii_lowercase().starts_with("data:image/");
+        if matches!(key, "href" | "src" | "cite" | "longdesc") && !is_picture && is_active(&value) {
             return Some("a link in a narrative runs nothing");
         }
     }
@@ -219,7 +254,7 @@ fn tag_fault(tag: &BytesStart<'_>, is_root: bool) -> Option<&'static str> {
 fn is_active(link: &str) -> bool {
     let mut scheme = link.chars().filter(|c| !c.is_whitespace() && !c.is_control()).map(|c| c.to_ascii_lowercase());
     let start: String = scheme.by_ref().take(11).collect();
-    start.starts_with("javascript:") || start.starts_with("vbscript:")
+    ["javascript:", "vbscript:", "data:"].iter().any(|scheme| start.starts_with(scheme))
 }
 
 #[cfg(test)]
@@ -244,6 +279,8 @@ mod tests {
             "<a href=\"http://example.org/?a=1&amp;b=2\">&#160;&lt;</a>",
             "<table><tbody><tr><td colspan=\"2\">1</td></tr></tbody></table><!-- note -->",
             "<span xml:lang=\"cy\">helo</span>",
+            "<address><kbd>a</kbd> <bdo dir=\"rtl\">b</bdo> <u>c</u> <font color=\"red\">d</font></address>",
+            "<img src=\"data:image/png;base64,YQ==\" usemap=\"#m\"/><map name=\"m\"><area shape=\"rect\" href=\"#x\"/></map>",
         ] {
             assert_eq!(fault(&div(inner)), None, "{inner}");
         }
@@ -260,6 +297,10 @@ mod tests {
             "<a href=\" java\tscript:a()\">a</a>",
             "<a href=\"JavaScript:a()\">a</a>",
             "<iframe src=\"a\"/>a",
+            "<a href=\"data:text/html;base64,YQ==\">a</a>",
+            "a &#1; b",
+            "a &#0; b",
+            "<p class=\"a\" class=\"b\">a</p>",
             "<form>a</form>",
             "<p>a",
             "<p>a</b>",
@@ -275,6 +316,9 @@ mod tests {
             assert!(fault(whole).is_some(), "{whole}");
         }
         assert!(fault(&(div("a") + &div("b"))).is_some());
+        let many: String = (0..200_000).map(|n| format!(" xmlns:a{n}=\"x\"")).collect();
+        let begun = std::time::Instant::now();
+        assert!(fault(&div(&format!("<p{many}>a</p>"))).is_some() && begun.elapsed().as_secs() < 5);
         assert!(fault(&div(&format!("{}a{}", "<b>".repeat(200), "</b>".repeat(200)))).is_some());
     }
 }

@@ -1,7 +1,14 @@
 //! Where in a resource we are, as a FHIRPath expression. Element names that R4 could not have are never repeated:
 //! they may be anything, a patient's name included.
 
-use std::fmt::{self, Display, Write as _};
+use std::{
+    collections::HashSet,
+    fmt::{self, Display, Write as _},
+    sync::LazyLock,
+};
+
+use super::reference::is_resource_type;
+use crate::definitions;
 
 /// One step down from an element.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +58,7 @@ impl Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root(root) => f.write_str(root),
-            Self::Name(up, name) => match element_name(name) {
+            Self::Name(up, name) => match known_name(name) {
                 Some(name) => write!(f, "{up}.{name}"),
                 None => up.fmt(f),
             },
@@ -62,7 +69,7 @@ impl Display for Place<'_> {
 
 /// `base.name`; just `base` where `name` is nothing R4 could have.
 pub(crate) fn child(base: &str, name: &str) -> String {
-    match element_name(name) {
+    match known_name(name) {
         Some(name) => format!("{base}.{name}"),
         None => base.to_owned(),
     }
@@ -75,13 +82,13 @@ pub(crate) fn item(base: &str, index: usize) -> String {
 
 /// The expression for `steps` below `root`, as far as its names are possible ones.
 pub(crate) fn render(root: Option<&str>, steps: &[Step]) -> String {
-    let mut path = root.and_then(element_name).unwrap_or(UNKNOWN_ROOT).to_owned();
+    let mut path = root.and_then(root_name).unwrap_or(UNKNOWN_ROOT).to_owned();
     for step in steps {
         match step {
             Step::Index(index) => {
                 let _ = write!(path, "[{index}]");
             }
-            Step::Name(name) => match element_name(name) {
+            Step::Name(name) => match known_name(name) {
                 Some(name) => {
                     path.push('.');
                     path.push_str(name);
@@ -91,6 +98,20 @@ pub(crate) fn render(root: Option<&str>, steps: &[Step]) -> String {
         }
     }
     path
+}
+
+/// A resource type, as the root of an expression; none where R4 has no such type.
+pub(crate) fn root_name(kind: &str) -> Option<&str> {
+    is_resource_type(kind).then_some(kind)
+}
+
+/// The same, where R4 has an element of that name anywhere: another may be anything.
+fn known_name(key: &str) -> Option<&str> {
+    static NAMES: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+        let elements = definitions::types().iter().flat_map(|of| of.keys().chain(of.elements.iter().map(|e| e.name)));
+        elements.chain(["resourceType"]).collect()
+    });
+    element_name(key).filter(|name| NAMES.contains(name))
 }
 
 /// The element that a JSON key belongs to (`_status` holds what else is said about `status`); none where no R4 element

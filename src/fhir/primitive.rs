@@ -6,8 +6,8 @@ use serde_json::{Number, Value};
 use super::{datetime, reference::is_id};
 use crate::definitions::Primitive;
 
-/// R4: “strings SHALL NOT exceed 1MB in size”.
-const STRING_MAX_BYTES: usize = 1024 * 1024;
+/// R4: strings do not exceed 1024*1024 characters.
+const STRING_MAX_CHARS: usize = 1024 * 1024;
 
 /// What is wrong with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ fn number_fault(of: Primitive, number: &Number) -> Option<&'static str> {
 /// What would be right, where the text of a primitive is wrong.
 pub fn text_fault(of: Primitive, text: &str) -> Option<&'static str> {
     if text.is_empty() {
-        return Some("a text is never empty");
+        return Some("a text of at least one character");
     }
     let (fits, due) = match of {
         Primitive::Date => (datetime::is_date(text), "a date that exists: 2026, 2026-03 or 2026-03-01"),
@@ -66,8 +66,8 @@ pub fn text_fault(of: Primitive, text: &str) -> Option<&'static str> {
         Primitive::Uuid => (is_uuid(text), "a UUID like urn:uuid:c757873d-ec9a-4326-a141-556f43239520"),
         Primitive::Base64Binary => (is_base64(text), "base64: groups of four characters, padded with “=”"),
         Primitive::String | Primitive::Markdown | Primitive::Xhtml => {
-            if text.len() > STRING_MAX_BYTES {
-                return Some("a text of 1 MiB at most");
+            if text.len() > STRING_MAX_CHARS && text.chars().count() > STRING_MAX_CHARS {
+                return Some("a text of 1,048,576 characters at most");
             }
             (is_plain(text), "a text without control characters, tab and line ends apart")
         }
@@ -211,7 +211,7 @@ mod tests {
         good(Primitive::String, &["\"a\\tb\\r\\n\"", "\" \"", "\"\\u00a0\""]);
         bad(
             Primitive::String,
-            &["\"\"", "\"a\\u0000b\"", "\"\\u001b\"", &format!("\"{}\"", "x".repeat(STRING_MAX_BYTES + 1))],
+            &["\"\"", "\"a\\u0000b\"", "\"\\u001b\"", &format!("\"{}\"", "é".repeat(STRING_MAX_CHARS + 1))],
         );
         good(Primitive::Markdown, &["\"# a\""]);
     }

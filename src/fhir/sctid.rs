@@ -56,17 +56,21 @@ pub fn check(code: &str) -> Result<(), NotAConcept> {
     if !code.contains([':', '+', '=', '|', '{', '(', ',']) {
         return Err(NotAConcept::Form);
     }
-    // terms stand between bars, and values of other kinds behind # or in quotes
-    let mut in_term = false;
-    for part in code.split('|') {
-        if !in_term {
-            let numbers =
-                part.split(|c: char| c.is_whitespace() || matches!(c, ':' | '+' | '=' | '{' | '}' | '(' | ')' | ','));
-            for number in numbers.filter(|number| number.starts_with(|c: char| c.is_ascii_digit())) {
-                concept(number)?;
+    // terms stand between bars, texts in quotes, and numbers that are no identifiers behind #
+    let (mut quote, mut number) = (None, String::new());
+    for c in code.chars().chain([' ']) {
+        match quote {
+            Some(end) if c == end => quote = None,
+            Some(_) => {}
+            None if matches!(c, '|' | '"') => quote = Some(c),
+            None if c.is_whitespace() || matches!(c, ':' | '+' | '=' | '{' | '}' | '(' | ')' | ',') => {
+                if number.starts_with(|c: char| c.is_ascii_digit()) {
+                    concept(&number)?;
+                }
+                number.clear();
             }
+            None => number.push(c),
         }
-        in_term = !in_term;
     }
     Ok(())
 }
@@ -127,6 +131,8 @@ mod tests {
         assert_eq!(check("128045006:363698007=56459004"), Ok(()));
         assert_eq!(check("128045006:363698007=56459005"), Err(NotAConcept::CheckDigit));
         assert_eq!(check("128045006:363698007=#5"), Ok(()));
+        assert_eq!(check("373873005:774158006=\"Vitamin 12\""), Ok(()));
+        assert_eq!(check("128045006|a|:363698007|b|=56459005|c|"), Err(NotAConcept::CheckDigit));
     }
 
     proptest! {

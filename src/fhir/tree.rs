@@ -55,7 +55,7 @@ pub fn codings(concept: &Value) -> impl Iterator<Item = (Option<&str>, &str, &Va
 /// resources and Bundle entries included. An object is one when it has a string `reference`, or an `identifier` and nothing that
 /// a Reference has not.
 pub(crate) fn each_reference(resource: &Value, see: &mut dyn FnMut(Place<'_>, &Map<String, Value>)) {
-    let root = resource_type(resource).and_then(path::element_name).unwrap_or(path::UNKNOWN_ROOT);
+    let root = resource_type(resource).and_then(path::root_name).unwrap_or(path::UNKNOWN_ROOT);
     walk_references(resource, Place::Root(root), see);
 }
 

@@ -9,6 +9,8 @@ mod pool;
 mod read;
 mod write;
 
+pub(in crate::fhir) use gate::is_xml_char;
+
 use serde_json::Value;
 
 use crate::fhir::{

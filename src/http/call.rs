@@ -38,6 +38,14 @@ pub struct Caller {
     pub headers: HeaderMap,
 }
 
+/// A [`Call`] whose resource may stand out of its order in XML: what else is wrong with it is said together with that.
+pub struct AnyOrder {
+    /// The request.
+    pub call: Call,
+    /// The elements that stand out of their order.
+    pub faults: Vec<Issue>,
+}
+
 /// A [`Caller`] with a resource.
 pub struct Call {
     /// Who calls.
@@ -73,6 +81,15 @@ impl FromRequest<Shared> for Call {
     type Rejection = Fault;
 
     async fn from_request(request: Request, app: &Shared) -> Result<Self, Fault> {
+        let AnyOrder { call, faults } = AnyOrder::from_request(request, app).await?;
+        if faults.is_empty() { Ok(call) } else { Err(Fault::invalid(faults)) }
+    }
+}
+
+impl FromRequest<Shared> for AnyOrder {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Fault> {
         let (mut parts, body) = request.into_parts();
         let caller = Caller::from_request_parts(&mut parts, app).await?;
         let content_type = caller.header(&header::CONTENT_TYPE).unwrap_or_default().to_owned();
@@ -86,17 +103,13 @@ impl FromRequest<Shared> for Call {
         };
         let original = read(app, &parts, body).await?;
         let limits = gate::Limits { bytes: app.limits.body_bytes, depth: app.limits.depth, ..gate::Limits::default() };
-        let body = match format {
-            Format::Json if is_patch => gate::read_any(&original, &limits),
-            Format::Json => gate::read(&original, &limits),
-            Format::Xml => match xml::read(&original, &limits) {
-                Ok((body, faults)) if faults.is_empty() => Ok(body),
-                Ok((_, faults)) => return Err(Fault::invalid(faults)),
-                Err(issue) => Err(issue),
-            },
+        let read = match format {
+            Format::Json if is_patch => gate::read_any(&original, &limits).map(|body| (body, Vec::new())),
+            Format::Json => gate::read(&original, &limits).map(|body| (body, Vec::new())),
+            Format::Xml => xml::read(&original, &limits),
         };
-        let body = body.map_err(|issue| Fault::invalid(vec![issue]))?;
-        Ok(Self { caller, content_type, original, body })
+        let (body, faults) = read.map_err(|issue| Fault::invalid(vec![issue]))?;
+        Ok(Self { call: Call { caller, content_type, original, body }, faults })
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Shared,
-    call::{Call, Caller},
+    call::{AnyOrder, Caller},
     read,
     reply::{Answer, Fault, Reply},
 };
@@ -42,7 +42,8 @@ struct Wanted {
 }
 
 /// `POST /fhir/{type}/$validate` and `POST /fhir/{type}/{id}/$validate`
-pub async fn validate(State(app): State<Shared>, uri: Uri, mut call: Call) -> Answer {
+pub async fn validate(State(app): State<Shared>, uri: Uri, request: AnyOrder) -> Answer {
+    let AnyOrder { mut call, faults } = request;
     let (app, mut segments) = (&app, uri.path().trim_start_matches("/fhir/").split('/'));
     let kind = segments.next().and_then(definitions::resource_named).ok_or_else(Fault::not_found)?.name;
     let id = segments.next().filter(|segment| *segment != "$validate");
@@ -64,7 +65,7 @@ pub async fn validate(State(app): State<Shared>, uri: Uri, mut call: Call) -> An
     let now = app.store.now();
     let asked = system.map_or(Asked::at(now), |system| asked_of(system, now));
     let asked = Asked { profiles: &wanted.profiles, tells: true, ..asked };
-    let mut issues = Vec::new();
+    let mut issues = faults;
     if tree::resource_type(&resource).is_some_and(|is| is != kind) {
         issues.push(Issue::error(IssueCode::Invalid, kind, format!("a {kind} is expected here")));
     }

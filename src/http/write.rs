@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Shared,
-    call::{Call, Caller, is_json_patch},
+    call::{AnyOrder, Call, Caller, is_json_patch},
     read::{self, current},
     reply::{Answer, Fault, Reply, etag},
 };
@@ -32,8 +32,8 @@ const FIRST_VERSION: u64 = 1;
 pub(super) const NOT_REPEATABLE: HeaderName = HeaderName::from_static("onward-not-repeatable");
 
 /// `POST /fhir/ServiceRequest`
-pub async fn create(State(app): State<Shared>, mut call: Call) -> Answer {
-    let incoming = incoming(&app, &mut call, "ServiceRequest")?;
+pub async fn create(State(app): State<Shared>, AnyOrder { mut call, faults }: AnyOrder) -> Answer {
+    let incoming = incoming(&app, &mut call, faults, "ServiceRequest")?;
     let accepted = app.intake.accept(incoming).await?;
     let Some(referral) = accepted.referrals.first() else { return Err(Fault::not_found()) };
     let stored = request_now(&app, &accepted, 0).await?;
@@ -47,9 +47,9 @@ pub async fn create(State(app): State<Shared>, mut call: Call) -> Answer {
 }
 
 /// `POST /fhir` with a transaction Bundle.
-pub async fn transaction(State(app): State<Shared>, mut call: Call) -> Answer {
+pub async fn transaction(State(app): State<Shared>, AnyOrder { mut call, faults }: AnyOrder) -> Answer {
     let minimal = call.caller.prefers_return() == Some("minimal");
-    let incoming = incoming(&app, &mut call, "Bundle")?;
+    let incoming = incoming(&app, &mut call, faults, "Bundle")?;
     let accepted = app.intake.accept(incoming).await?;
     let mut entries = Vec::with_capacity(accepted.entries.len());
     for place in &accepted.entries {
@@ -127,7 +127,7 @@ async fn entry(app: &Shared, place: Option<&str>, accepted: &Accepted, minimal: 
 }
 
 /// What is sent, with its body taken out of the call: a copy of the tree costs as much as reading it did.
-fn incoming(app: &Shared, call: &mut Call, expected: &'static str) -> Result<Incoming, Fault> {
+fn incoming(app: &Shared, call: &mut Call, faults: Vec<Issue>, expected: &'static str) -> Result<Incoming, Fault> {
     let entries = crate::fhir::tree::items(&call.body, "entry").len();
     if entries > app.limits.bundle_entries {
         let told = format!("a Bundle may have at most {} entries", app.limits.bundle_entries);
@@ -142,6 +142,7 @@ fn incoming(app: &Shared, call: &mut Call, expected: &'static str) -> Result<Inc
         content_type: call.content_type.clone(),
         original: call.original.clone(),
         body: call.body.take(),
+        faults,
         if_none_exist: header(IF_NONE_EXIST),
         idempotency_key: header(IDEMPOTENCY_KEY),
         traceparent: header(TRACEPARENT).filter(|t| is_traceparent(t)),

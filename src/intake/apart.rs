@@ -149,6 +149,12 @@ pub fn understood(request: &Value, path: &str) -> Vec<Issue> {
         let told = "a request not to do something cannot be referred";
         issues.push(Issue::error(IssueCode::BusinessRule, place("doNotPerform"), told));
     }
+    // R4 lets a subject be only described, but nobody could be helped by that
+    let subject = request.get("subject").filter(|subject| subject.is_object());
+    if subject.is_some_and(|subject| subject.get("reference").is_none() && subject.get("identifier").is_none()) {
+        let told = "the subject needs a reference or an identifier";
+        issues.push(Issue::error(IssueCode::Required, place("subject"), told));
+    }
     issues.extend(modified(request, path));
     issues.extend(unfit_identifiers(request, path));
     issues

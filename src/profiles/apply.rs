@@ -82,23 +82,38 @@ impl<'v> Apply<'v, '_> {
         self.count(name, "", node, items.len(), place);
         for item in items {
             let element = place.child(item.key);
+            self.item(node, item, item.index.map_or(element, |index| element.item(index)));
+        }
+        self.sliced(name, node, items, place);
+    }
+
+    /// Divides items among the slices of a node, and those of a slice among its own.
+    fn sliced(&mut self, name: &str, node: &'v Node, items: &[Item<'v>], place: Place<'_>) {
+        if node.slices.is_empty() {
+            return;
+        }
+        let mut members: Vec<Vec<Item<'v>>> = vec![Vec::new(); node.slices.len()];
+        for item in items {
+            let element = place.child(item.key);
             let at = item.index.map_or(element, |index| element.item(index));
-            self.item(node, item, at);
-            if node.slices.is_empty() {
-                continue;
-            }
-            if let Some((_, asked)) = self.slice_of(node, item) {
-                self.item(asked, item, at);
+            if let Some(number) = self.slice_of(node, item) {
+                if let (Some((_, asked)), Some(members)) = (node.slices.get(number), members.get_mut(number)) {
+                    self.item(asked, item, at);
+                    members.push(*item);
+                }
             } else if node.slicing.as_ref().is_some_and(|slicing| slicing.closed && can_tell(slicing)) {
                 let names: Vec<&str> = node.slices.iter().map(|(name, _)| name.as_str()).collect();
                 self.broken(IssueCode::Structure, at, &format!("only these stand here: {}", names.join(", ")));
             }
         }
-        if node.slicing.as_ref().is_some_and(can_tell) || is_extension(name) || node.slicing.is_none() {
-            for (slice, asked) in &node.slices {
-                let count =
-                    items.iter().filter(|item| self.slice_of(node, item).is_some_and(|(n, _)| n == slice)).count();
-                self.count(name, slice, asked, count, place);
+        let can_tell = node.slicing.as_ref().is_some_and(can_tell) || is_extension(name) || node.slicing.is_none();
+        for ((slice, asked), members) in node.slices.iter().zip(&members) {
+            if can_tell {
+                self.count(name, slice, asked, members.len(), place);
+                self.sliced(name, asked, members, place);
+            } else if self.tells {
+                let said = format!("the slice {slice} cannot be told apart here and was not looked at ({})", self.asks);
+                self.report.note(Severity::Information, IssueCode::NotSupported, place.child(name), said);
             }
         }
     }
@@ -145,7 +160,9 @@ impl<'v> Apply<'v, '_> {
             && let Some(known) = self.validator.value_sets.get(&bound.value_set)
         {
             let fits = |system: Option<&str>, code: &str| known.has(system, code);
-            if coded(value, &fits).is_some_and(|fits| !fits) {
+            // a concept that is only described is of no value set
+            let is_described = bound.is_required && item.of.name == "CodeableConcept";
+            if coded(value, &fits).map_or(is_described, |fits| !fits) {
                 if bound.is_required {
                     self.broken(IssueCode::CodeInvalid, place, &format!("a code of {} stands here", bound.value_set));
                 } else {
@@ -251,18 +268,19 @@ impl<'v> Apply<'v, '_> {
         self.broken(IssueCode::Value, place, &format!("a reference to a {} stands here", names.join(" or a ")));
     }
 
-    /// The slice that an item belongs to.
-    fn slice_of(&self, node: &'v Node, item: &Item<'v>) -> Option<(&'v str, &'v Node)> {
+    /// The number of the slice that an item belongs to. What belongs to no other belongs to the one that is called so.
+    fn slice_of(&self, node: &'v Node, item: &Item<'v>) -> Option<usize> {
         let by = node.slicing.as_ref().map_or(&[][..], |slicing| slicing.by.as_slice());
-        node.slices.iter().find(|(_, slice)| self.is_slice(slice, by, item)).map(|(name, slice)| (name.as_str(), slice))
+        let named = |(name, slice): &(String, Node)| name != DEFAULT && self.is_slice(name, slice, by, item);
+        node.slices.iter().position(named).or_else(|| node.slices.iter().position(|(name, _)| name == DEFAULT))
     }
 
-    fn is_slice(&self, slice: &Node, by: &[Discriminator], item: &Item<'v>) -> bool {
+    fn is_slice(&self, name: &str, slice: &Node, by: &[Discriminator], item: &Item<'v>) -> bool {
         if by.is_empty() {
             // extensions are sliced by their URL, choices by their type, without anybody saying so
             return match item.of.name {
                 "Extension" => self.is_extension_of(slice, item.value),
-                _ => !slice.types.is_empty() && slice.types.iter().any(|t| t.code == item.code),
+                _ => item.key == name || slice.types.iter().any(|t| t.code == item.code),
             };
         }
         by.iter().all(|by| {
@@ -271,9 +289,9 @@ impl<'v> Apply<'v, '_> {
             }
             let Some((asked, values)) = descend(slice, &by.path, item.value) else { return false };
             match by.by {
-                By::Value => values.iter().any(|value| self.fits(asked, value)),
-                By::Exists if asked.max == Some(0) => values.is_empty(),
-                By::Exists => asked.min == 0 || !values.is_empty(),
+                By::Value => self.any_fit(&asked, &values),
+                By::Exists if asked.iter().any(|asked| asked.max == Some(0)) => values.is_empty(),
+                By::Exists => asked.iter().all(|asked| asked.min == 0) || !values.is_empty(),
                 By::Type if by.path.is_empty() => {
                     let is =
                         item.value.and_then(Value::as_object).and_then(resource_type).map_or(item.code, |of| of.name);
@@ -281,11 +299,22 @@ impl<'v> Apply<'v, '_> {
                 }
                 By::Type => values.iter().any(|value| {
                     let is = value.as_object().and_then(resource_type);
-                    is.is_some_and(|is| asked.types.iter().any(|t| is.is_a(&t.code)))
+                    let allowed = |is: &Type| asked.iter().flat_map(|asked| &asked.types).any(|t| is.is_a(&t.code));
+                    is.is_some_and(allowed)
                 }),
                 By::Profile => false,
             }
         })
+    }
+
+    /// Whether values are what nodes fix, which are one element of a slice and the slices of that.
+    fn any_fit(&self, asked: &[&Node], values: &[&Value]) -> bool {
+        let saying: Vec<_> = asked.iter().filter(|node| says(node)).collect();
+        // where nothing is fixed, a required binding may tell
+        if saying.is_empty() {
+            return asked.iter().any(|node| values.iter().any(|value| self.fits(node, value)));
+        }
+        saying.iter().all(|node| values.iter().any(|value| self.fits(node, value)))
     }
 
     fn is_extension_of(&self, slice: &Node, extension: Option<&Value>) -> bool {
@@ -302,16 +331,31 @@ impl<'v> Apply<'v, '_> {
         node.fixed.as_ref().is_none_or(|fixed| same(fixed, value))
             && node.pattern.as_ref().is_none_or(|pattern| has(pattern, value))
             && codes.is_none_or(|codes| coded(value, &|system, code| codes.has(system, code)).unwrap_or(true))
-            && node.children.iter().filter(|(_, child)| says(child)).all(|(name, child)| match value.get(name) {
-                Some(Value::Array(items)) => items.iter().any(|item| self.fits(child, item)),
-                Some(item) => self.fits(child, item),
-                None => false,
+            && node.children.iter().filter(|(_, child)| says(child)).all(|(name, child)| {
+                let values = below(value, name);
+                let fits = |node: &Node| values.iter().any(|value| self.fits(node, value));
+                // each slice that must be there, or one of those that may
+                let saying: Vec<&Node> = child.slices.iter().map(|(_, slice)| slice).filter(|s| says(s)).collect();
+                let must: Vec<_> = saying.iter().filter(|slice| slice.min > 0).collect();
+                let sliced = match must.as_slice() {
+                    [] => saying.is_empty() || saying.iter().any(|slice| fits(slice)),
+                    must => must.iter().all(|slice| fits(slice)),
+                };
+                sliced && (!says_itself(child) || fits(child))
             })
     }
 }
 
+/// The slice of what belongs to no other (profiling.html#slicing).
+const DEFAULT: &str = "@default";
+
 /// Whether a node, or one below it, fixes something.
 fn says(node: &Node) -> bool {
+    says_itself(node) || node.slices.iter().any(|(_, slice)| says(slice))
+}
+
+/// The same, its slices apart.
+fn says_itself(node: &Node) -> bool {
     node.fixed.is_some() || node.pattern.is_some() || node.children.iter().any(|(_, child)| says(child))
 }
 
@@ -324,32 +368,40 @@ fn is_extension(name: &str) -> bool {
     matches!(name, "extension" | "modifierExtension")
 }
 
-/// The node and the values at a discriminator's path.
-fn descend<'n, 'v>(node: &'n Node, path: &[Step], value: Option<&'v Value>) -> Option<(&'n Node, Vec<&'v Value>)> {
-    let (mut node, mut values) = (node, value.into_iter().collect::<Vec<_>>());
+/// The nodes and the values at a discriminator's path: what is asked of the element there, and of slices on the way to it.
+fn descend<'n, 'v>(node: &'n Node, path: &[Step], value: Option<&'v Value>) -> Option<(Vec<&'n Node>, Vec<&'v Value>)> {
+    let (mut nodes, mut values) = (vec![node], value.into_iter().collect::<Vec<_>>());
     for step in path {
         match step {
             Step::Name(name) => {
-                node = &node.children.iter().find(|(known, _)| known == name)?.1;
+                nodes = nodes
+                    .iter()
+                    .flat_map(|node| node.children.iter().filter(|(known, _)| known == name))
+                    .flat_map(|(_, child)| [child].into_iter().chain(child.slices.iter().map(|(_, slice)| slice)))
+                    .collect();
                 values = values.into_iter().flat_map(|value| below(value, name)).collect();
             }
             Step::Extension(url) => {
-                let (_, extensions) = node.children.iter().find(|(known, _)| known == "extension")?;
-                let by_url = |slice: &Node| {
+                let by_url = |slice: &&Node| {
                     slice.types.iter().flat_map(|t| &t.profiles).any(|profile| profile == url)
                         || slice
                             .children
                             .iter()
                             .any(|(name, n)| name == "url" && n.fixed.as_ref().is_some_and(|f| f == url.as_str()))
                 };
-                node = &extensions.slices.iter().find(|(_, slice)| by_url(slice))?.1;
+                nodes = nodes
+                    .iter()
+                    .flat_map(|node| node.children.iter().filter(|(known, _)| known == "extension"))
+                    .flat_map(|(_, extensions)| extensions.slices.iter().map(|(_, slice)| slice))
+                    .filter(by_url)
+                    .collect();
                 let is = |e: &&Value| e.get("url").is_some_and(|u| u == url.as_str());
                 values = values.into_iter().flat_map(|value| below(value, "extension")).filter(is).collect();
             }
             Step::Resolve => return None,
         }
     }
-    Some((node, values))
+    if nodes.is_empty() { None } else { Some((nodes, values)) }
 }
 
 /// What stands in an element, also in a choice.

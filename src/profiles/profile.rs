@@ -8,7 +8,6 @@ use super::invariants::Rule;
 use crate::{
     definitions::{self, Type},
     fhir::task::CANONICAL,
-    fhirpath,
 };
 
 /// A StructureDefinition that constrains a type.
@@ -111,18 +110,13 @@ pub enum ProfileError {
     /// Its elements make no tree.
     #[error("its element {0} cannot be read")]
     Element(String),
-    /// A rule of it is no FHIRPath.
-    #[error("its rule {key} cannot be read as FHIRPath: {why}")]
-    Rule {
-        /// The rule.
-        key: String,
-        /// What is wrong.
-        why: fhirpath::ParseError,
-    },
     /// Profiles are based on one another in a circle, or too deeply.
     #[error("its bases form a circle")]
     Circle,
 }
+
+/// Where R4's own definitions are, its types and its profiles.
+const R4: &str = "http://hl7.org/fhir/StructureDefinition/";
 
 /// So many profiles may be based one on the other.
 const BASES_MAX: usize = 16;
@@ -132,6 +126,7 @@ pub(super) fn compile(
     url: &str,
     definitions: &HashMap<String, Value>,
     known: &mut HashMap<String, Profile>,
+    notes: &mut Vec<(String, String)>,
     depth: usize,
 ) -> Result<(), ProfileError> {
     if known.contains_key(url) {
@@ -146,9 +141,13 @@ pub(super) fn compile(
     let base = definition.get("baseDefinition").and_then(Value::as_str).ok_or(ProfileError::Not("baseDefinition"))?;
     let mut root = Node::default();
     // ours stand on UK Core where that is loaded, and on R4 alone otherwise
-    let is_there = definitions.contains_key(unversioned(base)) || !url.starts_with(CANONICAL);
-    if core_type(base).is_none() && is_there {
-        compile(unversioned(base), definitions, known, depth + 1)?;
+    let is_there = definitions.contains_key(unversioned(base));
+    let is_of_r4 = unversioned(base).starts_with(R4);
+    if !is_there && is_of_r4 && core_type(base).is_none() {
+        notes.push((url.to_owned(), format!("its base {base} is not loaded: only what it says itself is asked")));
+    }
+    if core_type(base).is_none() && (is_there || !is_of_r4 && !url.starts_with(CANONICAL)) {
+        compile(unversioned(base), definitions, known, notes, depth + 1)?;
         root = known.get(unversioned(base)).map(|base| base.root.clone()).unwrap_or_default();
     }
     let elements =
@@ -165,7 +164,7 @@ pub(super) fn compile(
                 node = named(&mut node.slices, slice);
             }
         }
-        constrain(node, element)?;
+        constrain(node, element, url, notes);
     }
     hand_down(&mut root);
     known.insert(url.to_owned(), Profile { url: url.to_owned(), of, root });
@@ -221,7 +220,7 @@ fn named<'n>(nodes: &'n mut Vec<(String, Node)>, name: &str) -> &'n mut Node {
     &mut nodes[at].1
 }
 
-fn constrain(node: &mut Node, element: &Map<String, Value>) -> Result<(), ProfileError> {
+fn constrain(node: &mut Node, element: &Map<String, Value>, url: &str, notes: &mut Vec<(String, String)>) {
     let texts = |value: &Value, name: &str| -> Vec<String> {
         let list = value.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         list.iter().filter_map(Value::as_str).map(|url| unversioned(url).to_owned()).collect()
@@ -280,10 +279,14 @@ fn constrain(node: &mut Node, element: &Map<String, Value>) -> Result<(), Profil
         if node.invariants.iter().any(|known| known.key == key) {
             continue;
         }
-        let rule = Rule::of_profile(rule).transpose();
-        node.invariants.extend(rule.map_err(|why| ProfileError::Rule { key: key.to_owned(), why })?);
+        match Rule::of_profile(rule) {
+            Some(Ok(rule)) => node.invariants.push(rule),
+            Some(Err(why)) => {
+                notes.push((url.to_owned(), format!("its rule {key} is not asked: it cannot be read: {why}")))
+            }
+            None => {}
+        }
     }
-    Ok(())
 }
 
 fn discriminator(value: &Value) -> Option<Discriminator> {
@@ -317,7 +320,7 @@ fn discriminator(value: &Value) -> Option<Discriminator> {
 
 /// The R4 type that a canonical URL names.
 pub(super) fn core_type(url: &str) -> Option<&'static Type> {
-    unversioned(url).strip_prefix("http://hl7.org/fhir/StructureDefinition/").and_then(definitions::type_named)
+    unversioned(url).strip_prefix(R4).and_then(definitions::type_named)
 }
 
 /// A canonical URL without its version.

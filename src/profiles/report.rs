@@ -115,6 +115,12 @@ impl Report {
         if count.full {
             return;
         }
+        let at = place.to_string();
+        // two profiles may ask for the same, or one twice
+        let is_known = |f: &Finding| f.issue.diagnostics == said && f.issue.expression.first() == Some(&at);
+        if rule && self.findings.iter().any(is_known) {
+            return;
+        }
         if count.told >= FINDINGS_MAX {
             count.full = true;
             let said = format!("there are more than {FINDINGS_MAX} of these: the others are not listed");
@@ -123,7 +129,7 @@ impl Report {
             return;
         }
         count.told += 1;
-        let issue = Issue::new(severity, code, place.to_string(), said);
+        let issue = Issue::new(severity, code, at, said);
         self.findings.push(Finding { issue, rule });
     }
 }

@@ -16,24 +16,8 @@ use crate::{
 
 /// Rules for one resource, beyond its structure.
 pub(super) fn check(report: &mut Report, of: &Type, object: &Map<String, Value>, place: Place<'_>) {
-    match of.name {
-        "Bundle" => bundle(report, object, place),
-        "ServiceRequest" => subject(report, object, place),
-        _ => {}
-    }
-}
-
-/// R4 lets a subject be only described, but nobody could be helped by that.
-fn subject(report: &mut Report, object: &Map<String, Value>, place: Place<'_>) {
-    let nobody = |subject: &Map<String, Value>| {
-        !subject.is_empty() && !subject.contains_key("reference") && !subject.contains_key("identifier")
-    };
-    if object.get("subject").and_then(Value::as_object).is_some_and(nobody) {
-        report.broken_rule(
-            IssueCode::Required,
-            place.child("subject"),
-            "the subject needs a reference or an identifier",
-        );
+    if of.name == "Bundle" {
+        bundle(report, object, place);
     }
 }
 
@@ -102,7 +86,11 @@ fn bundle(report: &mut Report, bundle: &Map<String, Value>, place: Place<'_>) {
         };
         let resource = entry.get("resource");
         let version = resource.and_then(|r| r.pointer("/meta/versionId")).and_then(Value::as_str);
-        rule(!urls.insert((url, version)), "fullUrl", "another entry has the same fullUrl (bdl-7)");
+        rule(
+            !urls.insert((url, version)) && kind != "history",
+            "fullUrl",
+            "another entry has the same fullUrl (bdl-7)",
+        );
         rule(url.contains("/_history/"), "fullUrl", "a fullUrl names no version (bdl-8)");
         rule(!url.contains(':'), "fullUrl", "a fullUrl is absolute");
         if let (Target::Absolute { kind, id, version: None, .. }, Some(resource)) = (reference::parse(url), resource) {

@@ -48,7 +48,7 @@ pub(super) fn walk<'v>(
     let scope = Scope { resource, root: resource, bundle: None };
     let mut walk =
         Walk { report: Report::new(asked.now), container: Container::default(), validator, asked, scope, links: None };
-    let kind = resource.get("resourceType").and_then(Value::as_str).and_then(path::element_name);
+    let kind = resource.get("resourceType").and_then(Value::as_str).and_then(path::root_name);
     let root = if path.is_empty() { kind.unwrap_or(path::UNKNOWN_ROOT) } else { path };
     walk.resource(resource, Place::Root(root), Within::Input);
     walk.report.findings
@@ -113,6 +113,10 @@ impl<'v> Walk<'v> {
             let outer = std::mem::replace(&mut self.container, Container::of(object));
             self.object(of, resource, object, place);
             let inner = std::mem::replace(&mut self.container, outer);
+            for number in inner.doubles() {
+                let said = "another contained resource has the same id (references.html#contained)";
+                self.report.fault(IssueCode::Invariant, place.child("contained").item(number).child("id"), said);
+            }
             for number in inner.lonely() {
                 // nothing is wrong with what is said, only nobody asks for it
                 let said = "a contained resource is referred to from where it is contained (dom-3)";
@@ -351,6 +355,10 @@ impl<'v> Walk<'v> {
                     return self.fault_of(fault, element.name, place);
                 }
                 let Value::String(text) = value else { return };
+                if element.is_attribute && element.name == "id" && text.contains(char::is_whitespace) {
+                    let said = "the id of an element has no white space (element.html)";
+                    self.report.fault(IssueCode::Value, place, said);
+                }
                 if let Some(binding) = element.binding {
                     codes::of_text(&mut self.report, &binding, text, place);
                 }

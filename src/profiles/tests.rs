@@ -178,3 +178,128 @@ fn rules_that_would_take_too_long_are_left_out_and_that_is_told() {
     assert!(began.elapsed() < std::time::Duration::from_secs(20));
     assert!(found.iter().all(|finding| finding.issue.severity > Severity::Error), "{found:?}");
 }
+
+/// A profile of the test's own on this type.
+fn own(of: &str, elements: Value) -> Validator {
+    let definition = json!({"resourceType": "StructureDefinition", "url": "urn:test:p", "name": "P", "status": "active",
+        "kind": "resource", "abstract": false, "type": of, "derivation": "constraint",
+        "baseDefinition": format!("http://hl7.org/fhir/StructureDefinition/{of}"), "differential": {"element": elements}});
+    Validator::new([("p".to_owned(), definition)]).unwrap()
+}
+
+fn wrong_by(validator: &Validator, resource: &Value) -> Vec<String> {
+    wrong(validator, resource, &["urn:test:p".to_owned()])
+}
+
+#[test]
+fn slices_are_told_apart_by_what_their_own_slices_fix() {
+    let slice = |name: &str, code: &str, min: u32| {
+        let at = |rest: &str| format!("Observation.component:{name}{rest}");
+        let path = |rest: &str| format!("Observation.component{rest}");
+        vec![
+            json!({"id": at(""), "path": path(""), "sliceName": name, "min": min, "max": "1"}),
+            json!({"id": at(".code.coding"), "path": path(".code.coding"), "slicing":
+                {"discriminator": [{"type": "value", "path": "system"}], "rules": "open"}}),
+            json!({"id": at(".code.coding:loinc"), "path": path(".code.coding"), "sliceName": "loinc", "min": 1}),
+            json!({"id": at(".code.coding:loinc.system"), "path": path(".code.coding.system"), "fixedUri": "http://loinc.org"}),
+            json!({"id": at(".code.coding:loinc.code"), "path": path(".code.coding.code"), "fixedCode": code}),
+        ]
+    };
+    let by = |paths: &[&str]| {
+        let by: Vec<Value> = paths.iter().map(|path| json!({"type": "value", "path": path})).collect();
+        let mut elements = vec![
+            json!({"id": "Observation.component", "path": "Observation.component", "slicing": {"discriminator": by, "rules": "open"}}),
+        ];
+        elements.extend(slice("systolic", "8480-6", 1));
+        elements.extend(slice("diastolic", "8462-4", 1));
+        own("Observation", elements.into())
+    };
+    let component = |code: &str| {
+        json!({"code": {"coding": [{"system": "urn:x", "code": "y"}, {"system": "http://loinc.org", "code": code}]},
+        "valueInteger": 1})
+    };
+    let observation = |components: Vec<Value>| {
+        json!({"resourceType": "Observation", "status": "final", "code": {"text": "bp"},
+        "component": components})
+    };
+    for validator in [by(&["code.coding.code", "code.coding.system"]), by(&["code"])] {
+        assert_eq!(wrong_by(&validator, &observation(vec![component("8480-6"), component("8462-4")])), [] as [&str; 0]);
+        assert_eq!(
+            wrong_by(&validator, &observation(vec![component("8480-6"), component("1-8")])),
+            ["Observation.component"]
+        );
+        let two = observation(vec![component("8480-6"), component("8480-6"), component("8462-4")]);
+        assert_eq!(wrong_by(&validator, &two), ["Observation.component"]);
+    }
+}
+
+#[test]
+fn slices_of_slices_and_what_belongs_to_none_are_looked_at() {
+    let by = json!({"discriminator": [{"type": "value", "path": "system"}], "rules": "closed"});
+    let validator = own(
+        "Patient",
+        json!([
+            {"id": "Patient.identifier", "path": "Patient.identifier", "slicing": by},
+            {"id": "Patient.identifier:a", "path": "Patient.identifier", "sliceName": "a",
+                "slicing": {"discriminator": [{"type": "value", "path": "use"}], "rules": "open"}},
+            {"id": "Patient.identifier:a.system", "path": "Patient.identifier.system", "fixedUri": "urn:a"},
+            {"id": "Patient.identifier:a/off", "path": "Patient.identifier", "sliceName": "a/off", "min": 1, "max": "1"},
+            {"id": "Patient.identifier:a/off.use", "path": "Patient.identifier.use", "fixedCode": "official"},
+            {"id": "Patient.identifier:a/off.period", "path": "Patient.identifier.period", "min": 1},
+            {"id": "Patient.identifier:@default", "path": "Patient.identifier", "sliceName": "@default"},
+            {"id": "Patient.identifier:@default.value", "path": "Patient.identifier.value", "min": 1},
+        ]),
+    );
+    let patient = |identifiers: Value| json!({"resourceType": "Patient", "identifier": identifiers});
+    let official = json!({"system": "urn:a", "use": "official", "value": "1", "period": {"start": "2020"}});
+    assert_eq!(
+        wrong_by(&validator, &patient(json!([official, {"system": "urn:other", "value": "2"}]))),
+        [] as [&str; 0]
+    );
+    assert_eq!(
+        wrong_by(&validator, &patient(json!([official, {"system": "urn:other"}]))),
+        ["Patient.identifier[1].value"]
+    );
+    assert_eq!(wrong_by(&validator, &patient(json!([{"system": "urn:a", "value": "1"}]))), ["Patient.identifier"]);
+    let without = json!([{"system": "urn:a", "use": "official", "value": "1"}]);
+    assert_eq!(wrong_by(&validator, &patient(without)), ["Patient.identifier[0].period"]);
+}
+
+#[test]
+fn a_choice_is_sliced_by_the_name_of_its_type() {
+    let validator = own(
+        "Patient",
+        json!([
+            {"id": "Patient.deceased[x]:deceasedBoolean", "path": "Patient.deceased[x]", "sliceName": "deceasedBoolean", "min": 1},
+        ]),
+    );
+    assert_eq!(wrong_by(&validator, &json!({"resourceType": "Patient", "deceasedBoolean": false})), [] as [&str; 0]);
+    assert_eq!(wrong_by(&validator, &json!({"resourceType": "Patient", "active": true})), ["Patient.deceased"]);
+}
+
+#[test]
+fn a_profile_whose_base_or_rule_is_not_here_is_asked_in_part_and_that_is_told() {
+    let definition = json!({"resourceType": "StructureDefinition", "url": "urn:test:p", "name": "P", "status": "active",
+        "kind": "resource", "abstract": false, "type": "Observation", "derivation": "constraint",
+        "baseDefinition": "http://hl7.org/fhir/StructureDefinition/vitalsigns", "differential": {"element": [
+            {"id": "Observation.note", "path": "Observation.note", "min": 1, "constraint":
+                [{"key": "t-1", "severity": "error", "human": "x", "expression": "text.matches('(?!a)b')"}]}]}});
+    let logical = json!({"resourceType": "StructureDefinition", "url": "urn:test:l", "kind": "logical", "type": "urn:test:l",
+        "derivation": "constraint", "baseDefinition": "urn:nowhere", "differential": {"element": []}});
+    let validator = Validator::new([("p".to_owned(), definition), ("l".to_owned(), logical)]).unwrap();
+    assert!(validator.notes().iter().any(|(url, note)| url == "urn:test:p" && note.contains("vitalsigns")));
+    let observation = json!({"resourceType": "Observation", "status": "final", "code": {"text": "bp"}});
+    assert_eq!(wrong_by(&validator, &observation), ["Observation.note"]);
+}
+
+#[test]
+fn many_contained_and_many_references_take_no_long_time() {
+    let contained: Vec<Value> =
+        (0..20_000).map(|n| json!({"resourceType": "Practitioner", "id": format!("o{n}"), "active": true})).collect();
+    let links: Vec<Value> = (0..20_000).map(|n| json!({"reference": format!("#o{n}")})).collect();
+    let request = json!({"resourceType": "ServiceRequest", "status": "active", "intent": "order", "contained": contained,
+        "subject": {"reference": "Patient/1"}, "performer": links});
+    let began = std::time::Instant::now();
+    assert_eq!(wrong(&validator(), &request, &[]), [] as [&str; 0]);
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+}

@@ -37,8 +37,8 @@ fn a_key_twice_is_refused_with_its_path() {
 fn a_forged_number_is_refused() {
     for key in ["$serde_json::private::Number", "$serde_json::private::RawValue", r"\u0024serde_json::private::Number"]
     {
-        let text = format!(r#"{{"resourceType":"Task","x":{{"{key}":"1.5"}}}}"#);
-        assert_eq!(fault(&text).0, "Task.x");
+        let text = format!(r#"{{"resourceType":"Task","note":{{"{key}":"1.5"}}}}"#);
+        assert_eq!(fault(&text).0, "Task.note");
         assert_eq!(fault(&text).1, IssueCode::Structure);
     }
 }
@@ -65,9 +65,10 @@ fn size_depth_number_and_digits_are_bounded() {
     let refused = |text: &str| read(text.as_bytes(), &limits).unwrap_err();
     assert_eq!(refused(&format!("{{\"a\":\"{}\"}}", "x".repeat(400))).code, IssueCode::TooLong);
     assert!(read(br#"{"a":{"b":[{}]}}"#, &limits).is_ok());
-    assert_eq!(refused(r#"{"a":{"b":[{"c":{}}]}}"#).expression, ["%resource.a.b[0].c"]);
+    assert_eq!(refused(r#"{"name":{"part":[{"code":{}}]}}"#).expression, ["%resource.name.part[0].code"]);
+    assert_eq!(refused(r#"{"name":{"Smith":[{"code":{}}]}}"#).expression, ["%resource.name"], "no name of R4's");
     assert_eq!(refused(&format!("{{\"a\":[{}0]}}", "0,".repeat(20))).code, IssueCode::TooCostly);
-    assert_eq!(refused(r#"{"a":12345678901}"#).expression, ["%resource.a"]);
+    assert_eq!(refused(r#"{"value":12345678901}"#).expression, ["%resource.value"]);
     // far beyond every bound: refused before the stack is at risk
     assert!(read("[".repeat(1_000_000).as_bytes(), &Limits::default()).is_err());
     assert!(read("{\"a\":".repeat(1_000_000).as_bytes(), &Limits { bytes: usize::MAX, ..limits }).is_err());

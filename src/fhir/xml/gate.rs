@@ -19,6 +19,9 @@ use crate::fhir::{
     reference::is_resource_type,
 };
 
+/// More than any element of FHIR or XHTML has, and prefixes beside.
+const ATTRIBUTES_MAX: usize = 64;
+
 const FHIR: &[u8] = b"http://hl7.org/fhir";
 const XHTML: &[u8] = b"http://www.w3.org/1999/xhtml";
 const SCHEMA_INSTANCE: &[u8] = b"http://www.w3.org/2001/XMLSchema-instance";
@@ -43,7 +46,7 @@ pub(super) struct Element {
 type Fault = (IssueCode, String);
 
 /// Whether XML 1.0 can carry the character at all.
-pub(super) fn is_xml_char(c: char) -> bool {
+pub(in crate::fhir) fn is_xml_char(c: char) -> bool {
     !matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
 }
 
@@ -144,7 +147,10 @@ impl<'l> Pass<'l> {
             let first = !std::mem::replace(&mut self.begun, true);
             match event {
                 Event::Decl(decl) if first => declaration(&decl)?,
-                Event::Decl(_) | Event::PI(_) => return structure("a processing instruction"),
+                Event::Decl(_) => return structure("an XML declaration that does not stand first"),
+                // they are no part of what a resource says (xml.html)
+                Event::PI(_) if self.div.is_none() => {}
+                Event::PI(_) => return structure("a processing instruction in a narrative"),
                 Event::DocType(_) => return structure("a DOCTYPE"),
                 Event::Eof if self.kind.is_empty() => return structure("there is no element"),
                 Event::Eof => match self.root.take() {
@@ -189,6 +195,9 @@ impl<'l> Pass<'l> {
 
     fn start(&mut self, reader: &NsReader<&[u8]>, start: &BytesStart<'_>, empty: bool) -> Result<(), Fault> {
         self.count()?;
+        if start.attributes().with_checks(false).count() > ATTRIBUTES_MAX {
+            return Err((IssueCode::TooCostly, format!("more than {ATTRIBUTES_MAX} attributes of one element")));
+        }
         let (namespace, local) = reader.resolve_element(start.name());
         let name = std::str::from_utf8(local.into_inner()).map_err(syntax)?;
         let is_html = namespace == ResolveResult::Bound(Namespace(XHTML));
@@ -257,9 +266,11 @@ impl<'l> Pass<'l> {
     }
 
     fn attributes(&mut self, reader: &NsReader<&[u8]>, start: &BytesStart<'_>) -> Result<(), Fault> {
-        for attribute in start.attributes() {
+        let mut seen: Vec<&[u8]> = Vec::new();
+        for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(syntax)?;
             self.count()?;
+            once(&mut seen, attribute.key.into_inner())?;
             if attribute.key.as_namespace_binding().is_some() {
                 continue;
             }
@@ -284,9 +295,11 @@ impl<'l> Pass<'l> {
 
     /// An element of narrative: kept as it was written, but for a prefix.
     fn html(&mut self, at: u64, start: &BytesStart<'_>, name: &str, empty: bool) -> Result<(), Fault> {
-        for attribute in start.attributes() {
+        let mut seen: Vec<&[u8]> = Vec::new();
+        for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(syntax)?;
             self.count()?;
+            once(&mut seen, attribute.key.into_inner())?;
             attribute_text(&attribute.value)?;
             let foreign = attribute.key.prefix().is_some_and(|prefix| prefix.as_ref() != b"xml");
             if foreign && attribute.key.as_namespace_binding().is_none() {
@@ -297,7 +310,8 @@ impl<'l> Pass<'l> {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         let div = self.div.get_or_insert(Div { text: String::new(), depth: 0, at });
         let _ = write!(div.text, "<{name}");
-        let declared = start.attributes().flatten().any(|attribute| attribute.key.as_ref() == b"xmlns");
+        let declared =
+            start.attributes().with_checks(false).flatten().any(|attribute| attribute.key.as_ref() == b"xmlns");
         if div.depth == 0 && !declared {
             div.text.push_str(" xmlns=\"http://www.w3.org/1999/xhtml\"");
         }
@@ -338,6 +352,18 @@ impl Open {
         let Element { value, id, url, children, .. } = &self.element;
         value.is_some() || id.is_some() || url.is_some() || !children.is_empty()
     }
+}
+
+/// Notes the name of an attribute. Looking for one that stands twice takes the square of their number, so there may be few.
+fn once<'a>(seen: &mut Vec<&'a [u8]>, name: &'a [u8]) -> Result<(), Fault> {
+    if seen.len() >= ATTRIBUTES_MAX {
+        return Err((IssueCode::TooCostly, format!("more than {ATTRIBUTES_MAX} attributes of one element")));
+    }
+    if seen.contains(&name) {
+        return structure("an attribute that stands twice");
+    }
+    seen.push(name);
+    Ok(())
 }
 
 fn declaration(decl: &BytesDecl<'_>) -> Result<(), Fault> {

@@ -203,8 +203,10 @@ impl Reading {
                     let at = element.at;
                     return Err(Fault { code: IssueCode::TooCostly, place: place.to_string(), said, at });
                 }
-                // R4 lets a positiveInt have a sign in XML, which JSON has not
-                let plain = if of == Primitive::PositiveInt { text.strip_prefix('+').unwrap_or(text) } else { text };
+                // R4 lets whole numbers have a sign in XML, which JSON has not
+                let signed = text.strip_prefix('+').filter(|rest| rest.starts_with(|c: char| ('1'..='9').contains(&c)));
+                let may = matches!(of, Primitive::PositiveInt | Primitive::Integer);
+                let plain = signed.filter(|_| may).unwrap_or(text);
                 match plain.parse::<Number>() {
                     Ok(number) if is_number(plain) => Value::Number(number),
                     _ => text.into(),

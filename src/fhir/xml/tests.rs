@@ -106,6 +106,7 @@ fn prologues_prefixes_and_comments_are_taken() {
     let plain = json!({ "resourceType": "Patient", "active": true });
     for xml in [
         "<Patient xmlns=\"http://hl7.org/fhir\"><active value=\"true\"/></Patient>".to_owned(),
+        "<?xml version=\"1.0\"?><?xml-stylesheet href=\"a.xsl\"?><Patient xmlns=\"http://hl7.org/fhir\"><?x y?><active value=\"true\"/></Patient>".to_owned(),
         "\u{feff}<?xml version='1.0' encoding='utf-8' standalone='yes'?>\r\n<Patient xmlns='http://hl7.org/fhir'>\r\n<active value='true'/></Patient>\n<!-- end -->".to_owned(),
         "<f:Patient xmlns:f=\"http://hl7.org/fhir\"><!-- c --><f:active value=\"true\"></f:active></f:Patient>".to_owned(),
         "<Patient xmlns=\"http://hl7.org/fhir\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:schemaLocation=\"http://hl7.org/fhir p.xsd\"><active value=\"true\"/></Patient>".to_owned(),
@@ -128,7 +129,12 @@ fn what_is_dangerous_or_lost_is_refused_with_place_and_path() {
             ),
             "Patient.text",
         ),
-        (patient("<?php x?>"), "Patient"),
+        (
+            patient(
+                "<text><status value=\"generated\"/><div xmlns=\"http://www.w3.org/1999/xhtml\">a<?php x?></div></text>",
+            ),
+            "Patient.text",
+        ),
         (patient("<name><given value=\"a\"/><given value=\"b\"/></family></name>"), "Patient.name"),
         (patient("<name value=\"Ann\" value=\"Bob\"/>"), "Patient.name"),
         (patient("<active value=\"true\" kind=\"x\"/>"), "Patient.active"),
@@ -180,6 +186,8 @@ fn what_r4_does_not_know_is_read_as_it_stands_and_found_by_its_rules() {
     }
     assert_eq!(read(&patient("<photo><size value=\"7\"/></photo>")).unwrap()["photo"][0]["size"], 7);
     let signed = "<Appointment xmlns=\"http://hl7.org/fhir\"><minutesDuration value=\"+7\"/></Appointment>";
+    let integer = patient("<multipleBirthInteger value=\"+2\"/>");
+    assert_eq!(read(&integer).unwrap()["multipleBirthInteger"], 2);
     assert_eq!(read(signed).unwrap()["minutesDuration"], 7, "R4's form of a positiveInt has a sign");
 }
 
@@ -203,6 +211,11 @@ fn size_depth_and_number_are_bounded() {
     assert_eq!(code(&patient(&"<name id=\"1\"/>".repeat(30))), IssueCode::TooCostly);
     let deep = format!("<text><div xmlns=\"http://www.w3.org/1999/xhtml\">{}", "<p>".repeat(10));
     assert_eq!(code(&patient(&deep)), IssueCode::TooCostly);
+    let many: String = (0..100_000).map(|n| format!(" xmlns:a{n}=\"x\"")).collect();
+    let root = format!("<Patient xmlns=\"http://hl7.org/fhir\"{many}><active value=\"true\"/></Patient>");
+    let begun = std::time::Instant::now();
+    assert_eq!(read(&root).unwrap_err().code, IssueCode::TooCostly);
+    assert!(begun.elapsed().as_secs() < 5);
     let wide = Limits { bytes: usize::MAX, ..Limits::default() };
     assert!(read_bytes(patient(&"<name>".repeat(1_000_000)).as_bytes(), &wide).is_err());
 }

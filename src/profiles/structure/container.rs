@@ -49,6 +49,13 @@ impl<'v> Container<'v> {
         self.by_id.get(id)?.first().and_then(|number| self.all.get(*number))
     }
 
+    /// The numbers of those whose id another before them has.
+    pub(super) fn doubles(&self) -> Vec<usize> {
+        let mut all: Vec<usize> = self.by_id.values().flat_map(|numbers| numbers.iter().skip(1)).copied().collect();
+        all.sort_unstable();
+        all
+    }
+
     /// The numbers of those that nothing refers to.
     pub(super) fn lonely(&self) -> impl Iterator<Item = usize> {
         self.referred.iter().enumerate().filter(|(_, referred)| !**referred).map(|(number, _)| number)

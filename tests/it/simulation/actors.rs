@@ -101,6 +101,7 @@ pub async fn refer(replicas: Replicas, seen: Arc<Seen>, n: usize, referral: Refe
             content_type: "application/fhir+json".into(),
             original: Bytes::from_static(b"as it was sent"),
             body: body.clone(),
+            faults: Vec::new(),
             if_none_exist: None,
             idempotency_key: None,
             traceparent: None,

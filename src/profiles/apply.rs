@@ -1,5 +1,7 @@
 //! Whether a resource is what a profile asks for. Only what the profile constrains is looked at: what R4 asks for is `structure`'s.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value};
 
 use super::{
@@ -34,11 +36,16 @@ pub(super) struct Apply<'v, 'r> {
     pub(super) depth: usize,
 }
 
+/// Among so many contained resources the one is looked for that a reference names.
+const CONTAINED_MAX: usize = 256;
+
 /// One value of an element.
 #[derive(Clone, Copy)]
 struct Item<'v> {
     /// None where there is only what is said about it.
     value: Option<&'v Value>,
+    /// What is said about it, where it is a primitive.
+    about: Option<&'v Value>,
     /// What it is called in JSON.
     key: &'v str,
     index: Option<usize>,
@@ -145,7 +152,16 @@ impl<'v> Apply<'v, '_> {
         if !node.types.is_empty() && !self.allowed(&node.types, item, place) {
             return;
         }
+        if matches!(item.of.kind, Kind::Primitive(_)) && !node.children.is_empty() {
+            self.about(node, item, place);
+        }
         let Some(value) = item.value else { return };
+        if let (Some(most), Some(text)) = (node.max_length, value.as_str())
+            && text.len() > most
+            && text.chars().count() > most
+        {
+            self.broken(IssueCode::TooLong, place, &format!("this has at most {most} characters"));
+        }
         if let Some(fixed) = &node.fixed
             && !same(fixed, value)
         {
@@ -180,6 +196,14 @@ impl<'v> Apply<'v, '_> {
         }
         let here = fhirpath::Node::element(value, item.of);
         invariants::ask(&node.invariants, here, self.scope, self.report, place, Some(self.asks));
+    }
+
+    /// What is asked of the extensions of a primitive.
+    fn about(&mut self, node: &'v Node, item: &Item<'v>, place: Place<'_>) {
+        static NOTHING: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+        let Some(element) = definitions::type_named("Element") else { return };
+        let about = item.about.and_then(Value::as_object).unwrap_or(&NOTHING);
+        self.object(node, element, about, place);
     }
 
     /// Whether an item is of one of these types, and conforms to the profiles they name.
@@ -250,6 +274,13 @@ impl<'v> Apply<'v, '_> {
     fn target(&mut self, targets: &[&'v String], object: &Map<String, Value>, place: Place<'_>) {
         let by_url = match object.get("reference").and_then(Value::as_str).map(reference::parse) {
             Some(Target::Relative { kind, .. } | Target::Absolute { kind, .. }) => Some(kind),
+            Some(Target::Contained(id)) => {
+                let contained = self.scope.root.get("contained").and_then(Value::as_array);
+                // who contains more than anybody does is not looked through for each reference
+                let few = contained.into_iter().flatten().take(CONTAINED_MAX);
+                let named = few.into_iter().find(|one| one.get("id").is_some_and(|known| known == id));
+                named.and_then(|one| one.get("resourceType")).and_then(Value::as_str)
+            }
             _ => None,
         };
         let by_type = object.get("type").and_then(Value::as_str).filter(|kind| reference::is_resource_type(kind));
@@ -435,13 +466,20 @@ fn items<'v>(of: &'static Type, object: &'v Map<String, Value>, name: &str) -> V
         if known != name && !(element.is_choice && element.name == name) {
             continue;
         }
-        let item = |value, index| Item { value, key: known, index, of: is.of(), code: is.code };
+        let said = match (about, is.of().kind) {
+            (true, _) => Some(value),
+            (false, Kind::Primitive(_)) => object.get(&format!("_{known}")),
+            _ => None,
+        };
+        let item = |value, about, index| Item { value, about, key: known, index, of: is.of(), code: is.code };
+        let nth = |n: usize| said.and_then(|said| said.get(n)).filter(|about| !about.is_null());
         match value {
             Value::Array(items) if !about => {
-                found.extend(items.iter().enumerate().map(|(n, one)| item((!one.is_null()).then_some(one), Some(n))));
+                let one = |(n, one): (usize, &'v Value)| item((!one.is_null()).then_some(one), nth(n), Some(n));
+                found.extend(items.iter().enumerate().map(one));
             }
-            Value::Array(items) => found.extend((0..items.len()).map(|n| item(None, Some(n)))),
-            one => found.push(item((!about).then_some(one), None)),
+            Value::Array(items) => found.extend((0..items.len()).map(|n| item(None, nth(n), Some(n)))),
+            one => found.push(item((!about).then_some(one), said, None)),
         }
     }
     found

@@ -33,6 +33,8 @@ pub(super) struct Node {
     pub(super) pattern: Option<Value>,
     pub(super) binding: Option<Bound>,
     pub(super) must_support: bool,
+    /// A text has at most so many characters.
+    pub(super) max_length: Option<usize>,
     /// Rules in FHIRPath.
     pub(super) invariants: Vec<Rule>,
     /// By the element's name, without `[x]`; or by its name in JSON where the profile names a choice by that.
@@ -258,6 +260,9 @@ fn constrain(node: &mut Node, element: &Map<String, Value>, url: &str, notes: &m
             }
             _ => None,
         };
+    }
+    if let Some(most) = element.get("maxLength").and_then(Value::as_u64) {
+        node.max_length = usize::try_from(most).ok();
     }
     if let Some(must) = element.get("mustSupport").and_then(Value::as_bool) {
         node.must_support = must;

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::{
-    Validator,
+    Validator, Whole,
     invariants::{self, Scope},
-    profile::{Allowed, By, Discriminator, Node, Profile, Slicing, Step, core_type},
+    profile::{Allowed, Node, Profile, core_type},
     report::Report,
 };
 use crate::{
@@ -19,6 +19,12 @@ use crate::{
     },
     fhirpath,
 };
+
+mod slices;
+mod values;
+
+use slices::{can_tell, is_extension};
+use values::{Item, coded, has, items, resource_type, same, shown};
 
 /// Profiles of profiles of parts: deeper than any.
 const DEPTH_MAX: usize = 32;
@@ -39,27 +45,13 @@ pub(super) struct Apply<'v, 'r> {
 /// Among so many contained resources the one is looked for that a reference names.
 const CONTAINED_MAX: usize = 256;
 
-/// One value of an element.
-#[derive(Clone, Copy)]
-struct Item<'v> {
-    /// None where there is only what is said about it.
-    value: Option<&'v Value>,
-    /// What is said about it, where it is a primitive.
-    about: Option<&'v Value>,
-    /// What it is called in JSON.
-    key: &'v str,
-    index: Option<usize>,
-    of: &'static Type,
-    code: &'static str,
-}
-
 impl<'v> Apply<'v, '_> {
     /// What a profile asks of the whole that it is for.
     pub(super) fn whole(
         &mut self,
         profile: &'v Profile,
         of: &'static Type,
-        (value, object): (&'v Value, &'v Map<String, Value>),
+        (value, object): Whole<'v>,
         place: Place<'_>,
     ) {
         self.object(&profile.root, of, object, place);
@@ -235,13 +227,7 @@ impl<'v> Apply<'v, '_> {
     }
 
     /// Whether a part conforms to one of these profiles, as far as they are known.
-    fn one_of(
-        &mut self,
-        profiles: &[&'v String],
-        of: &'static Type,
-        whole: (&'v Value, &'v Map<String, Value>),
-        place: Place<'_>,
-    ) {
+    fn one_of(&mut self, profiles: &[&'v String], of: &'static Type, whole: Whole<'v>, place: Place<'_>) {
         let known: Vec<_> = profiles.iter().filter_map(|url| self.validator.profiles.get(url.as_str())).collect();
         if known.len() < profiles.len() || self.depth > DEPTH_MAX {
             // R4's own are its own, and of the others nothing is known
@@ -298,244 +284,4 @@ impl<'v> Apply<'v, '_> {
         names.dedup();
         self.broken(IssueCode::Value, place, &format!("a reference to a {} stands here", names.join(" or a ")));
     }
-
-    /// The number of the slice that an item belongs to. What belongs to no other belongs to the one that is called so.
-    fn slice_of(&self, node: &'v Node, item: &Item<'v>) -> Option<usize> {
-        let by = node.slicing.as_ref().map_or(&[][..], |slicing| slicing.by.as_slice());
-        let named = |(name, slice): &(String, Node)| name != DEFAULT && self.is_slice(name, slice, by, item);
-        node.slices.iter().position(named).or_else(|| node.slices.iter().position(|(name, _)| name == DEFAULT))
-    }
-
-    fn is_slice(&self, name: &str, slice: &Node, by: &[Discriminator], item: &Item<'v>) -> bool {
-        if by.is_empty() {
-            // extensions are sliced by their URL, choices by their type, without anybody saying so
-            return match item.of.name {
-                "Extension" => self.is_extension_of(slice, item.value),
-                _ => item.key == name || slice.types.iter().any(|t| t.code == item.code),
-            };
-        }
-        by.iter().all(|by| {
-            if by.path == [Step::Name("url".into())] && item.of.name == "Extension" {
-                return self.is_extension_of(slice, item.value);
-            }
-            let Some((asked, values)) = descend(slice, &by.path, item.value) else { return false };
-            match by.by {
-                By::Value => self.any_fit(&asked, &values),
-                By::Exists if asked.iter().any(|asked| asked.max == Some(0)) => values.is_empty(),
-                By::Exists => asked.iter().all(|asked| asked.min == 0) || !values.is_empty(),
-                By::Type if by.path.is_empty() => {
-                    let is =
-                        item.value.and_then(Value::as_object).and_then(resource_type).map_or(item.code, |of| of.name);
-                    slice.types.iter().any(|t| t.code == is)
-                }
-                By::Type => values.iter().any(|value| {
-                    let is = value.as_object().and_then(resource_type);
-                    let allowed = |is: &Type| asked.iter().flat_map(|asked| &asked.types).any(|t| is.is_a(&t.code));
-                    is.is_some_and(allowed)
-                }),
-                By::Profile => false,
-            }
-        })
-    }
-
-    /// Whether values are what nodes fix, which are one element of a slice and the slices of that.
-    fn any_fit(&self, asked: &[&Node], values: &[&Value]) -> bool {
-        let saying: Vec<_> = asked.iter().filter(|node| says(node)).collect();
-        // where nothing is fixed, a required binding may tell
-        if saying.is_empty() {
-            return asked.iter().any(|node| values.iter().any(|value| self.fits(node, value)));
-        }
-        saying.iter().all(|node| values.iter().any(|value| self.fits(node, value)))
-    }
-
-    fn is_extension_of(&self, slice: &Node, extension: Option<&Value>) -> bool {
-        let Some(url) = extension.and_then(|e| e.get("url")) else { return false };
-        let by_child = slice.children.iter().find(|(name, _)| name == "url").and_then(|(_, url)| url.fixed.as_ref());
-        let by_profile = slice.types.iter().flat_map(|t| &t.profiles).any(|profile| url == profile.as_str());
-        by_profile || by_child == Some(url)
-    }
-
-    /// Whether a value is what a node fixes, in it and below it.
-    fn fits(&self, node: &Node, value: &Value) -> bool {
-        let codes =
-            node.binding.as_ref().filter(|b| b.is_required).and_then(|b| self.validator.value_sets.get(&b.value_set));
-        node.fixed.as_ref().is_none_or(|fixed| same(fixed, value))
-            && node.pattern.as_ref().is_none_or(|pattern| has(pattern, value))
-            && codes.is_none_or(|codes| coded(value, &|system, code| codes.has(system, code)).unwrap_or(true))
-            && node.children.iter().filter(|(_, child)| says(child)).all(|(name, child)| {
-                let values = below(value, name);
-                let fits = |node: &Node| values.iter().any(|value| self.fits(node, value));
-                // each slice that must be there, or one of those that may
-                let saying: Vec<&Node> = child.slices.iter().map(|(_, slice)| slice).filter(|s| says(s)).collect();
-                let must: Vec<_> = saying.iter().filter(|slice| slice.min > 0).collect();
-                let sliced = match must.as_slice() {
-                    [] => saying.is_empty() || saying.iter().any(|slice| fits(slice)),
-                    must => must.iter().all(|slice| fits(slice)),
-                };
-                sliced && (!says_itself(child) || fits(child))
-            })
-    }
-}
-
-/// The slice of what belongs to no other (profiling.html#slicing).
-const DEFAULT: &str = "@default";
-
-/// Whether a node, or one below it, fixes something.
-fn says(node: &Node) -> bool {
-    says_itself(node) || node.slices.iter().any(|(_, slice)| says(slice))
-}
-
-/// The same, its slices apart.
-fn says_itself(node: &Node) -> bool {
-    node.fixed.is_some() || node.pattern.is_some() || node.children.iter().any(|(_, child)| says(child))
-}
-
-/// Whether the slices can be told apart with what is here.
-fn can_tell(slicing: &Slicing) -> bool {
-    slicing.by.iter().all(|by| by.by != By::Profile && !by.path.contains(&Step::Resolve))
-}
-
-fn is_extension(name: &str) -> bool {
-    matches!(name, "extension" | "modifierExtension")
-}
-
-/// The nodes and the values at a discriminator's path: what is asked of the element there, and of slices on the way to it.
-fn descend<'n, 'v>(node: &'n Node, path: &[Step], value: Option<&'v Value>) -> Option<(Vec<&'n Node>, Vec<&'v Value>)> {
-    let (mut nodes, mut values) = (vec![node], value.into_iter().collect::<Vec<_>>());
-    for step in path {
-        match step {
-            Step::Name(name) => {
-                nodes = nodes
-                    .iter()
-                    .flat_map(|node| node.children.iter().filter(|(known, _)| known == name))
-                    .flat_map(|(_, child)| [child].into_iter().chain(child.slices.iter().map(|(_, slice)| slice)))
-                    .collect();
-                values = values.into_iter().flat_map(|value| below(value, name)).collect();
-            }
-            Step::Extension(url) => {
-                let by_url = |slice: &&Node| {
-                    slice.types.iter().flat_map(|t| &t.profiles).any(|profile| profile == url)
-                        || slice
-                            .children
-                            .iter()
-                            .any(|(name, n)| name == "url" && n.fixed.as_ref().is_some_and(|f| f == url.as_str()))
-                };
-                nodes = nodes
-                    .iter()
-                    .flat_map(|node| node.children.iter().filter(|(known, _)| known == "extension"))
-                    .flat_map(|(_, extensions)| extensions.slices.iter().map(|(_, slice)| slice))
-                    .filter(by_url)
-                    .collect();
-                let is = |e: &&Value| e.get("url").is_some_and(|u| u == url.as_str());
-                values = values.into_iter().flat_map(|value| below(value, "extension")).filter(is).collect();
-            }
-            Step::Resolve => return None,
-        }
-    }
-    if nodes.is_empty() { None } else { Some((nodes, values)) }
-}
-
-/// What stands in an element, also in a choice.
-fn below<'v>(value: &'v Value, name: &str) -> Vec<&'v Value> {
-    let Some(object) = value.as_object() else { return Vec::new() };
-    let found = object.get(name).or_else(|| {
-        let choice =
-            |key: &&String| key.strip_prefix(name).is_some_and(|of| of.starts_with(|c: char| c.is_ascii_uppercase()));
-        object.keys().find(choice).and_then(|key| object.get(key))
-    });
-    match found {
-        Some(Value::Array(items)) => items.iter().collect(),
-        Some(one) => vec![one],
-        None => Vec::new(),
-    }
-}
-
-/// The values of the element that a profile calls `name`: by that name, as a choice, or by one type of a choice.
-fn items<'v>(of: &'static Type, object: &'v Map<String, Value>, name: &str) -> Vec<Item<'v>> {
-    let mut found = Vec::new();
-    for (key, value) in object {
-        let (known, about) = match key.strip_prefix('_') {
-            Some(known) => (known, true),
-            None => (key.as_str(), false),
-        };
-        // what is said about a value counts where there is none
-        if about && object.contains_key(known) {
-            continue;
-        }
-        let Some((_, element, is)) = of.child(known) else { continue };
-        if known != name && !(element.is_choice && element.name == name) {
-            continue;
-        }
-        let said = match (about, is.of().kind) {
-            (true, _) => Some(value),
-            (false, Kind::Primitive(_)) => object.get(&format!("_{known}")),
-            _ => None,
-        };
-        let item = |value, about, index| Item { value, about, key: known, index, of: is.of(), code: is.code };
-        let nth = |n: usize| said.and_then(|said| said.get(n)).filter(|about| !about.is_null());
-        match value {
-            Value::Array(items) if !about => {
-                let one = |(n, one): (usize, &'v Value)| item((!one.is_null()).then_some(one), nth(n), Some(n));
-                found.extend(items.iter().enumerate().map(one));
-            }
-            Value::Array(items) => found.extend((0..items.len()).map(|n| item(None, nth(n), Some(n)))),
-            one => found.push(item((!about).then_some(one), said, None)),
-        }
-    }
-    found
-}
-
-fn resource_type(object: &Map<String, Value>) -> Option<&'static Type> {
-    object.get("resourceType").and_then(Value::as_str).and_then(definitions::type_named)
-}
-
-/// Whether two values are the same, whatever the order of their keys.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
-        }
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (a, b) => a == b,
-    }
-}
-
-/// Whether a value has everything that a pattern has (profiling.html#pattern).
-fn has(pattern: &Value, value: &Value) -> bool {
-    match (pattern, value) {
-        (Value::Object(pattern), Value::Object(value)) => {
-            pattern.iter().all(|(key, asked)| value.get(key).is_some_and(|there| has(asked, there)))
-        }
-        (Value::Array(pattern), Value::Array(items)) => {
-            pattern.iter().all(|asked| items.iter().any(|item| has(asked, item)))
-        }
-        (pattern, value) => pattern == value,
-    }
-}
-
-/// Whether a code, Coding, CodeableConcept or Quantity has a fitting code; none where it has no code at all.
-fn coded(value: &Value, fits: &dyn Fn(Option<&str>, &str) -> bool) -> Option<bool> {
-    match value {
-        Value::String(code) => Some(fits(None, code)),
-        Value::Object(object) => match object.get("coding").and_then(Value::as_array) {
-            Some(codings) => {
-                let all: Vec<bool> = codings.iter().filter_map(|coding| coded(coding, fits)).collect();
-                (!all.is_empty()).then(|| all.contains(&true))
-            }
-            None => {
-                let code = object.get("code")?.as_str()?;
-                Some(fits(Some(object.get("system").and_then(Value::as_str).unwrap_or_default()), code))
-            }
-        },
-        _ => None,
-    }
-}
-
-/// What a profile fixes, short enough to be read: it is the profile's text, and nobody's data.
-fn shown(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) => format!("“{text}”"),
-        other => other.to_string(),
-    };
-    if text.chars().count() <= 300 { text } else { text.chars().take(300).chain(['…']).collect() }
 }

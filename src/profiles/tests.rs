@@ -306,19 +306,25 @@ fn many_contained_and_many_references_take_no_long_time() {
 
 #[test]
 fn what_is_said_about_primitives_lengths_and_contained_targets_are_looked_at() {
-    let validator = own("Patient", json!([
-        {"id": "Patient.gender.extension", "path": "Patient.gender.extension", "min": 1},
-        {"id": "Patient.name.family", "path": "Patient.name.family", "maxLength": 3},
-        {"id": "Patient.managingOrganization", "path": "Patient.managingOrganization",
-            "type": [{"code": "Reference", "targetProfile": ["http://hl7.org/fhir/StructureDefinition/Organization"]}]},
-    ]));
+    let validator = own(
+        "Patient",
+        json!([
+            {"id": "Patient.gender.extension", "path": "Patient.gender.extension", "min": 1},
+            {"id": "Patient.name.family", "path": "Patient.name.family", "maxLength": 3},
+            {"id": "Patient.managingOrganization", "path": "Patient.managingOrganization",
+                "type": [{"code": "Reference", "targetProfile": ["http://hl7.org/fhir/StructureDefinition/Organization"]}]},
+        ]),
+    );
     let extension = json!({"extension": [{"url": "urn:x", "valueCode": "y"}]});
     let right = json!({"resourceType": "Patient", "gender": "male", "_gender": extension, "name": [{"family": "Éva"}]});
     assert_eq!(wrong_by(&validator, &right), [] as [&str; 0]);
     let bare = json!({"resourceType": "Patient", "gender": "male", "name": [{"family": "Evas"}]});
     assert_eq!(wrong_by(&validator, &bare), ["Patient.gender.extension", "Patient.name[0].family"]);
-    let validator = own("ServiceRequest", json!([{"id": "ServiceRequest.subject", "path": "ServiceRequest.subject",
-        "type": [{"code": "Reference", "targetProfile": ["http://hl7.org/fhir/StructureDefinition/Patient"]}]}]));
+    let validator = own(
+        "ServiceRequest",
+        json!([{"id": "ServiceRequest.subject", "path": "ServiceRequest.subject",
+        "type": [{"code": "Reference", "targetProfile": ["http://hl7.org/fhir/StructureDefinition/Patient"]}]}]),
+    );
     let of = |kind: &str| {
         let mut contained = json!({"resourceType": kind, "id": "a"});
         if kind == "Group" {

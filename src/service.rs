@@ -11,10 +11,10 @@ use crate::{
     alerts::Teller,
     broker::{Broker, BrokerError, Embedded, RabbitMq, rabbitmq},
     client::{FhirClient, NoRoots},
-    config::{BrokerUrl, Config, Env, Fault, Registry, Role, StoreUrl},
+    config::{BrokerUrl, Config, Registry, Role, StoreUrl},
     conversation::Conversation,
     delivery::{Deliveries, copies::Copies},
-    domain::{Alert, AlertKind, Side, SystemClock},
+    domain::{Side, SystemClock},
     fhir::XmlWriter,
     health::{Health, Watch},
     http::{self, App},
@@ -34,14 +34,13 @@ use crate::{
 
 pub mod profiles;
 mod queues;
+mod reload;
+
+pub use reload::log_faults;
 
 use self::profiles::ProfilesUnusable;
 
 const XML_WORKERS: usize = 2;
-/// The subject of alerts about it.
-const CONFIGURATION: &str = "configuration";
-/// The configuration's files are looked at this often.
-const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// So much of the limit is kept for letting go of what did not end in time, …
 const LETTING_GO: Duration = Duration::from_secs(3);
 /// … or this part of it, where it is short.
@@ -283,70 +282,6 @@ impl Service {
         let _ = self.changed.send(());
     }
 
-    /// Watches the files a configuration was read from, and takes up what changed if all of it is right; otherwise the old one
-    /// stays in force and the faults are logged. Never returns.
-    pub async fn watch(&self, path: Option<PathBuf>, env: Env, mut files: Vec<PathBuf>) {
-        // it started with what lies there now
-        self.taken_up().await;
-        let mut in_force = stamps(&files);
-        let mut before = in_force.clone();
-        loop {
-            tokio::time::sleep(WATCH_EVERY).await;
-            let now = stamps(&files);
-            // a file that is still being written looks different at each look
-            let settled = now == before;
-            before.clone_from(&now);
-            if now == in_force || !settled {
-                continue;
-            }
-            in_force = now;
-            match Config::load(path.as_deref(), &env) {
-                Ok((config, _)) if config.registry.systems.is_empty() || config.registry.inboxes.is_empty() => {
-                    tracing::error!(
-                        "the changed configuration names no system or no inbox; the one before stays in force"
-                    );
-                    self.refused("it names no system or no inbox").await;
-                }
-                Ok((config, warnings)) => {
-                    if let Err(unusable) = self::profiles::all_known(&self.validator, &config.registry) {
-                        tracing::error!(%unusable, "the changed configuration stays out of force; folders of profiles are read at the start only");
-                        self.refused(&unusable.to_string()).await;
-                        continue;
-                    }
-                    log_faults(&warnings, false);
-                    files.clone_from(&config.files);
-                    in_force = stamps(&files);
-                    before.clone_from(&in_force);
-                    tracing::info!(route_set = config.registry.routes.version(), "a changed configuration is in force");
-                    self.take_up(config.registry);
-                    self.taken_up().await;
-                }
-                Err(faults) => {
-                    log_faults(&faults, true);
-                    let first = faults.first().map(ToString::to_string).unwrap_or_default();
-                    self.refused(&format!("{} faults; the first: {first}", faults.len())).await;
-                }
-            }
-        }
-    }
-
-    /// Tells that a changed configuration is not in force.
-    async fn refused(&self, why: &str) {
-        let kind = AlertKind::ConfigurationRefused;
-        metrics::counter!("onward_alerts_total", "alert" => kind.code()).increment(1);
-        let alert = Alert::new(kind, CONFIGURATION, self.store.now(), why);
-        if let Err(error) = self.store.raise(vec![alert]).await {
-            tracing::warn!(%error, "that the configuration was refused could not be kept as an alert");
-        }
-    }
-
-    /// Ends what [`Service::refused`] told.
-    async fn taken_up(&self) {
-        if let Err(error) = self.store.end_alert(AlertKind::ConfigurationRefused, CONFIGURATION).await {
-            tracing::warn!(%error, "an alert about the configuration could not be ended");
-        }
-    }
-
     /// Waits until a part of it has ended that should not have. Then it is best started anew: everything is in the store.
     pub async fn failed(&self) {
         self.died.cancelled().await;
@@ -397,25 +332,6 @@ fn folder_of(store: &StoreUrl) -> Option<PathBuf> {
     let StoreUrl::Sqlite(path) = store else { return None };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     Some(folder.map_or_else(|| PathBuf::from("."), PathBuf::from))
-}
-
-fn stamps(files: &[PathBuf]) -> Vec<Option<(std::time::SystemTime, u64)>> {
-    let stamp = |file: &PathBuf| {
-        let meta = std::fs::metadata(file).ok()?;
-        Some((meta.modified().ok()?, meta.len()))
-    };
-    files.iter().map(stamp).collect()
-}
-
-/// Logs what a configuration says wrong.
-pub fn log_faults(faults: &[Fault], refused: bool) {
-    for fault in faults {
-        if refused {
-            tracing::error!(%fault, "the changed configuration is not taken up");
-        } else {
-            tracing::warn!(%fault, "configuration");
-        }
-    }
 }
 
 /// What the lanes are made of.

@@ -1,12 +1,9 @@
 //! The XML form: what is kept, what is refused, and that nothing is lost between the two forms unseen.
 
-use std::fs;
-
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::fhir::{gate::read as read_json, test_corpus::corpus};
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
 
@@ -218,91 +215,6 @@ fn size_depth_and_number_are_bounded() {
     assert!(begun.elapsed().as_secs() < 5);
     let wide = Limits { bytes: usize::MAX, ..Limits::default() };
     assert!(read_bytes(patient(&"<name>".repeat(1_000_000)).as_bytes(), &wide).is_err());
-}
-
-#[test]
-fn official_json_goes_to_xml_and_back() {
-    let Some(folder) = corpus("official") else { return };
-    let index: Value = serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
-    let (mut same, mut wrong) = (0, Vec::new());
-    for file in index.as_array().unwrap() {
-        let name = file["file"].as_str().unwrap();
-        if !name.ends_with(".json") {
-            continue;
-        }
-        let value = read_json(&fs::read(folder.join(name)).unwrap(), &Limits::default()).unwrap();
-        match write::write(value.clone()).and_then(|xml| read_bytes(&xml, &Limits::default())) {
-            Ok(back) if back == with_line_ends(&value) => same += 1,
-            Ok(_) => wrong.push(format!("{name}: differs")),
-            Err(issue) => wrong.push(format!("{name}: {issue:?}")),
-        }
-    }
-    assert!(wrong.is_empty(), "{same} good, {} not:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(same > 100, "{same}");
-}
-
-/// Narrative has XML's line ends after it went through XML.
-fn with_line_ends(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => Value::Array(items.iter().map(with_line_ends).collect()),
-        Value::Object(object) => Value::Object(
-            object
-                .iter()
-                .map(|(key, value)| match value {
-                    Value::String(div) if key == "div" => (key.clone(), leaves::narrative(div).into()),
-                    other => (key.clone(), with_line_ends(other)),
-                })
-                .collect(),
-        ),
-        other => other.clone(),
-    }
-}
-
-#[test]
-fn official_xml_is_its_official_json() {
-    let Some(folder) = corpus("official") else { return };
-    let index: Value = serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
-    let (mut seen, mut wrong) = (0, Vec::new());
-    for file in index.as_array().unwrap() {
-        let name = file["file"].as_str().unwrap();
-        if !name.ends_with(".xml") {
-            continue;
-        }
-        seen += 1;
-        let value = match read_bytes(&fs::read(folder.join(name)).unwrap(), &Limits::default()) {
-            Ok(value) => value,
-            Err(issue) => {
-                wrong.push(format!("{name}: {issue:?}"));
-                continue;
-            }
-        };
-        if there_and_back(&value) != value {
-            wrong.push(format!("{name}: not the same again"));
-        }
-        let twin = fs::read(folder.join(name.replace("spec-xml", "spec-json").replace(".xml", ".json"))).unwrap();
-        let twin = read_json(&twin, &Limits::default()).unwrap();
-        // the two published forms differ in narrative and meta, and in two files (as the index says) in more
-        if without_text_and_meta(&value) != without_text_and_meta(&twin) && file["pair_equal_modulo_text_meta"] != false
-        {
-            wrong.push(format!("{name}: not its JSON"));
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {seen}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(seen > 100, "{seen}");
-}
-
-fn without_text_and_meta(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => Value::Array(items.iter().map(without_text_and_meta).collect()),
-        Value::Object(object) => Value::Object(
-            object
-                .iter()
-                .filter(|(key, _)| *key != "text" && *key != "meta")
-                .map(|(key, value)| (key.clone(), without_text_and_meta(value)))
-                .collect(),
-        ),
-        other => other.clone(),
-    }
 }
 
 proptest! {

@@ -2,6 +2,7 @@
 //! beside the definitions, once; `apply` looks on the way at what a profile constrains.
 
 mod apply;
+mod bundle;
 mod codes;
 mod invariants;
 mod links;
@@ -10,7 +11,6 @@ mod nhs;
 mod own;
 mod profile;
 mod report;
-mod rules;
 pub mod structure;
 mod value_sets;
 

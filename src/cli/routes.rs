@@ -11,7 +11,7 @@ use crate::{
     config::Env,
     domain::{SystemId, Timestamp},
     fhir::{Limits, gate, tree, xml},
-    intake::{IntakeError, apart},
+    intake::{IntakeError, apart, asked_of},
     profiles::Asked,
     service::profiles,
 };
@@ -46,9 +46,12 @@ pub(super) async fn run(routes: &Routes) -> Ended {
     let body = read(referral)?;
     let expected = if tree::resource_type(&body) == Some("Bundle") { "Bundle" } else { "ServiceRequest" };
     let validator = profiles::validator(&config).map_err(|error| Finding(error.to_string()))?;
-    // what one system is asked beside R4 is no matter of routes
-    let apart =
-        apart::read(body, expected, &validator, &Asked::at(Timestamp::now())).map_err(|error| not_right(&error))?;
+    let now = Timestamp::now();
+    let asked = match system.as_ref().and_then(|id| registry.systems.get(id)) {
+        Some(system) => asked_of(system, now),
+        None => Asked::at(now),
+    };
+    let apart = apart::read(body, expected, &validator, &asked).map_err(|error| not_right(&error))?;
     let systems = registry.systems.keys().filter(|id| system.as_ref().is_none_or(|wanted| wanted == *id));
     let mut all = Vec::new();
     let mut unrouted = 0;
@@ -82,7 +85,8 @@ fn read(file: &PathBuf) -> anyhow::Result<Value> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let is_xml = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'<') || bytes.starts_with(b"\xef\xbb\xbf<");
     let limits = Limits::default();
-    let read = if is_xml { xml::read(&bytes, &limits).map(|(body, _)| body) } else { gate::read(&bytes, &limits) };
+    let read = if is_xml { xml::read(&bytes, &limits) } else { gate::read(&bytes, &limits).map(|body| (body, vec![])) };
+    let read = read.and_then(|(body, mut out_of_order)| out_of_order.pop().map_or(Ok(body), Err));
     read.map_err(|issue| Finding(format!("{}: {}", issue.expression.join(", "), issue.diagnostics)).into())
 }
 

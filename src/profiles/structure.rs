@@ -5,12 +5,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
-    Asked, Finding, Validator, Wished, codes,
+    Asked, Finding, Validator, Wished, bundle, codes,
     invariants::{self, Scope},
     links::Links,
     nhs,
     report::{Report, called},
-    rules,
 };
 use crate::{
     definitions::{self, Element, Kind, Max, Primitive, Type, TypeRef},
@@ -123,7 +122,9 @@ impl<'v> Walk<'v> {
                 self.report.warning(IssueCode::Invariant, place.child("contained").item(number), said);
             }
         }
-        rules::check(&mut self.report, of, object, place);
+        if of.name == "Bundle" {
+            bundle::check(&mut self.report, object, place);
+        }
         if let Some(validator) = self.validator {
             let wished = if within == Within::Input { self.asked.profiles } else { &[] };
             let required = if within == Within::Resource { &[] } else { self.asked.required };

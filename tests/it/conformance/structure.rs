@@ -17,6 +17,8 @@ use crate::support::corpus::corpus;
 
 /// At least so many of a hundred verdicts are right.
 const RIGHT_OF_100: usize = 98;
+/// The same of those that rest on rules between elements.
+const RULES_OF_100: usize = 70;
 
 pub fn now() -> Timestamp {
     "2026-11-22T12:00:00Z".parse().unwrap()
@@ -119,5 +121,7 @@ fn the_cases_of_hl7s_validator_are_told_apart() {
     }
     tally.assert("validator-cases");
     println!("validator-cases, rules between elements: {} right, missed {:?}", rules.right, rules.missed);
-    assert!(rules.false_alarms.is_empty() && rules.right >= 4, "{:?}", rules.missed);
+    // some of them want terminologies and profiles that are not here: tests/README.md says which
+    let all = rules.right + rules.missed.values().sum::<usize>();
+    assert!(rules.false_alarms.is_empty() && rules.right * 100 >= all * RULES_OF_100, "{:?}", rules.missed);
 }

@@ -1,28 +1,18 @@
-//! What holds between elements: rules of R4 that are checked by hand because every referral meets them, and ours.
+//! What holds between the elements of a Bundle: R4's rules, asked by hand because every referral meets them.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
 use super::report::Report;
-use crate::{
-    definitions::Type,
-    fhir::{
-        outcome::IssueCode,
-        path::Place,
-        reference::{self, Target},
-    },
+use crate::fhir::{
+    outcome::IssueCode,
+    path::Place,
+    reference::{self, Target},
 };
 
-/// Rules for one resource, beyond its structure.
-pub(super) fn check(report: &mut Report, of: &Type, object: &Map<String, Value>, place: Place<'_>) {
-    if of.name == "Bundle" {
-        bundle(report, object, place);
-    }
-}
-
 /// `bdl-1` to `bdl-12`, and what bundle.html says of fullUrl.
-fn bundle(report: &mut Report, bundle: &Map<String, Value>, place: Place<'_>) {
+pub(super) fn check(report: &mut Report, bundle: &Map<String, Value>, place: Place<'_>) {
     let kind = bundle.get("type").and_then(Value::as_str).unwrap_or_default();
     let entries = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let asks = matches!(kind, "batch" | "transaction" | "history");

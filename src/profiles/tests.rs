@@ -337,3 +337,25 @@ fn what_is_said_about_primitives_lengths_and_contained_targets_are_looked_at() {
     assert_eq!(wrong_by(&validator, &of("Patient")), [] as [&str; 0]);
     assert_eq!(wrong_by(&validator, &of("Group")), ["ServiceRequest.subject"]);
 }
+
+#[test]
+fn both_spellings_of_a_verification_status_are_in_its_value_set() {
+    let extension = "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-NHSNumberVerificationStatus";
+    let system = |of: &str| format!("https://fhir.hl7.org.uk/CodeSystem/UKCore-NHSNumberVerificationStatus{of}");
+    let resources = [
+        json!({"resourceType": "StructureDefinition", "url": extension, "type": "Extension", "kind": "complex-type",
+            "derivation": "constraint", "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Extension",
+            "differential": {"element": [{"id": "Extension.value[x]", "path": "Extension.value[x]", "min": 1, "binding":
+                {"strength": "required", "valueSet": nhs::STATUS_VALUE_SET}}]}}),
+        json!({"resourceType": "ValueSet", "url": nhs::STATUS_VALUE_SET, "compose": {"include":
+            [{"system": system("England"), "concept": [{"code": "01"}]}]}}),
+    ];
+    let validator = Validator::new(resources.map(|resource| ("x".to_owned(), resource))).unwrap();
+    let patient = |system: String, code: &str| {
+        json!({"resourceType": "Patient", "identifier": [{"value": "1", "extension":
+        [{"url": extension, "valueCodeableConcept": {"coding": [{"system": system, "code": code}]}}]}]})
+    };
+    assert_eq!(wrong(&validator, &patient(system("England"), "01"), &[]), [] as [&str; 0]);
+    assert_eq!(wrong(&validator, &patient(system(""), "number-present-and-verified"), &[]), [] as [&str; 0]);
+    assert!(!wrong(&validator, &patient(system(""), "01"), &[]).is_empty());
+}

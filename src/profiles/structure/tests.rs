@@ -315,3 +315,45 @@ fn what_was_once_accepted_and_is_wrong() {
     is(&json!({"resourceType": "SubscriptionStatus"}), &[("%resource", "structure")]);
     is(&json!({"resourceType": "Patient", "gender": "male", "SECRETName": {"family": 1}}), &[("Patient", "structure")]);
 }
+
+#[test]
+fn a_reference_in_a_bundle_is_held_against_what_it_leads_to() {
+    let entry = |url: &str, resource: Value| json!({"fullUrl": url, "resource": resource});
+    let bundle = |literal: &str, url: &str, practitioner: Value| {
+        let patient = json!({"resourceType": "Patient", "generalPractitioner": [{"reference": literal}]});
+        json!({"resourceType": "Bundle", "type": "collection", "entry":
+            [entry("http://a.example/fhir/Patient/1", patient), entry(url, practitioner)]})
+    };
+    let (one, other) =
+        (json!({"resourceType": "Practitioner", "id": "2"}), json!({"resourceType": "Location", "id": "2"}));
+    let place = "Bundle.entry[0].resource.generalPractitioner[0]";
+    let (here, urn) = ("http://a.example/fhir/Practitioner/2", "urn:uuid:c757873d-ec9a-4326-a141-556f43239520");
+    for literal in ["Practitioner/2", here] {
+        is(&bundle(literal, here, one.clone()), &[]);
+    }
+    is(&bundle(urn, urn, one.clone()), &[]);
+    is(&bundle(urn, urn, other.clone()), &[(place, "value")]);
+    // what it names is another type than what is there, and so is the fullUrl
+    is(&bundle("Practitioner/2", here, other), &[(place, "value"), ("Bundle.entry[1].fullUrl", "value")]);
+    is(&bundle("urn:uuid:c757873d-ec9a-4326-a141-556f43239521", here, one.clone()), &[(place, "not-found")]);
+    is(&bundle("Practitioner/3", here, one), &[]);
+}
+
+#[test]
+fn a_document_holds_what_its_composition_refers_to() {
+    let composition = |author: &str| {
+        json!({"resourceType": "Composition", "id": "1", "status": "final", "type": {"text": "x"},
+        "date": "2026", "title": "x", "author": [{"reference": author}], "relatesTo": [{"code": "replaces",
+            "targetReference": {"reference": "Composition/9"}}]})
+    };
+    let document = |author: &str| {
+        json!({"resourceType": "Bundle", "type": "document", "timestamp": "2026-01-01T00:00:00Z",
+        "identifier": {"system": "urn:x", "value": "1"}, "entry": [
+            {"fullUrl": "http://a.example/Composition/1", "resource": composition(author)},
+            {"fullUrl": "http://a.example/Practitioner/2", "resource": {"resourceType": "Practitioner", "id": "2"}},
+            {"fullUrl": "http://a.example/Composition/3", "resource": {"resourceType": "Composition", "id": "3", "status": "final",
+                "type": {"text": "x"}, "date": "2026", "title": "x", "author": [{"reference": "Practitioner/7"}]}}]})
+    };
+    is(&document("Practitioner/2"), &[]);
+    is(&document("Practitioner/7"), &[("Bundle.entry[0].resource.author[0]", "not-found")]);
+}

@@ -1,4 +1,4 @@
-//! Packs what R4 4.0.1 defines into the program: types, elements, invariants and the codes of its value sets, as Rust tables for
+//! Packs what R4 4.0.1 defines into the program: types, elements, invariants, search parameters and the codes of its value sets, as Rust tables for
 //! `src/definitions.rs`. They come from npm, once: what was packed lies in the target folder, under the hash of the lock file and
 //! of this script.
 
@@ -6,6 +6,8 @@
 mod codes;
 #[path = "build/npm.rs"]
 mod npm;
+#[path = "build/search.rs"]
+mod search;
 #[path = "build/types.rs"]
 mod types;
 #[path = "build/write.rs"]
@@ -34,7 +36,8 @@ fn pack() -> Result<(), String> {
     let made = cache.or_make("definitions.rs", |package| {
         let codes = codes::Codes::read(package)?;
         let (types, of_package) = types::read(package, &here.join("package-lock.json"), &codes)?;
-        Ok(write::tables(&types, &of_package))
+        let parameters = search::read(package, &types)?;
+        Ok(write::tables(&types, &of_package) + &search::table(&parameters))
     })?;
     let to = out.join("definitions.rs");
     fs::copy(&made, &to).map(drop).map_err(|e| format!("{} cannot be written: {e}", to.display()))

@@ -7,7 +7,9 @@
 use std::fmt;
 
 mod tables {
-    use super::{Binding, CodeSet, Element, Invariant, Kind, Max, Package, Primitive, Type, TypeRef};
+    use super::{
+        Binding, CodeSet, Element, Invariant, Kind, Max, Package, Primitive, SearchKind, SearchParameter, Type, TypeRef,
+    };
 
     include!(concat!(env!("OUT_DIR"), "/definitions.rs"));
 }
@@ -109,6 +111,8 @@ pub struct Element {
     pub is_choice: bool,
     /// Whether it is an attribute in XML.
     pub is_attribute: bool,
+    /// Whether it stays in a summary (search.html#summary).
+    pub is_summary: bool,
     /// What it may be; one, unless it is a choice.
     pub types: &'static [TypeRef],
     /// Which codes it may have, where that is required or extensible.
@@ -154,6 +158,42 @@ pub struct Invariant {
     pub human: &'static str,
     /// What must be true.
     pub expression: &'static str,
+}
+
+/// By what resources of a type are found (search.html). Those that put several others together, those of numbers and quantities, and
+/// those that R4 says in words alone are not among them.
+#[derive(Debug)]
+pub struct SearchParameter {
+    /// Its name: `based-on`.
+    pub name: &'static str,
+    /// How its values are compared.
+    pub kind: SearchKind,
+    /// What it looks at, in FHIRPath; what it asks of references' targets stands in `targets`.
+    pub expression: &'static str,
+    /// The resource types that a reference may lead to. Empty: any.
+    pub targets: &'static [&'static str],
+    /// Its canonical URL.
+    pub url: &'static str,
+}
+
+/// How the values of a search parameter are compared (search.html#ptypes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are named as the specification names them")]
+pub enum SearchKind {
+    Date,
+    Reference,
+    String,
+    Token,
+    Uri,
+}
+
+/// The search parameters of a resource type, its own before those of every resource; each sorted by name.
+pub fn search_parameters(of: &str) -> impl Iterator<Item = &'static SearchParameter> {
+    let own = |of: &str| {
+        let found = tables::SEARCH.binary_search_by(|(known, _)| (*known).cmp(of)).ok();
+        found.and_then(|n| tables::SEARCH.get(n)).map(|(_, all)| *all).unwrap_or_default()
+    };
+    own(of).iter().chain(own("Resource"))
 }
 
 /// The type of this name: `Patient`, `HumanName`, `Bundle.entry`, `code`.
@@ -226,6 +266,21 @@ impl fmt::Debug for TypeRef {
     }
 }
 
+// === impl SearchKind ===
+
+impl SearchKind {
+    /// As a SearchParameter and a CapabilityStatement have it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Date => "date",
+            Self::Reference => "reference",
+            Self::String => "string",
+            Self::Token => "token",
+            Self::Uri => "uri",
+        }
+    }
+}
+
 // === impl CodeSet ===
 
 impl CodeSet {
@@ -282,6 +337,27 @@ mod tests {
         let component = type_named("Observation.component").unwrap();
         let same = component.child("referenceRange").unwrap().2.of();
         assert_eq!(same.name, "Observation.referenceRange", "by its content reference");
+    }
+
+    #[test]
+    fn search_parameters_stand_with_their_types() {
+        let of = |name: &str, code: &str| search_parameters(name).find(|p| p.name == code);
+        let patient = of("ServiceRequest", "patient").unwrap();
+        assert_eq!((patient.expression, patient.targets), ("ServiceRequest.subject", &["Patient"][..]));
+        assert_eq!(patient.url, "http://hl7.org/fhir/SearchParameter/clinical-patient");
+        let focus = of("Task", "focus").unwrap();
+        assert!(focus.targets.is_empty() && focus.kind == SearchKind::Reference, "it may lead anywhere");
+        assert_eq!(of("Provenance", "when").unwrap().expression, "(Provenance.occurred.ofType(dateTime))");
+        assert_eq!(of("Task", "_lastUpdated").unwrap().expression, "Resource.meta.lastUpdated");
+        assert!(of("Task", "_text").is_none() && of("Observation", "value-quantity").is_none());
+        for name in types().iter().filter(|t| t.kind == Kind::Resource).map(|t| t.name) {
+            for parameter in search_parameters(name) {
+                let read = crate::fhirpath::parse(parameter.expression);
+                assert!(read.is_ok(), "{name} {}: {read:?}", parameter.name);
+            }
+        }
+        let patient = resource_named("Patient").unwrap();
+        assert!(patient.child("name").unwrap().1.is_summary && !patient.child("contact").unwrap().1.is_summary);
     }
 
     #[test]

@@ -10,10 +10,11 @@ use std::{
 };
 
 /// What is read of the package.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "package.json",
     "dist/fhir/r4/profiles-types.json",
     "dist/fhir/r4/profiles-resources.json",
+    "dist/fhir/r4/search-parameters.json",
     "dist/fhir/r4/valuesets.json",
     "dist/fhir/r4/v3-codesystems.json",
     "dist/fhir/r4/v2-tables.json",
@@ -23,7 +24,7 @@ const FILES: [&str; 6] = [
 pub struct Cache {
     manifest: PathBuf,
     folder: PathBuf,
-    /// Under what is known of the lock file alone.
+    /// Under what is known of the lock file, and of what is read, alone.
     package: PathBuf,
 }
 
@@ -44,6 +45,7 @@ impl Cache {
         let hash = |bytes: &[u8]| {
             let mut hasher = DefaultHasher::new();
             bytes.hash(&mut hasher);
+            FILES.hash(&mut hasher);
             hasher.finish()
         };
         let package = target.join("definitions").join(format!("{:016x}", hash(&lock)));

@@ -56,11 +56,12 @@ fn write_element(out: &mut String, element: &Element, number: &HashMap<&str, usi
     };
     let _ = write!(
         out,
-        "  Element {{ name: {:?}, min: {}, max: Max::{max}, is_choice: {}, is_attribute: {}, invariants: {}, binding: {binding}, types: &[",
+        "  Element {{ name: {:?}, min: {}, max: Max::{max}, is_choice: {}, is_attribute: {}, is_summary: {}, invariants: {}, binding: {binding}, types: &[",
         element.name,
         element.min,
         element.is_choice,
         element.is_attribute,
+        element.is_summary,
         invariants(&element.invariants)
     );
     for of in &element.types {

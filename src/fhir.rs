@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod canonical;
 pub mod datetime;
 pub mod gate;
+pub mod names;
 pub mod narrative;
 pub mod negotiate;
 pub mod nhs_number;

@@ -26,6 +26,7 @@ pub mod fhir;
 pub mod fhirpath;
 pub mod health;
 pub mod resolve;
+pub mod search;
 pub mod store;
 
 // the way in, and running it

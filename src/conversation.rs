@@ -11,7 +11,7 @@ use crate::{
     client::FhirClient,
     config::registry::Registry,
     domain::task::Refusal,
-    fhir::{Issue, Severity},
+    fhir::{Issue, Severity, names},
     intake::{apart::Placed, record::Reading},
     lanes::Relay,
     profiles::{Asked, Validator},
@@ -135,6 +135,7 @@ fn brought(placed: Vec<Placed>) -> Vec<NewVersion> {
             kind: placed.kind,
             id: placed.id,
             origin: placed.origin,
+            names: names::of(&placed.body),
             body: placed.body.to_string(),
         },
         version: 1,
@@ -145,7 +146,8 @@ fn brought(placed: Vec<Placed>) -> Vec<NewVersion> {
 }
 
 fn new_version(kind: &str, id: Uuid, version: u64, body: &Value, key: Option<ResourceKey>) -> NewVersion {
-    let resource = NewResource { kind: kind.to_owned(), id, origin: None, body: body.to_string() };
+    let resource =
+        NewResource { kind: kind.to_owned(), id, origin: None, names: names::of(body), body: body.to_string() };
     NewVersion { resource, version, task: None, key }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     config::registry::{InboxKind, Provider, Registry, System},
     domain::{Actor, Event, ReferralId, Side, SystemId, TaskId, deadline::Deadlines},
     fhir::{
-        Issue, IssueCode, ods_code,
+        Issue, IssueCode, names, ods_code,
         reference::{Target, parse},
         task::{self as fhir_task, NewTask},
         tree,
@@ -314,6 +314,7 @@ impl Intake {
                     kind: r.kind.clone(),
                     id: r.id,
                     origin: r.origin.clone(),
+                    names: names::of(&r.body),
                     body: r.body.to_string(),
                 })
                 .collect(),

@@ -175,12 +175,20 @@ pub struct TaskQuery {
     pub statuses: Option<Vec<TaskStatus>>,
     /// ServiceRequest ids.
     pub requests: Option<Vec<Uuid>>,
+    /// Referrals.
+    pub referrals: Option<Vec<ReferralId>>,
     /// Changed at or after.
     pub from: Option<Timestamp>,
     /// Changed before.
     pub before: Option<Timestamp>,
-    /// Only Tasks after this one in the order of ids: the cursor of paging.
+    /// In the order of their last change, and of ids where that is the same; otherwise in the order of ids. Tasks only.
+    pub by_change: bool,
+    /// Backwards.
+    pub descending: bool,
+    /// Only what comes after this one in that order: the cursor of paging.
     pub after: Option<TaskId>,
+    /// When that one was changed last, where that orders.
+    pub after_change: Option<Timestamp>,
     /// At most so many.
     pub count: usize,
 }
@@ -237,10 +245,19 @@ pub trait Store: Send + Sync + 'static {
     /// Tasks by what a person has in hand: a Task id, a ServiceRequest id or a placer identifier `system|value`.
     async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError>;
 
-    /// Tasks with their current content, in the order of their ids.
+    /// Referrals to which a resource or a Task with one of these ids belongs, or which are known by one of these names; at most
+    /// `count`, whoever they concern.
+    async fn referrals_of(
+        &self,
+        ids: Vec<Uuid>,
+        names: Vec<String>,
+        count: usize,
+    ) -> Result<Vec<ReferralId>, StoreError>;
+
+    /// Tasks with their current content, in the order that the query asks for.
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError>;
 
-    /// ServiceRequests by placer identifier (`system|value`) or id, of these systems or providers.
+    /// ServiceRequests by placer identifier (`system|value`), id or referral, of these systems or providers, in the order of their ids.
     async fn find_requests(
         &self,
         query: TaskQuery,

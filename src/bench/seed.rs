@@ -23,7 +23,7 @@ use crate::{
         deadline::Deadlines,
         task::{Answer, TaskState},
     },
-    fhir::task as fhir_task,
+    fhir::{names, task as fhir_task},
     store::{Append, AppendError, NewEvent, NewReferral, NewResource, NewTask, Store, StoreError, Submission, Submit},
 };
 
@@ -98,7 +98,13 @@ impl Seeder {
             if let Some(object) = resource.as_object_mut() {
                 object.insert("id".into(), id.to_string().into());
             }
-            resources.push(NewResource { kind: kind.clone(), id, origin: None, body: resource.to_string() });
+            resources.push(NewResource {
+                kind: kind.clone(),
+                id,
+                origin: None,
+                names: names::of(&resource),
+                body: resource.to_string(),
+            });
             if kind == "ServiceRequest" {
                 request = Some((id, resource));
             }

@@ -347,6 +347,15 @@ impl Store for PostgresStore {
         read::find_tasks(self.reader(), key).await
     }
 
+    async fn referrals_of(
+        &self,
+        ids: Vec<Uuid>,
+        names: Vec<String>,
+        count: usize,
+    ) -> Result<Vec<ReferralId>, StoreError> {
+        search::referrals_of(self.searches(), ids, names, count).await
+    }
+
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
         search::tasks(self.searches(), &query).await
     }

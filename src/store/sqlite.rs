@@ -259,6 +259,15 @@ impl Store for SqliteStore {
         self.readers.run(move |c| read::find_tasks(c, &key)).await
     }
 
+    async fn referrals_of(
+        &self,
+        ids: Vec<Uuid>,
+        names: Vec<String>,
+        count: usize,
+    ) -> Result<Vec<ReferralId>, StoreError> {
+        self.readers.run(move |c| search::referrals_of(c, &ids, &names, count)).await
+    }
+
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
         self.readers.run(move |c| search::tasks(c, &query)).await
     }

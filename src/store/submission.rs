@@ -61,6 +61,8 @@ pub struct NewResource {
     pub id: Uuid,
     /// What its sender calls it, as it may stand in a reference: the `fullUrl` of its entry, or `Type/id`.
     pub origin: Option<String>,
+    /// What its referral is known by because of it, each once: values of identifiers ([`crate::fhir::names`]).
+    pub names: Vec<String>,
     /// The resource as JSON.
     pub body: String,
 }

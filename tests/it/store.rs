@@ -87,7 +87,7 @@ macro_rules! behaviours {
                 destinations_take_turns, more_destinations_than_places_all_get_their_turn, copies_take_turns, a_copy_that_could_not_be_taken_is_given_back,
                 what_was_not_tried_waits_without_a_try;
             read: versions_and_parties, a_referral_with_all_that_travels_with_it, tasks_by_what_one_has_in_hand,
-                requests_by_identifier_and_id, it_is_ready_until_it_is_closed,
+                requests_by_identifier_and_id, referrals_by_what_is_beside_them_and_by_their_names, it_is_ready_until_it_is_closed,
                 one_that_beats_keeps_what_it_holds;
             trouble: dead_letters_are_found_and_paged, those_of_a_task_come_in_the_order_of_their_seq,
                 a_discarded_one_is_dead_no_more_and_never_sent, a_deadline_is_claimed_when_it_is_due_by_one_at_a_time,
@@ -155,7 +155,7 @@ pub fn referral_for(key: &str, inboxes: &[&str]) -> NewReferral {
 }
 
 pub fn resource(kind: &str, id: Uuid, body: &str) -> NewResource {
-    NewResource { kind: kind.into(), id, origin: None, body: body.into() }
+    NewResource { kind: kind.into(), id, origin: None, names: vec![], body: body.into() }
 }
 
 /// A Task for an inbox whose provider bears the same name.

@@ -202,6 +202,11 @@ fn added(picture: &Picture, now: Timestamp) -> Vec<Statement<'_>> {
             column(&rows, |(k, _)| k.digest.as_slice()),
         ));
     }
+    if !picture.names.is_empty() {
+        let mut rows: Vec<_> = picture.names.iter().collect();
+        rows.sort_unstable();
+        all.push(statement!(INSERT_NAMES; column(&rows, |(name, _)| name.as_str()), column(&rows, |(_, of)| of.0)));
+    }
     if !picture.journal.is_empty() {
         let rows: Vec<_> = picture.journal.iter().collect();
         all.push(statement!(INSERT_JOURNAL;
@@ -352,6 +357,9 @@ const INSERT_RESOURCES: &str =
 
 const INSERT_KEYS: &str = "INSERT INTO resource_key (author, key, id, digest)
     SELECT * FROM UNNEST($1::text[], $2::text[], $3::uuid[], $4::bytea[])";
+
+const INSERT_NAMES: &str = "INSERT INTO name (value, referral) SELECT * FROM UNNEST($1::text[], $2::uuid[])
+    ON CONFLICT DO NOTHING";
 
 const INSERT_TASKS: &str = "INSERT INTO task (id, referral, request, created, system, inbox, provider, route_set, identifier, origin, status,
                       transport, cancel_requested, sent, information_requested, seen_to, deliver_by, open_by, answer_by, due_at,

@@ -21,6 +21,8 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0001_frame.sql"), runs_from: 1 },
     Step { sql: include_str!("migrations/0002_compression.sql"), runs_from: 1 },
     Step { sql: include_str!("migrations/0003_requests.sql"), runs_from: 1 },
+    // an older program would store referrals that nobody finds by their names
+    Step { sql: include_str!("migrations/0004_search.sql"), runs_from: 4 },
 ];
 
 /// The newest schema that this program knows.

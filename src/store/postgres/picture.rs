@@ -120,6 +120,8 @@ pub(super) struct Picture {
     pub journal: Vec<NewLine>,
     pub versions: Vec<Version>,
     pub keys: Vec<(ResourceKey, Uuid)>,
+    /// What referrals are known by from now on.
+    pub names: Vec<(String, ReferralId)>,
     pub attempts: Vec<(TaskId, Attempt)>,
     pub alerts: Vec<Alert>,
     /// The destinations whose breakers keep messages back, where the group puts anything aside.
@@ -457,6 +459,7 @@ impl Picture {
                 self.known_keys.insert((key.author.clone(), key.key.clone()));
                 self.keys.push((key.clone(), new.resource.id));
             }
+            self.names.extend(new.resource.names.iter().map(|name| (name.clone(), referral)));
             self.versions.push(Version {
                 kind: new.resource.kind.clone(),
                 id: new.resource.id,

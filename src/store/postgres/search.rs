@@ -1,12 +1,16 @@
 //! Searches. Every one is bounded by those who may see what it finds, and goes by an index of theirs.
 
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use super::{
     link::Link,
     rows::{self, RESOURCE_COLUMNS, TASK_COLUMNS, all, micros, stored_resource, task_record},
 };
-use crate::store::{StoreError, StoredResource, TaskQuery, TaskRecord};
+use crate::{
+    domain::ReferralId,
+    store::{StoreError, StoredResource, TaskQuery, TaskRecord},
+};
 
 /// Conditions joined by AND, with their values.
 #[derive(Default)]
@@ -54,6 +58,20 @@ fn by_party(query: &TaskQuery, w: &mut Where, column: [&str; 2], one: impl Fn(&s
     selects.join(" UNION ")
 }
 
+pub(super) async fn referrals_of(
+    link: &Link,
+    ids: Vec<Uuid>,
+    names: Vec<String>,
+    count: usize,
+) -> Result<Vec<ReferralId>, StoreError> {
+    // none that holds a NUL was ever stored
+    let names: Vec<String> = names.into_iter().filter(|name| !name.contains('\0')).collect();
+    let sql = "SELECT referral FROM resource WHERE id = ANY($1) UNION SELECT referral FROM name WHERE value = ANY($2)
+               ORDER BY 1 LIMIT $3";
+    let found = link.search(sql, &[&ids, &names, &rows::limit(count)]).await?;
+    all(&found, |row| rows::get(row, "referral").map(ReferralId))
+}
+
 pub(super) async fn tasks(link: &Link, query: &TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
     if query.systems.is_empty() && query.providers.is_empty() {
         return Ok(Vec::new());
@@ -74,40 +92,54 @@ pub(super) async fn tasks(link: &Link, query: &TaskQuery) -> Result<Vec<(TaskRec
     if let Some(before) = query.before {
         w.with("t.last_updated < {}", micros(before));
     }
-    if let Some(after) = query.after {
-        w.with("t.id > {}", after.0);
+    if let Some(referrals) = &query.referrals {
+        w.with("t.referral = ANY({})", referrals.iter().map(|id| id.0).collect::<Vec<_>>());
     }
+    let (way, than) = if query.descending { ("DESC", "<") } else { ("ASC", ">") };
+    match (query.after, query.after_change.filter(|_| query.by_change)) {
+        (Some(after), Some(at)) => {
+            let (at, after) = (w.value(micros(at)), w.value(after.0));
+            w.conditions.push(format!("(t.last_updated, t.id) {than} (${at}, ${after})"));
+        }
+        (Some(after), None) => w.with(&format!("t.id {than} {{}}"), after.0),
+        (None, _) => {}
+    }
+    let order = |table: &str| {
+        if query.by_change {
+            format!("{table}.last_updated {way}, {table}.id {way}")
+        } else {
+            format!("{table}.id {way}")
+        }
+    };
     let count = w.value(rows::limit(query.count));
     let conditions: String = w.conditions.iter().map(|c| format!(" AND {c}")).collect();
     let statuses: Option<Vec<usize>> =
         query.statuses.as_ref().map(|all| all.iter().map(|status| w.value(status.code().to_owned())).collect());
     let page = by_party(query, &mut w, ["t.system", "t.provider"], |seen| {
         let one = |also: String| {
-            format!("(SELECT t.id FROM task t WHERE {seen}{also}{conditions} ORDER BY t.id LIMIT ${count})")
+            let order = order("t");
+            format!(
+                "(SELECT t.id, t.last_updated FROM task t WHERE {seen}{also}{conditions} ORDER BY {order} LIMIT ${count})"
+            )
         };
         match &statuses {
-            // a worklist: each status lies in the order of the page, several together would all be read and sorted
-            Some(numbers) if seen.starts_with("t.provider") && !numbers.is_empty() => {
+            // each status lies in the order of the page, several together would all be read and sorted
+            Some(numbers) if !numbers.is_empty() => {
                 let selects: Vec<_> = numbers.iter().map(|n| one(format!(" AND t.status = ${n}"))).collect();
                 selects.join(" UNION ")
             }
-            Some(numbers) => {
-                let any: Vec<_> = numbers.iter().map(|n| format!("${n}")).collect();
-                one(if any.is_empty() {
-                    " AND FALSE".to_owned()
-                } else {
-                    format!(" AND t.status IN ({})", any.join(", "))
-                })
-            }
+            Some(_) => one(" AND FALSE".to_owned()),
             None => one(String::new()),
         }
     });
     // first which, then what they hold: bodies are read only for the page
     let sql = format!(
-        "WITH page AS MATERIALIZED (SELECT id FROM ({page}) seen ORDER BY id LIMIT ${count})
+        "WITH page AS MATERIALIZED (SELECT id FROM ({page}) seen ORDER BY {} LIMIT ${count})
          SELECT {TASK_COLUMNS}, {RESOURCE_COLUMNS} FROM page JOIN task t ON t.id = page.id
          JOIN resource s ON s.id = t.id AND s.kind = 'Task' AND s.version = t.version
-         ORDER BY t.id"
+         ORDER BY {}",
+        order("seen"),
+        order("t"),
     );
     let found = w.find(link, &sql).await?;
     all(&found, |row| Ok((task_record(row)?, stored_resource(row)?)))
@@ -131,29 +163,34 @@ pub(super) async fn requests(
         let possible: Vec<String> = identifiers.iter().filter(|i| !i.contains('\0')).cloned().collect();
         w.with("one.identifier = ANY({})", possible);
     }
+    if let Some(referrals) = &query.referrals {
+        w.with("one.of = ANY({})", referrals.iter().map(|id| id.0).collect::<Vec<_>>());
+    }
+    let (way, than) = if query.descending { ("DESC", "<") } else { ("ASC", ">") };
     if let Some(after) = query.after {
-        w.with("one.request > {}", after.0);
+        w.with(&format!("one.request {than} {{}}"), after.0);
     }
     let count = w.value(rows::limit(query.count));
     let conditions: String = w.conditions.iter().map(|c| format!(" AND {c}")).collect();
     // a referral is found by its identifier, and a provider's Task by the referral
     let provided = if identifiers.is_some() {
-        "(SELECT r.identifier, t.request, t.provider FROM referral r JOIN task t ON t.referral = r.id)"
+        "(SELECT r.identifier, t.request, t.provider, t.referral AS of FROM referral r JOIN task t ON t.referral = r.id)"
     } else {
-        "task"
+        "(SELECT request, provider, referral AS of FROM task)"
     };
+    let sent = "(SELECT request, system, identifier, id AS of FROM referral)";
     let page = by_party(query, &mut w, ["one.system", "one.provider"], |seen| {
-        let table = if seen.starts_with("one.system") { "referral" } else { provided };
+        let table = if seen.starts_with("one.system") { sent } else { provided };
         format!(
-            "(SELECT DISTINCT one.request FROM {table} one WHERE {seen}{conditions} ORDER BY one.request LIMIT ${count})"
+            "(SELECT DISTINCT one.request FROM {table} one WHERE {seen}{conditions} ORDER BY one.request {way} LIMIT ${count})"
         )
     });
     let sql = format!(
-        "WITH page AS MATERIALIZED (SELECT request FROM ({page}) seen ORDER BY request LIMIT ${count})
+        "WITH page AS MATERIALIZED (SELECT request FROM ({page}) seen ORDER BY request {way} LIMIT ${count})
          SELECT {RESOURCE_COLUMNS} FROM page
          CROSS JOIN LATERAL (SELECT * FROM resource s WHERE s.id = page.request AND s.kind = 'ServiceRequest'
                              ORDER BY s.version DESC LIMIT 1) s
-         ORDER BY page.request"
+         ORDER BY page.request {way}"
     );
     let found = w.find(link, &sql).await?;
     all(&found, stored_resource)

@@ -155,6 +155,7 @@ fn insert(
     hand: Hand,
 ) -> Result<Vec<WakeUp>, StoreError> {
     for resource in &referral.resources {
+        picture.names.extend(resource.names.iter().map(|name| (name.clone(), referral.id)));
         picture.versions.push(Version {
             kind: resource.kind.clone(),
             id: resource.id,

@@ -277,6 +277,14 @@ pub(super) fn insert_first(
         "INSERT INTO resource (kind, id, version, referral, last_updated, origin, body) VALUES (?,?,1,?,?,?,?)",
     )?
     .execute(params![new.kind, new.id.as_bytes(), referral.0.as_bytes(), micros(now), new.origin, new.body])?;
+    Ok(insert_names(c, referral, new)?)
+}
+
+fn insert_names(c: &Connection, referral: ReferralId, new: &NewResource) -> rusqlite::Result<()> {
+    for name in &new.names {
+        c.prepare_cached("INSERT OR IGNORE INTO name (value, referral) VALUES (?,?)")?
+            .execute(params![name, referral.0.as_bytes()])?;
+    }
     Ok(())
 }
 
@@ -303,7 +311,10 @@ fn insert_version(c: &Connection, referral: ReferralId, new: &NewVersion, now: T
             .prepare_cached("INSERT OR IGNORE INTO resource_key (author, key, id, digest) VALUES (?,?,?,?)")?
             .execute(params![key.author, key.key, resource.id.as_bytes(), key.digest])?;
     }
-    if written == 0 { Err(AppendError::Moved) } else { Ok(()) }
+    if written == 0 {
+        return Err(AppendError::Moved);
+    }
+    Ok(insert_names(c, referral, resource)?)
 }
 
 fn insert_attempt(c: &Connection, task: TaskId, attempt: &Attempt) -> Result<(), StoreError> {

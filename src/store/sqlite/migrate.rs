@@ -14,6 +14,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0003_endpoints.sql"),
     include_str!("migrations/0004_silence.sql"),
     include_str!("migrations/0005_requests.sql"),
+    include_str!("migrations/0006_search.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

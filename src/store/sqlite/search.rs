@@ -2,8 +2,13 @@
 
 use rusqlite::{Connection, ToSql, params_from_iter};
 
-use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, micros, stored_resource, task_record};
-use crate::store::{StoreError, StoredResource, TaskQuery, TaskRecord};
+use uuid::Uuid;
+
+use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, micros, stored_resource, task_record, uuid};
+use crate::{
+    domain::{ReferralId, TaskStatus},
+    store::{StoreError, StoredResource, TaskQuery, TaskRecord},
+};
 
 /// SQLite joins no more than 500 selects.
 const UNION_MAX: usize = 400;
@@ -37,59 +42,111 @@ impl Where {
         let marks = vec!["?"; self.values.len() - before].join(",");
         self.sql.push_str(&format!("({marks})"));
     }
+}
 
-    /// Only what these systems sent, or what was routed to these providers. A side that names nobody is left out: with it,
-    /// SQLite would read the whole table.
-    fn visible(query: &TaskQuery, system: &str, provider: &str) -> Self {
-        let mut w = Self::default();
-        w.sql.push('(');
-        if !query.systems.is_empty() || query.providers.is_empty() {
-            w.sql.push_str(&format!("{system} IN "));
-            w.list(query.systems.iter().map(|s| s.as_str().to_owned()));
-        }
-        if !query.providers.is_empty() {
-            w.sql.push_str(if query.systems.is_empty() { "" } else { " OR " });
-            w.sql.push_str(&format!("{provider} IN "));
-            w.list(query.providers.iter().map(|p| p.as_str().to_owned()));
-        }
-        w.sql.push(')');
-        w
-    }
+/// Of whom something is searched: the column that names the party, and the party.
+fn parties(query: &TaskQuery) -> impl Iterator<Item = (bool, &str)> {
+    let systems = query.systems.iter().map(|system| (false, system.as_str()));
+    systems.chain(query.providers.iter().map(|provider| (true, provider.as_str())))
+}
+
+/// Joins selects; SQLite joins only so many at once.
+fn union(selects: &[String], column: &str) -> String {
+    let some = selects.chunks(UNION_MAX).map(|some| format!("SELECT * FROM ({})", some.join(" UNION ")));
+    let all = some.collect::<Vec<_>>().join(" UNION ");
+    format!("SELECT {column} FROM ({all})")
+}
+
+pub(super) fn referrals_of(
+    c: &Connection,
+    ids: &[Uuid],
+    names: &[String],
+    count: usize,
+) -> Result<Vec<ReferralId>, StoreError> {
+    let mut w = Where::default();
+    w.sql.push_str("SELECT referral FROM resource WHERE id IN ");
+    w.list(ids.iter().map(|id| id.as_bytes().to_vec()));
+    w.sql.push_str(" UNION SELECT referral FROM name WHERE value IN ");
+    w.list(names.iter().cloned());
+    w.sql.push_str(" ORDER BY 1 LIMIT ?");
+    w.value(i64::try_from(count).unwrap_or(i64::MAX));
+    let mut statement = c.prepare_cached(&w.sql)?;
+    let rows = statement.query_map(params_from_iter(w.values.iter()), |row| uuid(row, "referral").map(ReferralId))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn tasks(c: &Connection, query: &TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
-    let named = query.ids.is_some() || query.requests.is_some();
+    let named = query.ids.is_some() || query.requests.is_some() || query.referrals.is_some();
     // “+” keeps SQLite from reading all that is visible where the query names the few it wants
-    let (system, provider) = if named { ("+t.system", "+t.provider") } else { ("t.system", "t.provider") };
-    let mut w = Where::visible(query, system, provider);
-    w.one_of("t.id", query.ids.as_ref().map(|l| l.iter().map(|id| id.as_bytes().to_vec())));
-    w.one_of("t.provider", query.owners.as_ref().map(|l| l.iter().map(|p| p.as_str().to_owned())));
-    w.one_of("t.status", query.statuses.as_ref().map(|l| l.iter().map(|s| s.code())));
-    if let Some(requests) = &query.requests {
-        w.and("t.referral IN (SELECT id FROM referral WHERE request IN ");
-        w.list(requests.iter().map(|id| id.as_bytes().to_vec()));
-        w.sql.push(')');
+    let plus = if named { "+" } else { "" };
+    let (way, than) = if query.descending { ("DESC", "<") } else { ("ASC", ">") };
+    let order = if query.by_change { format!("last_updated {way}, id {way}") } else { format!("id {way}") };
+    let count = i64::try_from(query.count).unwrap_or(i64::MAX);
+    let mut w = Where::default();
+    let mut selects = Vec::new();
+    // one walk of an index each, in the order of the page: several together would all be read and sorted
+    let statuses: Vec<Option<TaskStatus>> = match &query.statuses {
+        Some(statuses) if !named => statuses.iter().copied().map(Some).collect(),
+        _ => vec![None],
+    };
+    for (provides, party) in parties(query) {
+        for status in &statuses {
+            w.sql.clear();
+            w.and(&format!("{plus}t.{} = ?", if provides { "provider" } else { "system" }));
+            w.value(party.to_owned());
+            if let Some(status) = status {
+                w.and("t.status = ?");
+                w.value(status.code());
+            } else {
+                w.one_of("t.status", query.statuses.as_ref().map(|l| l.iter().map(|s| s.code())));
+            }
+            w.one_of("t.id", query.ids.as_ref().map(|l| l.iter().map(|id| id.as_bytes().to_vec())));
+            w.one_of("t.referral", query.referrals.as_ref().map(|l| l.iter().map(|id| id.0.as_bytes().to_vec())));
+            w.one_of("t.provider", query.owners.as_ref().map(|l| l.iter().map(|p| p.as_str().to_owned())));
+            if let Some(requests) = &query.requests {
+                w.and("t.referral IN (SELECT id FROM referral WHERE request IN ");
+                w.list(requests.iter().map(|id| id.as_bytes().to_vec()));
+                w.sql.push(')');
+            }
+            if let Some(from) = query.from {
+                w.and("t.last_updated >= ?");
+                w.value(micros(from));
+            }
+            if let Some(before) = query.before {
+                w.and("t.last_updated < ?");
+                w.value(micros(before));
+            }
+            match (query.after, query.after_change.filter(|_| query.by_change)) {
+                (Some(after), Some(at)) => {
+                    w.and(&format!("(t.last_updated, t.id) {than} (?, ?)"));
+                    w.value(micros(at));
+                    w.value(after.0.as_bytes().to_vec());
+                }
+                (Some(after), None) => {
+                    w.and(&format!("t.id {than} ?"));
+                    w.value(after.0.as_bytes().to_vec());
+                }
+                (None, _) => {}
+            }
+            selects.push(format!(
+                "SELECT * FROM (SELECT t.id, t.last_updated FROM task t WHERE {} ORDER BY {order} LIMIT ?)",
+                w.sql
+            ));
+            w.value(count);
+        }
     }
-    if let Some(from) = query.from {
-        w.and("t.last_updated >= ?");
-        w.value(micros(from));
+    if selects.is_empty() {
+        return Ok(Vec::new());
     }
-    if let Some(before) = query.before {
-        w.and("t.last_updated < ?");
-        w.value(micros(before));
-    }
-    if let Some(after) = query.after {
-        w.and("t.id > ?");
-        w.value(after.0.as_bytes().to_vec());
-    }
-    w.value(i64::try_from(query.count).unwrap_or(i64::MAX));
+    w.value(count);
     // first which, then what they hold: bodies are read only for the page
     let sql = format!(
-        "WITH page AS MATERIALIZED (SELECT t.id FROM task t WHERE {} ORDER BY t.id LIMIT ?)
+        "WITH page AS MATERIALIZED ({} ORDER BY {order} LIMIT ?)
          SELECT {TASK_COLUMNS}, {RESOURCE_COLUMNS} FROM page CROSS JOIN task t ON t.id = page.id
          JOIN referral r ON r.id = t.referral JOIN resource s ON s.id = t.id AND s.kind = 'Task' AND s.version = t.version
-         ORDER BY t.id",
-        w.sql
+         ORDER BY {}",
+        union(&selects, "id, last_updated"),
+        if query.by_change { format!("t.last_updated {way}, t.id {way}") } else { format!("t.id {way}") },
     );
     let mut statement = c.prepare_cached(&sql)?;
     let rows =
@@ -102,22 +159,23 @@ pub(super) fn requests(
     query: &TaskQuery,
     identifiers: Option<&[String]>,
 ) -> Result<Vec<StoredResource>, StoreError> {
-    let systems = query.systems.iter().map(|system| (system.as_str(), false));
-    let providers = query.providers.iter().map(|provider| (provider.as_str(), true));
+    let (way, than) = if query.descending { ("DESC", "<") } else { ("ASC", ">") };
     let count = i64::try_from(query.count).unwrap_or(i64::MAX);
     let mut w = Where::default();
     let mut selects = Vec::new();
-    for (party, provides) in systems.chain(providers) {
+    for (provides, party) in parties(query) {
         // one walk of an index each, in the order of the page; those that are named go by their names
-        let named = if identifiers.is_some() { "+" } else { "" };
+        let named = if identifiers.is_some() || query.referrals.is_some() { "+" } else { "" };
         w.sql.clear();
         w.and(&format!("{named}{} = ?", if provides { "t.provider" } else { "r.system" }));
         w.value(party.to_owned());
         let request = if provides && identifiers.is_none() { "t.request" } else { "r.request" };
         w.one_of(request, query.ids.as_ref().map(|l| l.iter().map(|id| id.as_bytes().to_vec())));
         w.one_of("r.identifier", identifiers.map(|l| l.iter().cloned()));
+        let referral = if provides { "t.referral" } else { "r.id" };
+        w.one_of(referral, query.referrals.as_ref().map(|l| l.iter().map(|id| id.0.as_bytes().to_vec())));
         if let Some(after) = query.after {
-            w.and(&format!("{request} > ?"));
+            w.and(&format!("{request} {than} ?"));
             w.value(after.0.as_bytes().to_vec());
         }
         let from = match (provides, identifiers) {
@@ -126,7 +184,7 @@ pub(super) fn requests(
             (true, Some(_)) => "referral r JOIN task t ON t.referral = r.id",
         };
         selects.push(format!(
-            "SELECT * FROM (SELECT DISTINCT {request} AS request FROM {from} WHERE {} ORDER BY 1 LIMIT ?)",
+            "SELECT * FROM (SELECT DISTINCT {request} AS request FROM {from} WHERE {} ORDER BY 1 {way} LIMIT ?)",
             w.sql
         ));
         w.value(count);
@@ -135,13 +193,12 @@ pub(super) fn requests(
         return Ok(Vec::new());
     }
     w.value(count);
-    let unions = selects.chunks(UNION_MAX).map(|some| format!("SELECT request FROM ({})", some.join(" UNION ")));
     let sql = format!(
-        "WITH page AS MATERIALIZED (SELECT request FROM ({}) ORDER BY request LIMIT ?)
+        "WITH page AS MATERIALIZED ({} ORDER BY request {way} LIMIT ?)
          SELECT {RESOURCE_COLUMNS} FROM page CROSS JOIN resource s ON s.id = page.request AND s.kind = 'ServiceRequest'
          WHERE NOT EXISTS (SELECT 1 FROM resource n WHERE n.id = s.id AND n.kind = s.kind AND n.version > s.version)
-         ORDER BY page.request",
-        unions.collect::<Vec<_>>().join(" UNION ")
+         ORDER BY page.request {way}",
+        union(&selects, "request")
     );
     let mut statement = c.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(w.values.iter()), stored_resource)?;

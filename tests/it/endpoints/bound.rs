@@ -42,8 +42,13 @@ async fn two(more: impl FnOnce(Plan) -> Plan) -> Two {
 /// A referral for the inbox A as it lies in the store; nobody has been woken for it.
 async fn waiting(two: &Two, key: &str) -> WakeUp {
     let (request, task) = (Uuid::now_v7(), TaskId::mint());
-    let resource =
-        |kind: &str, id, body: Value| NewResource { kind: kind.into(), id, origin: None, body: body.to_string() };
+    let resource = |kind: &str, id, body: Value| NewResource {
+        kind: kind.into(),
+        id,
+        origin: None,
+        names: vec![],
+        body: body.to_string(),
+    };
     let body = json!({"resourceType": "ServiceRequest", "id": request.to_string(), "status": "active"});
     let submitted = Event::Submitted { route: None, route_set: "x".into(), inbox: A.parse().unwrap() };
     let event = NewEvent {

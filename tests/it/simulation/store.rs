@@ -134,6 +134,15 @@ impl Store for Reached {
         reach!(self, find_tasks(&key))
     }
 
+    async fn referrals_of(
+        &self,
+        ids: Vec<Uuid>,
+        names: Vec<String>,
+        count: usize,
+    ) -> Result<Vec<ReferralId>, StoreError> {
+        reach!(self, referrals_of(ids, names, count))
+    }
+
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
         reach!(self, search_tasks(query))
     }

@@ -106,6 +106,38 @@ pub async fn requests_by_identifier_and_id(b: Bench) {
     assert_eq!(found(TaskQuery { after: Some(TaskId(first[1])), ..sent }, None).await, ids[2..]);
 }
 
+pub async fn referrals_by_what_is_beside_them_and_by_their_names(b: Bench) {
+    let named = |key: &str, names: &[&str]| {
+        let mut new = referral(key);
+        new.resources[0].names = names.iter().map(|name| (*name).to_owned()).collect();
+        new
+    };
+    let all = vec![named("a", &["R-1", "9000000009"]), named("b", &["R-2", "9000000009"]), named("c", &["it's 100%"])];
+    let ids: Vec<_> = all.iter().map(|r| r.id).collect();
+    let (resource, task) = (all[0].resources[0].id, all[1].tasks[0].id);
+    stored(b.store.submit(submission(all)).await.unwrap());
+    let found = |beside: &[Uuid], names: &[&str], count| {
+        let (store, beside) = (b.store.clone(), beside.to_vec());
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        async move { store.referrals_of(beside, names, count).await.unwrap() }
+    };
+    assert_eq!(found(&[], &["9000000009"], 10).await, ids[..2]);
+    assert_eq!(found(&[], &["R-2", "it's 100%", "nobody"], 10).await, ids[1..]);
+    assert_eq!(found(&[resource, task.0], &[], 10).await, ids[..2]);
+    assert_eq!(found(&[resource], &["it's 100%"], 10).await, [ids[0], ids[2]]);
+    assert_eq!(found(&[], &["9000000009"], 1).await.len(), 1);
+    assert!(found(&[Uuid::now_v7()], &["", "r-1", "it", "a\0"], 10).await.is_empty());
+
+    // what comes later is a name as well
+    let now = super::task(&b, task).await;
+    let mut again = super::resource("ServiceRequest", now.request, "{}");
+    again.names = vec!["R-3".into(), "R-2".into()];
+    let later = onward::store::NewVersion { resource: again, version: 2, task: None, key: None };
+    let step = Append { resources: vec![later], events: vec![event(None, &[])], ..step(&now) };
+    b.store.append(step).await.unwrap();
+    assert_eq!(found(&[], &["R-3"], 10).await, ids[1..2]);
+}
+
 pub async fn it_is_ready_until_it_is_closed(b: Bench) {
     b.store.ready().await.unwrap();
     let begun: Vec<_> = (0..20)

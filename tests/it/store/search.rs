@@ -27,8 +27,11 @@ struct Asked {
     owners: Option<Vec<usize>>,
     statuses: Option<Vec<TaskStatus>>,
     requests: Option<Vec<usize>>,
+    referrals: Option<Vec<usize>>,
     from: Option<i64>,
     before: Option<i64>,
+    by_change: bool,
+    descending: bool,
     count: usize,
 }
 
@@ -45,17 +48,23 @@ fn asked() -> impl Strategy<Value = Asked> {
     let what =
         (some_of(0..40usize), some_of(0..PROVIDERS.len()), some_of(select(TaskStatus::ALL)), some_of(0..15usize));
     let when = (prop::option::weighted(0.3, 0..20i64), prop::option::weighted(0.3, 0..20i64));
-    (seen_by, what, when, 1..8usize).prop_map(
-        |((systems, providers), (ids, owners, statuses, requests), when, count)| Asked {
-            systems,
-            providers,
-            ids,
-            owners,
-            statuses,
-            requests,
-            from: when.0,
-            before: when.1,
-            count,
+    let order = (any::<bool>(), any::<bool>(), 1..8usize);
+    (seen_by, what, some_of(0..40usize), when, order).prop_map(
+        |((systems, providers), (ids, owners, statuses, requests), referrals, when, (by_change, descending, count))| {
+            Asked {
+                systems,
+                providers,
+                ids,
+                owners,
+                statuses,
+                requests,
+                referrals,
+                from: when.0,
+                before: when.1,
+                by_change,
+                descending,
+                count,
+            }
         },
     )
 }
@@ -74,9 +83,16 @@ impl Asked {
             owners: self.owners.as_ref().map(|l| l.iter().map(provider).collect()),
             statuses: self.statuses.clone(),
             requests: self.requests.as_ref().map(|l| l.iter().map(request).collect()),
+            referrals: self
+                .referrals
+                .as_ref()
+                .map(|l| l.iter().map(|i| all.get(*i).map_or(ReferralId(Uuid::nil()), |t| t.referral)).collect()),
             from: self.from.map(|s| start() + secs(s)),
             before: self.before.map(|s| start() + secs(s)),
+            by_change: self.by_change,
+            descending: self.descending,
             after: None,
+            after_change: None,
             count: self.count,
         }
     }
@@ -90,10 +106,13 @@ fn naive<'a>(all: &'a [TaskRecord], q: &TaskQuery) -> Vec<&'a TaskRecord> {
         .iter()
         .filter(|t| q.systems.contains(&t.system) || q.providers.contains(&t.provider))
         .filter(|t| among(&q.ids, &t.id.0) && among(&q.owners, &t.provider) && among(&q.statuses, &t.state.status))
-        .filter(|t| among(&q.requests, &t.request))
+        .filter(|t| among(&q.requests, &t.request) && among(&q.referrals, &t.referral))
         .filter(|t| q.from.is_none_or(|at| t.last_updated >= at) && q.before.is_none_or(|at| t.last_updated < at))
         .collect();
-    found.sort_by_key(|t| t.id);
+    found.sort_by_key(|t| (q.by_change.then_some(t.last_updated), t.id));
+    if q.descending {
+        found.reverse();
+    }
     found
 }
 
@@ -151,15 +170,15 @@ async fn agrees(b: &Bench, all: &[TaskRecord], asked: &Asked) -> Result<(), Test
     loop {
         let page = b.store.search_tasks(query.clone()).await.unwrap();
         prop_assert!(page.len() <= asked.count);
-        let last = page.last().map(|(t, _)| t.id);
+        let last = page.last().map(|(t, _)| (t.last_updated, t.id));
         for (record, resource) in page {
             prop_assert_eq!(resource.id, record.id.0);
             prop_assert_eq!(resource.version, record.version);
             prop_assert_eq!(resource.body, format!(r#"{{"status":"{}"}}"#, record.state.status));
             found.push(record);
         }
-        let Some(last) = last else { break };
-        query.after = Some(last);
+        let Some((at, id)) = last else { break };
+        (query.after, query.after_change) = (Some(id), Some(at));
     }
     let ids = |l: &[&TaskRecord]| l.iter().map(|t| t.id).collect::<Vec<_>>();
     prop_assert_eq!(ids(&found.iter().collect::<Vec<_>>()), ids(&expected), "{:?}", asked);
@@ -181,11 +200,15 @@ async fn requests_agree(b: &Bench, all: &[TaskRecord], asked: &Asked) -> Result<
         .iter()
         .filter(|t| query.systems.contains(&t.system) || query.providers.contains(&t.provider))
         .filter(|t| query.ids.as_ref().is_none_or(|l| l.contains(&t.request)))
+        .filter(|t| query.referrals.as_ref().is_none_or(|l| l.contains(&t.referral)))
         .filter(is_called)
         .map(|t| t.request)
         .collect();
     expected.sort();
     expected.dedup();
+    if query.descending {
+        expected.reverse();
+    }
     let mut found: Vec<Uuid> = Vec::new();
     loop {
         let page = b.store.find_requests(query.clone(), identifiers.clone()).await.unwrap();

@@ -47,6 +47,7 @@ struct All {
     /// What came after its referral.
     later: Vec<StoredResource>,
     keys: Vec<(ResourceKey, Uuid)>,
+    names: BTreeSet<(String, ReferralId)>,
     breakers: BTreeMap<(Side, String), StoredBreaker>,
     alerts: Alerts,
 }
@@ -156,6 +157,7 @@ impl All {
     /// Makes steps on copies of the rows, which take their places only if all of it could be done.
     fn step_together(&mut self, steps: Vec<Append>, now: Timestamp) -> Result<Vec<Appended>, AppendError> {
         let (mut rows, mut later, mut keys, mut done) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut names = Vec::new();
         let alerts = steps.iter().flat_map(|append| append.alerts.clone()).collect();
         for mut append in steps {
             let mut row = self.tasks.get(&append.task).cloned().ok_or(AppendError::Moved)?;
@@ -176,6 +178,7 @@ impl All {
                     return Err(AppendError::Moved);
                 }
                 keys.extend(new.key.map(|key| (key, resource.id)));
+                names.extend(resource.names.into_iter().map(|name| (name, row.record.referral)));
                 later.push(StoredResource {
                     kind: resource.kind,
                     id: resource.id,
@@ -193,6 +196,7 @@ impl All {
         self.tasks.extend(rows.into_iter().map(|row| (row.record.id, row)));
         self.later.extend(later);
         self.keys.extend(keys);
+        self.names.extend(names);
         self.alerts.raise(alerts, now);
         Ok(done)
     }
@@ -281,6 +285,8 @@ impl Store for Memory {
                 done.push(Submitted { new: false, ..known.submitted.clone() });
                 continue;
             }
+            let names = new.resources.iter().flat_map(|resource| &resource.names);
+            all.names.extend(names.map(|name| (name.clone(), new.id)));
             let resources = new.resources.iter().map(|resource| StoredResource {
                 kind: resource.kind.clone(),
                 id: resource.id,
@@ -379,11 +385,37 @@ impl Store for Memory {
                 && among(query.owners.as_ref(), &task.provider)
                 && among(query.statuses.as_ref(), &task.state.status)
                 && among(query.requests.as_ref(), &task.request)
+                && among(query.referrals.as_ref(), &task.referral)
                 && query.from.is_none_or(|at| task.last_updated >= at)
                 && query.before.is_none_or(|at| task.last_updated < at)
-                && query.after.is_none_or(|after| task.id > after)
         });
-        Ok(found.take(query.count).map(|row| (row.record.clone(), row.current().clone())).collect())
+        let place = |at: Timestamp, id: TaskId| (query.by_change.then_some(at), id);
+        let mut found: Vec<_> = found.map(|row| (place(row.record.last_updated, row.record.id), row)).collect();
+        found.sort_by_key(|(place, _)| *place);
+        if query.descending {
+            found.reverse();
+        }
+        if let Some(after) = query.after {
+            let last = place(query.after_change.unwrap_or_default(), after);
+            found.retain(|(place, _)| if query.descending { *place < last } else { *place > last });
+        }
+        let found = found.into_iter().take(query.count);
+        Ok(found.map(|(_, row)| (row.record.clone(), row.current().clone())).collect())
+    }
+
+    async fn referrals_of(
+        &self,
+        ids: Vec<Uuid>,
+        names: Vec<String>,
+        count: usize,
+    ) -> Result<Vec<ReferralId>, StoreError> {
+        let all = self.all()?;
+        let tasks = all.tasks.values().filter(|row| ids.contains(&row.record.id.0)).map(|row| row.record.referral);
+        let resources = all.referrals.iter().flat_map(|r| &r.resources).chain(&all.later);
+        let beside = resources.filter(|r| ids.contains(&r.id)).map(|r| r.referral);
+        let named = all.names.iter().filter(|(name, _)| names.contains(name)).map(|(_, referral)| *referral);
+        let found: BTreeSet<ReferralId> = tasks.chain(beside).chain(named).collect();
+        Ok(found.into_iter().take(count).collect())
     }
 
     async fn find_requests(
@@ -397,12 +429,19 @@ impl Store for Memory {
             all.sees(&query, r)
                 && among(query.ids.as_ref(), &r.submitted.request)
                 && identifiers.as_ref().is_none_or(named)
-                && query.after.is_none_or(|after| r.submitted.request > after.0)
+                && among(query.referrals.as_ref(), &r.submitted.referral)
+                && query.after.is_none_or(|after| {
+                    let id = r.submitted.request;
+                    if query.descending { id < after.0 } else { id > after.0 }
+                })
         });
         let mut found: Vec<_> = found
             .filter_map(|r| all.resources("ServiceRequest", r.submitted.request).max_by_key(|v| v.version).cloned())
             .collect();
         found.sort_by_key(|r| r.id);
+        if query.descending {
+            found.reverse();
+        }
         found.truncate(query.count);
         Ok(found)
     }

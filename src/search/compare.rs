@@ -33,20 +33,55 @@ impl Condition {
         match &self.test {
             Test::Missing(missing) => found.is_empty() == *missing,
             Test::Any { values, not } => {
-                let any = found.iter().any(|node| values.iter().any(|wanted| self.is(wanted, node, world)));
-                any != *not
+                let is = |wanted: &Wanted, node: &Node<'_>| self.is(wanted, node, resource, world);
+                let any = found.iter().any(|node| values.iter().any(|wanted| is(wanted, node)));
+                (any || self.is_owned(values, world) || self.is_about(values, world)) != *not
             }
             Test::Leads(conditions) => found.iter().any(|node| {
-                let Some((kind, id)) = local(node, world.base) else { return false };
                 let holds = |(of, condition): &(&str, Self)| {
-                    *of == kind && (world.find)(kind, id).is_some_and(|target| condition.holds(target, world))
+                    let is = |target: &Value| tree::resource_type(target) == Some(*of) && condition.holds(target, world);
+                    target_is(node, resource, world, is) || condition.names(node)
                 };
                 conditions.iter().any(holds)
             }),
         }
     }
 
-    fn is(&self, wanted: &Wanted, node: &Node<'_>, world: &World<'_>) -> bool {
+    /// Whether it asks for an identifier by which a reference names what it leads to, literally or not.
+    fn names(&self, node: &Node<'_>) -> bool {
+        let Some(identifier) = node.value.and_then(|value| value.get("identifier")) else { return false };
+        let Test::Any { values, not: false } = &self.test else { return false };
+        self.parameter.name == "identifier"
+            && values.iter().any(|wanted| matches!(wanted, Wanted::Token(token) if is_identifier(token, identifier)))
+    }
+
+    /// Whether the Task belongs to the organisation that is looked for: its `owner` may name somebody who works there.
+    fn is_owned(&self, values: &[Wanted], world: &World<'_>) -> bool {
+        let Some(owner) = world.owner.filter(|_| self.parameter.name == "owner") else { return false };
+        values.iter().any(|wanted| match wanted {
+            Wanted::Reference { kind, id, version: None } => {
+                id == owner && kind.as_ref().is_none_or(|kind| kind == "Organization")
+            }
+            Wanted::Identifier(token) => (world.find)("Organization", owner)
+                .is_some_and(|found| tree::items(found, "identifier").iter().any(|i| is_identifier(token, i))),
+            _ => false,
+        })
+    }
+
+    /// Whether a message is of the referral that is looked for.
+    fn is_about(&self, values: &[Wanted], world: &World<'_>) -> bool {
+        let goes_with = |kind: &str, id: &str| (world.find)(kind, id).is_some();
+        self.parameter.name == "about"
+            && values.iter().any(|wanted| match wanted {
+                Wanted::Reference { kind: Some(kind), id, version: None } => goes_with(kind, id),
+                Wanted::Reference { kind: None, id, version: None } => {
+                    goes_with("ServiceRequest", id) || goes_with("Task", id)
+                }
+                _ => false,
+            })
+    }
+
+    fn is(&self, wanted: &Wanted, node: &Node<'_>, resource: &Value, world: &World<'_>) -> bool {
         let Some(value) = node.value else { return false };
         match wanted {
             Wanted::Token(token) => is_token(token, node, value, self.parameter),
@@ -70,12 +105,10 @@ impl Condition {
             }
             Wanted::Identifier(token) => {
                 let own = value.get("identifier").is_some_and(|identifier| is_identifier(token, identifier));
-                let of_target = || {
-                    let (kind, id) = local(node, world.base)?;
-                    let target = (world.find)(kind, id)?;
-                    Some(tree::items(target, "identifier").iter().any(|identifier| is_identifier(token, identifier)))
+                let is = |target: &Value| {
+                    tree::items(target, "identifier").iter().any(|identifier| is_identifier(token, identifier))
                 };
-                own || of_target().unwrap_or(false)
+                own || target_is(node, resource, world, is)
             }
         }
     }
@@ -86,12 +119,22 @@ fn reference_text(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("reference").and_then(Value::as_str))
 }
 
-/// The resource of this server that a reference names.
+/// The type and id of the resource of this server that a reference names.
 fn local<'a>(node: &Node<'a>, base: &str) -> Option<Named<'a>> {
     named(reference_text(node.value?)?, base)
 }
 
-/// The same of a literal reference.
+/// Whether what a reference leads to, in the resource itself or beside it, is so.
+fn target_is(node: &Node<'_>, resource: &Value, world: &World<'_>, is: impl FnOnce(&Value) -> bool) -> bool {
+    let Some(literal) = node.value.and_then(reference_text) else { return false };
+    if let Target::Contained(id) = parse(literal) {
+        let named = |one: &&Value| one.get("id").and_then(Value::as_str) == Some(id);
+        return tree::items(resource, "contained").iter().find(named).is_some_and(is);
+    }
+    named(literal, world.base).and_then(|(kind, id)| (world.find)(kind, id)).is_some_and(is)
+}
+
+/// The type and id of what a literal reference names here.
 fn named<'a>(literal: &'a str, base: &str) -> Option<Named<'a>> {
     match parse(literal) {
         Target::Relative { kind, id, .. } => Some((kind, id)),
@@ -126,7 +169,7 @@ fn is_token(token: &Token, node: &Node<'_>, value: &Value, parameter: &SearchPar
 }
 
 /// The codes of the one element that a parameter looks at.
-fn codes_of(parameter: &SearchParameter) -> Option<&'static definitions::CodeSet> {
+pub(super) fn codes_of(parameter: &SearchParameter) -> Option<&'static definitions::CodeSet> {
     let (of, element) = parameter.expression.split_once('.')?;
     definitions::resource_named(of)?.child(element)?.1.binding?.codes
 }

@@ -5,7 +5,8 @@ use crate::definitions::{SearchParameter, search_parameters};
 /// Those of every resource that say nothing here: what is stored has no security labels or tags of this server.
 const OF_NO_USE: &[&str] = &["_security", "_source", "_tag", "_profile"];
 
-/// What R4 does not have and people look for all the same.
+/// What R4 does not have and people look for all the same. `about` finds what was said about a referral, by the reference to its
+/// ServiceRequest or its Task, whichever of them a message names itself.
 static BEYOND_R4: &[(&str, &[SearchParameter])] = &[(
     "Communication",
     &[SearchParameter {

@@ -3,6 +3,7 @@
 
 use super::{
     COUNT_DEFAULT, COUNT_MAX, Condition, How, Include, Reference, Search, Shape, Sort, Test, Token, Wanted,
+    compare::codes_of,
     date::{Prefix, Span},
     parameter::{parameter, parameters},
 };
@@ -209,7 +210,17 @@ fn leads(
 fn wanted(parameter: &SearchParameter, name: &str, modifier: Option<&str>, value: &str, base: &str) -> Taken<Wanted> {
     let no_modifier = || unknown(name, "this modifier is not supported for this parameter");
     Ok(match (parameter.kind, modifier) {
-        (SearchKind::Token, None) => Wanted::Token(token(value)),
+        (SearchKind::Token, None) => {
+            let token = token(value);
+            // one that no resource can have is a slip, and nothing would be a wrong answer to it
+            if let (Some(codes), Some(code)) = (codes_of(parameter), &token.code)
+                && !codes.has_code(code)
+            {
+                let known: Vec<&str> = codes.codes().map(|(_, code)| code).collect();
+                return Err(wrong(name, format!("use one of {}", known.join(", "))));
+            }
+            Wanted::Token(token)
+        }
         (SearchKind::Token, Some("text")) => Wanted::Words(unescaped(value)),
         (SearchKind::Reference, Some("text")) => Wanted::Words(unescaped(value)),
         (SearchKind::Reference, Some("identifier")) => Wanted::Identifier(token(value)),

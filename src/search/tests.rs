@@ -41,7 +41,7 @@ fn found(of: &str, query: &str, resource: &Value) -> bool {
     let search = read(of, query).unwrap_or_else(|issues| panic!("{query}: {issues:?}"));
     let find = |kind: &str, id: &str| (kind == "Patient" && id == "p1").then_some(&person);
     let now = "2026-03-11T00:00:00Z".parse().unwrap();
-    search.matches(resource, &World { base: BASE, now, find: &find })
+    search.matches(resource, &World { base: BASE, now, owner: None, find: &find })
 }
 
 #[test]
@@ -95,7 +95,6 @@ fn what_a_request_is_found_by() {
     for miss in [
         "_id=other",
         "status=revoked",
-        "status=Active",
         "status=urn:other|active",
         "status=|active",
         "status:not=active",
@@ -149,6 +148,46 @@ fn texts_dates_and_booleans_of_a_person() {
 }
 
 #[test]
+fn a_person_is_found_however_the_referral_names_them() {
+    let nhs = json!({"system": "urn:nhs", "value": "9000000009"});
+    let contained = json!({"resourceType": "ServiceRequest", "subject": {"reference": "#p"},
+        "contained": [{"resourceType": "Patient", "id": "p", "identifier": [nhs], "name": [{"family": "Molyneux"}]}]});
+    let by_identifier = json!({"resourceType": "ServiceRequest", "subject": {"identifier": nhs}});
+    for request in [&contained, &by_identifier, &request()] {
+        for query in [
+            "patient:identifier=urn:nhs|9000000009",
+            "patient.identifier=9000000009",
+            "subject:Patient.identifier=urn:nhs|",
+        ] {
+            assert!(found("ServiceRequest", query, request), "{query} {request}");
+        }
+        assert!(!found("ServiceRequest", "patient.identifier=urn:nhs|1", request));
+    }
+    assert!(found("ServiceRequest", "patient.family=mol", &contained));
+    assert!(!found("ServiceRequest", "patient.family=mol", &by_identifier));
+}
+
+#[test]
+fn a_task_is_its_providers_whoever_works_on_it() {
+    let provider =
+        json!({"resourceType": "Organization", "id": "mind", "identifier": [{"system": "urn:ods", "value": "X1"}]});
+    let task = json!({"resourceType": "Task", "owner": {"display": "A link worker"}});
+    let find = |kind: &str, id: &str| (kind == "Organization" && id == "mind").then_some(&provider);
+    let world = World { base: BASE, now: jiff::Timestamp::UNIX_EPOCH, owner: Some("mind"), find: &find };
+    for (query, expected) in [
+        ("owner=Organization/mind", true),
+        ("owner=mind", true),
+        ("owner:identifier=urn:ods|X1", true),
+        ("owner=Practitioner/mind", false),
+        ("owner=Organization/other", false),
+        ("owner:identifier=urn:ods|X2", false),
+        ("requester=Organization/mind", false),
+    ] {
+        assert_eq!(read("Task", query).unwrap().matches(&task, &world), expected, "{query}");
+    }
+}
+
+#[test]
 fn a_comma_or_a_bar_in_a_value_is_escaped() {
     let resource =
         json!({"resourceType": "Patient", "id": "p", "identifier": [{"system": "urn:a|b", "value": "1,2\\3"}]});
@@ -178,6 +217,8 @@ fn what_cannot_be_asked_is_refused_or_left_out_and_told() {
         ("ServiceRequest", "authored=soon"),
         ("ServiceRequest", "authored=2026-02-30"),
         ("ServiceRequest", "status="),
+        ("ServiceRequest", "status=Active"),
+        ("ServiceRequest", "priority=routine,soon"),
         ("ServiceRequest", "_count=many"),
         ("ServiceRequest", "status:missing=perhaps"),
         ("ServiceRequest", "_include=Task:focus"),
@@ -235,7 +276,7 @@ fn so_much_is_given_as_is_asked() {
 #[test]
 fn matches_stand_in_the_order_that_is_asked() {
     let search = read("Patient", "_sort=-birthdate,family").unwrap();
-    let world = World { base: BASE, now: jiff::Timestamp::UNIX_EPOCH, find: &|_, _| None };
+    let world = World { base: BASE, now: jiff::Timestamp::UNIX_EPOCH, owner: None, find: &|_, _| None };
     let key = |born: &str, family: &str| {
         search.keys(&json!({"resourceType": "Patient", "birthDate": born, "name": [{"family": family}]}), &world)
     };
@@ -249,7 +290,7 @@ proptest! {
     #[test]
     fn no_query_crashes_it(name in "[a-z_:.]{0,12}|_sort|authored|patient:identifier|_include", value in "\\PC{0,24}", lenient: bool) {
         if let Ok(search) = Search::read("ServiceRequest", &[(name, value)], BASE, lenient) {
-            let world = World { base: BASE, now: jiff::Timestamp::UNIX_EPOCH, find: &|_, _| None };
+            let world = World { base: BASE, now: jiff::Timestamp::UNIX_EPOCH, owner: None, find: &|_, _| None };
             let _ = (search.matches(&request(), &world), search.keys(&request(), &world), search.leads());
         }
     }

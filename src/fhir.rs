@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod patch;
 pub(crate) mod path;
 pub mod primitive;
+pub mod provenance;
 pub mod reference;
 pub mod sctid;
 pub mod task;

@@ -1,12 +1,12 @@
 //! The HTTP interface: FHIR REST, health, metrics. Handlers translate and call; they decide nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{get, post, put},
+    routing::{MethodRouter, get, post},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -27,11 +27,14 @@ pub mod call;
 pub mod capability;
 mod conversation;
 mod health;
+mod history;
 mod patient;
 mod read;
 pub mod reply;
 mod search;
 pub mod serve;
+mod surroundings;
+mod table;
 mod validate;
 mod write;
 
@@ -79,39 +82,43 @@ pub fn keepers_router(app: Shared) -> Router {
 
 /// Every route there is.
 pub fn router(app: Shared) -> Router {
-    let fhir = Router::new()
-        // originating systems
+    let mut fhir = Router::new()
         .route("/fhir", post(write::transaction))
         .route("/fhir/", post(write::transaction))
-        .route("/fhir/ServiceRequest", get(search::requests).post(write::create))
-        .route("/fhir/ServiceRequest/{id}", put(conversation::update).patch(conversation::patch).get(read::request))
-        // providers
-        .route("/fhir/Task", get(search::tasks))
-        .route("/fhir/Task/{id}", put(write::update).patch(write::patch).get(read::task))
-        .route("/fhir/Task/{id}/_history", get(read::task_history))
-        .route("/fhir/Task/{id}/_history/{version}", get(read::task_version))
-        .route("/fhir/Task/{id}/$package", get(read::package))
-        // both
-        .route("/fhir/Communication", get(conversation::messages).post(conversation::say))
         .route("/fhir/metadata", get(capability::metadata))
-        .route("/fhir/Organization/{id}", get(read::organization))
+        .route("/fhir/Task/{id}/$package", get(read::package))
         .route("/fhir/{kind}/$validate", post(validate::validate))
-        .route("/fhir/{kind}/{id}/$validate", post(validate::validate))
-        // where a type has routes of its own they come before those of all types
-        .route("/fhir/ServiceRequest/$validate", post(validate::validate))
-        .route("/fhir/Task/$validate", post(validate::validate))
-        .route("/fhir/Task/{id}/$validate", post(validate::validate))
-        .route("/fhir/Organization/$validate", post(validate::validate))
-        .route("/fhir/{kind}/{id}", get(read::resource))
-        .route("/fhir/{kind}/{id}/_history", get(read::history))
-        .route("/fhir/{kind}/{id}/_history/{version}", get(read::version))
+        .route("/fhir/{kind}/{id}/$validate", post(validate::validate));
+    for (path, handlers) in routes() {
+        fhir = fhir.route(&path, handlers);
+    }
+    let fhir = fhir
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::not_allowed)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), reply::render));
-    let fhir = fhir
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), reply::render))
         .layer(DefaultBodyLimit::disable()) // the call reads the body under its own bound
         .with_state(Arc::clone(&app));
     keepers_router(app).merge(fhir)
+}
+
+/// The routes of the table, each path once.
+fn routes() -> BTreeMap<String, MethodRouter<Shared>> {
+    let mut routes: BTreeMap<String, MethodRouter<Shared>> = BTreeMap::new();
+    for served in table::SERVED {
+        // where a type has routes of its own they come before those of all types
+        for path in ["$validate", "{id}/$validate"] {
+            routes.insert(format!("/fhir/{}/{path}", served.kind), post(validate::validate));
+        }
+        for interaction in served.interactions {
+            for (method, below) in interaction.paths() {
+                let Some(handler) = interaction.handler(served.kind, method) else { continue };
+                let path = format!("/fhir/{}{below}", served.kind);
+                let present = routes.remove(&path).unwrap_or_default();
+                routes.insert(path, present.merge(handler));
+            }
+        }
+    }
+    routes
 }
 
 /// The longest time a request may take.

@@ -149,6 +149,8 @@ pub struct World<'a> {
     pub base: &'a str,
     /// The present moment, for `ap`.
     pub now: jiff::Timestamp,
+    /// Whose a Task is, whatever worker of theirs its `owner` names: the id of their Organization.
+    pub owner: Option<&'a str>,
     /// The resource of this type and id, where it goes with the one that is looked at.
     pub find: &'a dyn Fn(&str, &str) -> Option<&'a Value>,
 }
@@ -170,14 +172,14 @@ impl Search {
         self.conditions.iter().all(|condition| condition.holds(resource, world))
     }
 
-    /// Whether an answer needs more than the resource itself: what its references lead to.
-    pub fn looks_beyond(&self) -> bool {
+    /// The parameters that need more than the resource itself: what its references lead to.
+    pub fn looking_beyond(&self) -> impl Iterator<Item = &Condition> {
         let beyond = |test: &Test| match test {
             Test::Leads(_) => true,
             Test::Any { values, .. } => values.iter().any(|v| matches!(v, Wanted::Identifier(_))),
             Test::Missing(_) => false,
         };
-        self.conditions.iter().any(|condition| beyond(&condition.test))
+        self.conditions.iter().filter(move |condition| beyond(&condition.test))
     }
 }
 

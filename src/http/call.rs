@@ -113,7 +113,8 @@ impl FromRequest<Shared> for AnyOrder {
     }
 }
 
-async fn read(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Bytes, Fault> {
+/// Reads a body within its bounds.
+pub(super) async fn read(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Bytes, Fault> {
     let limit = app.limits.body_bytes;
     let too_long = || {
         let told = format!("the body is larger than {limit} bytes");
@@ -164,6 +165,12 @@ impl Caller {
     pub fn prefers_return(&self) -> Option<&str> {
         let prefer = self.header(&HeaderName::from_static("prefer"))?;
         prefer.split([',', ';']).find_map(|part| part.trim().strip_prefix("return="))
+    }
+
+    /// Whether parameters that are not known may be left out: `Prefer: handling=lenient` (R4 search, 3.1.1.2).
+    pub fn is_lenient(&self) -> bool {
+        let prefer = self.header(&HeaderName::from_static("prefer")).unwrap_or_default();
+        prefer.split([',', ';']).any(|part| part.trim().eq_ignore_ascii_case("handling=lenient"))
     }
 
     /// The version an `If-Match` names.

@@ -5,84 +5,66 @@ use serde_json::{Value, json};
 
 use super::{
     Shared,
-    conversation::MESSAGE_PARAMETERS,
     reply::{Answer, Reply},
-    search::{REQUEST_PARAMETERS, TASK_INCLUDES, TASK_PARAMETERS},
+    table::{Interaction, SERVED, Served},
 };
+use crate::{definitions::SearchKind, search::parameters};
 
 /// When this statement last changed.
-const DATE: &str = "2026-11-25";
-/// Types that are carried with a referral and read at their own URL.
-const CARRIED: &[&str] = &[
-    "Patient",
-    "Practitioner",
-    "PractitionerRole",
-    "Organization",
-    "Consent",
-    "QuestionnaireResponse",
-    "DocumentReference",
-    "Binary",
-    "RelatedPerson",
-    "Flag",
-    "HealthcareService",
-    "Observation",
-    "Condition",
-    "Encounter",
-    "CarePlan",
-    "Location",
-    "Provenance",
-];
-
+const DATE: &str = "2026-11-26";
 /// `GET /fhir/metadata`
 pub async fn metadata(State(app): State<Shared>) -> Answer {
     Ok(Reply::ok(statement(&app.base_url)))
 }
 
-fn parameters(list: &[(&str, &str)]) -> Vec<Value> {
-    list.iter().map(|(name, kind)| json!({"name": name, "type": kind})).collect()
+fn resource(served: &Served, base_url: &str) -> Value {
+    let kind = served.kind;
+    let does = |interaction| served.interactions.contains(&interaction);
+    let codes: Vec<Value> = served.interactions.iter().map(|it| json!({"code": it.code()})).collect();
+    let parameters = parameters(kind)
+        .map(|parameter| json!({"name": parameter.name, "definition": parameter.url, "type": parameter.kind.code()}));
+    let mut told = json!({
+        "type": kind,
+        "documentation": served.documentation,
+        "interaction": codes,
+        "versioning": if does(Interaction::Update) { "versioned-update" } else { "versioned" },
+        "readHistory": true,
+        "conditionalRead": "not-match",
+        "searchInclude": includes(kind),
+        "searchRevInclude": revincludes(kind),
+        "searchParam": parameters.collect::<Vec<_>>(),
+    });
+    if does(Interaction::Create) {
+        told["conditionalCreate"] = true.into();
+    }
+    if kind == "Task" {
+        told["operation"] = json!([{"name": "package",
+            "definition": format!("{base_url}/fhir/OperationDefinition/Task-package"),
+            "documentation": "GET Task/{id}/$package: the whole referral as a collection Bundle."}]);
+    }
+    told
 }
 
-fn codes(list: &[&str]) -> Vec<Value> {
-    list.iter().map(|code| json!({"code": code})).collect()
+/// What resources of this type can bring along.
+fn includes(kind: &str) -> Vec<String> {
+    let references = parameters(kind).filter(|parameter| parameter.kind == SearchKind::Reference);
+    references.map(|parameter| format!("{kind}:{}", parameter.name)).collect()
+}
+
+/// What can be brought along that leads to resources of this type.
+fn revincludes(kind: &str) -> Vec<String> {
+    let leads = |targets: &[&str]| targets.contains(&kind) || targets.is_empty();
+    let of = |served: &'static Served| {
+        let references = parameters(served.kind).filter(|parameter| parameter.kind == SearchKind::Reference);
+        references
+            .filter(|parameter| leads(parameter.targets))
+            .map(|parameter| format!("{}:{}", served.kind, parameter.name))
+    };
+    SERVED.iter().flat_map(of).collect()
 }
 
 fn statement(base_url: &str) -> Value {
-    let mut resources = vec![
-        json!({
-            "type": "ServiceRequest",
-            "interaction": codes(&["create", "read", "vread", "history-instance", "update", "patch", "search-type"]),
-            "versioning": "versioned-update", "conditionalCreate": true, "conditionalRead": "not-match",
-            "searchParam": parameters(REQUEST_PARAMETERS),
-            "documentation": "identifier is that by which the referral is known here (the placer's, else the first), \
-                              as system|value. After sending, the system that referred changes it with If-Match: revoked cancels, or \
-                              asks the provider to confirm that; entered-in-error retracts; other content goes to the provider. \
-                              Subject, that identifier, and what would route it elsewhere stay.",
-        }),
-        json!({
-            "type": "Communication",
-            "interaction": codes(&["create", "read", "vread", "history-instance", "search-type"]),
-            "versioning": "versioned", "conditionalCreate": true, "conditionalRead": "not-match",
-            "searchParam": parameters(MESSAGE_PARAMETERS),
-            "documentation": "A message of one side to the other, basedOn the ServiceRequest or about it or its Task. A provider's \
-                              whose category or reasonCode is information-requested asks for more; a referrer's with inResponseTo \
-                              answers. A search names the referral: based-on, about (not an R4 parameter, but the same) or _id.",
-        }),
-        json!({
-            "type": "Task",
-            "interaction": codes(&["read", "vread", "history-instance", "update", "patch", "search-type"]),
-            "versioning": "versioned-update", "conditionalRead": "not-match",
-            "searchParam": parameters(TASK_PARAMETERS), "searchInclude": TASK_INCLUDES,
-            "operation": [{"name": "package",
-                "definition": format!("{base_url}/fhir/OperationDefinition/Task-package"),
-                "documentation": "GET Task/{id}/$package: the whole referral as a collection Bundle."}],
-            "documentation": "A provider changes status, statusReason, businessStatus, note, output, executionPeriod, and its \
-                              owner within its own organisation; If-Match is needed.",
-        }),
-    ];
-    resources.extend(CARRIED.iter().map(|kind| {
-        json!({"type": kind, "interaction": codes(&["read", "vread", "history-instance"]), "versioning": "versioned",
-               "conditionalRead": "not-match"})
-    }));
+    let resources: Vec<Value> = SERVED.iter().map(|served| resource(served, base_url)).collect();
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",

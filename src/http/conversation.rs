@@ -4,7 +4,7 @@ use axum::{
     extract::{Path, State},
     http::{HeaderName, StatusCode, header},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -12,19 +12,14 @@ use super::{
     call::{Call, Caller, is_json_patch},
     read::resource_body,
     reply::{Answer, Fault, Reply},
-    search::{bad_value, logical_id, values},
     write::{IDEMPOTENCY_KEY, IF_NONE_EXIST, NOT_REPEATABLE, fits_as_key, preferred_of, without_empty},
 };
 use crate::{
     auth::{Deed, may},
     conversation::{ConversationError, Incoming},
-    domain::TaskId,
     fhir::{Issue, IssueCode, patch as fhir_patch},
-    store::{Parties, StoredResource, TaskRecord},
+    store::StoredResource,
 };
-
-/// The search parameters of Communication, for the CapabilityStatement. R4 has no `about`; ours is like `based-on`.
-pub const MESSAGE_PARAMETERS: &[(&str, &str)] = &[("_id", "token"), ("about", "reference"), ("based-on", "reference")];
 
 /// `PUT /fhir/ServiceRequest/{id}`
 pub async fn update(State(app): State<Shared>, Path(id): Path<String>, call: Call) -> Answer {
@@ -102,84 +97,4 @@ pub async fn say(State(app): State<Shared>, call: Call) -> Answer {
         reply = reply.header(NOT_REPEATABLE, told);
     }
     Ok(reply)
-}
-
-/// `GET /fhir/Communication?…`: the messages of referrals that are named, oldest first.
-pub async fn messages(State(app): State<Shared>, caller: Caller) -> Answer {
-    let mut named: Option<Vec<TaskRecord>> = None;
-    let mut ids: Option<Vec<Uuid>> = None;
-    for (name, value) in &caller.query {
-        let base = name.split(':').next().unwrap_or_default();
-        match base {
-            "based-on" | "about" => {
-                let mut tasks = Vec::new();
-                for value in values(name, value)? {
-                    tasks.extend(tasks_of(&app, value).await?);
-                }
-                tasks.retain(|task| {
-                    let parties = Parties { system: task.system.clone(), providers: vec![task.provider.clone()] };
-                    may(&caller.clients, Deed::Read, &parties).is_some()
-                });
-                named = Some(match named.take() {
-                    None => tasks,
-                    Some(before) => before.into_iter().filter(|t| tasks.iter().any(|o| o.id == t.id)).collect(),
-                });
-            }
-            "_id" => ids = Some(values(name, value)?.into_iter().filter_map(|v| v.parse().ok()).collect()),
-            "_format" | "_pretty" | "_count" => {}
-            _ => {
-                let known: Vec<&str> = MESSAGE_PARAMETERS.iter().map(|(n, _)| *n).collect();
-                let name: String = name.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
-                let told = format!("Communication cannot be searched by this parameter; use {}", known.join(", "));
-                return Err(Fault::invalid(vec![Issue::error(IssueCode::NotSupported, format!("http.{name}"), told)]));
-            }
-        }
-    }
-    let mut found: Vec<StoredResource> = Vec::new();
-    match (named, &ids) {
-        (Some(tasks), _) => {
-            let mut referrals: Vec<_> = tasks.iter().map(|task| task.referral).collect();
-            referrals.sort_unstable();
-            referrals.dedup();
-            for referral in referrals {
-                let own = |r: &StoredResource| r.task.is_none_or(|id| tasks.iter().any(|t| t.id == id));
-                let all = app.store.resources_of(referral).await?;
-                found.extend(all.into_iter().filter(|r| r.kind == "Communication" && own(r)));
-            }
-        }
-        (None, Some(ids)) => {
-            for id in ids {
-                let Some((stored, parties)) = app.store.resource("Communication", *id, None).await? else { continue };
-                if may(&caller.clients, Deed::Read, &parties).is_some() {
-                    found.push(stored);
-                }
-            }
-        }
-        (None, None) => {
-            return Err(bad_value("based-on", "say of which referral: based-on, about or _id"));
-        }
-    }
-    found.retain(|r| ids.as_ref().is_none_or(|ids| ids.contains(&r.id)));
-    found.sort_by_key(|r| (r.last_updated, r.id));
-    let mut entries = Vec::with_capacity(found.len());
-    for stored in &found {
-        let url = format!("{}/fhir/Communication/{}", app.base_url, stored.id);
-        entries.push(json!({"fullUrl": url, "resource": resource_body(stored)?, "search": {"mode": "match"}}));
-    }
-    let mut bundle = json!({"resourceType": "Bundle", "type": "searchset", "total": entries.len()});
-    if !entries.is_empty() {
-        bundle["entry"] = entries.into();
-    }
-    Ok(Reply::ok(bundle))
-}
-
-/// The Tasks that a search value names: itself, or those of a ServiceRequest.
-async fn tasks_of(app: &Shared, value: &str) -> Result<Vec<TaskRecord>, Fault> {
-    if let Some(id) = logical_id(value, "Task").filter(|_| value.contains("Task/")) {
-        return Ok(app.store.task(TaskId(id)).await?.into_iter().collect());
-    }
-    let Some(id) = logical_id(value, "ServiceRequest") else { return Ok(vec![]) };
-    let mut tasks = app.store.find_tasks(&id.to_string()).await?;
-    tasks.retain(|task| task.request == id);
-    Ok(tasks)
 }

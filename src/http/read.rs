@@ -10,12 +10,13 @@ use super::{
     Shared,
     call::Caller,
     reply::{Answer, Fault, Reply, etag},
+    surroundings::{Found, organization, provenance_of},
 };
 use crate::{
     auth::{Deed, may},
     domain::{TaskId, clock::instant},
     fhir::{
-        bundle, ods_code,
+        bundle, provenance,
         reference::is_resource_type,
         task::{EVENT_EXTENSION, with_meta},
     },
@@ -84,59 +85,86 @@ fn number(version: &str) -> Result<u64, Fault> {
     version.parse().map_err(|_| Fault::not_found())
 }
 
-/// `GET /fhir/Task/{id}`
-pub async fn task(State(app): State<Shared>, Path(id): Path<String>, caller: Caller) -> Answer {
-    let task = visible_task(&app, &caller, &id).await?;
-    Ok(given(&caller, current(&app, &task).await?, task.version, task.last_updated))
-}
-
-/// `GET /fhir/Task/{id}/_history/{version}`
-pub async fn task_version(
-    State(app): State<Shared>,
-    Path((id, version)): Path<(String, String)>,
-    caller: Caller,
-) -> Answer {
-    let task = visible_task(&app, &caller, &id).await?;
-    let found = app.store.resource("Task", task.id.0, Some(number(&version)?)).await?;
-    let (stored, _) = found.ok_or_else(Fault::not_found)?;
-    Ok(given(&caller, resource_body(&stored)?, stored.version, stored.last_updated))
+/// A resource as it is now.
+async fn current_of(app: &Shared, caller: &Caller, kind: &str, id: &str) -> Result<Found, Fault> {
+    match kind {
+        "Task" => {
+            let task = visible_task(app, caller, id).await?;
+            let (version, last_updated) = (task.version, task.last_updated);
+            let body = current(app, &task).await?;
+            Ok(Found { kind: kind.to_owned(), id: id.to_owned(), version, last_updated, owner: None, body })
+        }
+        "Provenance" if let Some((task, version)) = provenance::of_id(id) => {
+            let task = visible_task(app, caller, &task.to_string()).await?;
+            let lines = app.store.journal(task.id).await?;
+            let line = lines.iter().find(|line| line.seq == version).ok_or_else(Fault::not_found)?;
+            provenance_of(&app.registry.load(), &task, line).ok_or_else(Fault::not_found)
+        }
+        "Organization" if let Some(body) = organization(&app.registry.load(), id) => Ok(Found {
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+            version: 1,
+            last_updated: jiff::Timestamp::UNIX_EPOCH,
+            owner: None,
+            body,
+        }),
+        _ => Ok(Found::of(&visible(app, caller, kind, id, None).await?)?),
+    }
 }
 
 /// `GET /fhir/{type}/{id}`
-pub async fn resource(State(app): State<Shared>, Path((kind, id)): Path<(String, String)>, caller: Caller) -> Answer {
-    let stored = visible(&app, &caller, &kind, &id, None).await?;
-    Ok(given(&caller, resource_body(&stored)?, stored.version, stored.last_updated))
-}
-
-/// `GET /fhir/ServiceRequest/{id}`
-pub async fn request(app: State<Shared>, Path(id): Path<String>, caller: Caller) -> Answer {
-    resource(app, Path(("ServiceRequest".to_owned(), id)), caller).await
+pub(super) async fn read(app: &Shared, kind: &str, id: &str, caller: &Caller) -> Answer {
+    let found = current_of(app, caller, kind, id).await?;
+    if kind == "Organization" && found.body.get("meta").is_none() {
+        // an organisation of the registry has no versions
+        return Ok(Reply::ok(found.body));
+    }
+    Ok(given(caller, found.body, found.version, found.last_updated))
 }
 
 /// `GET /fhir/{type}/{id}/_history/{version}`
-pub async fn version(
-    State(app): State<Shared>,
-    Path((kind, id, version)): Path<(String, String, String)>,
-    caller: Caller,
-) -> Answer {
-    let stored = visible(&app, &caller, &kind, &id, Some(number(&version)?)).await?;
-    Ok(given(&caller, resource_body(&stored)?, stored.version, stored.last_updated))
+pub(super) async fn vread(app: &Shared, kind: &str, id: &str, version: &str, caller: &Caller) -> Answer {
+    let wanted = number(version)?;
+    if kind == "Task" {
+        let task = visible_task(app, caller, id).await?;
+        let found = app.store.resource("Task", task.id.0, Some(wanted)).await?;
+        let (stored, _) = found.ok_or_else(Fault::not_found)?;
+        return Ok(given(caller, resource_body(&stored)?, stored.version, stored.last_updated));
+    }
+    if kind == "Provenance" && provenance::of_id(id).is_some() {
+        let found = current_of(app, caller, kind, id).await?;
+        return if wanted == 1 {
+            Ok(given(caller, found.body, 1, found.last_updated))
+        } else {
+            Err(Fault::not_found())
+        };
+    }
+    let stored = visible(app, caller, kind, id, Some(wanted)).await?;
+    Ok(given(caller, resource_body(&stored)?, stored.version, stored.last_updated))
 }
 
 /// `GET /fhir/{type}/{id}/_history`
-pub async fn history(State(app): State<Shared>, Path((kind, id)): Path<(String, String)>, caller: Caller) -> Answer {
-    let stored = visible(&app, &caller, &kind, &id, None).await?;
-    let versions = app.store.versions(&kind, stored.id).await?;
+pub(super) async fn history(app: &Shared, kind: &str, id: &str, caller: &Caller) -> Answer {
+    if kind == "Task" {
+        return task_history(app, id, caller).await;
+    }
+    if kind == "Provenance" && provenance::of_id(id).is_some() {
+        let found = current_of(app, caller, kind, id).await?;
+        let entry = history_entry(app, kind, id, 1, found.last_updated, found.body);
+        return Ok(Reply::ok(history_bundle(vec![entry])));
+    }
+    let stored = visible(app, caller, kind, id, None).await?;
+    let versions = app.store.versions(kind, stored.id).await?;
     let mut entries = Vec::with_capacity(versions.len());
     for version in versions.iter().rev() {
-        entries.push(history_entry(&app, version, resource_body(version)?));
+        entries.push(entry_of(app, version)?);
     }
     Ok(Reply::ok(history_bundle(entries)))
 }
 
 /// `GET /fhir/Task/{id}/_history`: every version, newest first, each with what happened while it was current.
-pub async fn task_history(State(app): State<Shared>, Path(id): Path<String>, caller: Caller) -> Answer {
-    let task = visible_task(&app, &caller, &id).await?;
+async fn task_history(app: &Shared, id: &str, caller: &Caller) -> Answer {
+    let task = visible_task(app, caller, id).await?;
     let versions = app.store.versions("Task", task.id.0).await?;
     let journal = app.store.journal(task.id).await?;
     let attempts = app.store.attempts(task.id).await?;
@@ -155,7 +183,7 @@ pub async fn task_history(State(app): State<Shared>, Path(id): Path<String>, cal
         if let Some(object) = body.as_object_mut() {
             object.insert("extension".into(), told.into());
         }
-        entries.push(history_entry(&app, version, body));
+        entries.push(history_entry(app, "Task", id, version.version, version.last_updated, body));
     }
     entries.reverse();
     Ok(Reply::ok(history_bundle(entries)))
@@ -184,17 +212,23 @@ fn attempt_extension(attempt: &Attempt) -> Value {
     ]})
 }
 
-fn history_entry(app: &Shared, version: &StoredResource, body: Value) -> Value {
-    let url = format!("{}/{}", version.kind, version.id);
-    let first = version.version == 1;
+/// A version as an entry of a history.
+pub(super) fn entry_of(app: &Shared, version: &StoredResource) -> Result<Value, StoreError> {
+    let body = resource_body(version)?;
+    Ok(history_entry(app, &version.kind, &version.id.to_string(), version.version, version.last_updated, body))
+}
+
+fn history_entry(app: &Shared, kind: &str, id: &str, version: u64, at: jiff::Timestamp, body: Value) -> Value {
+    let url = format!("{kind}/{id}");
+    let first = version == 1;
     json!({
         "fullUrl": format!("{}/fhir/{url}", app.base_url),
         "resource": body,
-        "request": {"method": if first { "POST" } else { "PUT" }, "url": if first { version.kind.clone() } else { url }},
+        "request": {"method": if first { "POST" } else { "PUT" }, "url": if first { kind } else { &*url }},
         "response": {
             "status": if first { "201 Created" } else { "200 OK" },
-            "etag": etag(version.version),
-            "lastModified": instant(version.last_updated),
+            "etag": etag(version),
+            "lastModified": instant(at),
         },
     })
 }
@@ -212,21 +246,4 @@ pub async fn package(State(app): State<Shared>, Path(id): Path<String>, caller: 
         all.push(resource_body(&stored)?);
     }
     Ok(Reply::ok(bundle::collection(all, &app.base_url)).header(header::CACHE_CONTROL, "no-store".to_owned()))
-}
-
-/// `GET /fhir/Organization/{id}`: a provider of the registry, or an organisation that travels with a referral.
-pub async fn organization(State(app): State<Shared>, Path(id): Path<String>, caller: Caller) -> Answer {
-    let registry = app.registry.load();
-    let provider = id.parse().ok().and_then(|id| registry.providers.get(&id));
-    if let Some(provider) = provider {
-        return Ok(Reply::ok(json!({
-            "resourceType": "Organization",
-            "id": provider.id.as_str(),
-            "identifier": [{"system": ods_code::ORGANISATION_SYSTEM, "value": provider.ods_code}],
-            "active": true,
-            "name": provider.name,
-        })));
-    }
-    drop(registry);
-    resource(State(app), Path(("Organization".to_owned(), id)), caller).await
 }

@@ -1,311 +1,205 @@
-//! Searches over Tasks and ServiceRequests. A parameter that is not known is refused: an answer to another question than was
-//! asked would be worse than none.
+//! Searches: what is asked, found and brought along, as one page. A parameter that is not known is refused unless the client says that
+//! it may be left out: an answer to another question than was asked would be worse than none.
 
-use axum::extract::State;
-use jiff::{SignedDuration, Timestamp};
+mod cursor;
+mod few;
+mod walk;
+
+use std::collections::HashSet;
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{StatusCode, header},
+};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::{
     Shared,
-    call::Caller,
-    read::resource_body,
+    call::{self, Caller},
     reply::{Answer, Fault, Reply},
+    surroundings::{Found, Surroundings},
 };
 use crate::{
-    config::registry::{Client, Registry},
-    domain::{ProviderId, TaskId, TaskStatus},
-    fhir::{
-        Issue, IssueCode, datetime,
-        reference::{Target, encode, parse},
-        task::{URI_SYSTEM, id_of_identifier},
-        tree,
-    },
-    store::{StoredResource, TaskQuery},
+    domain::ReferralId,
+    fhir::{Issue, IssueCode, outcome, reference::encode},
+    search::{Leads, Search, World},
 };
 
-/// The search parameters of Task, for the CapabilityStatement.
-pub const TASK_PARAMETERS: &[(&str, &str)] = &[
-    ("_id", "token"),
-    ("_lastUpdated", "date"),
-    ("focus", "reference"),
-    ("identifier", "token"),
-    ("owner", "reference"),
-    ("status", "token"),
-];
-/// The search parameters of ServiceRequest, for the CapabilityStatement.
-pub const REQUEST_PARAMETERS: &[(&str, &str)] = &[("_id", "token"), ("identifier", "token")];
-/// What a Task search can bring along.
-pub const TASK_INCLUDES: &[&str] = &["Task:focus", "Task:patient"];
-
-const COUNT_DEFAULT: usize = 50;
-const COUNT_MAX: usize = 500;
-/// So that one search stays one look-up.
-const VALUES_MAX: usize = 100;
-
-struct Search {
-    query: TaskQuery,
-    identifiers: Option<Vec<String>>,
-    include_focus: bool,
-    include_patient: bool,
+/// A search whose parameters stand in its body (R4 search, 3.1.1.1), or there and in its query.
+pub(super) struct Form {
+    /// Who calls.
+    pub caller: Caller,
+    /// What is asked.
+    pub asked: Vec<(String, String)>,
 }
 
-/// `GET /fhir/Task?…`
-pub async fn tasks(State(app): State<Shared>, caller: Caller) -> Answer {
-    let registry = app.registry.load_full();
-    let mut search = Search::of(&caller);
-    for (name, value) in &caller.query {
-        search.task_parameter(name, value, &registry, &app.base_url)?;
-    }
-    let asked = search.query.count;
-    search.query.count = asked + 1;
-    let mut found = app.store.search_tasks(search.query.clone()).await?;
-    let more = found.len() > asked;
-    found.truncate(asked);
-    let next = if more { found.last().map(|(t, _)| t.id.to_string()) } else { None };
-    let mut entries = Vec::with_capacity(found.len());
-    let mut included: Vec<Uuid> = Vec::new();
-    let mut along = Vec::new();
-    for (task, stored) in &found {
-        let body = resource_body(stored)?;
-        let person = tree::text(&body, "for.reference").and_then(|r| logical_id(r, "Patient"));
-        entries.push(entry(&app, "Task", &task.id.to_string(), body, "match"));
-        let wanted = [
-            ("ServiceRequest", Some(task.request).filter(|_| search.include_focus)),
-            ("Patient", person.filter(|_| search.include_patient)),
-        ];
-        for (kind, id) in wanted {
-            let Some(id) = id.filter(|id| !included.contains(id)) else { continue };
-            let Some((stored, _)) = app.store.resource(kind, id, None).await? else { continue };
-            // a reference leads nowhere beyond its own referral
-            if stored.referral == task.referral {
-                included.push(id);
-                along.push(entry(&app, kind, &id.to_string(), resource_body(&stored)?, "include"));
-            }
+impl FromRequest<Shared> for Form {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Fault> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, app).await?;
+        let body = call::read(app, &parts, body).await?;
+        let content_type = caller.header(&header::CONTENT_TYPE).unwrap_or_default();
+        let is_form = content_type
+            .split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+        if !is_form && !body.is_empty() {
+            let told = "the parameters of a search are sent as application/x-www-form-urlencoded";
+            let issue = Issue::error(IssueCode::NotSupported, "http.Content-Type", told);
+            return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue));
         }
+        let text = std::str::from_utf8(&body).map_err(|_| {
+            Fault::invalid(vec![Issue::error(IssueCode::Structure, "%resource", "the body is not UTF-8")])
+        })?;
+        let asked = caller.query.iter().cloned().chain(call::pairs(text)).collect();
+        Ok(Self { caller, asked })
     }
-    entries.extend(along);
-    Ok(Reply::ok(searchset(&app, "Task", &caller, entries, next)))
 }
 
-/// `GET /fhir/ServiceRequest?…`
-pub async fn requests(State(app): State<Shared>, caller: Caller) -> Answer {
-    let mut search = Search::of(&caller);
-    for (name, value) in &caller.query {
-        search.request_parameter(name, value)?;
-    }
-    let asked = search.query.count;
-    search.query.count = asked + 1;
-    let mut found: Vec<StoredResource> = app.store.find_requests(search.query.clone(), search.identifiers).await?;
-    let more = found.len() > asked;
-    found.truncate(asked);
-    let next = if more { found.last().map(|r| r.id.to_string()) } else { None };
-    let mut entries = Vec::with_capacity(found.len());
-    for stored in &found {
-        entries.push(entry(&app, "ServiceRequest", &stored.id.to_string(), resource_body(stored)?, "match"));
-    }
-    Ok(Reply::ok(searchset(&app, "ServiceRequest", &caller, entries, next)))
+/// A page brings along no more than this.
+const INCLUDED_MAX: usize = 2_000;
+
+/// A resource that is found, with the referral that it goes with; none of an organisation of the registry.
+struct Match {
+    referral: Option<ReferralId>,
+    found: Found,
 }
 
-impl Search {
-    fn of(caller: &Caller) -> Self {
-        let mut query = TaskQuery { count: COUNT_DEFAULT, ..TaskQuery::default() };
-        for client in &caller.clients {
-            match client {
-                Client::System(id) => query.systems.push(id.clone()),
-                Client::Provider(id) => query.providers.push(id.clone()),
-            }
+/// The matches of a page.
+#[derive(Default)]
+struct Page {
+    matches: Vec<Match>,
+    /// How many there are on all pages, where that is known.
+    total: Option<usize>,
+    next: Option<cursor::Cursor>,
+}
+
+/// `GET /fhir/{type}?…` and `POST /fhir/{type}/_search`.
+pub(super) async fn search(app: &Shared, kind: &str, caller: &Caller, asked: &[(String, String)]) -> Answer {
+    let base = format!("{}/fhir", app.base_url);
+    let search = Search::read(kind, asked, &base, caller.is_lenient()).map_err(Fault::invalid)?;
+    let of_changes = kind == "Provenance" || search.revincludes.iter().any(|include| include.from == "Provenance");
+    let mut surroundings = Surroundings::new(app, caller, of_changes);
+    let leads = search.leads();
+    let page = match (&leads, kind) {
+        (Leads::Nothing, "Task" | "ServiceRequest") => walk::page(app, &search, caller, &surroundings, &base).await?,
+        (Leads::Nothing, "Organization") => few::organisations(&search, &surroundings, &base)?,
+        (Leads::Nothing, _) => {
+            let told = format!(
+                "say of which referral: by _id, by a reference to one of its resources (such as patient), or {kind} \
+                                with _include and _revinclude of a search for Task or ServiceRequest"
+            );
+            return Err(too_costly("http", told));
         }
-        Self { query, identifiers: None, include_focus: false, include_patient: false }
-    }
+        _ => few::page(app, &search, leads, &mut surroundings, &base).await?,
+    };
+    let brought = if search.includes.is_empty() && search.revincludes.is_empty() {
+        Vec::new()
+    } else {
+        brought_along(&search, &page.matches, &mut surroundings, &base).await?
+    };
+    Ok(Reply::ok(bundle(&base, &search, page, brought)))
+}
 
-    fn task_parameter(&mut self, name: &str, value: &str, registry: &Registry, base_url: &str) -> Result<(), Fault> {
-        match name {
-            "owner" => {
-                let owners = values(name, value)?.into_iter().filter_map(|v| owner(v, base_url)).collect();
-                narrow(&mut self.query.owners, owners);
-            }
-            "owner:identifier" => {
-                let wanted = values(name, value)?;
-                let code = |v: &str| v.rsplit_once('|').map_or(v, |(_, code)| code).to_ascii_uppercase();
-                let wanted: Vec<String> = wanted.into_iter().map(code).collect();
-                let ours = registry.providers.values().filter(|p| wanted.contains(&p.ods_code.to_ascii_uppercase()));
-                narrow(&mut self.query.owners, ours.map(|p| p.id.clone()).collect());
-            }
-            "status" => {
-                let mut statuses = Vec::new();
-                for code in values(name, value)? {
-                    let code = code.rsplit_once('|').map_or(code, |(_, code)| code);
-                    // draft and ready are statuses that no Task of ours ever has
-                    match code.parse::<TaskStatus>() {
-                        Ok(status) => statuses.push(status),
-                        Err(_) if matches!(code, "draft" | "ready") => {}
-                        Err(unknown) => return Err(bad_value(name, &format!("use one of {}", unknown.allowed))),
+/// A search that would look at too much, with what to do about it.
+fn too_costly(place: &str, told: impl Into<String>) -> Fault {
+    Fault::invalid(vec![Issue::error(IssueCode::TooCostly, place, told)])
+}
+
+/// What a resource is held against.
+fn world<'a>(base: &'a str, found: &'a Found, find: &'a dyn Fn(&str, &str) -> Option<&'a Value>) -> World<'a> {
+    World { base, now: jiff::Timestamp::now(), owner: found.owner.as_deref(), find }
+}
+
+/// What the matches lead to, and what leads to them, each once.
+async fn brought_along(
+    search: &Search,
+    matches: &[Match],
+    surroundings: &mut Surroundings<'_>,
+    base: &str,
+) -> Result<Vec<Value>, Fault> {
+    let referrals: Vec<ReferralId> = matches.iter().filter_map(|m| m.referral).collect();
+    surroundings.read(&referrals).await?;
+    let now = jiff::Timestamp::now();
+    let mut known: HashSet<(String, String)> =
+        matches.iter().map(|m| (m.found.kind.clone(), m.found.id.clone())).collect();
+    let mut from: Vec<(Option<ReferralId>, &Value)> = matches.iter().map(|m| (m.referral, &m.found.body)).collect();
+    let mut brought = Vec::new();
+    let mut first = true;
+    let surroundings = &*surroundings;
+    // each round goes on from what the last one brought, as far as it may
+    while !from.is_empty() {
+        let mut new: Vec<(Option<ReferralId>, &Value)> = Vec::new();
+        for (referral, body) in &from {
+            for include in search.includes.iter().filter(|include| first || include.iterate) {
+                for (kind, id) in include.leads_to(body, base, now) {
+                    let found = match referral {
+                        Some(referral) => surroundings.find(*referral, &kind, &id),
+                        None => surroundings.organisation(&kind, &id),
+                    };
+                    if let Some(found) = found.filter(|_| known.insert((kind, id))) {
+                        new.push((*referral, found));
                     }
                 }
-                narrow(&mut self.query.statuses, statuses);
             }
-            "focus" | "focus:ServiceRequest" => {
-                let ids = values(name, value)?.into_iter().filter_map(|v| logical_id(v, "ServiceRequest"));
-                narrow(&mut self.query.requests, ids.collect());
-            }
-            "identifier" => {
-                let ids = values(name, value)?.into_iter().filter_map(task_id_of_identifier);
-                narrow(&mut self.query.ids, ids.collect());
-            }
-            "_lastUpdated" => self.changed(name, value)?,
-            "_include" => match value {
-                "Task:focus" => self.include_focus = true,
-                "Task:patient" | "Task:for" => self.include_patient = true,
-                _ => return Err(bad_value(name, &format!("use one of {}", TASK_INCLUDES.join(", ")))),
-            },
-            _ => self.common_parameter(name, value, "Task")?,
-        }
-        Ok(())
-    }
-
-    fn request_parameter(&mut self, name: &str, value: &str) -> Result<(), Fault> {
-        match name {
-            "identifier" => {
-                let tokens: Vec<String> = values(name, value)?.into_iter().map(str::to_owned).collect();
-                // one without a system would have to match in any; it finds too much where two senders count alike
-                if tokens.iter().any(|token| {
-                    token.split_once('|').is_none_or(|(system, value)| system.is_empty() || value.is_empty())
-                }) {
-                    return Err(bad_value(name, "give the placer identifier as system|value"));
+            let (Some(referral), Some(kind), Some(id)) =
+                (*referral, body.get("resourceType").and_then(Value::as_str), body.get("id").and_then(Value::as_str))
+            else {
+                continue;
+            };
+            for include in search.revincludes.iter().filter(|include| first || include.iterate) {
+                for found in surroundings.of(referral) {
+                    let leads = include.leads_to(&found.body, base, now);
+                    if leads.iter().any(|(k, i)| k == kind && i == id)
+                        && known.insert((found.kind.clone(), found.id.clone()))
+                    {
+                        new.push((Some(referral), &found.body));
+                    }
                 }
-                narrow(&mut self.identifiers, tokens);
-                Ok(())
-            }
-            _ => self.common_parameter(name, value, "ServiceRequest"),
-        }
-    }
-
-    fn common_parameter(&mut self, name: &str, value: &str, kind: &str) -> Result<(), Fault> {
-        match name {
-            "_id" => {
-                let ids = values(name, value)?.into_iter().filter_map(|v| v.parse().ok()).collect();
-                narrow(&mut self.query.ids, ids);
-            }
-            "_count" => {
-                let count: usize = value.parse().map_err(|_| bad_value(name, "use a whole number"))?;
-                self.query.count = count.clamp(1, COUNT_MAX);
-            }
-            "_after" => {
-                let after: TaskId =
-                    value.parse().map_err(|_| bad_value(name, "use the link that the last page gave"))?;
-                self.query.after = Some(after);
-            }
-            "_format" | "_pretty" => {}
-            _ => {
-                let known = if kind == "Task" { TASK_PARAMETERS } else { REQUEST_PARAMETERS };
-                let known: Vec<&str> = known.iter().map(|(n, _)| *n).collect();
-                let name: String = name.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
-                let told = format!("{kind} cannot be searched by this parameter; use {}, _count", known.join(", "));
-                return Err(Fault::invalid(vec![Issue::error(IssueCode::NotSupported, format!("http.{name}"), told)]));
             }
         }
-        Ok(())
+        if brought.len() + new.len() > INCLUDED_MAX {
+            let told = format!(
+                "more than {INCLUDED_MAX} resources would be brought along: ask for fewer matches on a page (_count)"
+            );
+            return Err(too_costly("http._include", told));
+        }
+        brought.extend(new.iter().map(|(_, body)| (*body).clone()));
+        from = new;
+        first = false;
     }
-
-    /// `_lastUpdated` with a prefix; without one, equality at the precision given (R4 search, 3.1.1.5.6).
-    fn changed(&mut self, name: &str, value: &str) -> Result<(), Fault> {
-        let (prefix, moment) = match value.get(..2) {
-            Some(p @ ("eq" | "ge" | "gt" | "le" | "lt" | "sa" | "eb")) => (p, &value[2..]),
-            _ => ("eq", value),
-        };
-        let wrong = || bad_value(name, "use a FHIR date or dateTime after eq, ge, gt, le or lt");
-        let first = datetime::earliest(moment).ok_or_else(wrong)?;
-        let after = first.checked_add(precision(moment)).unwrap_or(Timestamp::MAX);
-        let (from, before) = match prefix {
-            "ge" => (Some(first), None),
-            "gt" | "sa" => (Some(after), None),
-            "le" => (None, Some(after)),
-            "lt" | "eb" => (None, Some(first)),
-            _ => (Some(first), Some(after)),
-        };
-        self.query.from = self.query.from.max(from);
-        self.query.before = match (self.query.before, before) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        Ok(())
-    }
+    Ok(brought)
 }
 
-/// How long the time is that a FHIR date stands for; a month and a year are taken at their longest.
-fn precision(moment: &str) -> SignedDuration {
-    match moment.len() {
-        4 => SignedDuration::from_hours(24 * 366),
-        7 => SignedDuration::from_hours(24 * 31),
-        10 => SignedDuration::from_hours(24),
-        _ if moment.contains('.') => SignedDuration::from_micros(1),
-        _ => SignedDuration::from_secs(1),
-    }
-}
-
-/// The comma-separated values of a parameter, any of which may match.
-pub(super) fn values<'v>(name: &str, value: &'v str) -> Result<Vec<&'v str>, Fault> {
-    let values: Vec<&str> = value.split(',').map(str::trim).filter(|v| !v.is_empty()).collect();
-    match values.len() {
-        0 => Err(bad_value(name, "give a value")),
-        n if n > VALUES_MAX => Err(bad_value(name, &format!("give at most {VALUES_MAX} values"))),
-        _ => Ok(values),
-    }
-}
-
-/// A parameter given twice must hold twice.
-fn narrow<T: PartialEq>(present: &mut Option<Vec<T>>, more: Vec<T>) {
-    *present = Some(match present.take() {
-        None => more,
-        Some(before) => before.into_iter().filter(|v| more.contains(v)).collect(),
-    });
-}
-
-pub(super) fn bad_value(name: &str, told: &str) -> Fault {
-    Fault::invalid(vec![Issue::error(IssueCode::Value, format!("http.{name}"), told)])
-}
-
-fn owner(value: &str, base_url: &str) -> Option<ProviderId> {
-    let own = format!("{base_url}/fhir/");
-    let local = value.strip_prefix(&*own).unwrap_or(value);
-    local.strip_prefix("Organization/").unwrap_or(local).parse().ok()
-}
-
-pub(super) fn logical_id(value: &str, kind: &str) -> Option<Uuid> {
-    match parse(value) {
-        Target::Relative { kind: k, id, .. } | Target::Absolute { kind: k, id, .. } if k == kind => id.parse().ok(),
-        _ => value.parse().ok(),
-    }
-}
-
-/// A Task of ours by either of its two identifiers.
-fn task_id_of_identifier(token: &str) -> Option<Uuid> {
-    let value = match token.split_once('|') {
-        Some((system, value)) if system == URI_SYSTEM => value,
-        Some(_) => return None,
-        None => token,
-    };
-    id_of_identifier(value).map(|id| id.0)
-}
-
-fn entry(app: &Shared, kind: &str, id: &str, body: Value, mode: &str) -> Value {
-    json!({"fullUrl": format!("{}/fhir/{kind}/{id}", app.base_url), "resource": body, "search": {"mode": mode}})
-}
-
-fn searchset(app: &Shared, kind: &str, caller: &Caller, entries: Vec<Value>, next: Option<String>) -> Value {
+fn bundle(base: &str, search: &Search, page: Page, brought: Vec<Value>) -> Value {
     let url = |after: Option<&str>| {
-        let given = caller.query.iter().filter(|(n, _)| n != "_after").map(|(n, v)| (n.as_str(), v.as_str()));
+        let given = search.used.iter().filter(|(n, _)| n != "_after").map(|(n, v)| (n.as_str(), v.as_str()));
         let all = given.chain(after.map(|a| ("_after", a)));
         let text: Vec<String> = all.map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
         let mark = if text.is_empty() { "" } else { "?" };
-        format!("{}/fhir/{kind}{mark}{}", app.base_url, text.join("&"))
+        format!("{base}/{}{mark}{}", search.of, text.join("&"))
     };
-    let mut links = vec![json!({"relation": "self", "url": url(None)})];
-    if let Some(next) = next {
-        links.push(json!({"relation": "next", "url": url(Some(&next))}));
+    let mut links = vec![json!({"relation": "self", "url": url(search.after.as_deref())})];
+    if let Some(next) = &page.next {
+        links.push(json!({"relation": "next", "url": url(Some(&next.text()))}));
     }
-    let mut bundle = json!({"resourceType": "Bundle", "type": "searchset", "link": links});
+    let entry = |body: Value, mode: &str| {
+        let of = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let full_url = format!("{base}/{}/{}", of("resourceType"), of("id"));
+        json!({"fullUrl": full_url, "resource": search.shape.cut(body), "search": {"mode": mode}})
+    };
+    let mut entries: Vec<Value> = page.matches.into_iter().map(|m| entry(m.found.body, "match")).collect();
+    entries.extend(brought.into_iter().map(|body| entry(body, "include")));
+    if !search.ignored.is_empty() {
+        entries.push(json!({"resource": outcome(&search.ignored), "search": {"mode": "outcome"}}));
+    }
+    let mut bundle = json!({"resourceType": "Bundle", "type": "searchset"});
+    if let Some(total) = page.total {
+        bundle["total"] = total.into();
+    }
+    bundle["link"] = links.into();
     if !entries.is_empty() {
         bundle["entry"] = entries.into();
     }

@@ -17,6 +17,7 @@ mod prefer;
 mod record;
 mod reload;
 mod routed;
+mod search;
 mod understood;
 mod validate;
 mod worklist;

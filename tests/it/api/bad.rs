@@ -103,8 +103,15 @@ async fn what_is_not_there_says_so_as_fhir() {
     let hub = Hub::start().await;
     let rio = hub.sender(RIO);
     let nobody = uuid::Uuid::now_v7();
-    let paths =
-        ["/", "/fhir/Nonsense/1", "/fhir/Patient", "/fhir/Patient/1/x/y", "/fhir/Task/1", "/else", "/fhir/Patient/%FF"];
+    let paths = [
+        "/",
+        "/fhir/Nonsense/1",
+        "/fhir/Nonsense",
+        "/fhir/Patient/1/x/y",
+        "/fhir/Task/1",
+        "/else",
+        "/fhir/Patient/%FF",
+    ];
     let mut paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
     for rest in ["", "/_history", "/_history/1", "/$package"] {
         paths.push(format!("/fhir/Task/{nobody}{rest}"));

@@ -189,13 +189,16 @@ async fn tasks_are_found_by_what_one_has_in_hand() {
             let pairs: Vec<(&str, &str)> = search.iter().map(|(n, v)| (*n, v.as_str())).collect();
             let found = reader.get(&format!("/fhir/Task{}", query(&pairs))).await;
             assert_eq!(found.status, 200, "{search:?} {}", found.describe());
-            assert_eq!(ids(&found.json()), *expected, "{search:?}");
+            let mut found = ids(&found.json());
+            // what changed lately stands in the order of its changes
+            found.sort();
+            assert_eq!(found, *expected, "{search:?}");
         }
     }
     for (name, value, code) in [
         ("colour", "red", "not-supported"),
-        ("_sort", "-_lastUpdated", "not-supported"),
-        ("patient", "Patient/1", "not-supported"),
+        ("_sort", "priority", "too-costly"),
+        ("patient.name", "Ann", "too-costly"),
         ("status", "done", "value"),
         ("status", "", "value"),
         ("_lastUpdated", "yesterday", "value"),

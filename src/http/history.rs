@@ -1,0 +1,160 @@
+//! The history of a type: what changed of all that concerns a client, the newest first (R4 http, 3.1.0.12).
+
+use std::collections::BinaryHeap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    Shared,
+    call::Caller,
+    read::entry_of,
+    reply::{Answer, Fault, Reply},
+    surroundings::concerning,
+};
+use crate::{
+    fhir::{Issue, IssueCode, datetime, reference::encode},
+    search::{COUNT_DEFAULT, COUNT_MAX},
+    store::{StoredResource, TaskQuery},
+};
+
+/// So many Tasks are looked at for one page.
+const LOOKED_AT_MAX: usize = 1_000;
+const CHUNK: usize = 100;
+
+/// What is asked of a history.
+struct Asked {
+    count: usize,
+    since: Option<Timestamp>,
+    /// Only what is older than this version, the last of the page before.
+    after: Option<Place>,
+}
+
+/// Where a version stands: when it was made, of which resource, which.
+type Place = (Timestamp, uuid::Uuid, u64);
+
+/// A version by its place.
+struct Version(StoredResource);
+
+impl Version {
+    fn place(&self) -> Place {
+        (self.0.last_updated, self.0.id, self.0.version)
+    }
+}
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+impl Eq for Version {}
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.place().cmp(&other.place())
+    }
+}
+
+/// `GET /fhir/{type}/_history` of Tasks or ServiceRequests, with `_since` and `_count`.
+pub(super) async fn of_type(app: &Shared, kind: &str, caller: &Caller) -> Answer {
+    let asked = asked(caller)?;
+    let mut query = TaskQuery { by_change: true, descending: true, from: asked.since, ..concerning(&caller.clients) };
+    // no version is younger than the last change of its resource: whatever changed last before a version's time has no such version
+    let mut waiting: BinaryHeap<Version> = BinaryHeap::new();
+    let mut page: Vec<StoredResource> = Vec::new();
+    let (mut looked_at, mut drained) = (0, false);
+    while page.len() <= asked.count {
+        let frontier = query.after_change.filter(|_| !drained);
+        if let Some(first) = waiting.peek()
+            && (drained || frontier.is_some_and(|at| first.0.last_updated > at))
+        {
+            page.extend(waiting.pop().map(|version| version.0));
+            continue;
+        }
+        if drained {
+            break;
+        }
+        if looked_at >= LOOKED_AT_MAX {
+            let told =
+                format!("more than {LOOKED_AT_MAX} would have to be looked at: ask for what changed lately (_since)");
+            return Err(Fault::invalid(vec![Issue::error(IssueCode::TooCostly, "http._since", told)]));
+        }
+        query.count = CHUNK;
+        let tasks = app.store.search_tasks(query.clone()).await?;
+        drained = tasks.len() < CHUNK;
+        looked_at += tasks.len();
+        for (task, _) in &tasks {
+            (query.after, query.after_change) = (Some(task.id), Some(task.last_updated));
+            let id = if kind == "Task" { task.id.0 } else { task.request };
+            for version in app.store.versions(kind, id).await? {
+                let version = Version(version);
+                let wanted = asked.since.is_none_or(|since| version.0.last_updated >= since)
+                    && asked.after.is_none_or(|after| version.place() < after);
+                if wanted {
+                    waiting.push(version);
+                }
+            }
+        }
+    }
+    let more = page.len() > asked.count;
+    page.truncate(asked.count);
+    let next = page.last().filter(|_| more);
+    let base = format!("{}/fhir/{kind}/_history", app.base_url);
+    let mut links = vec![json!({"relation": "self", "url": link(&base, caller, None)})];
+    if let Some(last) = next {
+        let after = format!("{}.{}.{}", last.last_updated.as_microsecond(), last.version, last.id);
+        links.push(json!({"relation": "next", "url": link(&base, caller, Some(&after))}));
+    }
+    let entries: Vec<Value> = page.iter().map(|version| entry_of(app, version)).collect::<Result<_, _>>()?;
+    let mut bundle = json!({"resourceType": "Bundle", "type": "history", "link": links});
+    if !entries.is_empty() {
+        bundle["entry"] = entries.into();
+    }
+    Ok(Reply::ok(bundle))
+}
+
+fn link(base: &str, caller: &Caller, after: Option<&str>) -> String {
+    let given = caller.query.iter().filter(|(n, _)| n != "_after").map(|(n, v)| (n.as_str(), v.as_str()));
+    let all = given.chain(after.map(|a| ("_after", a)));
+    let text: Vec<String> = all.map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
+    format!("{base}{}{}", if text.is_empty() { "" } else { "?" }, text.join("&"))
+}
+
+fn asked(caller: &Caller) -> Result<Asked, Fault> {
+    let mut asked = Asked { count: COUNT_DEFAULT, since: None, after: None };
+    let wrong =
+        |name: &str, told: &str| Fault::invalid(vec![Issue::error(IssueCode::Value, format!("http.{name}"), told)]);
+    for (name, value) in &caller.query {
+        match name.as_str() {
+            "_count" => {
+                let count: usize = value.parse().map_err(|_| wrong(name, "use a whole number"))?;
+                asked.count = count.clamp(1, COUNT_MAX);
+            }
+            "_since" => {
+                let since = datetime::earliest(&value.replace(' ', "+"));
+                asked.since = Some(since.ok_or_else(|| wrong(name, "use a FHIR instant"))?);
+            }
+            "_after" => {
+                let place = || {
+                    let (at, rest) = value.split_once('.')?;
+                    let (version, id) = rest.split_once('.')?;
+                    let at = Timestamp::from_microsecond(at.parse().ok()?).ok()?;
+                    Some((at, id.parse().ok()?, version.parse().ok()?))
+                };
+                asked.after = Some(place().ok_or_else(|| wrong(name, "use the link that the last page gave"))?);
+            }
+            "_format" | "_pretty" => {}
+            _ if caller.is_lenient() => {}
+            _ => {
+                let name: String = name.chars().filter(char::is_ascii_graphic).take(40).collect();
+                let told = "a history knows _since and _count";
+                return Err(Fault::invalid(vec![Issue::error(IssueCode::NotSupported, format!("http.{name}"), told)]));
+            }
+        }
+    }
+    Ok(asked)
+}

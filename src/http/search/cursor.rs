@@ -1,0 +1,86 @@
+//! Where a page ended, as the link to the next one says it.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::domain::clock::from_micros;
+
+/// Where the next page goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cursor {
+    /// After this one in the order of ids.
+    Made(Uuid),
+    /// After the one that had last changed then, in the order of changes as they stood at `as_of`.
+    Changed {
+        /// When the last one had changed.
+        at: Timestamp,
+        /// Its Task.
+        task: Uuid,
+        /// When the first page was read.
+        as_of: Timestamp,
+    },
+    /// After this one among those that are sorted here, as they stood at `as_of`.
+    Sorted {
+        /// Its logical id.
+        id: String,
+        /// When the first page was read.
+        as_of: Timestamp,
+    },
+}
+
+impl Cursor {
+    /// As it stands in a link.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Made(id) => format!("m.{id}"),
+            Self::Changed { at, task, as_of } => {
+                format!("c.{}.{}.{task}", as_of.as_microsecond(), at.as_microsecond())
+            }
+            Self::Sorted { id, as_of } => format!("s.{}.{id}", as_of.as_microsecond()),
+        }
+    }
+
+    /// The cursor that a link names; none where it is none.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let moment = |text: &str| {
+            let micros: i64 = text.parse().ok()?;
+            Timestamp::from_microsecond(micros).ok().map(|_| from_micros(micros))
+        };
+        let (kind, rest) = text.split_once('.')?;
+        Some(match kind {
+            "m" => Self::Made(rest.parse().ok()?),
+            "c" => {
+                let (as_of, rest) = rest.split_once('.')?;
+                let (at, task) = rest.split_once('.')?;
+                Self::Changed { at: moment(at)?, task: task.parse().ok()?, as_of: moment(as_of)? }
+            }
+            "s" => {
+                let (as_of, id) = rest.split_once('.')?;
+                Self::Sorted { id: id.to_owned(), as_of: moment(as_of)? }
+            }
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let (id, at) = (Uuid::nil(), Timestamp::from_microsecond(1_700_000_000_123_456).unwrap());
+        for cursor in [
+            Cursor::Made(id),
+            Cursor::Changed { at, task: id, as_of: Timestamp::UNIX_EPOCH },
+            Cursor::Sorted { id: "a.b-c".into(), as_of: at },
+        ] {
+            assert_eq!(Cursor::read(&cursor.text()), Some(cursor));
+        }
+        for bad in
+            ["", "m", "m.", "x.1", "c.1.2", "s.x.y", "c.9223372036854775807.0.00000000-0000-0000-0000-000000000000"]
+        {
+            assert_eq!(Cursor::read(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! All that goes with a referral as a client may see it: its resources, the Tasks that concern the client, who changed them, and the
+//! organisations of the registry.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{App, Shared, call::Caller, read::resource_body, reply::Fault};
+use crate::{
+    config::registry::{Client, Registry},
+    domain::{Actor, ReferralId},
+    fhir::{ods_code, provenance, task::with_meta},
+    store::{JournalLine, StoreError, StoredResource, TaskQuery, TaskRecord},
+};
+
+/// A resource as it is read now.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    /// Its type.
+    pub kind: String,
+    /// Its logical id.
+    pub id: String,
+    /// Its version.
+    pub version: u64,
+    /// When that was made.
+    pub last_updated: Timestamp,
+    /// The provider of a Task.
+    pub owner: Option<String>,
+    /// The resource, `meta` included.
+    pub body: Value,
+}
+
+/// What goes with referrals, read once each.
+pub(super) struct Surroundings<'a> {
+    app: &'a App,
+    query: TaskQuery,
+    registry: std::sync::Arc<Registry>,
+    organisations: HashMap<String, Value>,
+    by_referral: BTreeMap<ReferralId, Vec<Found>>,
+    /// Whether it is asked who changed a Task.
+    with_provenance: bool,
+}
+
+/// A query for what concerns these clients.
+pub(super) fn concerning(clients: &[Client]) -> TaskQuery {
+    let mut query = TaskQuery::default();
+    for client in clients {
+        match client {
+            Client::System(id) => query.systems.push(id.clone()),
+            Client::Provider(id) => query.providers.push(id.clone()),
+        }
+    }
+    query
+}
+
+/// A provider as an Organization.
+pub(super) fn organization(registry: &Registry, id: &str) -> Option<Value> {
+    let provider = registry.providers.get(&id.parse().ok()?)?;
+    Some(json!({
+        "resourceType": "Organization",
+        "id": provider.id.as_str(),
+        "identifier": [{"system": ods_code::ORGANISATION_SYSTEM, "value": provider.ods_code}],
+        "active": true,
+        "name": provider.name,
+    }))
+}
+
+/// The Provenance of a change of a Task; none of what did not change it.
+pub(super) fn provenance_of(registry: &Registry, task: &TaskRecord, line: &JournalLine) -> Option<Found> {
+    if !line.event.changes_task() {
+        return None;
+    }
+    let organisation = match &line.actor {
+        Actor::System(id) => registry.systems.get(id).map(|s| (s.name.as_str(), s.ods_code.as_str())),
+        Actor::Provider(id) => registry.providers.get(id).map(|p| (p.name.as_str(), p.ods_code.as_str())),
+        Actor::Onward | Actor::Operator(_) => None,
+    };
+    let made = provenance::make(&provenance::Change {
+        task: task.id,
+        request: task.request,
+        seq: line.seq,
+        at: line.at,
+        event: &line.event,
+        actor: &line.actor,
+        organisation,
+    });
+    Some(Found {
+        kind: "Provenance".to_owned(),
+        id: provenance::id(task.id, line.seq),
+        version: 1,
+        last_updated: line.at,
+        owner: None,
+        body: with_meta(made, 1, line.at),
+    })
+}
+
+impl Found {
+    /// A resource as it is stored.
+    pub(super) fn of(stored: &StoredResource) -> Result<Self, StoreError> {
+        Ok(Self {
+            kind: stored.kind.clone(),
+            id: stored.id.to_string(),
+            version: stored.version,
+            last_updated: stored.last_updated,
+            owner: None,
+            body: resource_body(stored)?,
+        })
+    }
+
+    /// A Task as it is stored.
+    pub(super) fn of_task(task: &TaskRecord, stored: &StoredResource) -> Result<Self, StoreError> {
+        Ok(Self { owner: Some(task.provider.to_string()), ..Self::of(stored)? })
+    }
+}
+
+impl<'a> Surroundings<'a> {
+    pub(super) fn new(app: &'a Shared, caller: &Caller, with_provenance: bool) -> Self {
+        let registry = app.registry.load_full();
+        let organisations =
+            registry.providers.keys().filter_map(|id| Some((id.to_string(), organization(&registry, id.as_str())?)));
+        let organisations = organisations.collect();
+        Self {
+            app,
+            query: concerning(&caller.clients),
+            registry,
+            organisations,
+            by_referral: BTreeMap::new(),
+            with_provenance,
+        }
+    }
+
+    /// Reads what goes with these referrals, where it was not read. One that is not this client's has nothing.
+    pub(super) async fn read(&mut self, referrals: &[ReferralId]) -> Result<(), Fault> {
+        let new: Vec<ReferralId> = referrals.iter().filter(|of| !self.by_referral.contains_key(*of)).copied().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let query = TaskQuery { referrals: Some(new.clone()), count: usize::MAX, ..self.query.clone() };
+        let mut tasks: BTreeMap<ReferralId, Vec<(TaskRecord, StoredResource)>> = BTreeMap::new();
+        for (task, stored) in self.app.store.search_tasks(query).await? {
+            tasks.entry(task.referral).or_default().push((task, stored));
+        }
+        for of in new {
+            let tasks = tasks.remove(&of).unwrap_or_default();
+            let mut all = Vec::new();
+            if !tasks.is_empty() {
+                for stored in self.app.store.resources_of(of).await? {
+                    if stored.task.is_none_or(|id| tasks.iter().any(|(task, _)| task.id == id)) {
+                        all.push(Found::of(&stored)?);
+                    }
+                }
+            }
+            for (task, stored) in &tasks {
+                all.push(Found::of_task(task, stored)?);
+                if self.with_provenance {
+                    let lines = self.app.store.journal(task.id).await?;
+                    all.extend(lines.iter().filter_map(|line| provenance_of(&self.registry, task, line)));
+                }
+            }
+            self.by_referral.insert(of, all);
+        }
+        Ok(())
+    }
+
+    /// What goes with a referral, in no order.
+    pub(super) fn of(&self, referral: ReferralId) -> &[Found] {
+        self.by_referral.get(&referral).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The resource of this type and id that goes with a referral, or an organisation of the registry.
+    pub(super) fn find(&self, referral: ReferralId, kind: &str, id: &str) -> Option<&Value> {
+        let own = self.of(referral).iter().find(|found| found.kind == kind && found.id == id);
+        own.map(|found| &found.body).or_else(|| self.organisation(kind, id))
+    }
+
+    /// An organisation of the registry.
+    pub(super) fn organisation(&self, kind: &str, id: &str) -> Option<&Value> {
+        self.organisations.get(id).filter(|_| kind == "Organization")
+    }
+
+    /// All of them.
+    pub(super) fn organisations(&self) -> impl Iterator<Item = &Value> {
+        self.organisations.values()
+    }
+}

@@ -1,0 +1,193 @@
+//! What is served: types and interactions. The router, the CapabilityStatement and the OpenAPI description are made from this table, so
+//! that none of them says what another does not do.
+
+use axum::{
+    extract::{Path, State},
+    routing::{MethodRouter, get, patch, post, put},
+};
+
+use super::{Shared, call::Caller, conversation, history, read, search, write};
+
+/// What can be done with the resources of a type (R4 http.html).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interaction {
+    Read,
+    Vread,
+    HistoryInstance,
+    HistoryType,
+    SearchType,
+    Create,
+    Update,
+    Patch,
+}
+
+/// A type and what can be done with its resources.
+pub(super) struct Served {
+    /// The type.
+    pub kind: &'static str,
+    /// What can be done.
+    pub interactions: &'static [Interaction],
+    /// What a CapabilityStatement says beside that.
+    pub documentation: &'static str,
+}
+
+use Interaction::{Create, HistoryInstance, HistoryType, Patch, Read, SearchType, Update, Vread};
+
+const READ: &[Interaction] = &[Read, Vread, HistoryInstance, SearchType];
+
+/// A type that travels with referrals.
+const fn carried(kind: &'static str) -> Served {
+    Served {
+        kind,
+        interactions: READ,
+        documentation: "Carried with a referral. A search names the referral: by _id, or by a reference to one of its resources.",
+    }
+}
+
+/// Every type that is served, and how.
+pub(super) const SERVED: &[Served] = &[
+    Served {
+        kind: "ServiceRequest",
+        interactions: &[Read, Vread, HistoryInstance, HistoryType, SearchType, Create, Update, Patch],
+        documentation: "A referral. After sending, the system that referred changes it with If-Match: revoked cancels, or asks the \
+                        provider to confirm that; entered-in-error retracts; other content goes to the provider. Subject, the identifier \
+                        by which it is known, and what would route it elsewhere stay.",
+    },
+    Served {
+        kind: "Task",
+        interactions: &[Read, Vread, HistoryInstance, HistoryType, SearchType, Update, Patch],
+        documentation: "How far a referral has come. A provider changes status, statusReason, businessStatus, note, output, \
+                        executionPeriod, and its owner within its own organisation; If-Match is needed.",
+    },
+    Served {
+        kind: "Communication",
+        interactions: &[Read, Vread, HistoryInstance, SearchType, Create],
+        documentation: "A message of one side to the other, basedOn the ServiceRequest or about it or its Task. A provider's whose \
+                        category or reasonCode is information-requested asks for more; a referrer's with inResponseTo answers. A search \
+                        names the referral: based-on, about (not an R4 parameter, but the same), another reference, or _id.",
+    },
+    Served {
+        kind: "Provenance",
+        interactions: READ,
+        documentation: "Who changed a Task and when: one for each of its versions. A search names the Task (target) or another \
+                        resource of the referral.",
+    },
+    Served {
+        kind: "Organization",
+        interactions: READ,
+        documentation: "Providers, and organisations that travel with referrals. A search goes over providers; of the others _id finds.",
+    },
+    carried("Patient"),
+    carried("Practitioner"),
+    carried("PractitionerRole"),
+    carried("RelatedPerson"),
+    carried("Consent"),
+    carried("QuestionnaireResponse"),
+    carried("DocumentReference"),
+    carried("Binary"),
+    carried("AllergyIntolerance"),
+    carried("Appointment"),
+    carried("CarePlan"),
+    carried("CareTeam"),
+    carried("Condition"),
+    carried("Coverage"),
+    carried("Device"),
+    carried("DiagnosticReport"),
+    carried("Encounter"),
+    carried("EpisodeOfCare"),
+    carried("Flag"),
+    carried("Goal"),
+    carried("Group"),
+    carried("HealthcareService"),
+    carried("List"),
+    carried("Location"),
+    carried("Medication"),
+    carried("MedicationRequest"),
+    carried("MedicationStatement"),
+    carried("Observation"),
+    carried("Procedure"),
+    carried("Questionnaire"),
+    carried("RiskAssessment"),
+];
+
+impl Interaction {
+    /// As a CapabilityStatement names it.
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Read => "read",
+            Vread => "vread",
+            HistoryInstance => "history-instance",
+            HistoryType => "history-type",
+            SearchType => "search-type",
+            Create => "create",
+            Update => "update",
+            Patch => "patch",
+        }
+    }
+
+    /// Where it is done, below the type.
+    pub(super) const fn paths(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Read => &[("get", "/{id}")],
+            Vread => &[("get", "/{id}/_history/{version}")],
+            HistoryInstance => &[("get", "/{id}/_history")],
+            HistoryType => &[("get", "/_history")],
+            SearchType => &[("get", ""), ("post", "/_search")],
+            Create => &[("post", "")],
+            Update => &[("put", "/{id}")],
+            Patch => &[("patch", "/{id}")],
+        }
+    }
+
+    /// Who does it, by a method of [`Interaction::paths`]; none where the type has nobody for it.
+    pub(super) fn handler(self, kind: &'static str, method: &str) -> Option<MethodRouter<Shared>> {
+        Some(match (self, kind, method) {
+            (Read, ..) => get(move |State(app): State<Shared>, Path(id): Path<String>, caller: Caller| async move {
+                read::read(&app, kind, &id, &caller).await
+            }),
+            (Vread, ..) => get(
+                move |State(app): State<Shared>, Path((id, version)): Path<(String, String)>, caller: Caller| async move {
+                    read::vread(&app, kind, &id, &version, &caller).await
+                },
+            ),
+            (HistoryInstance, ..) => {
+                get(move |State(app): State<Shared>, Path(id): Path<String>, caller: Caller| async move {
+                    read::history(&app, kind, &id, &caller).await
+                })
+            }
+            (HistoryType, ..) => get(move |State(app): State<Shared>, caller: Caller| async move {
+                history::of_type(&app, kind, &caller).await
+            }),
+            (SearchType, _, "post") => post(move |State(app): State<Shared>, form: search::Form| async move {
+                search::search(&app, kind, &form.caller, &form.asked).await
+            }),
+            (SearchType, ..) => get(move |State(app): State<Shared>, caller: Caller| async move {
+                search::search(&app, kind, &caller, &caller.query).await
+            }),
+            (Create, "ServiceRequest", _) => post(write::create),
+            (Create, "Communication", _) => post(conversation::say),
+            (Update, "Task", _) => put(write::update),
+            (Update, "ServiceRequest", _) => put(conversation::update),
+            (Patch, "Task", _) => patch(write::patch),
+            (Patch, "ServiceRequest", _) => patch(conversation::patch),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_claimed_is_done_by_somebody() {
+        for served in SERVED {
+            for interaction in served.interactions {
+                for (method, _) in interaction.paths() {
+                    assert!(interaction.handler(served.kind, method).is_some(), "{} {interaction:?}", served.kind);
+                }
+            }
+            assert!(crate::definitions::resource_named(served.kind).is_some(), "{}", served.kind);
+        }
+    }
+}

@@ -10,6 +10,7 @@ mod broker;
 mod broker_away;
 mod chaos;
 mod cli;
+mod clients;
 mod cluster;
 mod conformance;
 mod conversation;

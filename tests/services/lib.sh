@@ -107,10 +107,37 @@ python_environment() {
     if [[ ! -e $venv/complete ]]; then
         say "making the Python environment for $name"
         rm -rf "$venv"
-        python3 -m venv "$venv" >&2
-        "$venv/bin/pip" --quiet --disable-pip-version-check --no-input install --requirement "$requirements" >&2
+        # in a substitution nothing ends by itself where a command fails, and half an environment must not look whole
+        python3 -m venv "$venv" >&2 || return
+        "$venv/bin/pip" --quiet --disable-pip-version-check --no-input install --requirement "$requirements" >&2 || return
         touch "$venv/complete"
     fi
     flock --unlock 9
     printf '%s\n' "$venv"
+}
+
+# node_environment NAME FOLDER: installs the npm packages of this folder's lock file where they are absent, in the user's cache,
+# and prints the path of node_modules.
+node_environment() {
+    command -v npm >/dev/null || {
+        say "npm is missing: install Node 20 with npm"
+        return 1
+    }
+    local name=$1 folder=$2 cache key modules
+    cache=${XDG_CACHE_HOME:-$HOME/.cache}/onward-tests
+    key=$({ node --version && cat "$folder/package-lock.json"; } | sha256sum | cut -c 1-12)
+    modules=$cache/$name-$key
+    mkdir -p "$cache"
+    # as for Python: two runs at once, and a marker that says that it is whole
+    exec 9>"$cache/$name.lock"
+    flock 9
+    if [[ ! -e $modules/complete ]]; then
+        say "installing the npm packages for $name"
+        rm -rf "$modules"
+        mkdir "$modules" && cp "$folder/package.json" "$folder/package-lock.json" "$modules" || return
+        (cd "$modules" && npm ci --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error) >&2 || return
+        touch "$modules/complete"
+    fi
+    flock --unlock 9
+    printf '%s\n' "$modules/node_modules"
 }

@@ -23,7 +23,7 @@ const LOOKED_AT_MAX: usize = 1_000;
 const CHUNK: usize = 100;
 
 /// What is asked of a history.
-struct Asked {
+pub(super) struct Asked {
     count: usize,
     since: Option<Timestamp>,
     /// Only what is older than this version, the last of the page before.
@@ -92,8 +92,8 @@ pub(super) async fn of_type(app: &Shared, kind: &str, caller: &Caller) -> Answer
             let id = if kind == "Task" { task.id.0 } else { task.request };
             for version in app.store.versions(kind, id).await? {
                 let version = Version(version);
-                let wanted = asked.since.is_none_or(|since| version.0.last_updated >= since)
-                    && asked.after.is_none_or(|after| version.place() < after);
+                let wanted =
+                    asked.wants(version.0.last_updated) && asked.after.is_none_or(|after| version.place() < after);
                 if wanted {
                     waiting.push(version);
                 }
@@ -124,7 +124,18 @@ fn link(base: &str, caller: &Caller, after: Option<&str>) -> String {
     format!("{base}{}{}", if text.is_empty() { "" } else { "?" }, text.join("&"))
 }
 
-fn asked(caller: &Caller) -> Result<Asked, Fault> {
+impl Asked {
+    /// Whether a version of this moment is asked for.
+    pub(super) fn wants(&self, made: Timestamp) -> bool {
+        self.since.is_none_or(|since| made >= since)
+    }
+}
+
+/// What is asked of a history: `_since`, and on pages `_count`.
+///
+/// # Errors
+/// What cannot be read, and what is not known where the client does not say that it may be left out.
+pub(super) fn asked(caller: &Caller) -> Result<Asked, Fault> {
     let mut asked = Asked { count: COUNT_DEFAULT, since: None, after: None };
     let wrong =
         |name: &str, told: &str| Fault::invalid(vec![Issue::error(IssueCode::Value, format!("http.{name}"), told)]);

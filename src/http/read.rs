@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     Shared,
     call::Caller,
+    history,
     reply::{Answer, Fault, Reply, etag},
     surroundings::{Found, organization, provenance_of},
 };
@@ -154,9 +155,10 @@ pub(super) async fn history(app: &Shared, kind: &str, id: &str, caller: &Caller)
         return Ok(Reply::ok(history_bundle(vec![entry])));
     }
     let stored = visible(app, caller, kind, id, None).await?;
+    let asked = history::asked(caller)?;
     let versions = app.store.versions(kind, stored.id).await?;
     let mut entries = Vec::with_capacity(versions.len());
-    for version in versions.iter().rev() {
+    for version in versions.iter().rev().filter(|version| asked.wants(version.last_updated)) {
         entries.push(entry_of(app, version)?);
     }
     Ok(Reply::ok(history_bundle(entries)))
@@ -165,11 +167,15 @@ pub(super) async fn history(app: &Shared, kind: &str, id: &str, caller: &Caller)
 /// `GET /fhir/Task/{id}/_history`: every version, newest first, each with what happened while it was current.
 async fn task_history(app: &Shared, id: &str, caller: &Caller) -> Answer {
     let task = visible_task(app, caller, id).await?;
+    let asked = history::asked(caller)?;
     let versions = app.store.versions("Task", task.id.0).await?;
     let journal = app.store.journal(task.id).await?;
     let attempts = app.store.attempts(task.id).await?;
     let mut entries = Vec::with_capacity(versions.len());
     for (index, version) in versions.iter().enumerate() {
+        if !asked.wants(version.last_updated) {
+            continue;
+        }
         let next = versions.get(index + 1);
         let until_seq = next.map_or(u64::MAX, |n| n.version);
         let until = next.map(|n| n.last_updated);

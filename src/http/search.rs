@@ -1,6 +1,7 @@
 //! Searches: what is asked, found and brought along, as one page. A parameter that is not known is refused unless the client says that
 //! it may be left out: an answer to another question than was asked would be worse than none.
 
+mod carried;
 mod cursor;
 mod few;
 mod walk;
@@ -86,6 +87,9 @@ pub(super) async fn search(app: &Shared, kind: &str, caller: &Caller, asked: &[(
     let page = match (&leads, kind) {
         (Leads::Nothing, "Task" | "ServiceRequest") => walk::page(app, &search, caller, &surroundings, &base).await?,
         (Leads::Nothing, "Organization") => few::organisations(&search, &surroundings, &base)?,
+        (Leads::Nothing, _) if search.conditions.is_empty() && search.sort.is_empty() && !search.total => {
+            carried::page(app, &search, caller, &mut surroundings).await?
+        }
         (Leads::Nothing, _) => {
             let told = format!(
                 "say of which referral: by _id, by a reference to one of its resources (such as patient), or {kind} \

@@ -39,7 +39,8 @@ impl Condition {
             }
             Test::Leads(conditions) => found.iter().any(|node| {
                 let holds = |(of, condition): &(&str, Self)| {
-                    let is = |target: &Value| tree::resource_type(target) == Some(*of) && condition.holds(target, world);
+                    let is =
+                        |target: &Value| tree::resource_type(target) == Some(*of) && condition.holds(target, world);
                     target_is(node, resource, world, is) || condition.names(node)
                 };
                 conditions.iter().any(holds)

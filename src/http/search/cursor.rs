@@ -26,6 +26,13 @@ pub(super) enum Cursor {
         /// When the first page was read.
         as_of: Timestamp,
     },
+    /// After this one of those that go with this ServiceRequest.
+    Within {
+        /// The ServiceRequest.
+        request: Uuid,
+        /// The logical id of the last one.
+        id: String,
+    },
 }
 
 impl Cursor {
@@ -37,6 +44,7 @@ impl Cursor {
                 format!("c.{}.{}.{task}", as_of.as_microsecond(), at.as_microsecond())
             }
             Self::Sorted { id, as_of } => format!("s.{}.{id}", as_of.as_microsecond()),
+            Self::Within { request, id } => format!("w.{request}.{id}"),
         }
     }
 
@@ -58,6 +66,10 @@ impl Cursor {
                 let (as_of, id) = rest.split_once('.')?;
                 Self::Sorted { id: id.to_owned(), as_of: moment(as_of)? }
             }
+            "w" => {
+                let (request, id) = rest.split_once('.')?;
+                Self::Within { request: request.parse().ok()?, id: id.to_owned() }
+            }
             _ => return None,
         })
     }
@@ -74,6 +86,7 @@ mod tests {
             Cursor::Made(id),
             Cursor::Changed { at, task: id, as_of: Timestamp::UNIX_EPOCH },
             Cursor::Sorted { id: "a.b-c".into(), as_of: at },
+            Cursor::Within { request: id, id: "a.b".into() },
         ] {
             assert_eq!(Cursor::read(&cursor.text()), Some(cursor));
         }

@@ -79,7 +79,7 @@ def smoke():
         if "set" in step:
             step["set"] = {"mrn": patient["identifier"][0]["value"]}
         if step.get("name") in REFUSED:
-            step["expect"] = {"status": [404, 405], "fhirpath": ["OperationOutcome.issue.exists()"]}
+            step["expect"] = {"status": [400, 404, 405], "fhirpath": ["OperationOutcome.issue.exists()"]}
         if step.get("name") == NO_REFERRAL:
             step["expect"] = {"status": [400, 422], "fhirpath": ["OperationOutcome.issue.exists()"]}
         if step.get("save") == "created":

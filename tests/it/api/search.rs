@@ -281,6 +281,34 @@ async fn they_stand_in_the_order_that_is_asked() {
     hub.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_travels_with_referrals_is_listed_page_by_page() {
+    let hub = Hub::start().await;
+    let rio = hub.sender(RIO);
+    let mut expected = BTreeSet::new();
+    for n in 0..3 {
+        let mut bundle = fixtures::json("referrals/03-full-bundle.json");
+        for entry in bundle["entry"].as_array_mut().unwrap() {
+            if entry["resource"]["resourceType"] == "ServiceRequest" {
+                entry["resource"]["identifier"][0]["value"] = format!("listed-{n}").into();
+            }
+        }
+        let sent = rio.refer(&bundle).await;
+        let package = rio.get(&format!("{}/$package", sent.links("monitor")[0])).await.json();
+        let patients = resources(&package).into_iter().filter(|r| r["resourceType"] == "Patient");
+        expected.extend(patients.map(|p| p["id"].as_str().unwrap().to_owned()));
+    }
+    assert!(expected.len() >= 3);
+    for count in [1, 2, 50] {
+        let found = pages(&rio, &format!("/fhir/Patient?_count={count}")).await.concat();
+        assert_eq!(found.len(), expected.len());
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+    }
+    assert_eq!(pages(&rio, "/fhir/Goal").await.concat().len(), 0);
+    assert!(pages(&hub.sender(GP), "/fhir/Patient").await.concat().is_empty(), "another's");
+    hub.stop().await;
+}
+
 // --- what comes along ---
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,17 +23,26 @@ use crate::{
 };
 
 mod admit;
+mod around;
 pub mod call;
 pub mod capability;
+mod coding;
+mod conditional;
+mod connection;
 mod conversation;
 mod health;
 mod patient;
+mod prefer;
 mod read;
 pub mod reply;
 mod search;
 pub mod serve;
+mod supported;
 mod validate;
 mod write;
+
+pub use around::around;
+pub use prefer::Handling;
 
 /// What the handlers call.
 pub struct App {
@@ -107,6 +116,7 @@ pub fn router(app: Shared) -> Router {
         .route("/fhir/{kind}/{id}/_history/{version}", get(read::version))
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::not_allowed)
+        .layer(axum::middleware::from_fn(supported::known))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), reply::render));
     let fhir = fhir
         .layer(DefaultBodyLimit::disable()) // the call reads the body under its own bound

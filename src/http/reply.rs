@@ -321,6 +321,8 @@ pub async fn render(State(app): State<Shared>, mut request: Request, next: Next)
 
 async fn write(app: &Shared, format: Format, pretty: bool, mut response: Response) -> Response {
     let status = response.status();
+    // the same place is answered in either format
+    response.headers_mut().append(header::VARY, HeaderValue::from_name(header::ACCEPT));
     let body = match response.extensions_mut().remove::<Resource>() {
         Some(Resource(body)) => body,
         // refused before any handler saw it, such as a path that is not UTF-8

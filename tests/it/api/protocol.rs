@@ -210,6 +210,7 @@ async fn formats_are_negotiated_and_json_may_be_laid_out() {
     ] {
         let answer = with(&gp, &format!("{task}{query}"), &[("accept", accept)]).await;
         assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, Some(expected)), "{accept} {query}");
+        assert!(answer.headers.get_all("vary").iter().any(|name| name == "accept"), "a cache must know");
     }
     for (accept, query) in [("text/html", ""), ("application/fhir+turtle", ""), ("*/*", "?_format=html")] {
         let answer = with(&gp, &format!("{task}{query}"), &[("accept", accept)]).await;

@@ -38,6 +38,11 @@ fn decoded(answer: &Answered) -> Vec<u8> {
     plain
 }
 
+/// Whether a cache is told that the answer goes by what coding was asked for.
+fn varies(answer: &Answered) -> bool {
+    answer.headers.get_all("vary").iter().any(|name| name == "accept-encoding")
+}
+
 /// A referral of so many bytes.
 fn of_size(name: &str, bytes: usize) -> Vec<u8> {
     let mut body = fixtures::to_link_workers(name).to_string().into_bytes();
@@ -60,7 +65,7 @@ async fn a_compressed_body_is_read_within_the_bound_of_a_plain_one() {
         assert_eq!(answer.status, 201, "{coding}: {}", answer.describe());
         let again = gp.refer(&fixtures::to_link_workers(coding)).await;
         assert_eq!(again.status, 200, "{coding}: the same as if it had come plain");
-        let stored = hub.rows();
+        let stored = hub.rows()["referral"];
         let over = send(&gp, coding, coded(coding, &of_size("over", LIMIT + 1))).await;
         refused(&over, 413, "too-long", "%resource");
         // far more than it seems
@@ -75,7 +80,7 @@ async fn a_compressed_body_is_read_within_the_bound_of_a_plain_one() {
         for broken in [half[..half.len() / 2].to_vec(), b"{\"resourceType\":\"Task\"}".to_vec(), Vec::new()] {
             refused(&send(&gp, coding, broken).await, 400, "structure", "http.Content-Encoding");
         }
-        assert_eq!(hub.rows(), stored, "{coding}");
+        assert_eq!(hub.rows()["referral"], stored, "{coding}");
     }
     for unknown in ["br", "deflate", "gzip, zstd"] {
         let answer = send(&gp, unknown, of_size("unknown", 8000)).await;
@@ -117,7 +122,7 @@ async fn an_answer_is_compressed_where_that_is_wished_and_worth_it() {
     let gp = hub.sender(GP);
     for path in ["/fhir/metadata", "/metrics"] {
         let plain = with(&gp, path, &[]).await;
-        assert_eq!((plain.header("content-encoding"), plain.header("vary")), (None, Some("accept-encoding")), "{path}");
+        assert_eq!((plain.header("content-encoding"), varies(&plain)), (None, true), "{path}");
         for (accepted, expected) in [
             ("gzip", Some("gzip")),
             ("zstd", Some("zstd")),
@@ -130,7 +135,7 @@ async fn an_answer_is_compressed_where_that_is_wished_and_worth_it() {
             let answer = with(&gp, path, &[("accept-encoding", accepted)]).await;
             assert_eq!(answer.header("content-encoding"), expected, "{path} {accepted}");
             assert_eq!(answer.header("content-length"), Some(&*answer.body.len().to_string()), "{path} {accepted}");
-            assert_eq!(answer.header("vary"), Some("accept-encoding"), "{path} {accepted}");
+            assert!(varies(&answer), "{path} {accepted}");
             let text = decoded(&answer);
             if path == "/fhir/metadata" {
                 assert_eq!(text, plain.body, "{accepted}");

@@ -272,14 +272,14 @@ async fn a_spare_connection_serves_one_request_and_ends() {
     only.write_all(b"GET /health/live HTTP/1.1\r\nHost: onward\r\n\r\n").await.unwrap();
     let mut buffer = [0; 1024];
     assert!(only.read(&mut buffer).await.unwrap() > 0);
-    // each over a connection of its own: those before it were ended
-    let (client, base) = (client(), &hub.base_url);
-    let live = ask(&client, "GET", format!("{base}/health/live"), None, &Value::Null).await;
+    // each over a connection of its own: those before it are ending
+    let base = &hub.base_url;
+    let live = ask(&client(), "GET", format!("{base}/health/live"), None, &Value::Null).await;
     assert_eq!(live.0.status(), 200);
     let url = format!("{base}/fhir/Task/none");
-    let answered = ask(&client, "PUT", url, Some(LINK_WORKERS), &serde_json::json!({"resourceType": "Task"})).await;
+    let answered = ask(&client(), "PUT", url, Some(LINK_WORKERS), &serde_json::json!({"resourceType": "Task"})).await;
     assert_eq!(answered.0.status(), 404, "{}", answered.1);
-    let refused = ask(&client, "GET", format!("{base}/fhir/Task"), Some(GP), &Value::Null).await;
+    let refused = ask(&client(), "GET", format!("{base}/fhir/Task"), Some(GP), &Value::Null).await;
     assert_eq!(refused.0.status(), 503);
     let mut raw = Raw::open(&hub, 65_535).await;
     raw.send(HEADERS, WHOLE, 1, &get("/health/live")).await;
@@ -288,7 +288,7 @@ async fn a_spare_connection_serves_one_request_and_ends() {
     assert!(lasted < Duration::from_secs(8), "{lasted:?}");
     drop(only);
     until("a connection", || async {
-        let told = ask(&client, "GET", format!("{base}/fhir/Task"), Some(GP), &Value::Null).await;
+        let told = ask(&client(), "GET", format!("{base}/fhir/Task"), Some(GP), &Value::Null).await;
         (told.0.status() == 200).then_some(())
     })
     .await;

@@ -99,15 +99,21 @@ impl Raw {
         tokio::time::timeout(PATIENCE, read).await.expect("nothing comes, and no end")
     }
 
-    /// The kinds of all frames until the end, while it says all the time that it is there.
-    async fn until_its_end(mut self) -> (Vec<u8>, Duration) {
+    /// The kinds of all frames until the end, while it says all the time that it is there, or asks again and again.
+    async fn until_its_end(mut self, asks: bool) -> (Vec<u8>, Duration) {
         let begun = Instant::now();
         let mut kinds = Vec::new();
+        let mut stream = 3;
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         loop {
             tokio::select! {
                 _ = tick.tick() => {
-                    let _ = self.to.write_all(&frame(PING, 0, 0, &[7; 8])).await;
+                    if asks {
+                        self.send(HEADERS, WHOLE, stream, &get("/health/live")).await;
+                        stream += 2;
+                    } else {
+                        self.send(PING, 0, 0, &[7; 8]).await;
+                    }
                 }
                 // a frame of ours is read whole once it begins: they come in one piece
                 readable = self.from.readable() => {
@@ -178,7 +184,7 @@ async fn a_connection_without_requests_is_ended_whatever_else_it_says() {
         if requests == 1 {
             raw.send(HEADERS, WHOLE, 1, &get("/health/live")).await;
         }
-        let (kinds, lasted) = raw.until_its_end().await;
+        let (kinds, lasted) = raw.until_its_end(false).await;
         assert!(kinds.contains(&GOAWAY), "{requests}: it is told: {kinds:?}");
         assert_eq!(kinds.contains(&DATA), requests == 1, "{kinds:?}");
         assert!(lasted > Duration::from_millis(900) && lasted < Duration::from_secs(10), "{requests}: {lasted:?}");
@@ -191,7 +197,7 @@ async fn who_does_not_take_an_answer_loses_the_connection() {
     let hub = Hub::build().limits("request-timeout = \"1s\"").start().await;
     let mut raw = Raw::open(&hub, 0).await;
     raw.send(HEADERS, WHOLE, 1, &get("/fhir/metadata")).await;
-    let (kinds, lasted) = raw.until_its_end().await;
+    let (kinds, lasted) = raw.until_its_end(false).await;
     assert!(kinds.contains(&HEADERS) && !kinds.contains(&DATA), "{kinds:?}");
     assert!(lasted > Duration::from_millis(900) && lasted < Duration::from_secs(10), "{lasted:?}");
     hub.stop().await;
@@ -283,7 +289,7 @@ async fn a_spare_connection_serves_one_request_and_ends() {
     assert_eq!(refused.0.status(), 503);
     let mut raw = Raw::open(&hub, 65_535).await;
     raw.send(HEADERS, WHOLE, 1, &get("/health/live")).await;
-    let (kinds, lasted) = raw.until_its_end().await;
+    let (kinds, lasted) = raw.until_its_end(true).await;
     assert!(kinds.contains(&DATA) && kinds.contains(&GOAWAY), "{kinds:?}");
     assert!(lasted < Duration::from_secs(8), "{lasted:?}");
     drop(only);

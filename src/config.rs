@@ -6,6 +6,7 @@ mod alerts;
 mod endpoint;
 mod env;
 mod escalation;
+mod http;
 mod read_registry;
 pub mod registry;
 mod roles;
@@ -27,6 +28,7 @@ use crate::{
 pub use crate::toml_reader::Fault;
 pub use alerts::Alerts;
 pub use env::Env;
+pub use http::{Cors, Http};
 pub use registry::Registry;
 pub use roles::{Role, Roles};
 pub use secret::{Secret, TokenHash};
@@ -52,6 +54,8 @@ pub struct Config {
     pub retry: RetryPolicy,
     /// What is refused for being too much.
     pub limits: Limits,
+    /// How clients may speak to it.
+    pub http: Http,
     /// How it logs.
     pub log: Log,
     /// What resources are held against beside R4.
@@ -99,6 +103,7 @@ impl Config {
         let server = Server::read(root.section("server"), &store.url, &broker.url);
         let retry = sections::retry(root.section("retry"), RetryPolicy::default());
         let limits = Limits::read(root.section("limits"));
+        let http = Http::read(root.section("http"));
         let log = Log::read(root.section("log"));
         let profiles = Profiles::read(root.section("profiles"), folder);
         sections::registry_source(root.section("registry"));
@@ -119,7 +124,7 @@ impl Config {
             return Err(faults);
         }
         files.extend(secrets.into_files());
-        Ok((Self { server, store, broker, retry, limits, log, profiles, alerts, registry, files }, warnings))
+        Ok((Self { server, store, broker, retry, limits, http, log, profiles, alerts, registry, files }, warnings))
     }
 
     /// What runs with no configuration: a store under `data_dir`, the embedded broker, loopback, one system, one provider

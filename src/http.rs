@@ -23,20 +23,29 @@ use crate::{
 };
 
 mod admit;
+mod around;
 pub mod call;
 pub mod capability;
+mod coding;
+mod conditional;
+mod connection;
 mod conversation;
 mod health;
 mod history;
 mod patient;
+mod prefer;
 mod read;
 pub mod reply;
 mod search;
 pub mod serve;
+mod supported;
 mod surroundings;
 mod table;
 mod validate;
 mod write;
+
+pub use around::around;
+pub use prefer::Handling;
 
 /// What the handlers call.
 pub struct App {
@@ -95,6 +104,7 @@ pub fn router(app: Shared) -> Router {
     let fhir = fhir
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::not_allowed)
+        .layer(axum::middleware::from_fn(supported::known))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), reply::render))
         .layer(DefaultBodyLimit::disable()) // the call reads the body under its own bound
         .with_state(Arc::clone(&app));

@@ -228,7 +228,8 @@ impl Service {
         limits.drain -= letting_go(limits.drain);
         let api = app.roles.has(Role::Api);
         let router = if api { http::router(app) } else { http::keepers_router(app) };
-        let serving = async move { http::serve::serve(listener, router, &limits, stop).await };
+        let (router, http2) = (http::around(router, &config.http), config.http.http2);
+        let serving = async move { http::serve::serve(listener, router, &limits, http2, stop).await };
         let http = guarded(&died, &stop_http, serving);
         Ok(Self {
             base_url,

@@ -142,6 +142,40 @@ fn the_example_loads_and_shows_the_true_defaults() {
 }
 
 #[test]
+fn pages_of_others_are_named_by_their_origin() {
+    let origins = |list: &str| format!("[http.cors]\norigins = [{list}]\n");
+    let (config, warnings) = load(
+        &origins("\"https://app.example\", \"https://a.b:8443\", \"http://localhost:3000\", \"http://intranet\""),
+        &env(&[("ONWARD__HTTP__HTTP2", "false"), ("ONWARD__HTTP__CORS__MAX_AGE", "1h")]),
+    )
+    .unwrap();
+    let http = config.http;
+    assert_eq!((http.cors.origins.len(), http.cors.max_age, http.http2), (4, Duration::from_secs(3600), false));
+    assert_eq!(warnings.iter().filter(|warning| warning.contains("http.cors.origins[3]")).count(), 1, "{warnings:?}");
+    for wrong in [
+        "*",
+        "null",
+        "app.example",
+        "https://app.example/",
+        "https://app.example/page",
+        "https://*.example",
+        "https://App.example",
+        "https://app.example:443",
+        "http://app.example:80",
+        "https://u@app.example",
+        "https://app.example?x",
+        "ftp://app.example",
+        "https://",
+    ] {
+        let faults = faults(&origins(&format!("\"{wrong}\"")), &[]);
+        assert!(faults.len() == 1 && faults[0].contains("http.cors.origins[0]: found "), "{wrong}: {faults:?}");
+    }
+    let many = vec!["\"https://app.example\""; 33].join(", ");
+    assert!(faults(&origins(&many), &[])[0].contains("allowed: at most 32"));
+    assert!(faults("[http]\nhttp3 = true\n", &[])[0].contains("allowed: http2, cors"));
+}
+
+#[test]
 fn every_fault_at_once_with_its_place() {
     let text = r#"
 [server]

@@ -242,6 +242,19 @@ pub(super) fn is_open_to_listeners(base_url: &str) -> bool {
     Parts::of(base_url).is_some_and(|parts| parts.scheme == "http" && !is_loopback(parts.host))
 }
 
+/// Whether this is an origin as a browser writes it (RFC 6454, 6.2), which is what it is compared with letter by letter.
+pub(super) fn is_origin(text: &str) -> bool {
+    let usual = |parts: &Parts<'_>| match parts.scheme {
+        "http" => parts.host.ends_with(":80"),
+        _ => parts.host.ends_with(":443"),
+    };
+    let small = !text.bytes().any(|b| b.is_ascii_uppercase());
+    Parts::of(text).is_some_and(|parts| {
+        let web = matches!(parts.scheme, "http" | "https");
+        web && small && parts.user.is_none() && parts.rest.is_empty() && !parts.host.ends_with(':') && !usual(&parts)
+    })
+}
+
 /// `host`, `host:port` or `[v6]:port`; the port may be any, but a port.
 fn is_host(host_and_port: &str) -> bool {
     let (host, port) = match host_and_port.strip_prefix('[').and_then(|v6| v6.split_once(']')) {

@@ -40,6 +40,8 @@ pub fn enter(app: &App, request: &mut Request) -> Result<Held, Fault> {
         return Err(Fault::unavailable("there are as many connections as may be; try again shortly"));
     }
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    // how much comes of a body that is compressed is not announced
+    let announced = announced.filter(|_| !request.headers().contains_key(header::CONTENT_ENCODING));
     let place = app.admission.enter(kind, &name(&clients), announced).map_err(refused)?;
     let place = Arc::new(place);
     request.extensions_mut().insert(Known(clients));

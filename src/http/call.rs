@@ -13,6 +13,8 @@ use serde_json::Value;
 use super::{
     App, Shared,
     admit::{Held, Known},
+    coding::{self, Undecoded},
+    prefer::{self, Handling},
     reply::Fault,
 };
 use crate::{
@@ -113,20 +115,22 @@ impl FromRequest<Shared> for AnyOrder {
     }
 }
 
-/// Reads a body within its bounds.
+/// The body, plain and within its bounds.
 pub(super) async fn read(app: &App, parts: &Parts, body: axum::body::Body) -> Result<Bytes, Fault> {
+    let coding = coding::of_request(&parts.headers)?;
     let limit = app.limits.body_bytes;
+    let sent_max = coding.map_or(limit, |_| coding::coded_max(limit));
     let too_long = || {
         let told = format!("the body is larger than {limit} bytes");
         Fault::new(StatusCode::PAYLOAD_TOO_LARGE, Issue::error(IssueCode::TooLong, "%resource", told))
     };
     // what announces itself as too large is not read at all
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|n| n > limit) {
+    if announced.is_some_and(|n| n > sent_max) {
         return Err(too_long());
     }
     // a client that falls silent must not keep its place after it was given up
-    let mut collecting = pin!(Limited::new(body, limit).collect());
+    let mut collecting = pin!(Limited::new(body, sent_max).collect());
     let read = match tokio::time::timeout(SLOW_BODY, &mut collecting).await {
         Ok(read) => Ok(read),
         Err(_) => {
@@ -140,10 +144,17 @@ pub(super) async fn read(app: &App, parts: &Parts, body: axum::body::Body) -> Re
     let Ok(read) = read else {
         return Err(Fault::unavailable("the body did not arrive in time; nothing was done"));
     };
-    match read {
-        Ok(read) => Ok(read.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
-        Err(_) => {
+    match (read.map(|read| read.to_bytes()), coding) {
+        (Ok(plain), None) => Ok(plain),
+        (Ok(coded), Some(coding)) => coding::decode(coding, &coded, limit).map_err(|why| match why {
+            Undecoded::TooLong => too_long(),
+            Undecoded::Broken => {
+                let told = "the body is not what Content-Encoding says";
+                Fault::invalid(vec![Issue::error(IssueCode::Structure, "http.Content-Encoding", told)])
+            }
+        }),
+        (Err(error), _) if error.is::<LengthLimitError>() => Err(too_long()),
+        (Err(_), _) => {
             let issue = Issue::error(IssueCode::Incomplete, "%resource", "the body ended before it was complete");
             Err(Fault::invalid(vec![issue]))
         }
@@ -161,16 +172,19 @@ impl Caller {
         self.headers.get(name).and_then(|v| v.to_str().ok())
     }
 
-    /// What `Prefer: return=…` asks for (R4 http, 3.1.0.1.9).
-    pub fn prefers_return(&self) -> Option<&str> {
-        let prefer = self.header(&HeaderName::from_static("prefer"))?;
-        prefer.split([',', ';']).find_map(|part| part.trim().strip_prefix("return="))
+    /// What `Prefer: return=…` asks for (R4 http, 3.1.0.1.9): `minimal`, `representation` or `OperationOutcome`.
+    pub fn prefers_return(&self) -> Option<&'static str> {
+        prefer::return_of(&self.headers)
+    }
+
+    /// What `Prefer: handling=…` asks for (R4 search, 3.1.1.1): what is to become of parameters that are not known.
+    pub fn prefers_handling(&self) -> Option<Handling> {
+        prefer::handling_of(&self.headers)
     }
 
     /// Whether parameters that are not known may be left out: `Prefer: handling=lenient` (R4 search, 3.1.1.2).
     pub fn is_lenient(&self) -> bool {
-        let prefer = self.header(&HeaderName::from_static("prefer")).unwrap_or_default();
-        prefer.split([',', ';']).any(|part| part.trim().eq_ignore_ascii_case("handling=lenient"))
+        self.prefers_handling() == Some(Handling::Lenient)
     }
 
     /// The version an `If-Match` names.

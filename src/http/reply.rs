@@ -10,8 +10,9 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
+use tracing::Instrument as _;
 
-use super::{Shared, admit, request_timeout};
+use super::{Shared, admit, conditional::Conditional, request_timeout};
 use crate::{
     conversation::ConversationError,
     fhir::{
@@ -39,9 +40,10 @@ pub struct Reply {
 /// Why there is no other answer: a status and what is wrong.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    status: StatusCode,
-    issues: Vec<Issue>,
+    pub(super) status: StatusCode,
+    pub(super) issues: Vec<Issue>,
     retry_after_s: Option<u64>,
+    headers: Vec<(HeaderName, &'static str)>,
 }
 
 /// What a handler gives.
@@ -98,7 +100,7 @@ fn http_date(at: Timestamp) -> String {
 impl Fault {
     /// A status with one issue.
     pub fn new(status: StatusCode, issue: Issue) -> Self {
-        Self { status, issues: vec![issue], retry_after_s: None }
+        Self { status, issues: vec![issue], retry_after_s: None, headers: Vec::new() }
     }
 
     /// Absent, or not for this client: that must look the same.
@@ -123,13 +125,19 @@ impl Fault {
         Self { retry_after_s: Some(seconds), ..self }
     }
 
+    /// With a header.
+    pub fn header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
     /// 400 with these.
     pub fn invalid(issues: Vec<Issue>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, issues, retry_after_s: None }
+        Self { status: StatusCode::BAD_REQUEST, issues, retry_after_s: None, headers: Vec::new() }
     }
 
     fn rule(issues: Vec<Issue>) -> Self {
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, issues, retry_after_s: None }
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, issues, retry_after_s: None, headers: Vec::new() }
     }
 }
 
@@ -232,6 +240,9 @@ impl IntoResponse for Fault {
         if self.status == StatusCode::UNAUTHORIZED {
             reply = reply.header(header::WWW_AUTHENTICATE, "Bearer".to_owned());
         }
+        for (name, value) in self.headers {
+            reply = reply.header(name, value.to_owned());
+        }
         if let Some(seconds) = self.retry_after_s {
             reply = reply.header(header::RETRY_AFTER, seconds.to_string());
         }
@@ -244,11 +255,15 @@ pub async fn not_found() -> Fault {
     Fault::not_found()
 }
 
-/// A route that does not know the method.
-pub async fn not_allowed(method: Method) -> Fault {
+/// A route that does not know the method; which it knows is said by `Allow`, which the routes put there.
+pub async fn not_allowed(method: Method) -> Answer {
+    if method == Method::OPTIONS {
+        // the question what may be done here (RFC 9110, 9.3.7)
+        return Ok(Reply::empty(StatusCode::NO_CONTENT));
+    }
     let told = format!("{method} is not supported here; /fhir/metadata says what is");
     let told = told.chars().take(120).collect::<String>();
-    Fault::new(StatusCode::METHOD_NOT_ALLOWED, Issue::error(IssueCode::NotSupported, "%resource", told))
+    Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED, Issue::error(IssueCode::NotSupported, "%resource", told)))
 }
 
 /// Around every FHIR request: a place to work in, a limit in time, and the answer written in the format asked for.
@@ -256,12 +271,11 @@ pub async fn render(State(app): State<Shared>, mut request: Request, next: Next)
     let begun = tokio::time::Instant::now();
     let method = known(request.method());
     let accept = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let request_id = HeaderName::from_static("x-request-id");
-    let mirrored = request.headers().get(&request_id).cloned();
-    let query = request.uri().query().unwrap_or_default();
-    let format_param =
-        super::call::pairs(query).into_iter().find(|(name, _)| name == "_format").map(|(_, value)| value);
-    let format = of_accept(accept.as_deref(), format_param.as_deref());
+    let query = super::call::pairs(request.uri().query().unwrap_or_default());
+    let parameter = |name| query.iter().find(|(named, _)| named == name).map(|(_, value)| value.as_str());
+    let format = of_accept(accept.as_deref(), parameter("_format"));
+    let pretty = parameter("_pretty").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let conditional = Conditional::of(&request);
 
     let entered = match format {
         Some(_) => admit::enter(&app, &mut request),
@@ -270,7 +284,7 @@ pub async fn render(State(app): State<Shared>, mut request: Request, next: Next)
             Err(Fault::new(StatusCode::NOT_ACCEPTABLE, Issue::error(IssueCode::NotSupported, "http.Accept", told)))
         }
     };
-    let response = match entered {
+    let mut response = match entered {
         Err(refused) => refused.into_response(),
         Ok(place) => {
             let run = async move {
@@ -279,7 +293,7 @@ pub async fn render(State(app): State<Shared>, mut request: Request, next: Next)
                 response
             };
             // on its own task: what was begun is finished even if the client goes away
-            let task = tokio::spawn(run);
+            let task = tokio::spawn(run.in_current_span());
             match tokio::time::timeout(request_timeout(&app), task).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(error)) => {
@@ -294,18 +308,21 @@ pub async fn render(State(app): State<Shared>, mut request: Request, next: Next)
             }
         }
     };
-    let mut response = write(&app, format.unwrap_or(Format::Json), response).await;
-    if let Some(id) = mirrored {
-        response.headers_mut().insert(request_id, id);
+    if conditional.has(&response) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response.extensions_mut().remove::<Resource>();
     }
+    let response = write(&app, format.unwrap_or(Format::Json), pretty, response).await;
     let status = response.status().as_u16().to_string();
     metrics::histogram!("onward_request_seconds", "method" => method, "status" => status)
         .record(begun.elapsed().as_secs_f64());
     response
 }
 
-async fn write(app: &Shared, format: Format, mut response: Response) -> Response {
+async fn write(app: &Shared, format: Format, pretty: bool, mut response: Response) -> Response {
     let status = response.status();
+    // the same place is answered in either format
+    response.headers_mut().append(header::VARY, HeaderValue::from_name(header::ACCEPT));
     let body = match response.extensions_mut().remove::<Resource>() {
         Some(Resource(body)) => body,
         // refused before any handler saw it, such as a path that is not UTF-8
@@ -317,6 +334,7 @@ async fn write(app: &Shared, format: Format, mut response: Response) -> Response
         None => return response,
     };
     let (bytes, format) = match format {
+        Format::Json if pretty => (format!("{body:#}").into_bytes(), Format::Json),
         Format::Json => (body.to_string().into_bytes(), Format::Json),
         Format::Xml => match app.xml.write(body.clone()).await {
             Ok(bytes) => (bytes, Format::Xml),

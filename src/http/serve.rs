@@ -1,22 +1,27 @@
-//! The accept loop: bounded connections, a limit on how long a client may take over its headers, and an end that lets requests
-//! finish.
+//! The accept loop: bounded connections over HTTP/1.1 and HTTP/2, a limit on how long a client may take over its headers, and an end
+//! that lets requests finish.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
+use hyper::{Request, Response, body::Incoming, service::Service};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
+    server::conn::auto,
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_service::Service as _;
 
-use super::{admit::Crowded, patient::Patient};
+use super::{
+    admit::Crowded,
+    connection::{Given, PIECE_BYTES, Patience, Verdict, Watch},
+    patient::Patient,
+};
 use crate::config::Limits;
 
 /// A pause after a failed accept, which mostly means that file handles have run out.
@@ -32,6 +37,18 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TRIES: u32 = 3;
 
+/// So many requests at once over one connection of HTTP/2. Which of them get a place is decided at the door like everywhere.
+const STREAMS_MAX: u32 = 32;
+/// So many bytes of headers of a request over HTTP/2, after they were unpacked. What is longer is sent by `POST`.
+const HEADERS_MAX_BYTES: u32 = 16 * 1024;
+/// So much of one body, and of all of a connection, may come over HTTP/2 before it is read.
+const BODY_WINDOW_BYTES: u32 = 128 * 1024;
+const BODIES_WINDOW_BYTES: u32 = 256 * 1024;
+/// So many streams of a connection may have been given up by the client before they were looked at, and so many by us for its
+/// mistakes: who has more opens them for that alone (CVE-2023-44487, CVE-2025-8671).
+const RESETS_MAX: usize = 20;
+const MISTAKES_MAX: usize = 64;
+
 /// Has the system find out a client that vanished without a word, while nothing is sent and while what was sent is not
 /// acknowledged. Where that cannot be set, the limits on headers, bodies and answers still hold.
 fn keep_alive(stream: &TcpStream, unacknowledged_max: Duration) {
@@ -44,14 +61,31 @@ fn keep_alive(stream: &TcpStream, unacknowledged_max: Duration) {
     }
 }
 
-/// Serves until `stop`, then lets what is under way finish within `limits.drain`.
-pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop: CancellationToken) {
-    // a connection that speaks HTTP/2 may be held open without any request, so that waits until it can be bounded
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+/// What serves connections.
+fn builder(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADERS_MAX_BYTES)
+        .initial_stream_window_size(BODY_WINDOW_BYTES)
+        .initial_connection_window_size(BODIES_WINDOW_BYTES)
+        .max_send_buf_size(PIECE_BYTES)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(MISTAKES_MAX)
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_INTERVAL * KEEPALIVE_TRIES);
+    if http2 { builder } else { builder.http1_only() }
+}
+
+/// Serves until `stop`, then lets what is under way finish within `limits.drain`.
+pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, http2: bool, stop: CancellationToken) {
+    let builder = builder(limits, http2);
     let connections = Arc::new(Semaphore::new(limits.connections));
     let spare = Arc::new(Semaphore::new(SPARE_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
+    let open = TaskTracker::new();
     loop {
         // a connection for which there is not even a spare place waits in the system's own queue
         let (place, crowded) = tokio::select! {
@@ -71,41 +105,105 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
         };
         let _ = stream.set_nodelay(true);
         keep_alive(&stream, limits.request_timeout);
-        let (mut builder, watcher) = (builder.clone(), graceful.watcher());
-        let (mut patience, stop) = (limits.header_timeout, stop.clone());
-        let takes_within = limits.request_timeout;
-        let service = if crowded {
+        let mut builder = builder.clone();
+        let mut patience =
+            Patience { idle: limits.header_timeout, takes_within: limits.request_timeout, once: crowded };
+        let router = if crowded {
             metrics::counter!("onward_connections_full_total").increment(1);
             tracing::warn!(
                 connections = limits.connections,
                 "as many connections as may be; answers and health are served"
             );
-            patience = patience.min(SPARE_PATIENCE);
-            builder.http1().keep_alive(false).header_read_timeout(patience);
+            patience.idle = patience.idle.min(SPARE_PATIENCE);
+            builder.http1().keep_alive(false).header_read_timeout(patience.idle);
+            builder.http2().max_concurrent_streams(1);
             router.clone().layer(axum::Extension(Crowded))
         } else {
             router.clone()
         };
-        let service = TowerToHyperService::new(service);
-        tokio::spawn(async move {
-            // the builder's own limit runs from the first byte; one that never comes is not waited for either
-            let mut first = [0; 1];
-            let spoke = tokio::select! {
-                peeked = tokio::time::timeout(patience, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1..))),
-                () = stop.cancelled() => false,
-            };
-            if spoke {
-                let connection =
-                    builder.serve_connection_with_upgrades(TokioIo::new(Patient::new(stream, takes_within)), service);
-                if let Err(error) = watcher.watch(connection.into_owned()).await {
-                    tracing::debug!(%error, "a connection ended early");
-                }
-            }
+        let stop = stop.clone();
+        open.spawn(async move {
+            one(stream, &builder, router, patience, &stop).await;
             drop(place);
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
+    open.close();
+    if tokio::time::timeout(limits.drain, open.wait()).await.is_err() {
         tracing::warn!("some requests were cut off");
+    }
+}
+
+/// Serves one connection to its end.
+async fn one(
+    stream: TcpStream,
+    builder: &auto::Builder<TokioExecutor>,
+    router: Router,
+    patience: Patience,
+    stop: &CancellationToken,
+) {
+    // the limits on it run from the first byte; one that never comes is not waited for either
+    let mut first = [0; 1];
+    let spoke = tokio::select! {
+        peeked = tokio::time::timeout(patience.idle, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1..))),
+        () = stop.cancelled() => false,
+    };
+    if !spoke {
+        return;
+    }
+    let watch = Watch::new(patience);
+    let stream = TokioIo::new(Patient::new(stream, patience.takes_within));
+    let watched = Watched { router, watch: Arc::clone(&watch) };
+    let mut connection = pin!(builder.serve_connection(stream, watched));
+    let mut ending = false;
+    loop {
+        let mut end = false;
+        let look_at = match watch.look() {
+            Verdict::GoOn(at) => at,
+            Verdict::Cut => {
+                tracing::debug!("a connection was cut: its client takes nothing");
+                return;
+            }
+            Verdict::End => {
+                end = true;
+                tokio::time::Instant::now()
+            }
+        };
+        if !end {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                    return;
+                }
+                () = stop.cancelled(), if !ending => end = true,
+                () = watch.first.notified() => {}
+                () = tokio::time::sleep_until(look_at) => {}
+            }
+        }
+        if end {
+            ending = true;
+            watch.ending();
+            connection.as_mut().graceful_shutdown();
+        }
+    }
+}
+
+/// The routes, for one connection.
+struct Watched {
+    router: Router,
+    watch: Arc<Watch>,
+}
+
+impl Service<Request<Incoming>> for Watched {
+    type Response = Response<Given>;
+    type Error = Infallible;
+    type Future = futures_util::future::BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let under_way = self.watch.begin(request.version());
+        let answer = self.router.clone().call(request);
+        Box::pin(async move { answer.await.map(|response| under_way.answered(response)) })
     }
 }

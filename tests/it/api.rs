@@ -14,6 +14,7 @@ mod conversation;
 mod fidelity;
 mod limits;
 mod prefer;
+mod protocol;
 mod record;
 mod reload;
 mod routed;

@@ -43,6 +43,7 @@ pub struct Build {
     limits: String,
     rio: String,
     profiles: String,
+    sections: String,
     read: bool,
     watched: bool,
     life_rooms: Option<String>,
@@ -117,6 +118,12 @@ impl Build {
         self
     }
 
+    /// Whole tables, such as `[http]`.
+    pub fn sections(mut self, text: &str) -> Self {
+        self.sections = text.to_owned();
+        self
+    }
+
     /// Mersey Care's record may be read.
     pub fn with_record(mut self) -> Self {
         self.read = true;
@@ -179,10 +186,11 @@ impl Build {
         let pause = if self.limits.contains("stop-pause") { "" } else { "\nstop-pause = \"0s\"" };
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:{}\"\n[routes]\nfile = \"routes.toml\"\n[limits]\n{}{pause}\n\
-             [retry]\nfirst = \"100ms\"\ncap = \"500ms\"\n[profiles]\n{}\n",
+             [retry]\nfirst = \"100ms\"\ncap = \"500ms\"\n[profiles]\n{}\n{}\n",
             hub.store_path().display(),
             self.limits,
-            self.profiles
+            self.profiles,
+            self.sections
         );
         for (id, ods) in SYSTEMS {
             let tokens = format!("[{{ env = \"{}\" }}]", variable(id));

@@ -1,0 +1,105 @@
+//! What stands around every route: by what ids a request is known, which pages may ask from a browser, and the coding of the answer.
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    middleware::{Next, from_fn},
+    response::Response,
+};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tracing::Instrument as _;
+
+use super::{coding, write};
+use crate::config::{Cors, Http};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+/// An id that is longer is not taken.
+const ID_MAX_BYTES: usize = 128;
+
+/// The routes with all that.
+pub fn around(router: Router, http: &Http) -> Router {
+    let router = router.layer(from_fn(coding::answer));
+    let router = if http.cors.origins.is_empty() { router } else { router.layer(cors(&http.cors)) };
+    router.layer(from_fn(identify))
+}
+
+/// The ids by which a client knows its request (R4 http, 3.1.0.1.13) are given back, and stand in every line that is logged while it
+/// is worked on, beside the ids of what was stored. A request that brings no id gets one of ours.
+async fn identify(request: Request, next: Next) -> Response {
+    let own = || HeaderValue::try_from(uuid::Uuid::now_v7().to_string()).ok();
+    let request_id = taken(request.headers(), &REQUEST_ID).or_else(own);
+    let correlation_id = taken(request.headers(), &CORRELATION_ID);
+    let text = |id: &Option<HeaderValue>| id.as_ref().and_then(|id| id.to_str().ok()).map(str::to_owned);
+    // of the gravest level, so that it is there whatever is logged
+    let span = tracing::error_span!("request", request.id = text(&request_id), correlation.id = text(&correlation_id));
+    let mut response = next.run(request).instrument(span).await;
+    for (name, id) in [(REQUEST_ID, request_id), (CORRELATION_ID, correlation_id)] {
+        if let Some(id) = id {
+            response.headers_mut().insert(name, id);
+        }
+    }
+    response
+}
+
+/// An id that may go into a log and into a header as it is: a word, and not too long.
+fn taken(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let id = headers.get(name)?;
+    let sound = |b: &u8| b.is_ascii_alphanumeric() || b"-._~:/+=@|".contains(b);
+    ((1..=ID_MAX_BYTES).contains(&id.len()) && id.as_bytes().iter().all(sound)).then(|| id.clone())
+}
+
+/// What a browser is told: pages of these origins may do what a client does, and read what it reads. They show a token as every client
+/// does; nothing is given for a cookie.
+fn cors(cors: &Cors) -> CorsLayer {
+    let origins: Vec<HeaderValue> = cors.origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH])
+        .allow_headers([
+            header::ACCEPT,
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            header::IF_MATCH,
+            header::IF_MODIFIED_SINCE,
+            header::IF_NONE_MATCH,
+            write::IF_NONE_EXIST,
+            write::IDEMPOTENCY_KEY,
+            HeaderName::from_static("prefer"),
+            HeaderName::from_static("traceparent"),
+            REQUEST_ID,
+            CORRELATION_ID,
+        ])
+        .expose_headers([
+            header::ETAG,
+            header::LAST_MODIFIED,
+            header::LINK,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            write::NOT_REPEATABLE,
+            REQUEST_ID,
+            CORRELATION_ID,
+        ])
+        .max_age(cors.max_age)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_short_word_is_taken_as_an_id() {
+        let id = |text: &[u8]| {
+            let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_bytes(text).unwrap())]);
+            taken(&headers, &REQUEST_ID).is_some()
+        };
+        for good in ["a", "0198b6a0-7c1e-7bd0-a5d1-000000000000", "urn:uuid:x", "a/b+c=~.@_|", &"x".repeat(128)] {
+            assert!(id(good.as_bytes()), "{good}");
+        }
+        for bad in [&b""[..], b"a b", b"a\tb", b"<a>", b"a;b", b"a\"b", "é".as_bytes(), &[b'x'; 129]] {
+            assert!(!id(bad), "{bad:?}");
+        }
+    }
+}

@@ -181,7 +181,8 @@ pub struct TaskQuery {
     pub from: Option<Timestamp>,
     /// Changed before.
     pub before: Option<Timestamp>,
-    /// In the order of their last change, and of ids where that is the same; otherwise in the order of ids. Tasks only.
+    /// In the order of their last change, and of ids where that is the same; otherwise in the order of ids. Of ServiceRequests, and
+    /// then `from` and `before` as well, only for what systems sent.
     pub by_change: bool,
     /// Backwards.
     pub descending: bool,

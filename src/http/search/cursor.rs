@@ -14,8 +14,8 @@ pub(super) enum Cursor {
     Changed {
         /// When the last one had changed.
         at: Timestamp,
-        /// Its Task.
-        task: Uuid,
+        /// Its id, or that of its Task where they are gone along.
+        of: Uuid,
         /// When the first page was read.
         as_of: Timestamp,
     },
@@ -40,8 +40,8 @@ impl Cursor {
     pub(super) fn text(&self) -> String {
         match self {
             Self::Made(id) => format!("m.{id}"),
-            Self::Changed { at, task, as_of } => {
-                format!("c.{}.{}.{task}", as_of.as_microsecond(), at.as_microsecond())
+            Self::Changed { at, of, as_of } => {
+                format!("c.{}.{}.{of}", as_of.as_microsecond(), at.as_microsecond())
             }
             Self::Sorted { id, as_of } => format!("s.{}.{id}", as_of.as_microsecond()),
             Self::Within { request, id } => format!("w.{request}.{id}"),
@@ -59,8 +59,8 @@ impl Cursor {
             "m" => Self::Made(rest.parse().ok()?),
             "c" => {
                 let (as_of, rest) = rest.split_once('.')?;
-                let (at, task) = rest.split_once('.')?;
-                Self::Changed { at: moment(at)?, task: task.parse().ok()?, as_of: moment(as_of)? }
+                let (at, of) = rest.split_once('.')?;
+                Self::Changed { at: moment(at)?, of: of.parse().ok()?, as_of: moment(as_of)? }
             }
             "s" => {
                 let (as_of, id) = rest.split_once('.')?;
@@ -84,7 +84,7 @@ mod tests {
         let (id, at) = (Uuid::nil(), Timestamp::from_microsecond(1_700_000_000_123_456).unwrap());
         for cursor in [
             Cursor::Made(id),
-            Cursor::Changed { at, task: id, as_of: Timestamp::UNIX_EPOCH },
+            Cursor::Changed { at, of: id, as_of: Timestamp::UNIX_EPOCH },
             Cursor::Sorted { id: "a.b-c".into(), as_of: at },
             Cursor::Within { request: id, id: "a.b".into() },
         ] {

@@ -39,7 +39,8 @@ struct Order {
 
 /// What was read of a candidate.
 struct Seen {
-    task: Option<Uuid>,
+    /// By what it lies in that order: its own id, or its Task's.
+    id: Uuid,
     /// When it had changed last, as the order has it.
     at: Timestamp,
     candidate: Match,
@@ -59,7 +60,7 @@ pub(super) async fn page(
                     referral (identifier, based-on, focus) or the resources (_id) as well";
         return Err(too_costly(&format!("http.{}", beyond.name), told));
     }
-    let order = order(search)?;
+    let order = order(search, caller)?;
     if search.total {
         return count(app, search, caller, order, surroundings, base).await;
     }
@@ -117,7 +118,8 @@ async fn count(
 }
 
 /// The order that is asked for, where an index lies so.
-fn order(search: &Search) -> Result<Order, Fault> {
+fn order(search: &Search, caller: &Caller) -> Result<Order, Fault> {
+    let only_sends = concerning(&caller.clients).providers.is_empty();
     let (from, _) = search.updated_within();
     let told = "everything would have to be read to be sorted so: sort by _id or _lastUpdated, or name the person \
                 (patient.identifier) or the referral";
@@ -128,6 +130,10 @@ fn order(search: &Search) -> Result<Order, Fault> {
             // ids grow as Tasks are made, and authoredOn says when
             ("_id", _) | ("authored-on", "Task") => Ok(Order { by_change: false, descending: one.descending }),
             ("_lastUpdated", "Task") => Ok(Order { by_change: true, descending: one.descending }),
+            // for providers no index lies so
+            ("_lastUpdated", "ServiceRequest") if only_sends => {
+                Ok(Order { by_change: true, descending: one.descending })
+            }
             _ => Err(too_costly("http._sort", told)),
         },
         _ => Err(too_costly("http._sort", told)),
@@ -139,6 +145,8 @@ struct Walk<'w> {
     search: &'w Search,
     query: TaskQuery,
     order: Order,
+    /// ServiceRequests are gone along themselves, not by their Tasks.
+    by_request: bool,
     as_of: Timestamp,
     /// Whether the index alone tells what matches.
     exact: bool,
@@ -171,8 +179,8 @@ impl<'w> Walk<'w> {
                 query.after = Some(TaskId(*id));
                 app.store.now()
             }
-            (Some(Cursor::Changed { at, task, as_of }), true) => {
-                (query.after, query.after_change) = (Some(TaskId(*task)), Some(*at));
+            (Some(Cursor::Changed { at, of, as_of }), true) => {
+                (query.after, query.after_change) = (Some(TaskId(*of)), Some(*at));
                 *as_of
             }
             _ => return Err(not_a_cursor()),
@@ -188,11 +196,13 @@ impl<'w> Walk<'w> {
         }
         let by_index = |name: &str| name == "status" && search.of == "Task" && !order.by_change;
         let exact = search.conditions.iter().all(|condition| by_index(&condition.name));
+        let by_request = search.of == "ServiceRequest" && (!order.by_change || query.providers.is_empty());
         Ok(Self {
             app,
             search,
             query,
             order,
+            by_request,
             as_of,
             exact,
             moved: Vec::new(),
@@ -224,14 +234,15 @@ impl<'w> Walk<'w> {
             self.ended = self.drained;
             if let (false, Some(task), Some(at)) = (self.drained, self.query.after, self.query.after_change) {
                 // what was read last were ServiceRequests that had been seen before
-                self.last = Some(Cursor::Changed { at, task: task.0, as_of: self.as_of });
+                self.last = Some(Cursor::Changed { at, of: task.0, as_of: self.as_of });
             }
             return Ok(None);
         };
         self.before_last = self.last.take();
-        self.last = Some(match (self.order.by_change, seen.task) {
-            (true, Some(task)) => Cursor::Changed { at: seen.at, task, as_of: self.as_of },
-            _ => Cursor::Made(seen.candidate.found.id.parse().unwrap_or_default()),
+        self.last = Some(if self.order.by_change {
+            Cursor::Changed { at: seen.at, of: seen.id, as_of: self.as_of }
+        } else {
+            Cursor::Made(seen.id)
         });
         if self.read.is_empty() && self.drained {
             self.ended = true;
@@ -242,9 +253,11 @@ impl<'w> Walk<'w> {
     async fn fill(&mut self, count: usize) -> Result<(), Fault> {
         let count = count.clamp(1, LOOKED_AT_MAX - self.looked_at);
         self.query.count = count;
-        let new: Vec<Seen> = if self.search.of == "ServiceRequest" && !self.order.by_change {
+        let new: Vec<Seen> = if self.by_request {
             let found = self.app.store.find_requests(self.query.clone(), None).await?;
-            self.query.after = found.last().map(|request| TaskId(request.id)).or(self.query.after);
+            if let Some(request) = found.last() {
+                (self.query.after, self.query.after_change) = (Some(TaskId(request.id)), Some(request.last_updated));
+            }
             found.iter().map(|stored| seen(None, stored)).collect::<Result<_, Fault>>()?
         } else {
             let found = self.app.store.search_tasks(self.query.clone()).await?;
@@ -256,7 +269,7 @@ impl<'w> Walk<'w> {
         self.drained = new.len() < count;
         self.looked_at += new.len();
         let mut all = self.in_place(new);
-        if self.search.of == "ServiceRequest" && self.order.by_change {
+        if self.search.of == "ServiceRequest" && !self.by_request {
             all = self.requests_of(all).await?;
         }
         self.read.extend(all);
@@ -269,7 +282,7 @@ impl<'w> Walk<'w> {
             return new;
         }
         let descending = self.order.descending;
-        let key = |seen: &Seen| (seen.at, seen.task);
+        let key = |seen: &Seen| (seen.at, seen.id);
         let up_to = if self.drained { None } else { new.last().map(key) };
         let (now, later): (Vec<Seen>, Vec<Seen>) =
             std::mem::take(&mut self.moved).into_iter().partition(|moved| match up_to {
@@ -297,19 +310,25 @@ impl<'w> Walk<'w> {
             count: MOVED_MAX + 1,
             ..self.query.clone()
         };
-        let changed = self.app.store.search_tasks(query).await?;
+        let changed: Vec<Seen> = if self.by_request {
+            let found = self.app.store.find_requests(query, None).await?;
+            found.iter().map(|stored| seen(None, stored)).collect::<Result<_, Fault>>()?
+        } else {
+            let found = self.app.store.search_tasks(query).await?;
+            found.iter().map(|(task, stored)| seen(Some(task), stored)).collect::<Result<_, Fault>>()?
+        };
         if changed.len() > MOVED_MAX {
             let told = "too much has changed since the first page was read: begin again";
             return Err(Fault::invalid(vec![Issue::error(IssueCode::Expired, "http._after", told)]));
         }
-        let Some(Cursor::Changed { at, task: last, .. }) = self.last else { return Ok(()) };
-        for (task, stored) in &changed {
-            let versions = self.app.store.versions("Task", task.id.0).await?;
+        let Some(Cursor::Changed { at, of: last, .. }) = self.last else { return Ok(()) };
+        for seen in changed {
+            let versions = self.app.store.versions(&seen.candidate.found.kind, seen.id).await?;
             let Some(then) = versions.iter().rev().find(|version| version.last_updated < self.as_of) else { continue };
-            let place = (then.last_updated, task.id.0);
+            let place = (then.last_updated, seen.id);
             let comes = if self.order.descending { place < (at, last) } else { place > (at, last) };
             if comes {
-                self.moved.push(Seen { at: then.last_updated, ..seen(Some(task), stored)? });
+                self.moved.push(Seen { at: then.last_updated, ..seen });
             }
         }
         Ok(())
@@ -327,7 +346,7 @@ impl<'w> Walk<'w> {
                 continue;
             };
             let of_request = seen(None, request)?;
-            requests.push(Seen { task: task.task, at: task.at, candidate: of_request.candidate });
+            requests.push(Seen { id: task.id, at: task.at, candidate: of_request.candidate });
         }
         Ok(requests)
     }
@@ -344,7 +363,7 @@ fn seen(task: Option<&TaskRecord>, stored: &StoredResource) -> Result<Seen, Faul
         None => Found::of(stored)?,
     };
     Ok(Seen {
-        task: task.map(|task| task.id.0),
+        id: stored.id,
         at: task.map_or(stored.last_updated, |task| task.last_updated),
         candidate: Match { referral: Some(stored.referral), found },
     })

@@ -202,6 +202,12 @@ fn added(picture: &Picture, now: Timestamp) -> Vec<Statement<'_>> {
             column(&rows, |(k, _)| k.digest.as_slice()),
         ));
     }
+    // in one order everywhere, as referrals are
+    let anew = picture.versions.iter().filter(|v| v.later && v.kind == "ServiceRequest").map(|v| v.referral.0);
+    let anew: std::collections::BTreeSet<Uuid> = anew.collect();
+    if !anew.is_empty() {
+        all.push(statement!(REFERRALS_CHANGED; anew.into_iter().collect::<Vec<_>>(), micros(now)));
+    }
     if !picture.names.is_empty() {
         let mut rows: Vec<_> = picture.names.iter().collect();
         rows.sort_unstable();
@@ -344,8 +350,8 @@ const INSERT_SUBMISSIONS: &str = "INSERT INTO submission (id, at, system, conten
     SELECT id, $2::bigint, system, content_type, answer, original
     FROM UNNEST($1::uuid[], $3::text[], $4::text[], $5::text[], $6::bytea[]) AS x (id, system, content_type, answer, original)";
 
-const INSERT_REFERRALS: &str = "INSERT INTO referral (id, submission, request, created, system, key, digest, identifier, origin, route_set, decision)
-    SELECT id, submission, request, $4::bigint, system, key, digest, identifier, origin, route_set, decision
+const INSERT_REFERRALS: &str = "INSERT INTO referral (id, submission, request, created, system, key, digest, identifier, origin, route_set, decision, changed)
+    SELECT id, submission, request, $4::bigint, system, key, digest, identifier, origin, route_set, decision, $4::bigint
     FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $5::text[], $6::text[], $7::bytea[], $8::text[], $9::text[], $10::text[],
                 $11::text[]) AS x (id, submission, request, system, key, digest, identifier, origin, route_set, decision)";
 
@@ -357,6 +363,9 @@ const INSERT_RESOURCES: &str =
 
 const INSERT_KEYS: &str = "INSERT INTO resource_key (author, key, id, digest)
     SELECT * FROM UNNEST($1::text[], $2::text[], $3::uuid[], $4::bytea[])";
+
+const REFERRALS_CHANGED: &str = "UPDATE referral SET changed = $2::bigint
+    FROM (SELECT id FROM referral WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE) x WHERE referral.id = x.id";
 
 const INSERT_NAMES: &str = "INSERT INTO name (value, referral) SELECT * FROM UNNEST($1::text[], $2::uuid[])
     ON CONFLICT DO NOTHING";

@@ -167,8 +167,31 @@ pub(super) async fn requests(
         w.with("one.of = ANY({})", referrals.iter().map(|id| id.0).collect::<Vec<_>>());
     }
     let (way, than) = if query.descending { ("DESC", "<") } else { ("ASC", ">") };
-    if let Some(after) = query.after {
-        w.with(&format!("one.request {than} {{}}"), after.0);
+    if let Some(from) = query.from.filter(|_| query.by_change) {
+        w.with("one.changed >= {}", micros(from));
+    }
+    if let Some(before) = query.before.filter(|_| query.by_change) {
+        w.with("one.changed < {}", micros(before));
+    }
+    match (query.after, query.after_change.filter(|_| query.by_change)) {
+        (Some(after), Some(at)) => {
+            let (at, after) = (w.value(micros(at)), w.value(after.0));
+            w.conditions.push(format!("(one.changed, one.request) {than} (${at}, ${after})"));
+        }
+        (Some(after), None) => w.with(&format!("one.request {than} {{}}"), after.0),
+        (None, _) => {}
+    }
+    let order = |table: &str| {
+        if query.by_change {
+            format!("{table}.changed {way}, {table}.request {way}")
+        } else {
+            format!("{table}.request {way}")
+        }
+    };
+    let sent_only = TaskQuery { providers: Vec::new(), ..query.clone() };
+    let seen_by = if query.by_change { &sent_only } else { query };
+    if seen_by.systems.is_empty() && seen_by.providers.is_empty() {
+        return Ok(Vec::new());
     }
     let count = w.value(rows::limit(query.count));
     let conditions: String = w.conditions.iter().map(|c| format!(" AND {c}")).collect();
@@ -178,19 +201,23 @@ pub(super) async fn requests(
     } else {
         "(SELECT request, provider, referral AS of FROM task)"
     };
-    let sent = "(SELECT request, system, identifier, id AS of FROM referral)";
-    let page = by_party(query, &mut w, ["one.system", "one.provider"], |seen| {
+    let sent = "(SELECT request, system, identifier, id AS of, changed FROM referral)";
+    let changed = if query.by_change { "one.changed" } else { "0::bigint AS changed" };
+    let page = by_party(seen_by, &mut w, ["one.system", "one.provider"], |seen| {
         let table = if seen.starts_with("one.system") { sent } else { provided };
         format!(
-            "(SELECT DISTINCT one.request FROM {table} one WHERE {seen}{conditions} ORDER BY one.request {way} LIMIT ${count})"
+            "(SELECT DISTINCT one.request, {changed} FROM {table} one WHERE {seen}{conditions} ORDER BY {} LIMIT ${count})",
+            if query.by_change { order("one") } else { format!("one.request {way}") }
         )
     });
     let sql = format!(
-        "WITH page AS MATERIALIZED (SELECT request FROM ({page}) seen ORDER BY request {way} LIMIT ${count})
+        "WITH page AS MATERIALIZED (SELECT request, changed FROM ({page}) seen ORDER BY {} LIMIT ${count})
          SELECT {RESOURCE_COLUMNS} FROM page
          CROSS JOIN LATERAL (SELECT * FROM resource s WHERE s.id = page.request AND s.kind = 'ServiceRequest'
                              ORDER BY s.version DESC LIMIT 1) s
-         ORDER BY page.request {way}"
+         ORDER BY {}",
+        order("seen"),
+        order("page"),
     );
     let found = w.find(link, &sql).await?;
     all(&found, stored_resource)

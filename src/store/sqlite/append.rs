@@ -314,6 +314,10 @@ fn insert_version(c: &Connection, referral: ReferralId, new: &NewVersion, now: T
     if written == 0 {
         return Err(AppendError::Moved);
     }
+    if resource.kind == "ServiceRequest" {
+        c.prepare_cached("UPDATE referral SET changed = ? WHERE id = ?")?
+            .execute(params![micros(now), referral.0.as_bytes()])?;
+    }
     Ok(insert_names(c, referral, resource)?)
 }
 

@@ -163,7 +163,8 @@ pub(super) fn requests(
     let count = i64::try_from(query.count).unwrap_or(i64::MAX);
     let mut w = Where::default();
     let mut selects = Vec::new();
-    for (provides, party) in parties(query) {
+    let order = if query.by_change { format!("changed {way}, request {way}") } else { format!("request {way}") };
+    for (provides, party) in parties(query).filter(|(provides, _)| !(query.by_change && *provides)) {
         // one walk of an index each, in the order of the page; those that are named go by their names
         let named = if identifiers.is_some() || query.referrals.is_some() { "+" } else { "" };
         w.sql.clear();
@@ -174,17 +175,34 @@ pub(super) fn requests(
         w.one_of("r.identifier", identifiers.map(|l| l.iter().cloned()));
         let referral = if provides { "t.referral" } else { "r.id" };
         w.one_of(referral, query.referrals.as_ref().map(|l| l.iter().map(|id| id.0.as_bytes().to_vec())));
-        if let Some(after) = query.after {
-            w.and(&format!("{request} {than} ?"));
-            w.value(after.0.as_bytes().to_vec());
+        if let Some(from) = query.from.filter(|_| query.by_change) {
+            w.and("r.changed >= ?");
+            w.value(micros(from));
         }
+        if let Some(before) = query.before.filter(|_| query.by_change) {
+            w.and("r.changed < ?");
+            w.value(micros(before));
+        }
+        match (query.after, query.after_change.filter(|_| query.by_change)) {
+            (Some(after), Some(at)) => {
+                w.and(&format!("(r.changed, r.request) {than} (?, ?)"));
+                w.value(micros(at));
+                w.value(after.0.as_bytes().to_vec());
+            }
+            (Some(after), None) => {
+                w.and(&format!("{request} {than} ?"));
+                w.value(after.0.as_bytes().to_vec());
+            }
+            (None, _) => {}
+        }
+        let changed = if query.by_change { "r.changed" } else { "0" };
         let from = match (provides, identifiers) {
             (false, _) => "referral r",
             (true, None) => "task t",
             (true, Some(_)) => "referral r JOIN task t ON t.referral = r.id",
         };
         selects.push(format!(
-            "SELECT * FROM (SELECT DISTINCT {request} AS request FROM {from} WHERE {} ORDER BY 1 {way} LIMIT ?)",
+            "SELECT * FROM (SELECT DISTINCT {request} AS request, {changed} AS changed FROM {from} WHERE {} ORDER BY {order} LIMIT ?)",
             w.sql
         ));
         w.value(count);
@@ -194,11 +212,12 @@ pub(super) fn requests(
     }
     w.value(count);
     let sql = format!(
-        "WITH page AS MATERIALIZED ({} ORDER BY request {way} LIMIT ?)
+        "WITH page AS MATERIALIZED ({} ORDER BY {order} LIMIT ?)
          SELECT {RESOURCE_COLUMNS} FROM page CROSS JOIN resource s ON s.id = page.request AND s.kind = 'ServiceRequest'
          WHERE NOT EXISTS (SELECT 1 FROM resource n WHERE n.id = s.id AND n.kind = s.kind AND n.version > s.version)
-         ORDER BY page.request {way}",
-        union(&selects, "request")
+         ORDER BY {}",
+        union(&selects, "request, changed"),
+        if query.by_change { format!("page.changed {way}, page.request {way}") } else { format!("page.request {way}") },
     );
     let mut statement = c.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(w.values.iter()), stored_resource)?;

@@ -90,8 +90,9 @@ fn insert(
     wake_ups: &mut Vec<WakeUp>,
 ) -> Result<Submitted, StoreError> {
     c.prepare_cached(
-        "INSERT INTO referral (id, submission, system, key, identifier, digest, request, origin, route_set, decision, created)
-         VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO referral (id, submission, system, key, identifier, digest, request, origin, route_set, decision, created,
+                               changed)
+         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11)",
     )?
     .execute(params![
         referral.id.0.as_bytes(),

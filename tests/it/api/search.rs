@@ -237,6 +237,50 @@ async fn pages_neither_repeat_nor_skip_while_things_change() {
     hub.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_paged_by_their_changes_as_well() {
+    let hub = Hub::start().await;
+    referrals(&hub, 7).await;
+    let (gp, provider) = (hub.sender(GP), hub.provider(LINK_WORKERS));
+    let all = ids(&gp.get("/fhir/ServiceRequest?_count=50").await.json());
+    // rejected ones stay as they are
+    let open: Vec<&String> = all.iter().enumerate().filter(|(n, _)| n % 4 != 2).map(|(_, id)| id).collect();
+    for search in ["_sort=_lastUpdated", "_sort=-_lastUpdated", "_lastUpdated=gt2020-01-01"] {
+        let (mut url, mut found) = (format!("/fhir/ServiceRequest?{search}&_count=2"), Vec::new());
+        let mut changed = open.iter().cycle();
+        loop {
+            let bundle = gp.get(&url).await.json();
+            assert_eq!(bundle["type"], "searchset", "{bundle}");
+            found.extend(ids(&bundle));
+            for id in [changed.next().unwrap(), open[open.len() - 1]] {
+                let url = format!("/fhir/ServiceRequest/{id}");
+                let etag = gp.get(&url).await.header("etag").unwrap().to_owned();
+                let note = json!([{"op": "add", "path": "/note", "value": [{"text": format!("since {etag}")}]}]);
+                let answer = gp.patch(&url, &etag, &note).await;
+                assert_eq!(answer.status, 200, "{}", answer.describe());
+            }
+            match next(&bundle) {
+                Some(next) => url = next,
+                None => break,
+            }
+        }
+        found.sort();
+        assert_eq!(found, all, "{search}");
+    }
+    let newest = gp.get("/fhir/ServiceRequest?_sort=-_lastUpdated").await.json();
+    let moments: Vec<&str> = resources(&newest).iter().map(|r| r["meta"]["lastUpdated"].as_str().unwrap()).collect();
+    assert!(moments.is_sorted_by(|a, b| a >= b) && moments[0] != moments[6], "{moments:?}");
+    // what changed lately, for either side
+    let since = query(&[("_lastUpdated", &format!("ge{}", moments[0]))]);
+    for actor in [&*gp as &Actor, &provider] {
+        let lately = ids(&actor.get(&format!("/fhir/ServiceRequest{since}")).await.json());
+        assert_eq!(lately, [resources(&newest)[0]["id"].as_str().unwrap()]);
+    }
+    let told = refused(&provider.get("/fhir/ServiceRequest?_sort=_lastUpdated").await, 400, "too-costly", "http._sort");
+    assert!(told.contains("_id"), "{told}");
+    hub.stop().await;
+}
+
 /// The NHS number of whom the practice's referrals are about.
 async fn person(gp: &Sender) -> String {
     let found = gp.get("/fhir/ServiceRequest?_count=1").await.json();
@@ -480,7 +524,6 @@ async fn what_would_look_at_everything_is_refused_with_what_to_do() {
     for (search, place) in [
         ("Task?_sort=priority", "http._sort"),
         ("ServiceRequest?_sort=-authored", "http._sort"),
-        ("ServiceRequest?_sort=_lastUpdated", "http._sort"),
         ("Task?patient.name=Ann", "http.patient.name"),
         ("ServiceRequest?requester:identifier=urn:x|1", "http.requester:identifier"),
         ("Consent?status=active", "http"),

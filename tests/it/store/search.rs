@@ -132,7 +132,16 @@ async fn populate(b: &Bench, generated: &[Generated]) -> Vec<TaskRecord> {
         b.clock.advance(at - (b.store.now() - start()).total(jiff::Unit::Second).unwrap() as i64);
         let body = format!(r#"{{"status":"{status}"}}"#);
         let now = task(b, id).await;
-        let changed = Append { events: vec![event(Some(&body), &[])], state: state(status), ..step(&now) };
+        // now and then its ServiceRequest is written anew
+        let written = b.store.versions("ServiceRequest", now.request).await.unwrap().len() as u64;
+        let anew = onward::store::NewVersion {
+            resource: resource("ServiceRequest", now.request, "{}"),
+            version: written + 1,
+            task: None,
+            key: None,
+        };
+        let resources = if at % 2 == 0 { vec![anew] } else { vec![] };
+        let changed = Append { events: vec![event(Some(&body), &[])], resources, state: state(status), ..step(&now) };
         all.push(b.store.append(changed).await.unwrap().task);
     }
     all
@@ -196,15 +205,23 @@ async fn requests_agree(b: &Bench, all: &[TaskRecord], asked: &Asked) -> Result<
         (Some(wanted), Some(own)) => wanted.contains(own),
         (Some(_), None) => false,
     };
+    let mut changed = std::collections::BTreeMap::new();
+    for request in all.iter().map(|t| t.request) {
+        let (stored, _) = b.store.resource("ServiceRequest", request, None).await.unwrap().unwrap();
+        changed.insert(request, stored.last_updated);
+    }
     let mut expected: Vec<Uuid> = all
         .iter()
         .filter(|t| query.systems.contains(&t.system) || query.providers.contains(&t.provider))
         .filter(|t| query.ids.as_ref().is_none_or(|l| l.contains(&t.request)))
         .filter(|t| query.referrals.as_ref().is_none_or(|l| l.contains(&t.referral)))
         .filter(is_called)
+        .filter(|t| !query.by_change || query.systems.contains(&t.system))
+        .filter(|t| !query.by_change || query.from.is_none_or(|at| changed[&t.request] >= at))
+        .filter(|t| !query.by_change || query.before.is_none_or(|at| changed[&t.request] < at))
         .map(|t| t.request)
         .collect();
-    expected.sort();
+    expected.sort_by_key(|id| (query.by_change.then(|| changed[id]), *id));
     expected.dedup();
     if query.descending {
         expected.reverse();
@@ -214,7 +231,7 @@ async fn requests_agree(b: &Bench, all: &[TaskRecord], asked: &Asked) -> Result<
         let page = b.store.find_requests(query.clone(), identifiers.clone()).await.unwrap();
         prop_assert!(page.len() <= asked.count);
         let Some(last) = page.last() else { break };
-        query.after = Some(TaskId(last.id));
+        (query.after, query.after_change) = (Some(TaskId(last.id)), Some(last.last_updated));
         found.extend(page.iter().map(|resource| resource.id));
     }
     prop_assert_eq!(found, expected, "{:?}", asked);

@@ -424,23 +424,33 @@ impl Store for Memory {
         identifiers: Option<Vec<String>>,
     ) -> Result<Vec<StoredResource>, StoreError> {
         let all = self.all()?;
+        let query = if query.by_change { TaskQuery { providers: vec![], ..query } } else { query };
         let found = all.referrals.iter().filter(|r| {
             let named = |list: &Vec<String>| r.identifier.as_ref().is_some_and(|i| list.contains(i));
             all.sees(&query, r)
                 && among(query.ids.as_ref(), &r.submitted.request)
                 && identifiers.as_ref().is_none_or(named)
                 && among(query.referrals.as_ref(), &r.submitted.referral)
-                && query.after.is_none_or(|after| {
-                    let id = r.submitted.request;
-                    if query.descending { id < after.0 } else { id > after.0 }
-                })
         });
         let mut found: Vec<_> = found
             .filter_map(|r| all.resources("ServiceRequest", r.submitted.request).max_by_key(|v| v.version).cloned())
             .collect();
-        found.sort_by_key(|r| r.id);
+        let place = |at: Timestamp, id: Uuid| (query.by_change.then_some(at), id);
+        found.sort_by_key(|r| place(r.last_updated, r.id));
         if query.descending {
             found.reverse();
+        }
+        if let Some(after) = query.after {
+            let last = place(query.after_change.unwrap_or_default(), after.0);
+            let comes = |r: &StoredResource| {
+                let place = place(r.last_updated, r.id);
+                if query.descending { place < last } else { place > last }
+            };
+            found.retain(comes);
+        }
+        if query.by_change {
+            found.retain(|r| query.from.is_none_or(|at| r.last_updated >= at));
+            found.retain(|r| query.before.is_none_or(|at| r.last_updated < at));
         }
         found.truncate(query.count);
         Ok(found)

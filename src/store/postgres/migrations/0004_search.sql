@@ -21,3 +21,8 @@ INSERT INTO name (value, referral)
   WHERE jsonb_typeof(i -> 'value') = 'string' AND i ->> 'value' <> '';
 -- A system's Tasks of one status in the order of a page, as a provider's.
 CREATE INDEX task_by_system_status ON task (system, status, id);
+-- A system's ServiceRequests in the order of their last change.
+ALTER TABLE referral ADD COLUMN changed bigint;
+UPDATE referral r SET changed =
+  (SELECT max(s.last_updated) FROM resource s WHERE s.id = r.request AND s.kind = 'ServiceRequest');
+CREATE INDEX referral_by_system_changed ON referral (system, changed, request);

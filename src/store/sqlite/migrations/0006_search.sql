@@ -19,3 +19,8 @@ INSERT OR IGNORE INTO name (value, referral)
   WHERE s.kind = 'ServiceRequest' AND json_type(s.body, p.path) = 'text' AND json_extract(s.body, p.path) <> '';
 -- A system's Tasks of one status in the order of a page, as a provider's.
 CREATE INDEX task_by_system_status ON task (system, status, id);
+-- A system's ServiceRequests in the order of their last change.
+ALTER TABLE referral ADD COLUMN changed INTEGER;
+UPDATE referral SET changed =
+  (SELECT max(s.last_updated) FROM resource s WHERE s.id = referral.request AND s.kind = 'ServiceRequest');
+CREATE INDEX referral_by_system_changed ON referral (system, changed, request);

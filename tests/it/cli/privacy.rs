@@ -142,7 +142,11 @@ async fn nothing_tells_who_it_is_about() {
     for search in ["_lastUpdated", "status", "_count", "_include", "_after"] {
         m.refused(GP, Method::GET, &format!("/fhir/Task?{search}={MARK}"), |call| call).await;
     }
-    m.refused(GP, Method::GET, &format!("/fhir/Task?patient.identifier={NUMBER}"), |call| call).await;
+    m.refused(GP, Method::GET, &format!("/fhir/Task?patient.name={MARK}"), |call| call).await;
+    for search in ["Task?patient.identifier", "Patient?identifier", "ServiceRequest?patient:identifier"] {
+        let found = m.call(GP, Method::GET, &format!("/fhir/{search}={NUMBER}"), |call| call).await;
+        assert_eq!(found.status, 200, "{search}");
+    }
     m.refused(GP, Method::GET, &format!("/fhir/Patient/{MARK}"), |call| call).await;
     m.refused(GP, Method::GET, &format!("/{MARK}/{NUMBER}"), |call| call).await;
     let found =

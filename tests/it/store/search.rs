@@ -151,7 +151,7 @@ pub async fn finds_what_a_naive_filter_finds(b: Bench) {
     let again = b.again;
     tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
+        let config = Config { cases: 16, failure_persistence: None, ..Config::default() };
         let strategy = (generated(), prop::collection::vec(asked(), 40));
         TestRunner::new(config)
             .run(&strategy, |(generated, queries)| {

@@ -28,7 +28,7 @@ use crate::{
 };
 use figures::{Figures, round};
 use installation::{Process, Receivers, Started, start_onward, start_receivers};
-use latency::Percentiles;
+
 use load::{Load, Pace, Shape, To};
 use looking::Looks;
 use machine::{Cpu, Group};
@@ -112,7 +112,7 @@ struct Part {
     /// Memory of the service over the time measured.
     samples: Vec<u64>,
     /// Reads and searches meanwhile.
-    looks: Option<(Percentiles, Percentiles)>,
+    looks: Option<looking::Told>,
 }
 
 /// Everything a run works with.
@@ -305,8 +305,8 @@ impl Bench {
             seconds: round(seconds, 2),
             cost_per_loop: cost,
             cpu_us_per_loop: main.cpu.iter().map(|(name, cpu)| ((*name).to_owned(), per_loop(cpu))).collect(),
-            read_ms: main.looks.map(|(reads, _)| reads),
-            search_ms: main.looks.map(|(_, searches)| searches),
+            read_ms: main.looks.as_ref().map(|(reads, _)| *reads),
+            search_ms: main.looks.as_ref().map(|(_, searches)| searches.clone()).unwrap_or_default(),
             life_cycle: life_part.as_ref().map(|part| Life {
                 life_cycles_per_second: round(
                     closings(part) as f64 / (part.window.end - part.window.start) as f64 * 1e6,

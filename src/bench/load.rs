@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     peer::book::now_us,
     plan::Plan,
-    referral::{Fate, Maker},
+    referral::{self, Fate, Maker},
 };
 use crate::demo::caller::{Call, Caller, FHIR_JSON};
 
@@ -301,12 +301,30 @@ impl Load {
         Some((url.clone(), self.plan.provider_tokens.get(self.plan.inbox_of(*number))?.clone()))
     }
 
-    /// URL of the first page of a worklist, and the token of its provider.
-    pub fn a_worklist(&self, turn: u32) -> Option<(String, String)> {
-        let inbox = turn as usize / 2 % self.plan.provider_tokens.len().max(1);
-        let base = self.onward.get(turn as usize % self.onward.len().max(1))?;
-        let query = format!("owner=Organization/inbox-{inbox}&status=requested,received&_include=Task:focus&_count=20");
-        Some((format!("{base}/fhir/Task?{query}"), self.plan.provider_tokens.get(inbox)?.clone()))
+    /// What a search goes by, its URL, and the token of who asks; another one each turn.
+    pub fn a_search(&self, turn: u32) -> Option<(&'static str, String, String)> {
+        const KINDS: usize = 6;
+        let (kind, turn) = (turn as usize % KINDS, turn as usize / KINDS);
+        let inbox = turn % self.plan.provider_tokens.len().max(1);
+        let system = turn % self.plan.system_tokens.len().max(1);
+        let base = self.onward.get(turn % self.onward.len().max(1))?;
+        // any of those that lie there; where there are none it finds nothing
+        let person = referral::nhs_number(fastrand::u32(..1_000_000));
+        let (name, query, by_system) = match kind {
+            0 => {
+                let owner = format!("owner=Organization/inbox-{inbox}");
+                ("worklist", format!("Task?{owner}&status=requested,received&_include=Task:focus&_count=20"), false)
+            }
+            1 => ("status", "Task?status=completed&_count=20".to_owned(), true),
+            2 => ("open status, newest first", "Task?status=requested,received&_sort=-_id&_count=20".to_owned(), true),
+            3 => ("last change", "Task?_sort=-_lastUpdated&_count=20".to_owned(), false),
+            4 => {
+                ("person", format!("ServiceRequest?patient:identifier={person}&_include=ServiceRequest:patient"), true)
+            }
+            _ => ("code and priority", "ServiceRequest?status=active&priority=routine&_count=20".to_owned(), true),
+        };
+        let token = if by_system { self.plan.system_tokens.get(system) } else { self.plan.provider_tokens.get(inbox) };
+        Some((name, format!("{base}/fhir/{query}"), token?.clone()))
     }
 
     // --- what came of it ---

@@ -38,8 +38,9 @@ pub struct Outcome {
     pub memory: Memory,
     /// Reads of a Task meanwhile, in milliseconds.
     pub read_ms: Option<Percentiles>,
-    /// Worklist searches meanwhile, in milliseconds.
-    pub search_ms: Option<Percentiles>,
+    /// Searches meanwhile, each by its name, in milliseconds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub search_ms: BTreeMap<String, Percentiles>,
     /// What came of an outage of the providers.
     pub outage: Option<Outage>,
     /// What came of a backlog of one of them.
@@ -199,10 +200,11 @@ impl Outcome {
             line("  requests in, out", format!("{}, {}", life.cost.requests_in, life.cost.requests_out));
             line("  whole life, ms", format!("p50 {} p99 {}", life.latency_ms.whole.p50, life.latency_ms.whole.p99));
         }
-        for (name, step) in [("read of a Task, ms", self.read_ms), ("worklist search, ms", self.search_ms)] {
-            if let Some(step) = step {
-                line(name, told(step));
-            }
+        if let Some(step) = self.read_ms {
+            line("read of a Task, ms", told(step));
+        }
+        for (name, step) in &self.search_ms {
+            line(&format!("search by {name}, ms"), told(*step));
         }
         if let Some(outage) = &self.outage {
             let Outage { seconds, waiting_at_return, delivered_after_seconds } = outage;

@@ -14,7 +14,7 @@ const READ_MAX: i64 = 3_000;
 fn read_so_far(place: &Place) -> (i64, i64) {
     let rows = place.sql(
         "SELECT sum(seq_tup_read)::bigint, sum(idx_tup_fetch)::bigint FROM pg_stat_user_tables
-         WHERE schemaname = current_schema() AND relname IN ('task', 'referral', 'resource', 'outbox', 'journal')",
+         WHERE schemaname = current_schema() AND relname IN ('task', 'referral', 'resource', 'name', 'outbox', 'journal')",
     );
     (rows[0].get(0), rows[0].get::<_, Option<i64>>(1).unwrap_or_default())
 }
@@ -24,7 +24,8 @@ fn fill(place: &Place) {
         "WITH n AS (SELECT n, lpad(to_hex(n), 12, '0') AS x FROM generate_series(1, {TASKS}::bigint) AS n),
          r AS (INSERT INTO referral SELECT ('00000000-0000-7000-8000-' || x)::uuid, ('00000000-0000-7000-8001-' || x)::uuid,
                  ('00000000-0000-7000-8002-' || x)::uuid, n * 1000000, 'system-' || n % 20, 'key-' || n, '\\x00', 'id|' || n, NULL,
-                 '1', '{{}}' FROM n),
+                 '1', '{{}}', n * 1000000 FROM n),
+         m AS (INSERT INTO name SELECT 'R-' || n, ('00000000-0000-7000-8000-' || x)::uuid FROM n),
          s AS (INSERT INTO resource (id, referral, version, last_updated, later, kind, body)
                SELECT ('00000000-0000-7000-8002-' || x)::uuid, ('00000000-0000-7000-8000-' || x)::uuid, 1, n * 1000000, false,
                  'ServiceRequest', '{{}}' FROM n UNION ALL
@@ -55,13 +56,21 @@ async fn every_search_goes_by_an_index() {
         queries.push(("after", TaskQuery { after: Some(known.id), ..seen.clone() }));
         queries.push(("one", TaskQuery { ids: Some(vec![known.id.0]), ..seen.clone() }));
         queries.push(("of a request", TaskQuery { requests: Some(vec![known.request]), ..seen.clone() }));
+        queries.push(("backwards", TaskQuery { descending: true, ..seen.clone() }));
+        let by_change = TaskQuery { by_change: true, ..seen.clone() };
+        queries.push(("by change", by_change.clone()));
+        queries.push(("by change, backwards", TaskQuery { descending: true, ..by_change.clone() }));
+        let after = TaskQuery { after: Some(known.id), after_change: at(20_000), ..by_change };
+        queries.push(("by change, after", after.clone()));
+        queries.push(("by change, before", TaskQuery { descending: true, ..after }));
+        queries.push(("of referrals", TaskQuery { referrals: Some(vec![known.referral]), ..seen.clone() }));
+        queries.push(("of a rare status", TaskQuery { statuses: Some(vec![TaskStatus::Failed]), ..seen.clone() }));
+        queries.push(("of a usual status", TaskQuery { statuses: Some(vec![TaskStatus::Completed]), ..seen.clone() }));
+        let open = vec![TaskStatus::Requested, TaskStatus::Received, TaskStatus::Accepted];
+        queries.push(("of no such status", TaskQuery { statuses: Some(open), ..seen.clone() }));
         queries.push(("changed lately", TaskQuery { from: at(TASKS - 100), ..seen.clone() }));
         queries.push(("changed then", TaskQuery { from: at(5_000), before: at(5_100), ..seen.clone() }));
     }
-    queries.push(("of a rare status", TaskQuery { statuses: Some(vec![TaskStatus::Failed]), ..provider.clone() }));
-    queries.push(("of a usual status", TaskQuery { statuses: Some(vec![TaskStatus::Completed]), ..provider.clone() }));
-    let open = vec![TaskStatus::Requested, TaskStatus::Received, TaskStatus::Accepted];
-    queries.push(("of no such status", TaskQuery { statuses: Some(open), ..provider.clone() }));
 
     let mut measured = Vec::new();
     for (what, query) in queries {
@@ -74,6 +83,10 @@ async fn every_search_goes_by_an_index() {
         ("of a provider, after", TaskQuery { after: Some(TaskId(known.request)), ..provider.clone() }, None),
         ("of a provider by identifier", provider.clone(), known.identifier.clone().map(|i| vec![i])),
         ("by identifier", system.clone(), known.identifier.clone().map(|i| vec![i])),
+        ("backwards", TaskQuery { descending: true, ..provider.clone() }, None),
+        ("of referrals", TaskQuery { referrals: Some(vec![known.referral]), ..provider.clone() }, None),
+        ("by change", TaskQuery { by_change: true, descending: true, ..system.clone() }, None),
+        ("changed lately", TaskQuery { by_change: true, from: at(TASKS - 100), ..system.clone() }, None),
         ("by id", TaskQuery { ids: Some(vec![known.request]), ..provider.clone() }, None),
     ] {
         let identifiers = identifiers.clone();
@@ -81,6 +94,10 @@ async fn every_search_goes_by_an_index() {
             async |store: &dyn Store| store.find_requests(query.clone(), identifiers.clone()).await.unwrap().len();
         measured.push((format!("requests: {what}"), measure(&place, ask).await));
     }
+    let beside = async |store: &dyn Store| {
+        store.referrals_of(vec![known.request], vec!["R-777".into(), "R-8".into()], 10).await.unwrap().len()
+    };
+    measured.push(("referrals by what is beside them".into(), measure(&place, beside).await));
     let reads = async |store: &dyn Store| {
         store.find_tasks(&known.request.to_string()).await.unwrap();
         store.resource("Task", known.id.0, None).await.unwrap();

@@ -12,6 +12,7 @@ pub mod lane;
 pub mod retry;
 pub mod rule_level;
 pub mod status;
+pub mod subscription;
 pub mod task;
 pub mod working_days;
 
@@ -22,3 +23,4 @@ pub use event::{Actor, Event};
 pub use ids::{InboxId, ProviderId, ReferralId, SystemId, TaskId};
 pub use lane::{Side, WakeUp};
 pub use status::{TaskStatus, TransportStatus};
+pub use subscription::{Subscriber, Subscription, SubscriptionEvent, SubscriptionStatus};

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::{
-    Actor, Alert, AlertKind, Destination, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, TaskStatus,
-    WakeUp, breaker::Breaker, task::TaskState,
+    Actor, Alert, AlertKind, Destination, Event, InboxId, ProviderId, ReferralId, Side, Subscriber, Subscription,
+    SubscriptionEvent, SubscriptionStatus, SystemId, TaskId, TaskStatus, WakeUp, breaker::Breaker,
+    subscription::Progress, task::TaskState,
 };
 
 mod chain;
@@ -364,6 +365,55 @@ pub trait Store: Send + Sync + 'static {
     /// Tasks that are `delivery-delayed`, `not-opened`, `overdue` or `copy-unreadable` and not seen to, longest first; only those
     /// after the one with this time and id.
     async fn troubled(&self, after: Option<(Timestamp, TaskId)>, count: usize) -> Result<Vec<Troubled>, StoreError>;
+
+    /// Keeps a subscription that was not there before.
+    async fn add_subscription(&self, subscription: Subscription) -> Result<(), StoreError>;
+
+    /// A subscription.
+    async fn subscription(&self, id: Uuid) -> Result<Option<Subscription>, StoreError>;
+
+    /// Those of one owner, in the order of their ids.
+    async fn subscriptions(&self, owner: &Subscriber) -> Result<Vec<Subscription>, StoreError>;
+
+    /// Its owner writes it anew, over this version: it is attended to at once, by whoever comes next, and what failed before is
+    /// forgotten. False, and nothing is changed, where it has another version.
+    async fn rewrite_subscription(
+        &self,
+        id: Uuid,
+        over: u64,
+        status: SubscriptionStatus,
+        body: String,
+    ) -> Result<bool, StoreError>;
+
+    /// Forgets it and its events.
+    async fn remove_subscription(&self, id: Uuid) -> Result<(), StoreError>;
+
+    /// Subscriptions that are requested or active and that nobody attends to; each is the caller's for `lease`.
+    async fn claim_subscriptions(&self, limit: usize, lease: Duration) -> Result<Vec<Subscription>, StoreError>;
+
+    /// Numbers the changes that it was not told of yet, in this order, and notes that all up to `seen_until` were taken up. The number
+    /// of its newest event; none where it is in other hands.
+    async fn take_up(
+        &self,
+        id: Uuid,
+        lease: u64,
+        changes: Vec<(TaskId, u64, Timestamp)>,
+        seen_until: Timestamp,
+    ) -> Result<Option<u64>, StoreError>;
+
+    /// Notes how far it has come and how it is with it. With a time `until` the caller goes on with it up to then; otherwise whoever
+    /// comes next does, from [`Progress::next`] on. False where it is in other hands.
+    async fn settle_subscription(
+        &self,
+        id: Uuid,
+        lease: u64,
+        status: SubscriptionStatus,
+        progress: Progress,
+        until: Option<Duration>,
+    ) -> Result<bool, StoreError>;
+
+    /// Its events from one number to another, both included.
+    async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError>;
 
     /// Keeps alerts until they are told. A standing one that is open already is not raised again.
     async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError>;

@@ -19,7 +19,10 @@ use super::{
     Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled, counts,
     recent::{Fresh, Recent},
 };
-use crate::domain::{Alert, AlertKind, Clock, Destination, ReferralId, Side, SystemId, TaskId, breaker::Breaker};
+use crate::domain::{
+    Alert, AlertKind, Clock, Destination, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
+    SubscriptionStatus, SystemId, TaskId, breaker::Breaker, subscription::Progress,
+};
 
 /// A statement with the columns of a Task or a resource put in, made once.
 macro_rules! sql {
@@ -45,6 +48,7 @@ mod rows;
 mod search;
 mod steps;
 mod submit;
+mod subscriptions;
 mod time;
 mod tls;
 mod trouble;
@@ -504,6 +508,64 @@ impl Store for PostgresStore {
 
     async fn troubled(&self, after: Option<(Timestamp, TaskId)>, count: usize) -> Result<Vec<Troubled>, StoreError> {
         trouble::troubled(self.reader(), after, count).await
+    }
+
+    async fn add_subscription(&self, new: Subscription) -> Result<(), StoreError> {
+        subscriptions::add(&self.chores, &new, self.now()).await
+    }
+
+    async fn subscription(&self, id: Uuid) -> Result<Option<Subscription>, StoreError> {
+        subscriptions::get(self.reader(), id).await
+    }
+
+    async fn subscriptions(&self, owner: &Subscriber) -> Result<Vec<Subscription>, StoreError> {
+        subscriptions::of(self.reader(), owner).await
+    }
+
+    async fn rewrite_subscription(
+        &self,
+        id: Uuid,
+        over: u64,
+        status: SubscriptionStatus,
+        body: String,
+    ) -> Result<bool, StoreError> {
+        subscriptions::rewrite(&self.chores, id, over, status, &body, self.now()).await
+    }
+
+    async fn remove_subscription(&self, id: Uuid) -> Result<(), StoreError> {
+        subscriptions::remove(&self.chores, id).await
+    }
+
+    async fn claim_subscriptions(&self, limit: usize, lease: Duration) -> Result<Vec<Subscription>, StoreError> {
+        chore("claim_subscriptions");
+        subscriptions::claim(&self.chores, limit, self.now(), lease).await
+    }
+
+    async fn take_up(
+        &self,
+        id: Uuid,
+        lease: u64,
+        changes: Vec<(TaskId, u64, Timestamp)>,
+        seen_until: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
+        chore("take_up");
+        subscriptions::take_up(&self.chores, id, lease, &changes, seen_until).await
+    }
+
+    async fn settle_subscription(
+        &self,
+        id: Uuid,
+        lease: u64,
+        status: SubscriptionStatus,
+        progress: Progress,
+        until: Option<Duration>,
+    ) -> Result<bool, StoreError> {
+        chore("settle_subscription");
+        subscriptions::settle(&self.chores, id, lease, status, &progress, until, self.now()).await
+    }
+
+    async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError> {
+        subscriptions::events(self.reader(), id, from, to).await
     }
 
     async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {

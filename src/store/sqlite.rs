@@ -20,7 +20,10 @@ use super::{
     Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
     recent::{Fresh, Recent},
 };
-use crate::domain::{Alert, AlertKind, Clock, Destination, ReferralId, Side, SystemId, TaskId, breaker::Breaker};
+use crate::domain::{
+    Alert, AlertKind, Clock, Destination, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
+    SubscriptionStatus, SystemId, TaskId, breaker::Breaker, subscription::Progress,
+};
 
 mod append;
 pub mod bare;
@@ -35,6 +38,7 @@ mod read;
 mod rows;
 mod search;
 mod submit;
+mod subscriptions;
 mod trouble;
 
 use pool::{Readers, Writer};
@@ -402,6 +406,68 @@ impl Store for SqliteStore {
 
     async fn troubled(&self, after: Option<(Timestamp, TaskId)>, count: usize) -> Result<Vec<Troubled>, StoreError> {
         self.readers.run(move |c| trouble::troubled(c, after, count)).await
+    }
+
+    async fn add_subscription(&self, new: Subscription) -> Result<(), StoreError> {
+        let now = self.now();
+        self.writer.run("add_subscription", move |c| subscriptions::add(c, &new, now)).await
+    }
+
+    async fn subscription(&self, id: Uuid) -> Result<Option<Subscription>, StoreError> {
+        self.readers.run(move |c| subscriptions::get(c, id)).await
+    }
+
+    async fn subscriptions(&self, owner: &Subscriber) -> Result<Vec<Subscription>, StoreError> {
+        let owner = owner.clone();
+        self.readers.run(move |c| subscriptions::of(c, &owner)).await
+    }
+
+    async fn rewrite_subscription(
+        &self,
+        id: Uuid,
+        over: u64,
+        status: SubscriptionStatus,
+        body: String,
+    ) -> Result<bool, StoreError> {
+        let now = self.now();
+        let rewrite = move |c: &Connection| subscriptions::rewrite(c, id, over, status, &body, now);
+        self.writer.run("rewrite_subscription", rewrite).await
+    }
+
+    async fn remove_subscription(&self, id: Uuid) -> Result<(), StoreError> {
+        self.writer.run("remove_subscription", move |c| subscriptions::remove(c, id)).await
+    }
+
+    async fn claim_subscriptions(&self, limit: usize, lease: Duration) -> Result<Vec<Subscription>, StoreError> {
+        let now = self.now();
+        self.writer.run("claim_subscriptions", move |c| subscriptions::claim(c, limit, now, lease)).await
+    }
+
+    async fn take_up(
+        &self,
+        id: Uuid,
+        lease: u64,
+        changes: Vec<(TaskId, u64, Timestamp)>,
+        seen_until: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
+        self.writer.run("take_up", move |c| subscriptions::take_up(c, id, lease, &changes, seen_until)).await
+    }
+
+    async fn settle_subscription(
+        &self,
+        id: Uuid,
+        lease: u64,
+        status: SubscriptionStatus,
+        progress: Progress,
+        until: Option<Duration>,
+    ) -> Result<bool, StoreError> {
+        let now = self.now();
+        let settle = move |c: &Connection| subscriptions::settle(c, id, lease, status, &progress, until, now);
+        self.writer.run("settle_subscription", settle).await
+    }
+
+    async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError> {
+        self.readers.run(move |c| subscriptions::events(c, id, from, to)).await
     }
 
     async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {

@@ -28,6 +28,7 @@ mod search;
 mod sqlite;
 mod steps;
 mod submit;
+mod subscriptions;
 mod trouble;
 
 /// A fresh, empty store and the clock it goes by.
@@ -95,6 +96,8 @@ macro_rules! behaviours {
                 an_alert_is_told_once_it_was_settled, a_standing_alert_is_raised_once_until_it_ends,
                 an_alert_is_stored_with_its_step_or_not_at_all;
             search: finds_what_a_naive_filter_finds;
+            subscriptions: one_is_kept_rewritten_and_forgotten, one_is_attended_to_by_one_at_a_time,
+                events_are_numbered_without_gaps_whatever_comes_twice;
             conversation: a_new_version_comes_with_a_step, a_state_is_kept_whole, what_a_sender_calls_a_resource_is_kept,
                 a_key_is_taken_once, what_is_one_tasks_concerns_its_parties, steps_of_several_are_stored_together,
                 it_knows_whether_a_try_is_under_way;

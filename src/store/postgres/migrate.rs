@@ -23,6 +23,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0003_requests.sql"), runs_from: 1 },
     // an older program would store referrals that nobody finds by their names
     Step { sql: include_str!("migrations/0004_search.sql"), runs_from: 4 },
+    Step { sql: include_str!("migrations/0005_subscriptions.sql"), runs_from: 4 },
 ];
 
 /// The newest schema that this program knows.

@@ -15,6 +15,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0004_silence.sql"),
     include_str!("migrations/0005_requests.sql"),
     include_str!("migrations/0006_search.sql"),
+    include_str!("migrations/0007_subscriptions.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

@@ -152,11 +152,12 @@ fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotA
         kind: "local".to_owned(),
         tokens: vec![token.clone()],
         profiles: Vec::new(),
+        hooks: vec![],
         rules: RuleLevels::default(),
         read: None,
         write_back: None,
     };
-    let provider = Provider { id: provider_id.clone(), name, ods_code, tokens: vec![token] };
+    let provider = Provider { id: provider_id.clone(), name, ods_code, tokens: vec![token], hooks: vec![] };
     let inbox = Inbox {
         id: inbox_id.clone(),
         provider: provider_id.clone(),

@@ -38,6 +38,7 @@ mod read;
 pub mod reply;
 mod search;
 pub mod serve;
+mod subscription;
 mod supported;
 mod surroundings;
 mod table;
@@ -96,6 +97,8 @@ pub fn router(app: Shared) -> Router {
         .route("/fhir/", post(write::transaction))
         .route("/fhir/metadata", get(capability::metadata))
         .route("/fhir/Task/{id}/$package", get(read::package))
+        .route("/fhir/Subscription/{id}/$status", get(subscription::status))
+        .route("/fhir/Subscription/{id}/$events", get(subscription::events))
         .route("/fhir/{kind}/$validate", post(validate::validate))
         .route("/fhir/{kind}/{id}/$validate", post(validate::validate));
     for (path, handlers) in routes() {

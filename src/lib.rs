@@ -11,6 +11,7 @@ pub mod routing;
 pub mod delivery;
 pub mod lanes;
 pub mod status;
+pub mod subscriptions;
 pub mod writeback;
 
 // who is told of what waits for a person

@@ -28,6 +28,7 @@ use crate::{
         postgres::{self, PostgresStore},
         sqlite::{self, SqliteStore},
     },
+    subscriptions::Notifier,
     telemetry,
     writeback::WriteBacks,
 };
@@ -172,6 +173,7 @@ impl Service {
             validator: Arc::clone(&validator),
             base_url: base_url.clone(),
         };
+        let xml = Arc::new(XmlWriter::new(XML_WORKERS));
         let parts = Parts {
             endpoints: endpoints.clone(),
             store: Arc::clone(&store),
@@ -180,6 +182,7 @@ impl Service {
             relay: relay.clone(),
             client: client.clone(),
             base_url: base_url.clone(),
+            xml: Arc::clone(&xml),
             let_go: let_go.clone(),
         };
         let (changed, changes) = watch::channel(());
@@ -218,7 +221,7 @@ impl Service {
             },
             status,
             conversation,
-            xml: Arc::new(XmlWriter::new(XML_WORKERS)),
+            xml,
             limits: config.limits.clone(),
             roles: config.server.roles,
             base_url: base_url.clone(),
@@ -344,6 +347,7 @@ struct Parts {
     relay: Relay,
     client: FhirClient,
     base_url: String,
+    xml: Arc<XmlWriter>,
     let_go: CancellationToken,
 }
 
@@ -404,6 +408,13 @@ impl Parts {
             client: client.clone(),
             told: config.alerts.clone(),
         };
+        let notifier = Notifier {
+            store: store.clone(),
+            client: client.clone(),
+            registry: registry.clone(),
+            xml: self.xml.clone(),
+            base_url: self.base_url.clone(),
+        };
         let consuming =
             queues::consume(sides, store.clone(), registry.clone(), changes.clone(), config.limits.drain, stop.clone());
         parts.push(guarded(died, stop, consuming));
@@ -411,6 +422,7 @@ impl Parts {
             parts.push(guarded(died, stop, scheduler.run(stop.clone())));
             parts.push(guarded(died, stop, deadlines.run(stop.clone())));
             parts.push(guarded(died, stop, teller.run(stop.clone())));
+            parts.push(guarded(died, stop, notifier.run(stop.clone())));
         }
         if roles.has(Role::Delivery) {
             let outlets = queues::open_outlets(self.broker.clone(), registry.clone(), changes, stop.clone());

@@ -10,6 +10,7 @@ use super::{
     BrokerUrl, Registry, TokenHash, endpoint, escalation,
     registry::{Answers, Endpoint, Inbox, InboxKind, Provider, System},
     secret::Secrets,
+    url::base_url,
 };
 use crate::{
     domain::{
@@ -26,6 +27,7 @@ const ID: &str = "an id: 1 to 48 of a-z, 0-9 and -";
 const ODS: &str = "an ODS code: 3 to 10 letters and digits";
 const NAME_CHARS_MAX: usize = 200;
 const PROFILES_MAX: usize = 32;
+const HOOKS_MAX: usize = 32;
 const PROFILE_MAX_BYTES: usize = 500;
 const NO_TOKEN: &str = "no tokens: this provider can neither fetch what waits here nor answer it";
 
@@ -77,6 +79,7 @@ impl Reading<'_, '_> {
         let kind = table.get("kind").and_then(|node| node.line(NAME_CHARS_MAX)).unwrap_or_else(|| "other".to_owned());
         let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("system {id}")));
         let (profiles, rules) = (profiles(&mut table), rules(&mut table));
+        let hooks = hooks(&mut table);
         let timeout = endpoint::timeout(&mut table);
         let retry = self.registry.retry;
         let write_back = table.get("write-back").map(|node| endpoint::write_back(&node, self.secrets, timeout, retry));
@@ -96,9 +99,10 @@ impl Reading<'_, '_> {
         };
         let read = read.or_else(|| write_back.as_ref().map(as_write_back));
         if let (Some(id), Some(name), Some(ods_code)) = (id, name, ods_code) {
-            self.registry
-                .systems
-                .insert(id.clone(), System { id, name, ods_code, kind, tokens, profiles, rules, read, write_back });
+            self.registry.systems.insert(
+                id.clone(),
+                System { id, name, ods_code, kind, tokens, profiles, rules, hooks, read, write_back },
+            );
         }
     }
 
@@ -106,6 +110,7 @@ impl Reading<'_, '_> {
         let id = new_id(&mut table, &mut self.ids.providers);
         let (name, ods_code) = named(&mut table);
         let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("provider {id}")));
+        let hooks = hooks(&mut table);
         let inbox = table.get("inbox");
         let inbox_id = inbox.as_ref().and(id.as_ref()).and_then(|id| id.as_str().parse::<InboxId>().ok());
         self.ids.inboxes.extend(inbox_id.clone());
@@ -126,7 +131,7 @@ impl Reading<'_, '_> {
             let inbox = Inbox { id: inbox_id.clone(), provider: id.clone(), service: None, kind, escalation };
             self.registry.inboxes.insert(inbox_id, inbox);
         }
-        self.registry.providers.insert(id.clone(), Provider { id, name, ods_code, tokens });
+        self.registry.providers.insert(id.clone(), Provider { id, name, ods_code, tokens, hooks });
     }
 
     fn inbox(&mut self, mut table: Table<'_>) {
@@ -212,6 +217,15 @@ fn profiles(table: &mut Table<'_>) -> Vec<String> {
         table.fault("profiles", format!("found {} profiles; allowed: at most {PROFILES_MAX}", nodes.len()));
     }
     nodes.iter().take(PROFILES_MAX).filter_map(url).collect()
+}
+
+/// `hooks`: where a client may have itself told of changes.
+fn hooks(table: &mut Table<'_>) -> Vec<String> {
+    let nodes = table.get("hooks").map(|node| node.items("a list of URLs")).unwrap_or_default();
+    if nodes.len() > HOOKS_MAX {
+        table.fault("hooks", format!("found {} URLs; allowed: at most {HOOKS_MAX}", nodes.len()));
+    }
+    nodes.iter().take(HOOKS_MAX).filter_map(base_url).collect()
 }
 
 /// `rules`

@@ -72,6 +72,8 @@ pub struct System {
     pub profiles: Vec<String>,
     /// How gravely the NHS's rules are taken for what it sends.
     pub rules: RuleLevels,
+    /// Where it may have itself told of changes: URLs, and all that lies below them.
+    pub hooks: Vec<String>,
     /// Where its records are read. Where write-back is.
     pub read: Option<Endpoint>,
     /// Where statuses go. `None`: its users look into Onward.
@@ -130,6 +132,8 @@ pub struct Provider {
     pub ods_code: String,
     /// The tokens it may show.
     pub tokens: Vec<TokenHash>,
+    /// Where it may have itself told of changes: URLs, and all that lies below them.
+    pub hooks: Vec<String>,
 }
 
 /// Where referrals for a provider, or for one of its services, wait.

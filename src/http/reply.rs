@@ -136,6 +136,11 @@ impl Fault {
         Self { status: StatusCode::BAD_REQUEST, issues, retry_after_s: None, headers: Vec::new() }
     }
 
+    /// A status with these.
+    pub fn with(status: StatusCode, issues: Vec<Issue>) -> Self {
+        Self { issues, ..Self::new(status, Issue::error(IssueCode::Invalid, "%resource", "")) }
+    }
+
     fn rule(issues: Vec<Issue>) -> Self {
         Self { status: StatusCode::UNPROCESSABLE_ENTITY, issues, retry_after_s: None, headers: Vec::new() }
     }

@@ -18,6 +18,7 @@ use super::{
     Shared,
     call::{self, Caller},
     reply::{Answer, Fault, Reply},
+    subscription,
     surroundings::{Found, Surroundings},
 };
 use crate::{
@@ -81,6 +82,11 @@ struct Page {
 pub(super) async fn search(app: &Shared, kind: &str, caller: &Caller, asked: &[(String, String)]) -> Answer {
     let base = format!("{}/fhir", app.base_url);
     let search = Search::read(kind, asked, &base, caller.is_lenient()).map_err(Fault::invalid)?;
+    if kind == "Subscription" {
+        let matches = few::own(subscription::search(app, caller, asked).await?);
+        let page = few::whole(&search, matches, &Surroundings::new(app, caller, false), &base)?;
+        return Ok(Reply::ok(bundle(&base, &search, page, Vec::new())));
+    }
     let of_changes = kind == "Provenance" || search.revincludes.iter().any(|include| include.from == "Provenance");
     let mut surroundings = Surroundings::new(app, caller, of_changes);
     let leads = search.leads();

@@ -3,10 +3,10 @@
 
 use axum::{
     extract::{Path, State},
-    routing::{MethodRouter, get, patch, post, put},
+    routing::{MethodRouter, delete, get, patch, post, put},
 };
 
-use super::{Shared, call::Caller, conversation, history, read, search, write};
+use super::{Shared, call::Caller, conversation, history, read, search, subscription, write};
 
 /// What can be done with the resources of a type (R4 http.html).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub(super) enum Interaction {
     Create,
     Update,
     Patch,
+    Delete,
 }
 
 /// A type and what can be done with its resources.
@@ -31,7 +32,7 @@ pub(super) struct Served {
     pub documentation: &'static str,
 }
 
-use Interaction::{Create, HistoryInstance, HistoryType, Patch, Read, SearchType, Update, Vread};
+use Interaction::{Create, Delete, HistoryInstance, HistoryType, Patch, Read, SearchType, Update, Vread};
 
 const READ: &[Interaction] = &[Read, Vread, HistoryInstance, SearchType];
 
@@ -76,6 +77,13 @@ pub(super) const SERVED: &[Served] = &[
         kind: "Organization",
         interactions: READ,
         documentation: "Providers, and organisations that travel with referrals. A search goes over providers; of the others _id finds.",
+    },
+    Served {
+        kind: "Subscription",
+        interactions: &[Read, SearchType, Create, Update, Delete],
+        documentation: "Told of changes of Tasks: R4 with the topics of R5 (Subscriptions R5 Backport). rest-hook to a URL that the \
+                        configuration allows; empty, id-only or full-resource; filters by owner, requester, status, code, patient, \
+                        focus, business-status, priority. After an error, status requested asks for it anew.",
     },
     carried("Patient"),
     carried("Practitioner"),
@@ -122,6 +130,7 @@ impl Interaction {
             Create => "create",
             Update => "update",
             Patch => "patch",
+            Delete => "delete",
         }
     }
 
@@ -136,12 +145,14 @@ impl Interaction {
             Create => &[("post", "")],
             Update => &[("put", "/{id}")],
             Patch => &[("patch", "/{id}")],
+            Delete => &[("delete", "/{id}")],
         }
     }
 
     /// Who does it, by a method of [`Interaction::paths`]; none where the type has nobody for it.
     pub(super) fn handler(self, kind: &'static str, method: &str) -> Option<MethodRouter<Shared>> {
         Some(match (self, kind, method) {
+            (Read, "Subscription", _) => get(subscription::read),
             (Read, ..) => get(move |State(app): State<Shared>, Path(id): Path<String>, caller: Caller| async move {
                 read::read(&app, kind, &id, &caller).await
             }),
@@ -166,6 +177,9 @@ impl Interaction {
             }),
             (Create, "ServiceRequest", _) => post(write::create),
             (Create, "Communication", _) => post(conversation::say),
+            (Create, "Subscription", _) => post(subscription::create),
+            (Update, "Subscription", _) => put(subscription::update),
+            (Delete, "Subscription", _) => delete(subscription::delete),
             (Update, "Task", _) => put(write::update),
             (Update, "ServiceRequest", _) => put(conversation::update),
             (Patch, "Task", _) => patch(write::patch),

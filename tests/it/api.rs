@@ -19,6 +19,7 @@ mod record;
 mod reload;
 mod routed;
 mod search;
+mod subscription;
 mod understood;
 mod validate;
 mod worklist;

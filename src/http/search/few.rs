@@ -56,24 +56,39 @@ pub(super) async fn page(
 
 /// The organisations of the registry: that many that all can be looked at.
 pub(super) fn organisations(search: &Search, surroundings: &Surroundings<'_>, base: &str) -> Result<Page, Fault> {
-    let as_of = Timestamp::now();
-    let mut all: Vec<Keyed> = of_registry(surroundings).map(|m| keyed(search, m, None, surroundings, base)).collect();
-    all.sort_by(|a, b| order(search, a, b));
-    cut(search, all, surroundings, base, as_of)
+    whole(search, of_registry(surroundings), surroundings, base)
 }
 
-fn of_registry<'s>(surroundings: &'s Surroundings<'_>) -> impl Iterator<Item = Match> + 's {
-    surroundings.organisations().map(|body| Match {
-        referral: None,
-        found: Found {
-            kind: "Organization".to_owned(),
-            id: body.get("id").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned(),
-            version: 1,
-            last_updated: Timestamp::UNIX_EPOCH,
-            owner: None,
-            body: body.clone(),
-        },
-    })
+/// A page of these, which are all that there are.
+pub(super) fn whole(
+    search: &Search,
+    all: impl IntoIterator<Item = Match>,
+    surroundings: &Surroundings<'_>,
+    base: &str,
+) -> Result<Page, Fault> {
+    let mut all: Vec<Keyed> = all.into_iter().map(|m| keyed(search, m, None, surroundings, base)).collect();
+    all.sort_by(|a, b| order(search, a, b));
+    cut(search, all, surroundings, base, Timestamp::now())
+}
+
+fn of_registry(surroundings: &Surroundings<'_>) -> Vec<Match> {
+    own(surroundings.organisations().cloned().collect())
+}
+
+/// Resources that go with no referral.
+pub(super) fn own(bodies: Vec<serde_json::Value>) -> Vec<Match> {
+    let text = |body: &serde_json::Value, name: &str| {
+        body.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+    };
+    let found = |body: serde_json::Value| Found {
+        kind: text(&body, "resourceType"),
+        id: text(&body, "id"),
+        version: 1,
+        last_updated: Timestamp::UNIX_EPOCH,
+        owner: None,
+        body,
+    };
+    bodies.into_iter().map(|body| Match { referral: None, found: found(body) }).collect()
 }
 
 /// A candidate with what orders it.

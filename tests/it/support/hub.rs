@@ -48,6 +48,8 @@ pub struct Build {
     watched: bool,
     life_rooms: Option<String>,
     idle: bool,
+    hooks: String,
+    retry: String,
 }
 
 /// See the module's documentation.
@@ -142,6 +144,18 @@ impl Build {
         self
     }
 
+    /// Everybody may have itself told of changes here.
+    pub fn hooks(mut self, url: &str) -> Self {
+        self.hooks = format!("hooks = [\"{url}\"]\n");
+        self
+    }
+
+    /// Lines for `[retry]`.
+    pub fn retry(mut self, lines: &str) -> Self {
+        self.retry = lines.to_owned();
+        self
+    }
+
     /// Only the files and the doubles; the service is started by somebody else.
     pub fn without_service(mut self) -> Self {
         self.idle = true;
@@ -186,15 +200,17 @@ impl Build {
         let pause = if self.limits.contains("stop-pause") { "" } else { "\nstop-pause = \"0s\"" };
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:{}\"\n[routes]\nfile = \"routes.toml\"\n[limits]\n{}{pause}\n\
-             [retry]\nfirst = \"100ms\"\ncap = \"500ms\"\n[profiles]\n{}\n{}\n",
+             [retry]\nfirst = \"100ms\"\ncap = \"500ms\"\n{}\n[profiles]\n{}\n{}\n",
             hub.store_path().display(),
             self.limits,
+            self.retry,
             self.profiles,
             self.sections
         );
         for (id, ods) in SYSTEMS {
             let tokens = format!("[{{ env = \"{}\" }}]", variable(id));
             text += &format!("[[system]]\nid = \"{id}\"\nname = \"{id}\"\nods-code = \"{ods}\"\ntokens = {tokens}\n");
+            text += &self.hooks;
             if id == RIO {
                 text += &format!("{}\n", self.rio);
             }
@@ -218,7 +234,8 @@ impl Build {
         for (id, ods, inbox) in providers {
             let tokens = format!("[{{ env = \"{}\" }}]", variable(id));
             text += &format!(
-                "[[provider]]\nid = \"{id}\"\nname = \"{id}\"\nods-code = \"{ods}\"\ntokens = {tokens}\n{inbox}\n"
+                "[[provider]]\nid = \"{id}\"\nname = \"{id}\"\nods-code = \"{ods}\"\ntokens = {tokens}\n{inbox}\n{}",
+                self.hooks
             );
         }
         text + "[[inbox]]\nid = \"triage\"\nprovider = \"triage-team\"\nkind = \"worklist\"\n"

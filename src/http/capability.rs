@@ -5,19 +5,25 @@ use serde_json::{Value, json};
 
 use super::{
     Shared,
+    beside::{BESIDE, Deed, SYSTEM},
     reply::{Answer, Reply},
     table::{Interaction, SERVED, Served},
 };
-use crate::{definitions::SearchKind, search::parameters};
+use crate::{
+    definitions::SearchKind,
+    fhir::task::CANONICAL,
+    search::{CONTROLS, parameters},
+};
 
 /// When this statement last changed.
 const DATE: &str = "2026-11-26";
+
 /// `GET /fhir/metadata`
 pub async fn metadata(State(app): State<Shared>) -> Answer {
-    Ok(Reply::ok(statement(&app.base_url)))
+    Ok(Reply::ok(statement(&app.base_url, app.cors)))
 }
 
-fn resource(served: &Served, base_url: &str) -> Value {
+fn resource(served: &Served) -> Value {
     let kind = served.kind;
     let does = |interaction| served.interactions.contains(&interaction);
     let codes: Vec<Value> = served.interactions.iter().map(|it| json!({"code": it.code()})).collect();
@@ -28,18 +34,31 @@ fn resource(served: &Served, base_url: &str) -> Value {
         "documentation": served.documentation,
         "interaction": codes,
         "versioning": if does(Interaction::Update) { "versioned-update" } else { "versioned" },
-        "readHistory": true,
-        "conditionalRead": "not-match",
-        "searchInclude": includes(kind),
-        "searchRevInclude": revincludes(kind),
+        "readHistory": does(Interaction::Vread),
+        "updateCreate": false,
+        "conditionalRead": "full-support",
+        "conditionalDelete": "not-supported",
         "searchParam": parameters.collect::<Vec<_>>(),
     });
+    for (name, list) in [("searchInclude", includes(kind)), ("searchRevInclude", revincludes(kind))] {
+        // FHIR has no empty lists
+        if !list.is_empty() {
+            told[name] = list.into();
+        }
+    }
     if does(Interaction::Create) {
         told["conditionalCreate"] = true.into();
     }
-    if kind == "Task" {
+    if does(Interaction::Update) {
+        // a PUT that says by a search what it is about
+        let by_search = Interaction::Update.paths().iter().any(|(_, below)| below.is_empty());
+        told["conditionalUpdate"] = by_search.into();
+    }
+    let own =
+        BESIDE.iter().any(|beside| beside.deed == Deed::Package && beside.path.starts_with(&format!("/fhir/{kind}/")));
+    if own {
         told["operation"] = json!([{"name": "package",
-            "definition": format!("{base_url}/fhir/OperationDefinition/Task-package"),
+            "definition": format!("{CANONICAL}/OperationDefinition/task-package"),
             "documentation": "GET Task/{id}/$package: the whole referral as a collection Bundle."}]);
     }
     told
@@ -63,8 +82,14 @@ fn revincludes(kind: &str) -> Vec<String> {
     SERVED.iter().flat_map(of).collect()
 }
 
-fn statement(base_url: &str) -> Value {
-    let resources: Vec<Value> = SERVED.iter().map(|served| resource(served, base_url)).collect();
+fn statement(base_url: &str, cors: bool) -> Value {
+    let resources: Vec<Value> = SERVED.iter().map(resource).collect();
+    let interactions: Vec<Value> =
+        SYSTEM.iter().map(|(code, told)| json!({"code": code, "documentation": told})).collect();
+    let controls = CONTROLS.iter().filter(|control| !control.name.contains(':'));
+    let controls: Vec<Value> = controls
+        .map(|control| json!({"name": control.name, "type": control.kind, "documentation": control.told}))
+        .collect();
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -77,7 +102,7 @@ fn statement(base_url: &str) -> Value {
         "patchFormat": ["application/json-patch+json"],
         "rest": [{
             "mode": "server",
-            "security": {"description": "A bearer token of a registered system or provider. Each sees only what it sent or what \
+            "security": {"cors": cors, "description": "A bearer token of a registered system or provider. Each sees only what it sent or what \
                                          was routed to it."},
             "resource": resources,
             "operation": [{"name": "validate",
@@ -85,8 +110,8 @@ fn statement(base_url: &str) -> Value {
                 "documentation": "POST [type]/$validate for every type of R4: the resource, or Parameters with resource, mode and \
                                   profile. Held against R4, the profiles that it names and that are asked for, and the rules that \
                                   hold for the system that asks. With mode create also against what a referral must be."}],
-            "interaction": [{"code": "transaction", "documentation": "A referral as a Bundle: POST and PUT entries with at \
-                             least one ServiceRequest."}],
+            "searchParam": controls,
+            "interaction": interactions,
         }],
     })
 }

@@ -3,11 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use axum::{
-    Router,
-    extract::DefaultBodyLimit,
-    routing::{MethodRouter, get, post},
-};
+use axum::{Router, extract::DefaultBodyLimit, routing::MethodRouter};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
@@ -24,6 +20,7 @@ use crate::{
 
 mod admit;
 mod around;
+mod beside;
 pub mod call;
 pub mod capability;
 mod coding;
@@ -32,6 +29,7 @@ mod connection;
 mod conversation;
 mod health;
 mod history;
+pub mod openapi;
 mod patient;
 mod prefer;
 mod read;
@@ -44,6 +42,8 @@ mod surroundings;
 mod table;
 mod validate;
 mod write;
+
+use beside::Deed;
 
 pub use around::around;
 pub use prefer::Handling;
@@ -74,6 +74,10 @@ pub struct App {
     pub roles: Roles,
     /// Where this Onward is reached.
     pub base_url: String,
+    /// Whether pages of other origins may speak to it from a browser.
+    pub cors: bool,
+    /// What `/openapi.json` says.
+    pub document: openapi::Document,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
 }
@@ -83,24 +87,12 @@ pub type Shared = Arc<App>;
 
 /// The routes for whoever keeps it running: all that a process without the role `api` serves.
 pub fn keepers_router(app: Shared) -> Router {
-    Router::new()
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(health::figures))
-        .with_state(app)
+    beside::router(Deed::is_keepers).with_state(app)
 }
 
 /// Every route there is.
 pub fn router(app: Shared) -> Router {
-    let mut fhir = Router::new()
-        .route("/fhir", post(write::transaction))
-        .route("/fhir/", post(write::transaction))
-        .route("/fhir/metadata", get(capability::metadata))
-        .route("/fhir/Task/{id}/$package", get(read::package))
-        .route("/fhir/Subscription/{id}/$status", get(subscription::status))
-        .route("/fhir/Subscription/{id}/$events", get(subscription::events))
-        .route("/fhir/{kind}/$validate", post(validate::validate))
-        .route("/fhir/{kind}/{id}/$validate", post(validate::validate));
+    let mut fhir = beside::router(|deed| !deed.is_keepers());
     for (path, handlers) in routes() {
         fhir = fhir.route(&path, handlers);
     }
@@ -118,10 +110,6 @@ pub fn router(app: Shared) -> Router {
 fn routes() -> BTreeMap<String, MethodRouter<Shared>> {
     let mut routes: BTreeMap<String, MethodRouter<Shared>> = BTreeMap::new();
     for served in table::SERVED {
-        // where a type has routes of its own they come before those of all types
-        for path in ["$validate", "{id}/$validate"] {
-            routes.insert(format!("/fhir/{}/{path}", served.kind), post(validate::validate));
-        }
         for interaction in served.interactions {
             for (method, below) in interaction.paths() {
                 let Some(handler) = interaction.handler(served.kind, method) else { continue };

@@ -17,7 +17,7 @@ use crate::{
 };
 
 pub use leads::Leads;
-pub use parameter::{parameter, parameters};
+pub use parameter::{CONTROLS, Control, codes, leads_to_identifiers, modifiers, parameter, parameters};
 pub use shape::Shape;
 
 /// So many resources on a page where nothing is said.

@@ -225,6 +225,8 @@ impl Service {
             limits: config.limits.clone(),
             roles: config.server.roles,
             base_url: base_url.clone(),
+            cors: !config.http.cors.origins.is_empty(),
+            document: http::openapi::Document::default(),
             metrics,
         });
         let (mut limits, stop) = (config.limits.clone(), CancellationToken::clone(&stop_http));

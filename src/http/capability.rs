@@ -5,19 +5,26 @@ use serde_json::{Value, json};
 
 use super::{
     Shared,
+    beside::{BESIDE, Deed, SYSTEM},
     reply::{Answer, Reply},
     table::{Interaction, SERVED, Served},
 };
-use crate::{definitions::SearchKind, search::parameters};
+use crate::{
+    definitions::SearchKind,
+    fhir::task::CANONICAL,
+    search::{CONTROLS, parameters},
+    subscriptions::TOPIC,
+};
 
 /// When this statement last changed.
 const DATE: &str = "2026-11-26";
+
 /// `GET /fhir/metadata`
 pub async fn metadata(State(app): State<Shared>) -> Answer {
-    Ok(Reply::ok(statement(&app.base_url)))
+    Ok(Reply::ok(statement(&app.base_url, app.cors)))
 }
 
-fn resource(served: &Served, base_url: &str) -> Value {
+fn resource(served: &Served) -> Value {
     let kind = served.kind;
     let does = |interaction| served.interactions.contains(&interaction);
     let codes: Vec<Value> = served.interactions.iter().map(|it| json!({"code": it.code()})).collect();
@@ -28,21 +35,56 @@ fn resource(served: &Served, base_url: &str) -> Value {
         "documentation": served.documentation,
         "interaction": codes,
         "versioning": if does(Interaction::Update) { "versioned-update" } else { "versioned" },
-        "readHistory": true,
-        "conditionalRead": "not-match",
-        "searchInclude": includes(kind),
-        "searchRevInclude": revincludes(kind),
+        "readHistory": does(Interaction::Vread),
+        "updateCreate": false,
+        "conditionalRead": "full-support",
+        "conditionalDelete": "not-supported",
         "searchParam": parameters.collect::<Vec<_>>(),
     });
-    if does(Interaction::Create) {
+    for (name, list) in [("searchInclude", includes(kind)), ("searchRevInclude", revincludes(kind))] {
+        // FHIR has no empty lists
+        if !list.is_empty() {
+            told[name] = list.into();
+        }
+    }
+    if does(Interaction::Create) && kind != "Subscription" {
         told["conditionalCreate"] = true.into();
     }
-    if kind == "Task" {
-        told["operation"] = json!([{"name": "package",
-            "definition": format!("{base_url}/fhir/OperationDefinition/Task-package"),
-            "documentation": "GET Task/{id}/$package: the whole referral as a collection Bundle."}]);
+    if kind == "Subscription" {
+        told["extension"] = json!([{
+            "url": "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/capabilitystatement-subscriptiontopic-canonical",
+            "valueCanonical": TOPIC,
+        }]);
+    }
+    if does(Interaction::Update) {
+        // a PUT that says by a search what it is about
+        let by_search = Interaction::Update.paths().iter().any(|(_, below)| below.is_empty());
+        told["conditionalUpdate"] = by_search.into();
+    }
+    let own = BESIDE.iter().filter(|beside| beside.path.starts_with(&format!("/fhir/{kind}/")));
+    let operations: Vec<Value> = own.filter_map(|beside| operation(beside.deed)).collect();
+    if !operations.is_empty() {
+        told["operation"] = operations.into();
     }
     told
+}
+
+/// An operation of one type.
+fn operation(deed: Deed) -> Option<Value> {
+    const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition";
+    Some(match deed {
+        Deed::Package => json!({"name": "package",
+            "definition": format!("{CANONICAL}/OperationDefinition/task-package"),
+            "documentation": "GET Task/{id}/$package: the whole referral as a collection Bundle."}),
+        Deed::SubscriptionStatus => json!({"name": "status",
+            "definition": format!("{BACKPORT}/backport-subscription-status"),
+            "documentation": "GET Subscription/{id}/$status: how it is with it."}),
+        Deed::SubscriptionEvents => json!({"name": "events",
+            "definition": format!("{BACKPORT}/backport-subscription-events"),
+            "documentation": "GET Subscription/{id}/$events with eventsSinceNumber, eventsUntilNumber and content: what happened, \
+                              sent or not."}),
+        _ => return None,
+    })
 }
 
 /// What resources of this type can bring along.
@@ -63,8 +105,14 @@ fn revincludes(kind: &str) -> Vec<String> {
     SERVED.iter().flat_map(of).collect()
 }
 
-fn statement(base_url: &str) -> Value {
-    let resources: Vec<Value> = SERVED.iter().map(|served| resource(served, base_url)).collect();
+fn statement(base_url: &str, cors: bool) -> Value {
+    let resources: Vec<Value> = SERVED.iter().map(resource).collect();
+    let interactions: Vec<Value> =
+        SYSTEM.iter().map(|(code, told)| json!({"code": code, "documentation": told})).collect();
+    let controls = CONTROLS.iter().filter(|control| !control.name.contains(':'));
+    let controls: Vec<Value> = controls
+        .map(|control| json!({"name": control.name, "type": control.kind, "documentation": control.told}))
+        .collect();
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -77,7 +125,7 @@ fn statement(base_url: &str) -> Value {
         "patchFormat": ["application/json-patch+json"],
         "rest": [{
             "mode": "server",
-            "security": {"description": "A bearer token of a registered system or provider. Each sees only what it sent or what \
+            "security": {"cors": cors, "description": "A bearer token of a registered system or provider. Each sees only what it sent or what \
                                          was routed to it."},
             "resource": resources,
             "operation": [{"name": "validate",
@@ -85,8 +133,8 @@ fn statement(base_url: &str) -> Value {
                 "documentation": "POST [type]/$validate for every type of R4: the resource, or Parameters with resource, mode and \
                                   profile. Held against R4, the profiles that it names and that are asked for, and the rules that \
                                   hold for the system that asks. With mode create also against what a referral must be."}],
-            "interaction": [{"code": "transaction", "documentation": "A referral as a Bundle: POST and PUT entries with at \
-                             least one ServiceRequest."}],
+            "searchParam": controls,
+            "interaction": interactions,
         }],
     })
 }

@@ -316,6 +316,7 @@ pub async fn render(State(app): State<Shared>, mut request: Request, next: Next)
     if conditional.has(&response) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response.extensions_mut().remove::<Resource>();
+        *response.body_mut() = Body::empty();
     }
     let response = write(&app, format.unwrap_or(Format::Json), pretty, response).await;
     let status = response.status().as_u16().to_string();

@@ -5,7 +5,7 @@ use super::{
     COUNT_DEFAULT, COUNT_MAX, Condition, How, Include, Reference, Search, Shape, Sort, Test, Token, Wanted,
     compare::codes_of,
     date::{Prefix, Span},
-    parameter::{parameter, parameters},
+    parameter::{CONTROLS, parameter, parameters},
 };
 use crate::{
     definitions::{SearchKind, SearchParameter, resource_named},
@@ -120,11 +120,8 @@ impl Search {
 }
 
 fn known(of: &str) -> String {
-    let names: Vec<&str> = parameters(of).map(|parameter| parameter.name).collect();
-    format!(
-        "{}, _count, _sort, _include, _revinclude, _summary, _elements, _total",
-        if names.is_empty() { "_id".to_owned() } else { names.join(", ") }
-    )
+    let controls = CONTROLS.iter().map(|control| control.name).filter(|name| !name.contains(':'));
+    parameters(of).map(|parameter| parameter.name).chain(controls).collect::<Vec<_>>().join(", ")
 }
 
 fn condition(of: &str, name: &str, value: &str, base: &str, depth: usize) -> Taken<Condition> {

@@ -308,3 +308,29 @@ proptest! {
         prop_assert_eq!(second.to.duration_since(at).as_secs(), 1);
     }
 }
+
+#[test]
+fn what_is_told_of_searches_is_what_they_take() {
+    for control in CONTROLS {
+        let samples = if control.values.is_empty() { &["10", "_id", "Task:focus"][..] } else { control.values };
+        let taken = samples.iter().filter(|value| read("Task", &format!("{}={value}", control.name)).is_ok()).count();
+        assert!(taken > 0 && (control.values.is_empty() || taken == samples.len()), "{}", control.name);
+    }
+    let all =
+        ["missing", "exact", "contains", "not", "text", "identifier", "below", "above", "in", "not-in", "of-type"];
+    for of in ["Task", "ServiceRequest", "Patient", "Questionnaire"] {
+        for parameter in parameters(of) {
+            let codes = codes(parameter);
+            let value = codes.first().copied().unwrap_or("2026");
+            for modifier in all {
+                let value = if modifier == "missing" { "true" } else { value };
+                let taken = read(of, &format!("{}:{modifier}={value}", parameter.name)).is_ok();
+                let told = modifiers(parameter.kind).contains(&modifier);
+                assert_eq!(taken, told, "{of} {}:{modifier}", parameter.name);
+            }
+            let chained = read(of, &format!("{}.identifier=a|b", parameter.name)).is_ok();
+            assert_eq!(chained, leads_to_identifiers(parameter), "{of} {}.identifier", parameter.name);
+            assert!(codes.is_empty() || read(of, &format!("{}=no-such-code", parameter.name)).is_err());
+        }
+    }
+}

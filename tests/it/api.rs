@@ -13,6 +13,7 @@ mod capability;
 mod conversation;
 mod fidelity;
 mod limits;
+mod openapi;
 mod prefer;
 mod protocol;
 mod record;

@@ -86,3 +86,8 @@ async fn fhirclient_of_javascript() {
 async fn as_medplum_does() {
     node("medplum", 10).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schemathesis() {
+    python("schemathesis", "with_schemathesis.py", 200).await;
+}

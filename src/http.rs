@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     routing::{MethodRouter, get, post},
 };
@@ -24,6 +24,7 @@ use crate::{
 
 mod admit;
 mod around;
+mod batch;
 pub mod call;
 pub mod capability;
 mod coding;
@@ -32,6 +33,8 @@ mod connection;
 mod conversation;
 mod health;
 mod history;
+mod matching;
+mod patching;
 mod patient;
 mod prefer;
 mod read;
@@ -91,9 +94,18 @@ pub fn keepers_router(app: Shared) -> Router {
 
 /// Every route there is.
 pub fn router(app: Shared) -> Router {
+    let entries = batch::Entries(refusing(resources()).with_state(Arc::clone(&app)));
+    let bundle = post(batch::bundle).layer(Extension(entries));
+    let fhir = resources().route("/fhir", bundle.clone()).route("/fhir/", bundle);
+    let fhir = refusing(fhir)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), reply::render))
+        .with_state(Arc::clone(&app));
+    keepers_router(app).merge(fhir)
+}
+
+/// The routes of resources, and of what is beside them: all that an entry of a batch may ask for.
+fn resources() -> Router<Shared> {
     let mut fhir = Router::new()
-        .route("/fhir", post(write::transaction))
-        .route("/fhir/", post(write::transaction))
         .route("/fhir/metadata", get(capability::metadata))
         .route("/fhir/Task/{id}/$package", get(read::package))
         .route("/fhir/{kind}/$validate", post(validate::validate))
@@ -101,14 +113,16 @@ pub fn router(app: Shared) -> Router {
     for (path, handlers) in routes() {
         fhir = fhir.route(&path, handlers);
     }
-    let fhir = fhir
+    fhir
+}
+
+/// With words for what has no route.
+fn refusing(routes: Router<Shared>) -> Router<Shared> {
+    routes
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::not_allowed)
         .layer(axum::middleware::from_fn(supported::known))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), reply::render))
         .layer(DefaultBodyLimit::disable()) // the call reads the body under its own bound
-        .with_state(Arc::clone(&app));
-    keepers_router(app).merge(fhir)
 }
 
 /// The routes of the table, each path once.
@@ -121,7 +135,7 @@ fn routes() -> BTreeMap<String, MethodRouter<Shared>> {
         }
         for interaction in served.interactions {
             for (method, below) in interaction.paths() {
-                let Some(handler) = interaction.handler(served.kind, method) else { continue };
+                let Some(handler) = interaction.handler(served.kind, method, below) else { continue };
                 let path = format!("/fhir/{}{below}", served.kind);
                 let present = routes.remove(&path).unwrap_or_default();
                 routes.insert(path, present.merge(handler));

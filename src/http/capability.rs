@@ -37,6 +37,9 @@ fn resource(served: &Served, base_url: &str) -> Value {
     if does(Interaction::Create) {
         told["conditionalCreate"] = true.into();
     }
+    if does(Interaction::Update) {
+        told["conditionalUpdate"] = true.into();
+    }
     if kind == "Task" {
         told["operation"] = json!([{"name": "package",
             "definition": format!("{base_url}/fhir/OperationDefinition/Task-package"),
@@ -74,7 +77,7 @@ fn statement(base_url: &str) -> Value {
         "implementation": {"description": "Carries referrals to providers and their answers back", "url": format!("{base_url}/fhir")},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml"],
-        "patchFormat": ["application/json-patch+json"],
+        "patchFormat": super::patching::FORMATS,
         "rest": [{
             "mode": "server",
             "security": {"description": "A bearer token of a registered system or provider. Each sees only what it sent or what \
@@ -86,7 +89,8 @@ fn statement(base_url: &str) -> Value {
                                   profile. Held against R4, the profiles that it names and that are asked for, and the rules that \
                                   hold for the system that asks. With mode create also against what a referral must be."}],
             "interaction": [{"code": "transaction", "documentation": "A referral as a Bundle: POST and PUT entries with at \
-                             least one ServiceRequest."}],
+                             least one ServiceRequest."},
+                            {"code": "batch", "documentation": "Requests, done one after the other, each by itself."}],
         }],
     })
 }

@@ -6,7 +6,7 @@ use axum::{
     routing::{MethodRouter, get, patch, post, put},
 };
 
-use super::{Shared, call::Caller, conversation, history, read, search, write};
+use super::{Shared, call::Caller, conversation, history, matching, read, search, write};
 
 /// What can be done with the resources of a type (R4 http.html).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,13 +134,13 @@ impl Interaction {
             HistoryType => &[("get", "/_history")],
             SearchType => &[("get", ""), ("post", "/_search")],
             Create => &[("post", "")],
-            Update => &[("put", "/{id}")],
-            Patch => &[("patch", "/{id}")],
+            Update => &[("put", "/{id}"), ("put", "")],
+            Patch => &[("patch", "/{id}"), ("patch", "")],
         }
     }
 
-    /// Who does it, by a method of [`Interaction::paths`]; none where the type has nobody for it.
-    pub(super) fn handler(self, kind: &'static str, method: &str) -> Option<MethodRouter<Shared>> {
+    /// Who does it, by a method and a path of [`Interaction::paths`]; none where the type has nobody for it.
+    pub(super) fn handler(self, kind: &'static str, method: &str, below: &str) -> Option<MethodRouter<Shared>> {
         Some(match (self, kind, method) {
             (Read, ..) => get(move |State(app): State<Shared>, Path(id): Path<String>, caller: Caller| async move {
                 read::read(&app, kind, &id, &caller).await
@@ -166,6 +166,11 @@ impl Interaction {
             }),
             (Create, "ServiceRequest", _) => post(write::create),
             (Create, "Communication", _) => post(conversation::say),
+            // without an id a search says which
+            (Update, "Task", _) if below.is_empty() => put(matching::update_task),
+            (Update, "ServiceRequest", _) if below.is_empty() => put(matching::update_request),
+            (Patch, "Task", _) if below.is_empty() => patch(matching::patch_task),
+            (Patch, "ServiceRequest", _) if below.is_empty() => patch(matching::patch_request),
             (Update, "Task", _) => put(write::update),
             (Update, "ServiceRequest", _) => put(conversation::update),
             (Patch, "Task", _) => patch(write::patch),
@@ -183,8 +188,12 @@ mod tests {
     fn whatever_is_claimed_is_done_by_somebody() {
         for served in SERVED {
             for interaction in served.interactions {
-                for (method, _) in interaction.paths() {
-                    assert!(interaction.handler(served.kind, method).is_some(), "{} {interaction:?}", served.kind);
+                for (method, below) in interaction.paths() {
+                    assert!(
+                        interaction.handler(served.kind, method, below).is_some(),
+                        "{} {interaction:?}",
+                        served.kind
+                    );
                 }
             }
             assert!(crate::definitions::resource_named(served.kind).is_some(), "{}", served.kind);

@@ -49,7 +49,7 @@ pub(super) const SERVED: &[Served] = &[
     Served {
         kind: "ServiceRequest",
         interactions: &[Read, Vread, HistoryInstance, HistoryType, SearchType, Create, Update, Patch],
-        documentation: "A referral. After sending, the system that referred changes it with If-Match: revoked cancels, or asks the \
+        documentation: "A referral. After sending, the system that referred changes it with If-Match, by id or by a search: revoked cancels, or asks the \
                         provider to confirm that; entered-in-error retracts; other content goes to the provider. Subject, the identifier \
                         by which it is known, and what would route it elsewhere stay.",
     },
@@ -57,7 +57,7 @@ pub(super) const SERVED: &[Served] = &[
         kind: "Task",
         interactions: &[Read, Vread, HistoryInstance, HistoryType, SearchType, Update, Patch],
         documentation: "How far a referral has come. A provider changes status, statusReason, businessStatus, note, output, \
-                        executionPeriod, and its owner within its own organisation; If-Match is needed.",
+                        executionPeriod, and its owner within its own organisation; If-Match is needed, by id or by a search.",
     },
     Served {
         kind: "Communication",

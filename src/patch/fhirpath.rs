@@ -121,7 +121,8 @@ impl<'p> Operation<'p> {
         }
         let Some(kind) = parts.kind.and_then(text) else { return malformed("it has no type (valueCode)") };
         let Some(path) = parts.path.and_then(text) else { return malformed("it has no path (valueString)") };
-        let path = parse(path).map_err(|error| Wrong::Malformed(format!("its path is no FHIRPath: {error}")))?;
+        let path = parse(path)
+            .map_err(|error| Wrong::Malformed(format!("its path is no FHIRPath from byte {} on", error.at)))?;
         let value = |part: Option<&'p Value>| match part {
             Some(part) => given(part),
             None => malformed("it has no value"),

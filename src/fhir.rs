@@ -12,7 +12,6 @@ pub mod negotiate;
 pub mod nhs_number;
 pub mod ods_code;
 pub mod outcome;
-pub mod patch;
 pub(crate) mod path;
 pub mod primitive;
 pub mod provenance;

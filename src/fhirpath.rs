@@ -104,6 +104,28 @@ impl Expression {
         eval::evaluate(&self.0, on, context)
     }
 
+    /// The same, out of a budget of steps that several evaluations share: what is left of it afterwards stands in `steps`.
+    ///
+    /// # Errors
+    /// [`EvalError`]: then nothing is known. [`EvalError::TooManySteps`] where the budget was not enough.
+    pub fn evaluate_within<'a>(
+        &'a self,
+        on: Node<'a>,
+        context: &Context<'a>,
+        steps: &mut usize,
+    ) -> Result<Collection<'a>, EvalError> {
+        eval::evaluate_within(&self.0, on, &Context { steps: *steps, ..*context }, steps)
+    }
+
+    /// Of a path, the last name and the path before it, which says of what the name is asked; none there where that is the element
+    /// itself. Nothing of what ends otherwise.
+    pub fn last_name(&self) -> Option<(Option<Self>, &str)> {
+        match &self.0 {
+            ast::Expr::Child { on, name } => Some((on.as_deref().cloned().map(Self), name)),
+            _ => None,
+        }
+    }
+
     /// Whether it is true, or false; none where it yields nothing. What yields one item that is neither is true (N1, “Singleton
     /// Evaluation of Collections”).
     ///

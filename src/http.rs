@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use axum::{Router, extract::DefaultBodyLimit, routing::MethodRouter};
+use axum::{Extension, Router, extract::DefaultBodyLimit, routing::MethodRouter};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
 
 mod admit;
 mod around;
+mod batch;
 mod beside;
 pub mod call;
 pub mod capability;
@@ -29,7 +30,9 @@ mod connection;
 mod conversation;
 mod health;
 mod history;
+mod matching;
 pub mod openapi;
+mod patching;
 mod patient;
 mod prefer;
 mod read;
@@ -92,31 +95,41 @@ pub fn keepers_router(app: Shared) -> Router {
 
 /// Every route there is.
 pub fn router(app: Shared) -> Router {
-    let mut fhir = beside::router(|deed| !deed.is_keepers());
+    let entries = batch::Entries(refusing(resources()).with_state(Arc::clone(&app)));
+    let bundle = beside::router(|deed| deed == beside::Deed::Bundle).layer(Extension(entries));
+    let fhir = refusing(resources().merge(bundle))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), reply::render))
+        .with_state(Arc::clone(&app));
+    keepers_router(app).merge(fhir)
+}
+
+/// The routes of resources, and of what is beside them: all that an entry of a batch may ask for.
+fn resources() -> Router<Shared> {
+    let mut fhir = beside::router(|deed| !deed.is_keepers() && deed != beside::Deed::Bundle);
     for (path, handlers) in routes() {
         fhir = fhir.route(&path, handlers);
     }
-    let fhir = fhir
+    fhir
+}
+
+/// With words for what has no route.
+fn refusing(routes: Router<Shared>) -> Router<Shared> {
+    routes
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::not_allowed)
         .layer(axum::middleware::from_fn(supported::known))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), reply::render))
         .layer(DefaultBodyLimit::disable()) // the call reads the body under its own bound
-        .with_state(Arc::clone(&app));
-    keepers_router(app).merge(fhir)
 }
 
 /// The routes of the table, each path once.
 fn routes() -> BTreeMap<String, MethodRouter<Shared>> {
     let mut routes: BTreeMap<String, MethodRouter<Shared>> = BTreeMap::new();
     for served in table::SERVED {
-        for interaction in served.interactions {
-            for (method, below) in interaction.paths() {
-                let Some(handler) = interaction.handler(served.kind, method) else { continue };
-                let path = format!("/fhir/{}{below}", served.kind);
-                let present = routes.remove(&path).unwrap_or_default();
-                routes.insert(path, present.merge(handler));
-            }
+        for (interaction, method, below) in served.operations() {
+            let Some(handler) = interaction.handler(served.kind, method, below) else { continue };
+            let path = format!("/fhir/{}{below}", served.kind);
+            let present = routes.remove(&path).unwrap_or_default();
+            routes.insert(path, present.merge(handler));
         }
     }
     routes

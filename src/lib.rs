@@ -26,6 +26,7 @@ pub mod domain;
 pub mod fhir;
 pub mod fhirpath;
 pub mod health;
+pub mod patch;
 pub mod resolve;
 pub mod search;
 pub mod store;

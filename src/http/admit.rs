@@ -65,7 +65,9 @@ fn kind(method: &Method, path: &str, clients: &[Client]) -> Kind {
         return Kind::Read;
     }
     let only_provider = !clients.iter().any(|client| matches!(client, Client::System(_)));
-    if only_provider || path.starts_with("/fhir/Task/") { Kind::Answer } else { Kind::Referral }
+    // a Task that a search names is answered, too
+    let is_task = path.strip_prefix("/fhir/Task").is_some_and(|below| below.is_empty() || below.starts_with('/'));
+    if only_provider || is_task { Kind::Answer } else { Kind::Referral }
 }
 
 fn name(clients: &[Client]) -> String {
@@ -91,6 +93,8 @@ mod tests {
             (Method::POST, "/fhir/ServiceRequest", &both[..], Kind::Referral),
             (Method::PUT, "/fhir/Task/1", &both[1..], Kind::Answer),
             (Method::PATCH, "/fhir/Task/1", &both[..], Kind::Answer),
+            (Method::PUT, "/fhir/Task", &both[..], Kind::Answer),
+            (Method::PUT, "/fhir/TaskForce", &both[..], Kind::Referral),
             (Method::POST, "/fhir/Communication", &both[1..], Kind::Answer),
             (Method::GET, "/fhir/Task", &both[1..], Kind::Read),
             (Method::POST, "/fhir", &both[..0], Kind::Read),

@@ -6,7 +6,7 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 
-use super::{Shared, capability, health, openapi, read, subscription, table, validate, write};
+use super::{Shared, batch, capability, health, openapi, read, subscription, table, validate};
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +46,10 @@ pub(super) struct Beside {
 }
 
 /// What can be done with the whole service (R4 CapabilityStatement.rest.interaction), and what is said of it.
-pub(super) const SYSTEM: &[(&str, &str)] =
-    &[("transaction", "A referral as a Bundle: POST and PUT entries with at least one ServiceRequest.")];
+pub(super) const SYSTEM: &[(&str, &str)] = &[
+    ("transaction", "A referral as a Bundle: POST and PUT entries with at least one ServiceRequest."),
+    ("batch", "Requests, done one after the other, each by itself."),
+];
 
 use Deed::{
     Bundle, Figures, Live, Metadata, OpenApi, Package, Ready, SubscriptionEvents, SubscriptionStatus, Validate,
@@ -85,7 +87,7 @@ impl Deed {
 
     fn handler(self) -> MethodRouter<Shared> {
         match self {
-            Bundle => post(write::transaction),
+            Bundle => post(batch::bundle),
             Metadata => get(capability::metadata),
             OpenApi => get(openapi::document),
             Package => get(read::package),

@@ -4,7 +4,7 @@ use std::{pin::pin, time::Duration};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, Method, StatusCode, header, request::Parts},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -14,6 +14,7 @@ use super::{
     App, Shared,
     admit::{Held, Known},
     coding::{self, Undecoded},
+    patching,
     prefer::{self, Handling},
     reply::Fault,
 };
@@ -98,10 +99,11 @@ impl FromRequest<Shared> for AnyOrder {
         let is_patch = is_json_patch(&content_type);
         let format = if is_patch { Some(Format::Json) } else { of_content_type(Some(&content_type)) };
         let Some(format) = format else {
-            let told =
-                "the body must be application/fhir+json or application/fhir+xml (PATCH: application/json-patch+json)";
+            let told = "the body must be application/fhir+json or application/fhir+xml (PATCH: or application/json-patch+json)";
             let issue = Issue::error(IssueCode::NotSupported, "http.Content-Type", told);
-            return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue));
+            let fault = Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue);
+            let is_patch = parts.method == Method::PATCH;
+            return Err(if is_patch { fault.header(patching::ACCEPT_PATCH, patching::TOLD) } else { fault });
         };
         let original = read(app, &parts, body).await?;
         let limits = gate::Limits { bytes: app.limits.body_bytes, depth: app.limits.depth, ..gate::Limits::default() };

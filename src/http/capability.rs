@@ -58,7 +58,7 @@ fn resource(served: &Served) -> Value {
     }
     if does(Interaction::Update) {
         // a PUT that says by a search what it is about
-        let by_search = Interaction::Update.paths().iter().any(|(_, below)| below.is_empty());
+        let by_search = served.operations().any(|(it, _, below)| it == Interaction::Update && below.is_empty());
         told["conditionalUpdate"] = by_search.into();
     }
     let own = BESIDE.iter().filter(|beside| beside.path.starts_with(&format!("/fhir/{kind}/")));
@@ -122,7 +122,7 @@ fn statement(base_url: &str, cors: bool) -> Value {
         "implementation": {"description": "Carries referrals to providers and their answers back", "url": format!("{base_url}/fhir")},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml"],
-        "patchFormat": ["application/json-patch+json"],
+        "patchFormat": super::patching::FORMATS,
         "rest": [{
             "mode": "server",
             "security": {"cors": cors, "description": "A bearer token of a registered system or provider. Each sees only what it sent or what \

@@ -96,12 +96,10 @@ fn operations() -> impl Iterator<Item = Operation> {
         of: Of::Beside(beside.deed),
     });
     let of_table = SERVED.iter().flat_map(|served| {
-        served.interactions.iter().flat_map(move |interaction| {
-            interaction.paths().iter().map(move |(method, below)| Operation {
-                method,
-                path: format!("/fhir/{}{below}", served.kind),
-                of: Of::Table { served, interaction: *interaction, below },
-            })
+        served.operations().map(move |(interaction, method, below)| Operation {
+            method,
+            path: format!("/fhir/{}{below}", served.kind),
+            of: Of::Table { served, interaction, below },
         })
     });
     beside.chain(of_table)

@@ -325,20 +325,25 @@ pub async fn render(State(app): State<Shared>, mut request: Request, next: Next)
     response
 }
 
-async fn write(app: &Shared, format: Format, pretty: bool, mut response: Response) -> Response {
+/// Takes out the resource that an answer carries. One that refuses always has one.
+pub(super) fn resource_of(response: &mut Response) -> Option<Value> {
     let status = response.status();
-    // the same place is answered in either format
-    response.headers_mut().append(header::VARY, HeaderValue::from_name(header::ACCEPT));
-    let body = match response.extensions_mut().remove::<Resource>() {
-        Some(Resource(body)) => body,
+    match response.extensions_mut().remove::<Resource>() {
+        Some(Resource(body)) => Some(body),
         // refused before any handler saw it, such as a path that is not UTF-8
         None if status.is_client_error() || status.is_server_error() => {
             let told = "the request cannot be read";
             response.headers_mut().remove(header::CONTENT_LENGTH);
-            outcome(&[Issue::error(IssueCode::Invalid, "%resource", told)])
+            Some(outcome(&[Issue::error(IssueCode::Invalid, "%resource", told)]))
         }
-        None => return response,
-    };
+        None => None,
+    }
+}
+
+async fn write(app: &Shared, format: Format, pretty: bool, mut response: Response) -> Response {
+    // the same place is answered in either format
+    response.headers_mut().append(header::VARY, HeaderValue::from_name(header::ACCEPT));
+    let Some(body) = resource_of(&mut response) else { return response };
     let (bytes, format) = match format {
         Format::Json if pretty => (format!("{body:#}").into_bytes(), Format::Json),
         Format::Json => (body.to_string().into_bytes(), Format::Json),

@@ -89,28 +89,66 @@ pub(super) async fn search(app: &Shared, kind: &str, caller: &Caller, asked: &[(
     }
     let of_changes = kind == "Provenance" || search.revincludes.iter().any(|include| include.from == "Provenance");
     let mut surroundings = Surroundings::new(app, caller, of_changes);
-    let leads = search.leads();
-    let page = match (&leads, kind) {
-        (Leads::Nothing, "Task" | "ServiceRequest") => walk::page(app, &search, caller, &surroundings, &base).await?,
-        (Leads::Nothing, "Organization") => few::organisations(&search, &surroundings, &base)?,
-        (Leads::Nothing, _) if search.conditions.is_empty() && search.sort.is_empty() && !search.total => {
-            carried::page(app, &search, caller, &mut surroundings).await?
-        }
-        (Leads::Nothing, _) => {
-            let told = format!(
-                "say of which referral: by _id, by a reference to one of its resources (such as patient), or {kind} \
-                                with _include and _revinclude of a search for Task or ServiceRequest"
-            );
-            return Err(too_costly("http", told));
-        }
-        _ => few::page(app, &search, leads, &mut surroundings, &base).await?,
-    };
+    let page = page(app, &search, caller, &mut surroundings, &base).await?;
     let brought = if search.includes.is_empty() && search.revincludes.is_empty() {
         Vec::new()
     } else {
         brought_along(&search, &page.matches, &mut surroundings, &base).await?
     };
     Ok(Reply::ok(bundle(&base, &search, page, brought)))
+}
+
+/// What a search finds that says which resource is meant, two at most: enough to tell one from several. Nothing that is asked may be left
+/// out.
+pub(super) async fn found(
+    app: &Shared,
+    kind: &str,
+    caller: &Caller,
+    asked: &[(String, String)],
+) -> Result<Vec<Found>, Fault> {
+    let base = format!("{}/fhir", app.base_url);
+    let read = Search::read(kind, asked, &base, false).map_err(Fault::invalid)?;
+    if read.conditions.is_empty() {
+        let told = "say by a search which resource is meant, such as identifier=system|value";
+        return Err(Fault::invalid(vec![Issue::error(IssueCode::Required, "http", told)]));
+    }
+    let search = Search { count: 2, after: None, total: false, sort: Vec::new(), ..read };
+    let mut surroundings = Surroundings::new(app, caller, false);
+    let page = page(app, &search, caller, &mut surroundings, &base).await?;
+    if page.matches.len() < 2 && page.next.is_some() {
+        return Err(too_costly(
+            "http",
+            "too much would have to be looked at to be sure which is meant: narrow the search",
+        ));
+    }
+    Ok(page.matches.into_iter().map(|found| found.found).collect())
+}
+
+/// The matches of a page.
+async fn page(
+    app: &Shared,
+    search: &Search,
+    caller: &Caller,
+    surroundings: &mut Surroundings<'_>,
+    base: &str,
+) -> Result<Page, Fault> {
+    let kind = &*search.of;
+    let leads = search.leads();
+    match (&leads, kind) {
+        (Leads::Nothing, "Task" | "ServiceRequest") => walk::page(app, search, caller, surroundings, base).await,
+        (Leads::Nothing, "Organization") => few::organisations(search, surroundings, base),
+        (Leads::Nothing, _) if search.conditions.is_empty() && search.sort.is_empty() && !search.total => {
+            carried::page(app, search, caller, surroundings).await
+        }
+        (Leads::Nothing, _) => {
+            let told = format!(
+                "say of which referral: by _id, by a reference to one of its resources (such as patient), or {kind} \
+                                with _include and _revinclude of a search for Task or ServiceRequest"
+            );
+            Err(too_costly("http", told))
+        }
+        _ => few::page(app, search, leads, surroundings, base).await,
+    }
 }
 
 /// A search that would look at too much, with what to do about it.

@@ -6,7 +6,7 @@ use axum::{
     routing::{MethodRouter, delete, get, patch, post, put},
 };
 
-use super::{Shared, call::Caller, conversation, history, read, search, subscription, write};
+use super::{Shared, call::Caller, conversation, history, matching, read, search, subscription, write};
 
 /// What can be done with the resources of a type (R4 http.html).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) const SERVED: &[Served] = &[
     Served {
         kind: "ServiceRequest",
         interactions: &[Read, Vread, HistoryInstance, HistoryType, SearchType, Create, Update, Patch],
-        documentation: "A referral. After sending, the system that referred changes it with If-Match: revoked cancels, or asks the \
+        documentation: "A referral. After sending, the system that referred changes it with If-Match, by id or by a search: revoked cancels, or asks the \
                         provider to confirm that; entered-in-error retracts; other content goes to the provider. Subject, the identifier \
                         by which it is known, and what would route it elsewhere stay.",
     },
@@ -58,7 +58,7 @@ pub(super) const SERVED: &[Served] = &[
         kind: "Task",
         interactions: &[Read, Vread, HistoryInstance, HistoryType, SearchType, Update, Patch],
         documentation: "How far a referral has come. A provider changes status, statusReason, businessStatus, note, output, \
-                        executionPeriod, and its owner within its own organisation; If-Match is needed.",
+                        executionPeriod, and its owner within its own organisation; If-Match is needed, by id or by a search.",
     },
     Served {
         kind: "Communication",
@@ -118,6 +118,20 @@ pub(super) const SERVED: &[Served] = &[
     carried("RiskAssessment"),
 ];
 
+impl Served {
+    /// All that can be done: how it is called, by which method, where below the type.
+    pub(super) fn operations(&self) -> impl Iterator<Item = (Interaction, &'static str, &'static str)> {
+        // what a search finds is written where it is a referral or its Task
+        let by_search = matches!(self.kind, "Task" | "ServiceRequest");
+        let all = self.interactions.iter().flat_map(|interaction| {
+            interaction.paths().iter().map(move |(method, below)| (*interaction, *method, *below))
+        });
+        all.filter(move |(interaction, _, below)| {
+            by_search || !below.is_empty() || !matches!(interaction, Update | Patch)
+        })
+    }
+}
+
 impl Interaction {
     /// As a CapabilityStatement names it.
     pub(super) const fn code(self) -> &'static str {
@@ -143,14 +157,14 @@ impl Interaction {
             HistoryType => &[("get", "/_history")],
             SearchType => &[("get", ""), ("post", "/_search")],
             Create => &[("post", "")],
-            Update => &[("put", "/{id}")],
-            Patch => &[("patch", "/{id}")],
+            Update => &[("put", "/{id}"), ("put", "")],
+            Patch => &[("patch", "/{id}"), ("patch", "")],
             Delete => &[("delete", "/{id}")],
         }
     }
 
-    /// Who does it, by a method of [`Interaction::paths`]; none where the type has nobody for it.
-    pub(super) fn handler(self, kind: &'static str, method: &str) -> Option<MethodRouter<Shared>> {
+    /// Who does it, by a method and a path of [`Interaction::paths`]; none where the type has nobody for it.
+    pub(super) fn handler(self, kind: &'static str, method: &str, below: &str) -> Option<MethodRouter<Shared>> {
         Some(match (self, kind, method) {
             (Read, "Subscription", _) => get(subscription::read),
             (Read, ..) => get(move |State(app): State<Shared>, Path(id): Path<String>, caller: Caller| async move {
@@ -178,8 +192,13 @@ impl Interaction {
             (Create, "ServiceRequest", _) => post(write::create),
             (Create, "Communication", _) => post(conversation::say),
             (Create, "Subscription", _) => post(subscription::create),
-            (Update, "Subscription", _) => put(subscription::update),
+            (Update, "Subscription", _) if !below.is_empty() => put(subscription::update),
             (Delete, "Subscription", _) => delete(subscription::delete),
+            // without an id a search says which
+            (Update, "Task", _) if below.is_empty() => put(matching::update_task),
+            (Update, "ServiceRequest", _) if below.is_empty() => put(matching::update_request),
+            (Patch, "Task", _) if below.is_empty() => patch(matching::patch_task),
+            (Patch, "ServiceRequest", _) if below.is_empty() => patch(matching::patch_request),
             (Update, "Task", _) => put(write::update),
             (Update, "ServiceRequest", _) => put(conversation::update),
             (Patch, "Task", _) => patch(write::patch),
@@ -196,10 +215,9 @@ mod tests {
     #[test]
     fn whatever_is_claimed_is_done_by_somebody() {
         for served in SERVED {
-            for interaction in served.interactions {
-                for (method, _) in interaction.paths() {
-                    assert!(interaction.handler(served.kind, method).is_some(), "{} {interaction:?}", served.kind);
-                }
+            for (interaction, method, below) in served.operations() {
+                let done = interaction.handler(served.kind, method, below).is_some();
+                assert!(done, "{} {interaction:?} {below}", served.kind);
             }
             assert!(crate::definitions::resource_named(served.kind).is_some(), "{}", served.kind);
         }

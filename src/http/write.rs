@@ -9,14 +9,17 @@ use serde_json::{Value, json};
 use super::{
     Shared,
     call::{AnyOrder, Call, Caller, is_json_patch},
+    matching,
+    patching::patched,
     read::{self, current},
     reply::{Answer, Fault, Reply, etag},
+    surroundings::Found,
 };
 use crate::{
     auth::{Deed, may},
     config::registry::Client,
-    domain::{SystemId, clock::instant},
-    fhir::{Issue, IssueCode, Severity, outcome, patch as fhir_patch, task::with_meta},
+    domain::{SystemId, TaskId, clock::instant},
+    fhir::{Issue, IssueCode, Severity, outcome, task::with_meta},
     intake::{Accepted, Incoming, apart::KEY_MAX_BYTES},
     profiles::Asked,
     status::Source,
@@ -32,18 +35,40 @@ const FIRST_VERSION: u64 = 1;
 pub(super) const NOT_REPEATABLE: HeaderName = HeaderName::from_static("onward-not-repeatable");
 
 /// `POST /fhir/ServiceRequest`
-pub async fn create(State(app): State<Shared>, AnyOrder { mut call, faults }: AnyOrder) -> Answer {
-    let incoming = incoming(&app, &mut call, faults, "ServiceRequest")?;
+pub async fn create(State(app): State<Shared>, call: AnyOrder) -> Answer {
+    create_one(&app, call).await
+}
+
+/// A referral. With `If-None-Exist` it is one only where the search finds none (R4 http, 3.1.0.8.1); until the first is stored, the text
+/// of the search alone keeps two of the same apart.
+pub(super) async fn create_one(app: &Shared, AnyOrder { mut call, faults }: AnyOrder) -> Answer {
+    let incoming = incoming(app, &mut call, faults, "ServiceRequest")?;
+    if let Some(text) = &incoming.if_none_exist
+        && let Some(one) = matching::found(app, "ServiceRequest", &call.caller, &matching::condition(text)).await?
+    {
+        return existing(app, &call.caller, one).await;
+    }
     let accepted = app.intake.accept(incoming).await?;
     let Some(referral) = accepted.referrals.first() else { return Err(Fault::not_found()) };
-    let stored = request_now(&app, &accepted, 0).await?;
+    let stored = request_now(app, &accepted, 0).await?;
     let status = if referral.new { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("{}/fhir/ServiceRequest/{}/_history/{}", app.base_url, referral.request, stored.version);
     let reply = Reply::empty(status)
         .header(header::LOCATION, location)
         .version(stored.version, stored.last_updated)
         .body(preferred(&call.caller, stored.body, referral.new, &accepted.notes));
-    Ok(with_notes(reply, &app, &accepted))
+    Ok(with_notes(reply, app, &accepted))
+}
+
+/// The referral that there is already.
+async fn existing(app: &Shared, caller: &Caller, one: Found) -> Answer {
+    let location = format!("{}/fhir/ServiceRequest/{}/_history/{}", app.base_url, one.id, one.version);
+    let tasks = app.store.find_tasks(&one.id).await?;
+    let reply = Reply::empty(StatusCode::OK)
+        .header(header::LOCATION, location)
+        .version(one.version, one.last_updated)
+        .body(preferred(caller, one.body, false, &[]));
+    Ok(tasks.iter().fold(reply, |reply, task| followed(reply, app, task.id)))
 }
 
 /// `POST /fhir` with a transaction Bundle.
@@ -128,12 +153,7 @@ async fn entry(app: &Shared, place: Option<&str>, accepted: &Accepted, minimal: 
 
 /// What is sent, with its body taken out of the call: a copy of the tree costs as much as reading it did.
 fn incoming(app: &Shared, call: &mut Call, faults: Vec<Issue>, expected: &'static str) -> Result<Incoming, Fault> {
-    let entries = crate::fhir::tree::items(&call.body, "entry").len();
-    if entries > app.limits.bundle_entries {
-        let told = format!("a Bundle may have at most {} entries", app.limits.bundle_entries);
-        let issue = Issue::error(IssueCode::TooCostly, "Bundle.entry", told);
-        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, issue));
-    }
+    fits_as_bundle(app, &call.body)?;
     fits_as_key(&call.caller)?;
     let header = |name| call.caller.header(&name).map(str::to_owned);
     Ok(Incoming {
@@ -147,6 +167,17 @@ fn incoming(app: &Shared, call: &mut Call, faults: Vec<Issue>, expected: &'stati
         idempotency_key: header(IDEMPOTENCY_KEY),
         traceparent: header(TRACEPARENT).filter(|t| is_traceparent(t)),
     })
+}
+
+/// Whether a Bundle has no more entries than it may.
+pub(super) fn fits_as_bundle(app: &Shared, body: &Value) -> Result<(), Fault> {
+    let entries = crate::fhir::tree::items(body, "entry").len();
+    if entries > app.limits.bundle_entries {
+        let told = format!("a Bundle may have at most {} entries", app.limits.bundle_entries);
+        let issue = Issue::error(IssueCode::TooCostly, "Bundle.entry", told);
+        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, issue));
+    }
+    Ok(())
 }
 
 /// Whether what a request is to be known by when it comes again is short enough.
@@ -205,7 +236,7 @@ pub(super) fn preferred_of(caller: &Caller, resource: Value, kind: &str, told: &
 /// Where to follow each Task, and whether sending it again would make it anew.
 fn with_notes(mut reply: Reply, app: &Shared, accepted: &Accepted) -> Reply {
     for task in accepted.referrals.iter().flat_map(|r| &r.tasks) {
-        reply = reply.header(header::LINK, format!("<{}/fhir/Task/{task}>; rel=\"monitor\"", app.base_url));
+        reply = followed(reply, app, *task);
     }
     if accepted.minted {
         let told = "no identifier, If-None-Exist or Idempotency-Key was given".to_owned();
@@ -214,40 +245,49 @@ fn with_notes(mut reply: Reply, app: &Shared, accepted: &Accepted) -> Reply {
     reply
 }
 
+/// With where to follow a Task.
+fn followed(reply: Reply, app: &Shared, task: TaskId) -> Reply {
+    reply.header(header::LINK, format!("<{}/fhir/Task/{task}>; rel=\"monitor\"", app.base_url))
+}
+
 /// `PUT /fhir/Task/{id}`
 pub async fn update(State(app): State<Shared>, Path(id): Path<String>, call: Call) -> Answer {
+    update_one(&app, &id, call).await
+}
+
+/// A Task as its provider wants it.
+pub(super) async fn update_one(app: &Shared, id: &str, call: Call) -> Answer {
     if is_json_patch(&call.content_type) {
         let issue = Issue::error(IssueCode::NotSupported, "http.Content-Type", "a PUT carries the whole Task");
         return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue));
     }
-    let task = answerable(&app, &call.caller, &id).await?;
+    let task = answerable(app, &call.caller, id).await?;
     let version = call.caller.if_match()?;
-    check(&call.body, &app, &asked_about(&app, &task)).map_err(Fault::invalid)?;
+    check(&call.body, app, &asked_about(app, &task)).map_err(Fault::invalid)?;
     let wanted = without_own_base(call.body, &app.base_url);
     let changed = app.status.answer_known(task, Source::Request { version }, |_| Ok(wanted.clone())).await?;
-    answered(&app, &call.caller, &changed).await
+    answered(app, &call.caller, &changed).await
 }
 
-/// `PATCH /fhir/Task/{id}` with a JSON Patch (RFC 6902).
+/// `PATCH /fhir/Task/{id}` with a JSON Patch or a FHIRPath Patch.
 pub async fn patch(State(app): State<Shared>, Path(id): Path<String>, call: Call) -> Answer {
-    if !is_json_patch(&call.content_type) {
-        let told = "a PATCH is application/json-patch+json";
-        let issue = Issue::error(IssueCode::NotSupported, "http.Content-Type", told);
-        return Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue));
-    }
-    let task = answerable(&app, &call.caller, &id).await?;
+    patch_one(&app, &id, call).await
+}
+
+/// A Task as its provider's patch makes it.
+pub(super) async fn patch_one(app: &Shared, id: &str, call: Call) -> Answer {
+    let task = answerable(app, &call.caller, id).await?;
     let version = call.caller.if_match()?;
-    let asked = asked_about(&app, &task);
+    let (asked, now) = (asked_about(app, &task), app.store.now());
     let changed = app
         .status
         .answer_known(task, Source::Request { version }, |current| {
-            let patched = fhir_patch::json_patch(current, &call.body).map_err(|issue| vec![issue])?;
-            let patched = without_empty(patched);
-            check(&patched, &app, &asked)?;
+            let patched = patched(current, &call, now).map_err(|issue| vec![issue])?;
+            check(&patched, app, &asked)?;
             Ok(patched)
         })
         .await?;
-    answered(&app, &call.caller, &changed).await
+    answered(app, &call.caller, &changed).await
 }
 
 /// The Task, if this client may answer it; a system that only sees it is told so.
@@ -258,6 +298,7 @@ async fn answerable(app: &Shared, caller: &Caller, id: &str) -> Result<TaskRecor
         let told = "only the provider it was routed to may change this Task";
         return Err(Fault::new(StatusCode::FORBIDDEN, Issue::error(IssueCode::Forbidden, "Task", told)));
     }
+    matching::none_match(caller, task.version)?;
     Ok(task)
 }
 
@@ -279,14 +320,6 @@ fn check(task: &Value, app: &Shared, asked: &Asked<'_>) -> Result<(), Vec<Issue>
 fn without_own_base(mut task: Value, base_url: &str) -> Value {
     let base = format!("{base_url}/fhir/");
     crate::fhir::tree::map_references(&mut task, &mut |reference| reference.strip_prefix(&*base).map(str::to_owned));
-    task
-}
-
-/// A patch that takes the last item of a list leaves the empty list, which FHIR does not have.
-pub(super) fn without_empty(mut task: Value) -> Value {
-    if let Some(object) = task.as_object_mut() {
-        object.retain(|_, value| !matches!(value, Value::Array(items) if items.is_empty()));
-    }
     task
 }
 

@@ -24,6 +24,7 @@ mod subscription;
 mod understood;
 mod validate;
 mod worklist;
+mod writes;
 
 /// The issues of an OperationOutcome that must be one, in FHIR JSON, with this status.
 #[track_caller]

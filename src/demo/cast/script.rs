@@ -212,7 +212,7 @@ mod tests {
         let task = json!({"resourceType": "Task", "status": "on-hold", "statusReason": {"text": "old"}});
         for n in 0..40 {
             for step in decide(n, "a|b") {
-                let patched = crate::fhir::patch::json_patch(&task, &step.patch(&task)).unwrap();
+                let patched = crate::patch::json_patch(&task, &step.patch(&task)).unwrap();
                 assert_eq!(patched, step.applied(&task));
             }
         }

@@ -9,11 +9,13 @@ use super::{
     reply::{Refusal, Reply, etag, place},
     transaction,
 };
-use crate::fhir::{
-    IssueCode,
-    gate::{self, Limits},
+use crate::{
+    fhir::{
+        IssueCode,
+        gate::{self, Limits},
+        reference, tree,
+    },
     patch::json_patch,
-    reference, tree,
 };
 
 /// A page of search results has at most so many entries; there is no second page.

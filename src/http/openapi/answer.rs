@@ -91,7 +91,7 @@ fn done(operation: &Operation, status: u16) -> Value {
             }
         }
         Of::Beside(deed) => match deed {
-            Deed::Bundle => ("What became of each entry.", reference("schemas", "TransactionResponse")),
+            Deed::Bundle => ("What became of each entry.", reference("schemas", "BundleResponse")),
             Deed::Metadata => ("The statement.", reference("schemas", "CapabilityStatement")),
             Deed::SubscriptionStatus => ("How it is.", reference("schemas", "SearchSet")),
             Deed::SubscriptionEvents => {

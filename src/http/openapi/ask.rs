@@ -71,8 +71,11 @@ pub(super) fn body(operation: &Operation) -> Option<Value> {
         Of::Table { served, interaction, .. } => match interaction {
             Interaction::Create => Some(fhir(served.kind, example(served.kind))),
             Interaction::Update => Some(fhir(served.kind, None)),
-            Interaction::Patch => Some(json!({"required": true, "content": {"application/json-patch+json": {
-                "schema": reference("schemas", "JsonPatch"), "example": example_patch(served.kind)}}})),
+            Interaction::Patch => Some(json!({"required": true, "content": {
+                "application/json-patch+json": {
+                    "schema": reference("schemas", "JsonPatch"), "example": example_patch(served.kind)},
+                "application/fhir+json": {"schema": reference("schemas", "Parameters")},
+                "application/fhir+xml": {"schema": reference("schemas", "Xml")}}})),
             Interaction::SearchType if operation.method == "post" => {
                 let content = json!({"schema": reference("schemas", &format!("{}Search", served.kind))});
                 Some(json!({"content": {"application/x-www-form-urlencoded": content}}))

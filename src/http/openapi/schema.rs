@@ -27,10 +27,11 @@ fn common() -> Map<String, Value> {
     let texts = json!({"type": "array", "items": text});
     let meta = json!({"$ref": "#/components/schemas/Meta"});
     let resource = json!({"$ref": "#/components/schemas/Resource"});
-    let bundle = |kind: &str| {
+    let bundle_of = |kinds: &[&str]| {
         json!({"allOf": [{"$ref": "#/components/schemas/Bundle"},
-                         {"type": "object", "properties": {"type": {"type": "string", "enum": [kind]}}}]})
+                         {"type": "object", "properties": {"type": {"type": "string", "enum": kinds}}}]})
     };
+    let bundle = |kind: &str| bundle_of(&[kind]);
     let of = |kind: &str| json!({"type": "string", "enum": [kind]});
     let shapes = [
         ("Xml", json!({"type": "string", "description": "The resource as FHIR writes it in XML (R4 xml.html)."})),
@@ -78,13 +79,18 @@ fn common() -> Map<String, Value> {
         ("SearchSet", bundle("searchset")),
         ("History", bundle("history")),
         ("Collection", bundle("collection")),
-        ("TransactionResponse", bundle("transaction-response")),
+        ("BundleResponse", bundle_of(&["transaction-response", "batch-response"])),
         (
             "CapabilityStatement",
             json!({"type": "object",
             "required": ["resourceType", "status", "date", "kind", "fhirVersion", "format", "rest"], "properties": {
                 "resourceType": of("CapabilityStatement"), "status": text, "date": text, "kind": text, "fhirVersion": text,
                 "format": texts, "patchFormat": texts, "rest": {"type": "array", "items": {"type": "object"}}}}),
+        ),
+        (
+            "Parameters",
+            json!({"type": "object", "required": ["resourceType"], "description": "A FHIRPath Patch (R4 fhirpatch.html).", "properties": {
+                "resourceType": of("Parameters"), "parameter": {"type": "array", "items": {"type": "object"}}}}),
         ),
         (
             "JsonPatch",

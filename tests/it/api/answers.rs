@@ -120,8 +120,13 @@ async fn a_patch_that_is_none_or_does_not_fit_is_refused() {
     let broken = provider.call(call(Method::PATCH).bytes("application/json-patch+json", "[{".into())).await;
     assert_eq!(super::issues(&broken, 400)[0]["code"], "structure");
     // a PATCH is a patch, a PUT a Task
-    let fhir = provider.call(call(Method::PATCH).json("application/fhir+json", &json!({}))).await;
-    refused(&fhir, 415, "not-supported", "http.Content-Type");
+    let task_of_it = json!({"resourceType": "Task", "status": "accepted"});
+    let fhir = provider.call(call(Method::PATCH).json("application/fhir+json", &task_of_it)).await;
+    refused(&fhir, 400, "structure", "%resource");
+    let other = provider.call(call(Method::PATCH).json("application/xml-patch+xml", &json!({}))).await;
+    refused(&other, 415, "not-supported", "http.Content-Type");
+    let taken = "application/fhir+json, application/fhir+xml, application/json-patch+json";
+    assert_eq!(other.header("accept-patch"), Some(taken));
     let patch = provider.call(call(Method::PUT).json("application/json-patch+json", &json!([]))).await;
     refused(&patch, 415, "not-supported", "http.Content-Type");
     assert_eq!(hub.rows(), before);

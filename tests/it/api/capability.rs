@@ -21,9 +21,12 @@ async fn what_it_claims_works() {
         (&"CapabilityStatement".into(), &"4.0.1".into())
     );
     assert_eq!(statement["implementation"]["url"], format!("{}/fhir", hub.base_url));
-    assert_eq!(statement["patchFormat"], json!(["application/json-patch+json"]));
+    assert_eq!(
+        statement["patchFormat"],
+        json!(["application/fhir+json", "application/fhir+xml", "application/json-patch+json"])
+    );
     let rest = &statement["rest"][0];
-    assert_eq!(codes(&rest["interaction"]), ["transaction"]);
+    assert_eq!(codes(&rest["interaction"]), ["transaction", "batch"]);
 
     let gp = hub.sender(GP);
     let bundle = gp.refer(&fixtures::json("referrals/05-two-referrals.json")).await;
@@ -46,6 +49,8 @@ async fn what_it_claims_works() {
         }
         searches(&gp, claimed, &one["resource"]).await;
         assert_eq!(claimed["conditionalRead"], "full-support");
+        let written = codes(&claimed["interaction"]).contains(&"update".to_owned()) && kind != "Subscription";
+        assert_eq!(claimed["conditionalUpdate"].as_bool().unwrap_or_default(), written, "{kind}");
         let again = gp.call(gp.call_to(Method::GET, url).header("if-none-match", format!("W/\"{version}\""))).await;
         assert!(again.status == 304 || ["Task", "ServiceRequest"].contains(&kind), "{kind}");
         for format in statement["format"].as_array().unwrap() {
@@ -155,7 +160,7 @@ async fn what_it_does_not_claim_is_refused() {
         (Method::POST, "/fhir/Task".to_owned()),
         (Method::PUT, "/fhir/Task/_search".to_owned()),
         (Method::POST, format!("{task}/$package")),
-        (Method::PUT, "/fhir/Task".to_owned()),
+        (Method::PUT, "/fhir/Patient?_id=x".to_owned()),
         (Method::GET, "/fhir".to_owned()),
     ] {
         let answer = gp.method(method.clone(), &url, &sent.json()).await;
@@ -177,8 +182,10 @@ async fn what_it_does_not_claim_is_refused() {
     for search in ["_revinclude=Task:status", "_sort=status", "_filter=x", "_text=x", "_has:Task:focus:status=x"] {
         assert_eq!(gp.get(&format!("/fhir/ServiceRequest?{search}")).await.status, 400, "{search}");
     }
-    let batch = json!({"resourceType": "Bundle", "type": "batch", "entry": []});
-    assert_eq!(gp.refer(&batch).await.status, 400);
+    let history = json!({"resourceType": "Bundle", "type": "history", "entry": []});
+    assert_eq!(gp.refer(&history).await.status, 400);
+    // a search says which is meant
+    assert_eq!(gp.method(Method::PUT, "/fhir/Task", &sent.json()).await.status, 400);
     assert_eq!(resources(&gp.get("/fhir/Task").await.json()).len(), 1);
     hub.stop().await;
 }

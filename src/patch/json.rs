@@ -6,15 +6,12 @@ use json_patch::{
 };
 use serde_json::Value;
 
+use super::{MAX_OPERATIONS, weight};
 use crate::fhir::{
-    gate::Limits,
     outcome::{Issue, IssueCode},
     path::{self, Step},
     tree,
 };
-
-/// The most operations of one patch.
-pub const MAX_OPERATIONS: usize = 100;
 
 /// The resource as the patch makes it; `target` stays as it is. An issue with code `structure` means that the patch is none
 /// (400), `conflict` that a `test` did not hold, anything else that it cannot be applied to this resource (422 both).
@@ -32,8 +29,7 @@ pub fn json_patch(target: &Value, patch: &Value) -> Result<Value, Issue> {
     for (index, operation) in parsed.iter().enumerate() {
         patch_unsafe(&mut patched, std::slice::from_ref(operation))
             .map_err(|error| failed(root, index, operation, &error.kind))?;
-        let limits = Limits::default();
-        if !Weight::of(&patched).within(&limits) {
+        if weight::is_too_great(&patched) {
             let said = format!("operation {index} makes the resource larger than is allowed");
             return Err(Issue::error(IssueCode::TooCostly, expression(root, operation.path().as_str()), said));
         }
@@ -96,43 +92,6 @@ fn expression(root: &str, pointer: &str) -> String {
         .map(|token| token.parse().map_or_else(|_| Step::Name(token.to_owned()), Step::Index))
         .collect();
     path::render(Some(root), &steps)
-}
-
-/// How large a tree is.
-#[derive(Default)]
-struct Weight {
-    values: usize,
-    bytes: usize,
-    depth: usize,
-}
-
-impl Weight {
-    fn of(value: &Value) -> Self {
-        let mut weight = Self::default();
-        weight.add(value, 0);
-        weight
-    }
-
-    fn add(&mut self, value: &Value, depth: usize) {
-        self.values += 1;
-        self.depth = self.depth.max(depth);
-        match value {
-            Value::String(text) => self.bytes += text.len(),
-            Value::Number(number) => self.bytes += number.as_str().len(),
-            Value::Array(items) => items.iter().for_each(|item| self.add(item, depth + 1)),
-            Value::Object(object) => {
-                for (key, value) in object {
-                    self.bytes += key.len();
-                    self.add(value, depth + 1);
-                }
-            }
-            Value::Null | Value::Bool(_) => {}
-        }
-    }
-
-    fn within(&self, limits: &Limits) -> bool {
-        self.values <= limits.values && self.bytes <= limits.bytes && self.depth <= limits.depth
-    }
 }
 
 #[cfg(test)]

@@ -176,10 +176,16 @@ impl Search {
     pub fn looking_beyond(&self) -> impl Iterator<Item = &Condition> {
         let beyond = |test: &Test| match test {
             Test::Leads(_) => true,
-            Test::Any { values, .. } => values.iter().any(|v| matches!(v, Wanted::Identifier(_))),
-            Test::Missing(_) => false,
+            Test::Any { .. } | Test::Missing(_) => false,
         };
-        self.conditions.iter().filter(move |condition| beyond(&condition.test))
+        let by_person = |condition: &Condition| match &condition.test {
+            Test::Any { values, .. } => {
+                leads::PERSON.contains(&condition.parameter.name)
+                    && values.iter().any(|v| matches!(v, Wanted::Identifier(_)))
+            }
+            _ => false,
+        };
+        self.conditions.iter().filter(move |condition| beyond(&condition.test) || by_person(condition))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 
-use super::{Condition, How, Include, Reference, Search, Sort, Test, Token, Wanted, World, date::Span};
+use super::{Condition, How, Include, Reference, Search, Sort, Test, Token, Wanted, World, date::Span, leads::PERSON};
 use crate::{
     definitions::{self, SearchKind, SearchParameter},
     fhir::{
@@ -109,7 +109,9 @@ impl Condition {
                 let is = |target: &Value| {
                     tree::items(target, "identifier").iter().any(|identifier| is_identifier(token, identifier))
                 };
-                own || target_is(node, resource, world, is)
+                let is_contained = || reference_text(value).is_some_and(|literal| literal.starts_with('#'));
+                let beyond = || PERSON.contains(&self.parameter.name) || is_contained();
+                own || (beyond() && target_is(node, resource, world, is))
             }
         }
     }

@@ -30,8 +30,8 @@ const NAMED: &[(&str, &str)] = &[
     ("Patient", "identifier"),
     ("Task", "group-identifier"),
 ];
-/// References to the person whom a referral is about.
-const PERSON: &[&str] = &["patient", "subject"];
+/// References to the person whom a referral is about: `:identifier` looks at what they lead to as well, which R4 leaves open.
+pub(super) const PERSON: &[&str] = &["patient", "subject"];
 
 impl Search {
     /// By what the candidates are best found.

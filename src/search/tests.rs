@@ -74,6 +74,7 @@ fn what_a_request_is_found_by() {
         "requester=Practitioner/d1",
         "requester=d1",
         "performer:identifier=urn:ods|X26",
+        "performer:identifier=X26,other",
         "performer=https://other.example/fhir/Organization/o",
         "authored=2026",
         "authored=ge2026-03-01",

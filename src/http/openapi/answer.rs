@@ -19,7 +19,7 @@ fn own(operation: &Operation) -> &'static [u16] {
             Interaction::Create if served.kind == "Communication" => &[200, 201, 400, 404, 409, 413, 415, 422],
             Interaction::Create => &[200, 201, 400, 403, 409, 413, 415, 422],
             Interaction::Update | Interaction::Patch if below.is_empty() => {
-                &[200, 201, 400, 403, 404, 409, 412, 413, 415, 422]
+                &[200, 201, 400, 403, 404, 405, 409, 412, 413, 415, 422]
             }
             Interaction::Update | Interaction::Patch => &[200, 400, 403, 404, 409, 412, 413, 415, 422, 428],
         },
@@ -178,6 +178,7 @@ const REFUSALS: &[(u16, &str, &str, &[&str])] = &[
     (401, "Unknown", "A token is needed, or it is not known.", &["WWW-Authenticate"]),
     (403, "Forbidden", "This client may see it, and not do this.", &[]),
     (404, "Absent", "It is not there, or not for this client.", &[]),
+    (405, "NotAllowed", "The search finds nothing, and ids are given here.", &[]),
     (406, "NotAcceptable", "It can be given as application/fhir+json and application/fhir+xml.", &[]),
     (409, "Conflict", "Something else was sent before under the same name.", &[]),
     (412, "Outdated", "There is a newer version than the one that the change was made from.", &[]),

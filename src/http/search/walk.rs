@@ -54,8 +54,7 @@ pub(super) async fn page(
     surroundings: &Surroundings<'_>,
     base: &str,
 ) -> Result<Page, Fault> {
-    // an owner is an organisation of the registry, and known without its referral
-    if let Some(beyond) = search.looking_beyond().find(|condition| !condition.name.starts_with("owner")) {
+    if let Some(beyond) = search.looking_beyond().next() {
         let told = "what the references of everything lead to is not looked through: name the person (patient.identifier), the \
                     referral (identifier, based-on, focus) or the resources (_id) as well";
         return Err(too_costly(&format!("http.{}", beyond.name), told));

@@ -133,7 +133,6 @@ pub(super) async fn take_up(
     found.first().map(|row| number(row, "events")).transpose()
 }
 
-#[expect(clippy::too_many_arguments, reason = "the columns")]
 pub(super) async fn settle(
     link: &Link,
     id: Uuid,

@@ -129,7 +129,6 @@ pub(super) fn take_up(
     Ok(Some(events))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the columns")]
 pub(super) fn settle(
     c: &Connection,
     id: Uuid,

@@ -525,7 +525,7 @@ async fn what_would_look_at_everything_is_refused_with_what_to_do() {
         ("Task?_sort=priority", "http._sort"),
         ("ServiceRequest?_sort=-authored", "http._sort"),
         ("Task?patient.name=Ann", "http.patient.name"),
-        ("ServiceRequest?requester:identifier=urn:x|1", "http.requester:identifier"),
+        ("ServiceRequest?patient:identifier=urn:x|", "http.patient:identifier"),
         ("Consent?status=active", "http"),
         ("Practitioner?identifier=urn:x|1", "http"),
         ("Provenance?recorded=gt2020", "http"),

@@ -90,7 +90,7 @@ fn said(notification: &Value, name: &str) -> Value {
 async fn answer(mut stream: TcpStream, into: &Mutex<Vec<(String, String)>>, status: &AtomicU16) -> Option<()> {
     let mut read = Vec::new();
     loop {
-        let mut some = [0; 16_384];
+        let mut some = vec![0; 16_384];
         let n = stream.read(&mut some).await.ok().filter(|n| *n > 0)?;
         read.extend_from_slice(&some[..n]);
         let text = String::from_utf8_lossy(&read).into_owned();

@@ -32,7 +32,7 @@ pub async fn one_is_kept_rewritten_and_forgotten(b: Bench) {
         assert_eq!(get(&b, new.id).await, *new);
     }
     let owner: Subscriber = "system:mersey-epr".parse().unwrap();
-    assert_eq!(b.store.subscriptions(&owner).await.unwrap(), [one.clone()]);
+    assert_eq!(b.store.subscriptions(&owner).await.unwrap(), std::slice::from_ref(&one));
     let progress = Progress { sent: 3, attempts: 2, why: Some("HTTP 500".into()), ..Progress::default() };
     b.clock.advance(1);
     assert!(b.store.settle_subscription(one.id, 0, SubscriptionStatus::Error, progress, None).await.unwrap());

@@ -25,7 +25,8 @@ use crate::{
     profiles::{Asked, Validator},
     routing::NoRoute,
     store::{
-        NewEvent, NewReferral, NewResource, NewTask as StoredTask, Store, StoreError, Submission, Submit, Submitted,
+        AskedBy, NewEvent, NewReferral, NewResource, NewTask as StoredTask, Store, StoreError, Submission, Submit,
+        Submitted,
     },
 };
 
@@ -168,6 +169,7 @@ impl Intake {
             referrals,
             answer: json!(entries).to_string(),
             traceparent: incoming.traceparent,
+            asked_by: AskedBy::current(),
         };
         let begun = Instant::now();
         let submitted = self.store.submit(submission).await;

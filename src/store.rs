@@ -15,6 +15,7 @@ use crate::domain::{
     subscription::Progress, task::TaskState,
 };
 
+mod asked;
 mod chain;
 pub(crate) mod counts;
 pub mod postgres;
@@ -25,6 +26,7 @@ mod step;
 mod submission;
 mod trouble;
 
+pub use asked::AskedBy;
 pub use share::{Claim, Share, Shares, StoredBreaker};
 pub use step::{Append, Appended, LaneHead, LaneState, NewVersion, Poll, ResourceKey, Settle, Settled};
 pub use submission::{NewEvent, NewReferral, NewResource, NewTask, Submission, Submit, Submitted};
@@ -36,6 +38,9 @@ pub const BEAT_EVERY: Duration = Duration::from_millis(500);
 pub const BEAT_MISSED: Duration = Duration::from_millis(2_500);
 /// Others end the leases of one that has not said so for this long.
 pub const DEAD_AFTER: Duration = Duration::from_secs(3);
+
+/// So many events of a subscription are kept after they were sent.
+pub const EVENTS_KEPT: u64 = 10_000;
 
 /// Why the store could not do what was asked. Never about the content of a request.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -140,6 +145,8 @@ pub struct JournalLine {
     pub actor: Actor,
     /// What happened.
     pub event: Event,
+    /// By what the client knows the request that it came of.
+    pub asked_by: Option<AskedBy>,
 }
 
 /// One try to send a lane message.
@@ -247,13 +254,13 @@ pub trait Store: Send + Sync + 'static {
     /// Tasks by what a person has in hand: a Task id, a ServiceRequest id or a placer identifier `system|value`.
     async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError>;
 
-    /// Referrals to which a resource or a Task with one of these ids belongs, or which are known by one of these names; at most
-    /// `count`, whoever they concern.
+    /// Referrals to which a resource or a Task with one of these ids belongs, or which are known by one of these names, as far as they
+    /// concern the systems and providers of the query, and at most as many as its count.
     async fn referrals_of(
         &self,
+        query: TaskQuery,
         ids: Vec<Uuid>,
         names: Vec<String>,
-        count: usize,
     ) -> Result<Vec<ReferralId>, StoreError>;
 
     /// Tasks with their current content, in the order that the query asks for.
@@ -376,7 +383,8 @@ pub trait Store: Send + Sync + 'static {
     async fn subscriptions(&self, owner: &Subscriber) -> Result<Vec<Subscription>, StoreError>;
 
     /// Its owner writes it anew, over this version: it is attended to at once, by whoever comes next, and what failed before is
-    /// forgotten. False, and nothing is changed, where it has another version.
+    /// forgotten. One that was off is told of what happens from now on, any other of what it missed. False, and nothing is changed,
+    /// where it has another version.
     async fn rewrite_subscription(
         &self,
         id: Uuid,
@@ -402,7 +410,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<u64>, StoreError>;
 
     /// Notes how far it has come and how it is with it. With a time `until` the caller goes on with it up to then; otherwise whoever
-    /// comes next does, from [`Progress::next`] on. False where it is in other hands.
+    /// comes next does, from [`Progress::next`] on. Of what was sent the newest [`EVENTS_KEPT`] stay. False where it is in other hands.
     async fn settle_subscription(
         &self,
         id: Uuid,

@@ -154,6 +154,7 @@ impl Seeder {
             referrals: vec![referral],
             answer: "[]".into(),
             traceparent: None,
+            asked_by: None,
         };
         match self.store.submit(submission).await? {
             Submit::Stored(..) => {}
@@ -201,6 +202,7 @@ impl Seeder {
             rearm: None,
             discard: None,
             alerts: vec![],
+            asked_by: None,
         };
         match self.store.append(append).await {
             Ok(_) => Ok(()),

@@ -11,7 +11,10 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Instrument as _;
 
 use super::{coding, write};
-use crate::config::{Cors, Http};
+use crate::{
+    config::{Cors, Http},
+    store::AskedBy,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -26,14 +29,17 @@ pub fn around(router: Router, http: &Http) -> Router {
 }
 
 /// The ids by which a client knows its request (R4 http, 3.1.0.1.13) are given back, and stand in every line that is logged while it
-/// is worked on, beside the ids of what was stored. A request that brings no id gets one of ours.
-async fn identify(request: Request, next: Next) -> Response {
+/// is worked on, beside the ids of what was stored, and in the journal beside what came of it. A request that brings no id gets one of ours.
+async fn identify(mut request: Request, next: Next) -> Response {
     let own = || HeaderValue::try_from(uuid::Uuid::now_v7().to_string()).ok();
     let request_id = taken(request.headers(), &REQUEST_ID).or_else(own);
     let correlation_id = taken(request.headers(), &CORRELATION_ID);
     let text = |id: &Option<HeaderValue>| id.as_ref().and_then(|id| id.to_str().ok()).map(str::to_owned);
     // of the gravest level, so that it is there whatever is logged
     let span = tracing::error_span!("request", request.id = text(&request_id), correlation.id = text(&correlation_id));
+    if let Some(asked) = text(&request_id) {
+        request.extensions_mut().insert(AskedBy { request: asked, correlation: text(&correlation_id) });
+    }
     let mut response = next.run(request).instrument(span).await;
     for (name, id) in [(REQUEST_ID, request_id), (CORRELATION_ID, correlation_id)] {
         if let Some(id) = id {

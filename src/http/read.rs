@@ -202,9 +202,14 @@ fn line_extension(line: &JournalLine) -> Value {
         {"url": "seq", "valuePositiveInt": line.seq},
         {"url": "by", "valueString": line.actor.to_string()},
     ]});
-    let parts = told.get_mut("extension").and_then(Value::as_array_mut);
-    if let (Some(why), Some(parts)) = (line.event.why(), parts) {
-        parts.push(json!({"url": "why", "valueString": why}));
+    let more = [
+        ("why", line.event.why()),
+        ("request", line.asked_by.as_ref().map(|asked| asked.request.as_str())),
+        ("correlation", line.asked_by.as_ref().and_then(|asked| asked.correlation.as_deref())),
+    ];
+    if let Some(parts) = told.get_mut("extension").and_then(Value::as_array_mut) {
+        let said = more.into_iter().filter_map(|(url, text)| Some(json!({"url": url, "valueString": text?})));
+        parts.extend(said);
     }
     told
 }

@@ -22,7 +22,7 @@ use crate::{
     },
     intake::IntakeError,
     status::StatusError,
-    store::StoreError,
+    store::{AskedBy, StoreError},
 };
 
 /// A client that met something that is away is asked to come again after so many seconds, drawn by lot so that not all come
@@ -292,8 +292,12 @@ pub async fn render(State(app): State<Shared>, mut request: Request, next: Next)
     let mut response = match entered {
         Err(refused) => refused.into_response(),
         Ok(place) => {
+            let asked_by = request.extensions().get::<AskedBy>().cloned();
             let run = async move {
-                let response = next.run(request).await;
+                let response = match asked_by {
+                    Some(asked) => asked.within(next.run(request)).await,
+                    None => next.run(request).await,
+                };
                 drop(place);
                 response
             };

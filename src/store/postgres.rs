@@ -353,11 +353,11 @@ impl Store for PostgresStore {
 
     async fn referrals_of(
         &self,
+        query: TaskQuery,
         ids: Vec<Uuid>,
         names: Vec<String>,
-        count: usize,
     ) -> Result<Vec<ReferralId>, StoreError> {
-        search::referrals_of(self.searches(), ids, names, count).await
+        search::referrals_of(self.searches(), &query, ids, names).await
     }
 
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {

@@ -265,11 +265,11 @@ impl Store for SqliteStore {
 
     async fn referrals_of(
         &self,
+        query: TaskQuery,
         ids: Vec<Uuid>,
         names: Vec<String>,
-        count: usize,
     ) -> Result<Vec<ReferralId>, StoreError> {
-        self.readers.run(move |c| search::referrals_of(c, &ids, &names, count)).await
+        self.readers.run(move |c| search::referrals_of(c, &query, &ids, &names)).await
     }
 
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Attempt, NewEvent, NewResource, TaskRecord};
+use super::{AskedBy, Attempt, NewEvent, NewResource, TaskRecord};
 use crate::domain::{Alert, Side, TaskId, WakeUp, task::TaskState};
 
 /// A step in a Task's life: events, the state after them, and what they settle, in one commit.
@@ -38,11 +38,13 @@ pub struct Append {
     pub discard: Option<Uuid>,
     /// What somebody must be told of it.
     pub alerts: Vec<Alert>,
+    /// By what the client knows the request that it comes of.
+    pub asked_by: Option<AskedBy>,
 }
 
 impl Append {
-    /// A step decided on a Task as it stands, which changes nothing yet.
-    pub const fn to(task: &TaskRecord) -> Self {
+    /// A step decided on a Task as it stands, which changes nothing yet. It comes of the request that is worked on.
+    pub fn to(task: &TaskRecord) -> Self {
         Self {
             task: task.id,
             expected_seq: task.seq,
@@ -57,6 +59,7 @@ impl Append {
             rearm: None,
             discard: None,
             alerts: vec![],
+            asked_by: AskedBy::current(),
         }
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::AskedBy;
 use crate::domain::{
     Actor, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, WakeUp, deadline::Deadlines,
 };
@@ -25,6 +26,8 @@ pub struct Submission {
     pub answer: String,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
+    /// By what the client knows the request.
+    pub asked_by: Option<AskedBy>,
 }
 
 /// A referral about to be stored.

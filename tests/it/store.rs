@@ -195,6 +195,7 @@ pub fn submission(referrals: Vec<NewReferral>) -> Submission {
         referrals,
         answer: "[]".into(),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        asked_by: None,
     }
 }
 

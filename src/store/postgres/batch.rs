@@ -225,6 +225,8 @@ fn added(picture: &Picture, now: Timestamp) -> Vec<Statement<'_>> {
             column(&rows, |l| l.line.salt.as_slice()),
             column(&rows, |l| l.line.commitment.as_slice()),
             column(&rows, |l| l.line.hash.as_slice()),
+            column(&rows, |l| l.asked_by.as_ref().map(|asked| shown(&asked.request))),
+            column(&rows, |l| l.asked_by.as_ref().and_then(|asked| asked.correlation.as_deref()).map(shown)),
         ));
     }
     let mut new: Vec<(&TaskPicture, &Message)> = Vec::new();
@@ -378,10 +380,12 @@ const INSERT_TASKS: &str = "INSERT INTO task (id, referral, request, created, sy
                          $16::boolean[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[],
                          $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bytea[])";
 
-const INSERT_JOURNAL: &str = "INSERT INTO journal (task, seq, at, event, actor, detail, salt, commitment, hash)
-    SELECT task, seq, $3::bigint, event, actor, detail, salt, commitment, hash
-    FROM UNNEST($1::uuid[], $2::bigint[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::bytea[])
-         AS x (task, seq, event, actor, detail, salt, commitment, hash)";
+const INSERT_JOURNAL: &str =
+    "INSERT INTO journal (task, seq, at, event, actor, detail, salt, commitment, hash, request, correlation)
+    SELECT task, seq, $3::bigint, event, actor, detail, salt, commitment, hash, request, correlation
+    FROM UNNEST($1::uuid[], $2::bigint[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::bytea[],
+                $10::text[], $11::text[])
+         AS x (task, seq, event, actor, detail, salt, commitment, hash, request, correlation)";
 
 const INSERT_MESSAGES: &str = "INSERT INTO outbox (id, task, seq, created, not_before, lease_until, attempts, holder, side, state, destination, route_set,
                         traceparent, why, deferred_at)

@@ -13,8 +13,8 @@ use super::rows::{duration_micros, micros, micros_after};
 use crate::{
     domain::{Alert, ReferralId, Side, TaskId, WakeUp, clock::from_micros, task::TaskState},
     store::{
-        Append, AppendError, Appended, Attempt, LaneHead, LaneState, NewEvent, NewVersion, Poll, ResourceKey, Settle,
-        Settled, StoreError, TaskRecord,
+        Append, AppendError, Appended, AskedBy, Attempt, LaneHead, LaneState, NewEvent, NewVersion, Poll, ResourceKey,
+        Settle, Settled, StoreError, TaskRecord,
         chain::{self, Line},
     },
 };
@@ -99,6 +99,7 @@ pub(super) struct NewLine {
     pub task: TaskId,
     pub seq: u64,
     pub line: Line,
+    pub asked_by: Option<AskedBy>,
 }
 
 /// A version to be written.
@@ -442,7 +443,7 @@ impl Picture {
             // already replayed or put away by someone else: that one counts
             return Err(AppendError::Moved);
         }
-        let lines = lines(picture, &append.events, hand.now)?;
+        let lines = lines(picture, &append.events, append.asked_by.as_ref(), hand.now)?;
         let is_taken = |new: &NewVersion| {
             let resource = &new.resource;
             self.known_versions.contains(&(resource.id, resource.kind.clone(), new.version))
@@ -618,7 +619,12 @@ fn twice(new: &[NewVersion]) -> bool {
 }
 
 /// The journal lines of events that follow what `picture` shows.
-pub(super) fn lines(picture: &TaskPicture, events: &[NewEvent], now: Timestamp) -> Result<Vec<NewLine>, StoreError> {
+pub(super) fn lines(
+    picture: &TaskPicture,
+    events: &[NewEvent],
+    asked_by: Option<&AskedBy>,
+    now: Timestamp,
+) -> Result<Vec<NewLine>, StoreError> {
     let task = picture.record.id;
     let (mut seq, mut hash) = (picture.record.seq, picture.head_hash);
     let mut lines = Vec::with_capacity(events.len());
@@ -626,7 +632,7 @@ pub(super) fn lines(picture: &TaskPicture, events: &[NewEvent], now: Timestamp) 
         seq += 1;
         let line = chain::line(task, seq, now, new, &hash)?;
         hash = line.hash;
-        lines.push(NewLine { task, seq, line });
+        lines.push(NewLine { task, seq, line, asked_by: asked_by.cloned() });
     }
     Ok(lines)
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{ReferralId, SystemId, TaskId},
-    store::{Attempt, JournalLine, Parties, StoreError, StoredResource, Submitted, TaskRecord},
+    store::{AskedBy, Attempt, JournalLine, Parties, StoreError, StoredResource, Submitted, TaskRecord},
 };
 
 pub(super) async fn submitted(
@@ -114,14 +114,22 @@ pub(super) async fn decision_of(link: &Link, referral: ReferralId) -> Result<Opt
 }
 
 pub(super) async fn journal(link: &Link, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
-    let rows =
-        link.query("SELECT seq, at, actor, detail FROM journal WHERE task = $1 ORDER BY seq", &[&task.0]).await?;
+    let rows = link
+        .query(
+            "SELECT seq, at, actor, detail, request, correlation FROM journal WHERE task = $1 ORDER BY seq",
+            &[&task.0],
+        )
+        .await?;
     all(&rows, |row| {
         Ok(JournalLine {
             seq: number(row, "seq")?,
             at: moment(row, "at")?,
             actor: json(row, "actor")?,
             event: json(row, "detail")?,
+            asked_by: match get::<Option<String>>(row, "request")? {
+                Some(request) => Some(AskedBy { request, correlation: get(row, "correlation")? }),
+                None => None,
+            },
         })
     })
 }

@@ -60,15 +60,19 @@ fn by_party(query: &TaskQuery, w: &mut Where, column: [&str; 2], one: impl Fn(&s
 
 pub(super) async fn referrals_of(
     link: &Link,
+    query: &TaskQuery,
     ids: Vec<Uuid>,
     names: Vec<String>,
-    count: usize,
 ) -> Result<Vec<ReferralId>, StoreError> {
     // none that holds a NUL was ever stored
     let names: Vec<String> = names.into_iter().filter(|name| !name.contains('\0')).collect();
-    let sql = "SELECT referral FROM resource WHERE id = ANY($1) UNION SELECT referral FROM name WHERE value = ANY($2)
+    let sql = "SELECT referral FROM (SELECT referral FROM resource WHERE id = ANY($1)
+                   UNION SELECT referral FROM name WHERE value = ANY($2)) x
+               WHERE EXISTS (SELECT 1 FROM task t WHERE t.referral = x.referral
+                             AND (t.system || '' = ANY($4) OR t.provider || '' = ANY($5)))
                ORDER BY 1 LIMIT $3";
-    let found = link.search(sql, &[&ids, &names, &rows::limit(count)]).await?;
+    let (systems, providers) = (texts(&query.systems, |s| s.as_str()), texts(&query.providers, |p| p.as_str()));
+    let found = link.search(sql, &[&ids, &names, &rows::limit(query.count), &systems, &providers]).await?;
     all(&found, |row| rows::get(row, "referral").map(ReferralId))
 }
 

@@ -171,7 +171,7 @@ fn insert(
     for task in &referral.tasks {
         let record = picture::new_record(task.id, referral, &submission.system, task, hand.now);
         let new = TaskPicture::new(record);
-        let lines = picture::lines(&new, &task.events, hand.now)?;
+        let lines = picture::lines(&new, &task.events, submission.asked_by.as_ref(), hand.now)?;
         picture.tasks.insert(task.id, new);
         wake_ups.extend(picture.write(task.id, &task.events, lines, submission.traceparent.as_deref(), hand));
         if let Some(new) = picture.tasks.get_mut(&task.id) {

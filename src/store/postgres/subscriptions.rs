@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{Subscriber, Subscription, SubscriptionEvent, SubscriptionStatus, TaskId, subscription::Progress},
-    store::StoreError,
+    store::{EVENTS_KEPT, StoreError},
 };
 
 fn subscription(row: &Row) -> Result<Subscription, StoreError> {
@@ -77,7 +77,7 @@ pub(super) async fn rewrite(
     let Some(before) = get(link, id).await?.filter(|before| before.version == over) else { return Ok(false) };
     let progress = written(&before.progress.afresh())?;
     let sql = "UPDATE subscription SET version = version + 1, last_updated = $1, status = $2, body = $3, progress = $4,
-                      lease = lease + 1, due = $1
+                      lease = lease + 1, due = $1, seen_until = CASE WHEN status = 'off' THEN $1 ELSE seen_until END
                WHERE id = $5 AND version = $6 RETURNING 1";
     let values: super::link::Values<'_> = &[&micros(now), &status.code(), &shown(body), &progress, &id, &big(over)];
     Ok(!link.query_once(sql, values).await?.is_empty())
@@ -151,7 +151,12 @@ pub(super) async fn settle(
                       status = $1, progress = $2, due = $3
                WHERE id = $4 AND lease = $6 RETURNING 1";
     let values: super::link::Values<'_> = &[&status.code(), &written(progress)?, &due, &id, &micros(now), &big(lease)];
-    Ok(!link.query_once(sql, values).await?.is_empty())
+    let settled = !link.query_once(sql, values).await?.is_empty();
+    if let (true, Some(over @ 1..)) = (settled, progress.sent.checked_sub(EVENTS_KEPT)) {
+        let sql = "DELETE FROM subscription_event WHERE subscription = $1 AND number <= $2";
+        link.query_once(sql, &[&id, &big(over)]).await?;
+    }
+    Ok(settled)
 }
 
 pub(super) async fn events(link: &Link, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError> {

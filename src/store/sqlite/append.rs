@@ -13,7 +13,9 @@ use super::{
 };
 use crate::{
     domain::{ReferralId, Side, TaskId, WakeUp},
-    store::{Append, AppendError, Appended, Attempt, NewEvent, NewResource, NewVersion, Settle, Settled, StoreError},
+    store::{
+        Append, AppendError, Appended, AskedBy, Attempt, NewEvent, NewResource, NewVersion, Settle, Settled, StoreError,
+    },
 };
 
 /// Writes events one after another: journal line, version and outbox rows of each.
@@ -24,6 +26,7 @@ pub(super) struct Step<'a> {
     pub inbox: &'a str,
     pub route_set: &'a str,
     pub traceparent: Option<&'a str>,
+    pub asked_by: Option<&'a AskedBy>,
     pub seq: u64,
     pub version: u64,
     pub head_hash: [u8; 32],
@@ -34,7 +37,7 @@ impl Step<'_> {
     pub(super) fn write(&mut self, c: &Connection, events: &[NewEvent], now: Timestamp) -> Result<(), StoreError> {
         for new in events {
             self.seq += 1;
-            self.head_hash = journal::write(c, self.task, self.seq, now, new, &self.head_hash)?;
+            self.head_hash = journal::write(c, self.task, self.seq, now, new, self.asked_by, &self.head_hash)?;
             if let Some(body) = &new.body {
                 self.version = self.seq;
                 let row =
@@ -86,6 +89,7 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
         inbox: before.inbox.as_str(),
         route_set: &before.route_set,
         traceparent: None,
+        asked_by: append.asked_by.as_ref(),
         seq: before.seq,
         version: before.version,
         head_hash,

@@ -59,17 +59,21 @@ fn union(selects: &[String], column: &str) -> String {
 
 pub(super) fn referrals_of(
     c: &Connection,
+    query: &TaskQuery,
     ids: &[Uuid],
     names: &[String],
-    count: usize,
 ) -> Result<Vec<ReferralId>, StoreError> {
     let mut w = Where::default();
-    w.sql.push_str("SELECT referral FROM resource WHERE id IN ");
+    w.sql.push_str("SELECT referral FROM (SELECT referral FROM resource WHERE id IN ");
     w.list(ids.iter().map(|id| id.as_bytes().to_vec()));
     w.sql.push_str(" UNION SELECT referral FROM name WHERE value IN ");
     w.list(names.iter().cloned());
-    w.sql.push_str(" ORDER BY 1 LIMIT ?");
-    w.value(i64::try_from(count).unwrap_or(i64::MAX));
+    w.sql.push_str(") x WHERE EXISTS (SELECT 1 FROM task t WHERE t.referral = x.referral AND (+t.system IN ");
+    w.list(query.systems.iter().map(|system| system.as_str().to_owned()));
+    w.sql.push_str(" OR +t.provider IN ");
+    w.list(query.providers.iter().map(|provider| provider.as_str().to_owned()));
+    w.sql.push_str(")) ORDER BY 1 LIMIT ?");
+    w.value(i64::try_from(query.count).unwrap_or(i64::MAX));
     let mut statement = c.prepare_cached(&w.sql)?;
     let rows = statement.query_map(params_from_iter(w.values.iter()), |row| uuid(row, "referral").map(ReferralId))?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -161,6 +161,7 @@ fn insert_task(
         inbox: task.inbox.as_str(),
         route_set: &referral.route_set,
         traceparent: submission.traceparent.as_deref(),
+        asked_by: submission.asked_by.as_ref(),
         seq: 0,
         version: 0,
         head_hash: chain::START,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::rows::{json, micros, micros_after, moment, parse, uuid};
 use crate::{
     domain::{Subscriber, Subscription, SubscriptionEvent, SubscriptionStatus, TaskId, subscription::Progress},
-    store::StoreError,
+    store::{EVENTS_KEPT, StoreError},
 };
 
 fn subscription(row: &Row<'_>) -> rusqlite::Result<Subscription> {
@@ -74,10 +74,10 @@ pub(super) fn rewrite(
     let Some(before) = get(c, id)?.filter(|before| before.version == over) else { return Ok(false) };
     let progress = before.progress.afresh();
     c.prepare_cached(
-        "UPDATE subscription SET version = version + 1, last_updated = ?, status = ?, body = ?, progress = ?, lease = lease + 1,
-                due = ? WHERE id = ?",
+        "UPDATE subscription SET version = version + 1, last_updated = ?1, status = ?2, body = ?3, progress = ?4, lease = lease + 1,
+                due = ?1, seen_until = CASE WHEN status = 'off' THEN ?1 ELSE seen_until END WHERE id = ?5",
     )?
-    .execute(params![micros(now), status.code(), body, written(&progress)?, micros(now), id.as_bytes()])?;
+    .execute(params![micros(now), status.code(), body, written(&progress)?, id.as_bytes()])?;
     Ok(true)
 }
 
@@ -149,6 +149,10 @@ pub(super) fn settle(
                     status = ?1, progress = ?2, due = ?3 WHERE id = ?4 AND lease = ?6",
         )?
         .execute(params![status.code(), written(progress)?, due, id.as_bytes(), micros(now), lease])?;
+    if let (1.., Some(over @ 1..)) = (settled, progress.sent.checked_sub(EVENTS_KEPT)) {
+        c.prepare_cached("DELETE FROM subscription_event WHERE subscription = ? AND number <= ?")?
+            .execute(params![id.as_bytes(), over])?;
+    }
     Ok(settled > 0)
 }
 

@@ -118,6 +118,53 @@ async fn what_is_logged_of_a_request_bears_its_ids() {
     assert!(line["referral.id"].as_str().is_some(), "{line}");
 }
 
+/// Each line of the journal tells the request that it came of; what Onward does by itself comes of none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_journal_tells_by_what_a_client_knows_its_request() {
+    let hub = Hub::start().await;
+    let (gp, provider) = (hub.sender(GP), hub.provider(LINK_WORKERS));
+    let named = |call: Call, id: &str| call.header("x-request-id", id).header("x-correlation-id", "journey-1");
+    let referral = fixtures::to_link_workers("journalled").to_string();
+    let call = named(gp.call_to(Method::POST, "/fhir/ServiceRequest"), "refers").bytes(FHIR_JSON, referral.into());
+    let task = gp.call(call).await.links("monitor").remove(0);
+    hub.task_when(&provider, &task, "listed", |t| t["meta"]["versionId"] == "2").await;
+    let request = gp.get(&task).await.json()["focus"]["reference"].as_str().unwrap().to_owned();
+    let accept = br#"[{"op": "replace", "path": "/status", "value": "accepted"}]"#;
+    let call = named(provider.call_to(Method::PATCH, &task), "answers").header("if-match", "W/\"2\"");
+    let answered = provider.call(call.bytes("application/json-patch+json", accept.to_vec().into())).await;
+    assert_eq!(answered.status, 200, "{}", answered.describe());
+    let message = json!({"resourceType": "Communication", "status": "completed", "basedOn": [{"reference": request}],
+                                     "payload": [{"contentString": "hello"}]});
+    let call = named(gp.call_to(Method::POST, "/fhir/Communication"), "says");
+    assert_eq!(gp.call(call.bytes(FHIR_JSON, message.to_string().into())).await.status, 201);
+    let note = br#"[{"op": "add", "path": "/note", "value": [{"text": "a"}]}]"#;
+    let call = named(gp.call_to(Method::PATCH, &format!("/fhir/{request}")), "changes").header("if-match", "W/\"1\"");
+    let changed = gp.call(call.bytes("application/json-patch+json", note.to_vec().into())).await;
+    assert_eq!(changed.status, 200, "{}", changed.describe());
+
+    let history = gp.get(&format!("{task}/_history")).await.json();
+    let mut told = std::collections::BTreeMap::new();
+    for entry in history["entry"].as_array().unwrap() {
+        for event in entry["resource"]["extension"].as_array().unwrap() {
+            let parts = event["extension"].as_array().unwrap();
+            let part = |url: &str| parts.iter().find(|p| p["url"] == url);
+            let text = |url: &str| part(url).and_then(|p| p["valueString"].as_str()).unwrap_or_default().to_owned();
+            told.insert(
+                part("event").unwrap()["valueCode"].as_str().unwrap().to_owned(),
+                (text("request"), text("correlation")),
+            );
+        }
+    }
+    let of = |event: &str| told.get(event).map(|(request, correlation)| (request.as_str(), correlation.as_str()));
+    for (event, request) in
+        [("submitted", "refers"), ("answered", "answers"), ("message", "says"), ("amended", "changes")]
+    {
+        assert_eq!(of(event), Some((request, "journey-1")), "{event}");
+    }
+    assert_eq!(of("listed"), Some(("", "")));
+    hub.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn head_is_get_without_the_body() {
     let hub = Hub::start().await;

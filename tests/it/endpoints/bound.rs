@@ -83,6 +83,7 @@ async fn waiting(two: &Two, key: &str) -> WakeUp {
         referrals: vec![referral],
         answer: "[]".into(),
         traceparent: None,
+        asked_by: None,
     };
     match two.service.store().submit(submission).await.unwrap() {
         Submit::Stored(_, mut wake_ups) => wake_ups.remove(0),

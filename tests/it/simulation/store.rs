@@ -139,11 +139,11 @@ impl Store for Reached {
 
     async fn referrals_of(
         &self,
+        query: TaskQuery,
         ids: Vec<Uuid>,
         names: Vec<String>,
-        count: usize,
     ) -> Result<Vec<ReferralId>, StoreError> {
-        reach!(self, referrals_of(ids, names, count))
+        reach!(self, referrals_of(query, ids, names))
     }
 
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {

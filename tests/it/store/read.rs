@@ -119,7 +119,9 @@ pub async fn referrals_by_what_is_beside_them_and_by_their_names(b: Bench) {
     let found = |beside: &[Uuid], names: &[&str], count| {
         let (store, beside) = (b.store.clone(), beside.to_vec());
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        async move { store.referrals_of(beside, names, count).await.unwrap() }
+        let systems = vec!["mersey-epr".parse().unwrap()];
+        let query = TaskQuery { systems, count, ..TaskQuery::default() };
+        async move { store.referrals_of(query, beside, names).await.unwrap() }
     };
     assert_eq!(found(&[], &["9000000009"], 10).await, ids[..2]);
     assert_eq!(found(&[], &["R-2", "it's 100%", "nobody"], 10).await, ids[1..]);
@@ -127,6 +129,17 @@ pub async fn referrals_by_what_is_beside_them_and_by_their_names(b: Bench) {
     assert_eq!(found(&[resource], &["it's 100%"], 10).await, [ids[0], ids[2]]);
     assert_eq!(found(&[], &["9000000009"], 1).await.len(), 1);
     assert!(found(&[Uuid::now_v7()], &["", "r-1", "it", "a\0"], 10).await.is_empty());
+
+    // those of others are not found, and do not count
+    for (seen_by, expected) in [
+        (TaskQuery { providers: vec!["life-rooms".parse().unwrap()], count: 10, ..TaskQuery::default() }, 2),
+        (TaskQuery { systems: vec!["gp-north".parse().unwrap()], count: 10, ..TaskQuery::default() }, 0),
+        (TaskQuery { providers: vec!["mind".parse().unwrap()], count: 10, ..TaskQuery::default() }, 0),
+        (TaskQuery { count: 10, ..TaskQuery::default() }, 0),
+    ] {
+        let found = b.store.referrals_of(seen_by, vec![task.0], vec!["9000000009".into()]).await.unwrap();
+        assert_eq!(found.len(), expected);
+    }
 
     // what comes later is a name as well
     let now = super::task(&b, task).await;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use onward::store::{AppendError, JournalLine, Poll};
+use onward::store::{AppendError, AskedBy, JournalLine, Poll};
 
 use super::*;
 
@@ -13,6 +13,7 @@ pub async fn a_step_is_written_whole(b: Bench) {
     let delivered = Event::Delivered { inbox: before.inbox.clone(), remote: Some("77".into()), by_answer: true };
     let provider = Actor::Provider(before.provider.clone());
     let after = TaskState { cancel_requested: true, sent: true, ..state(TaskStatus::Accepted) };
+    let asked = AskedBy { request: "r-1".into(), correlation: Some("c|1".into()) };
     let appended = b
         .store
         .append(Append {
@@ -26,6 +27,7 @@ pub async fn a_step_is_written_whole(b: Bench) {
                 },
             ],
             state: after,
+            asked_by: Some(asked.clone()),
             ..step(&before)
         })
         .await
@@ -45,9 +47,15 @@ pub async fn a_step_is_written_whole(b: Bench) {
     assert_eq!(
         journal,
         [
-            JournalLine { seq: 1, at: start(), actor: Actor::System(before.system.clone()), event: submitted },
-            JournalLine { seq: 2, at, actor: Actor::Onward, event: delivered },
-            JournalLine { seq: 3, at, actor: provider, event: answered },
+            JournalLine {
+                seq: 1,
+                at: start(),
+                actor: Actor::System(before.system.clone()),
+                event: submitted,
+                asked_by: None
+            },
+            JournalLine { seq: 2, at, actor: Actor::Onward, event: delivered, asked_by: Some(asked.clone()) },
+            JournalLine { seq: 3, at, actor: provider, event: answered, asked_by: Some(asked) },
         ]
     );
 }

@@ -1,6 +1,9 @@
 //! Subscriptions: attended to by one at a time, their events numbered without gaps, whatever comes twice.
 
-use onward::domain::{Subscriber, Subscription, SubscriptionStatus, subscription::Progress};
+use onward::{
+    domain::{Subscriber, Subscription, SubscriptionStatus, subscription::Progress},
+    store::EVENTS_KEPT,
+};
 
 use super::*;
 
@@ -46,6 +49,12 @@ pub async fn one_is_kept_rewritten_and_forgotten(b: Bench) {
     let again = get(&b, one.id).await;
     assert_eq!((again.version, again.status, &*again.body), (3, requested, "{}"));
     assert_eq!(again.progress, Progress { sent: 3, ..Progress::default() }, "what failed is forgotten");
+    assert_eq!(again.seen_until, one.seen_until, "it is told of what it missed");
+    b.clock.advance(1);
+    for (over, status) in [(3, SubscriptionStatus::Off), (4, requested)] {
+        assert!(b.store.rewrite_subscription(one.id, over, status, "{}".into()).await.unwrap());
+    }
+    assert_eq!(get(&b, one.id).await.seen_until, b.store.now(), "while it was off nothing was missed");
 
     b.store.remove_subscription(one.id).await.unwrap();
     assert!(b.store.subscription(one.id).await.unwrap().is_none());
@@ -109,6 +118,11 @@ pub async fn events_are_numbered_without_gaps_whatever_comes_twice(b: Bench) {
     assert!(events.iter().all(|e| e.at == at));
     assert_eq!(b.store.subscription_events(new.id, 2, 3).await.unwrap(), events[1..3]);
     assert_eq!(get(&b, new.id).await.events, 4);
+    // what was sent long ago is forgotten
+    let sent = Progress { sent: EVENTS_KEPT + 2, ..Progress::default() };
+    assert!(b.store.settle_subscription(new.id, 0, SubscriptionStatus::Active, sent, None).await.unwrap());
+    assert_eq!(b.store.subscription_events(new.id, 0, u64::MAX).await.unwrap(), events[2..]);
+    assert_eq!(b.store.take_up(new.id, 0, vec![change(2, 8)], at).await.unwrap(), Some(5), "its number goes on");
     b.store.remove_subscription(new.id).await.unwrap();
     assert!(b.store.subscription_events(new.id, 0, u64::MAX).await.unwrap().is_empty());
 }

@@ -21,9 +21,9 @@ use onward::{
         task::TaskState,
     },
     store::{
-        AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, JournalLine,
-        LaneHead, LaneState, Parties, Poll, ResourceKey, Settled, Share, Shares, Store, StoreError, StoredAlert,
-        StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
+        AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, EVENTS_KEPT,
+        JournalLine, LaneHead, LaneState, Parties, Poll, ResourceKey, Settled, Share, Shares, Store, StoreError,
+        StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
     },
 };
 use uuid::Uuid;
@@ -349,7 +349,12 @@ impl Store for Memory {
                     last_updated: now,
                 };
                 let mut row = Row::new(record);
-                wake_ups.extend(row.write(&task.events, submission.traceparent.as_deref(), now));
+                wake_ups.extend(row.write(
+                    &task.events,
+                    submission.traceparent.as_deref(),
+                    submission.asked_by.as_ref(),
+                    now,
+                ));
                 row.record.answered = row.record.version;
                 all.tasks.insert(task.id, row);
             }
@@ -419,9 +424,9 @@ impl Store for Memory {
 
     async fn referrals_of(
         &self,
+        query: TaskQuery,
         ids: Vec<Uuid>,
         names: Vec<String>,
-        count: usize,
     ) -> Result<Vec<ReferralId>, StoreError> {
         let all = self.all()?;
         let tasks = all.tasks.values().filter(|row| ids.contains(&row.record.id.0)).map(|row| row.record.referral);
@@ -429,7 +434,8 @@ impl Store for Memory {
         let beside = resources.filter(|r| ids.contains(&r.id)).map(|r| r.referral);
         let named = all.names.iter().filter(|(name, _)| names.contains(name)).map(|(_, referral)| *referral);
         let found: BTreeSet<ReferralId> = tasks.chain(beside).chain(named).collect();
-        Ok(found.into_iter().take(count).collect())
+        let concerns = |id: &ReferralId| all.of(*id).is_some_and(|referral| all.sees(&query, referral));
+        Ok(found.into_iter().filter(concerns).take(query.count).collect())
     }
 
     async fn find_requests(
@@ -784,6 +790,9 @@ impl Store for Memory {
         let mut all = self.open()?;
         let Some(a) = all.attended(id).filter(|a| a.subscription.version == over) else { return Ok(false) };
         let before = &mut a.subscription;
+        if before.status == SubscriptionStatus::Off {
+            before.seen_until = now;
+        }
         (before.version, before.last_updated, before.lease) = (over + 1, now, before.lease + 1);
         (before.status, before.body, before.progress) = (status, body, before.progress.afresh());
         a.due = now;
@@ -843,6 +852,8 @@ impl Store for Memory {
         if a.subscription.status != status {
             (a.subscription.version, a.subscription.last_updated) = (a.subscription.version + 1, now);
         }
+        let over = progress.sent.saturating_sub(EVENTS_KEPT);
+        a.events.retain(|event| event.number > over);
         (a.subscription.status, a.subscription.progress) = (status, progress);
         Ok(true)
     }

@@ -23,3 +23,6 @@ CREATE TABLE subscription_event (
   PRIMARY KEY (subscription, number)
 );
 CREATE UNIQUE INDEX subscription_event_once ON subscription_event (subscription, task, version);
+-- By what the client knows the request that a line comes of.
+ALTER TABLE journal ADD COLUMN request text;
+ALTER TABLE journal ADD COLUMN correlation text;

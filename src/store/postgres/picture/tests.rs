@@ -33,7 +33,7 @@ fn one() -> (Picture, TaskId) {
     let mut picture = Picture::default();
     let new = TaskPicture::new(record);
     let events = [event(&[Side::Delivery])];
-    let lines = lines(&new, &events, hand().now).unwrap();
+    let lines = lines(&new, &events, None, hand().now).unwrap();
     picture.tasks.insert(id, new);
     assert_eq!(picture.write(id, &events, lines, None, hand()).len(), 1);
     // as if it had been loaded

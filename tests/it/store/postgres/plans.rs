@@ -95,7 +95,8 @@ async fn every_search_goes_by_an_index() {
         measured.push((format!("requests: {what}"), measure(&place, ask).await));
     }
     let beside = async |store: &dyn Store| {
-        store.referrals_of(vec![known.request], vec!["R-777".into(), "R-8".into()], 10).await.unwrap().len()
+        let names = vec!["R-777".into(), "R-8".into()];
+        store.referrals_of(system.clone(), vec![known.request], names).await.unwrap().len()
     };
     measured.push(("referrals by what is beside them".into(), measure(&place, beside).await));
     let reads = async |store: &dyn Store| {

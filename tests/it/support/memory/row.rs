@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use onward::{
     domain::{Side, WakeUp},
     store::{
-        Append, AppendError, Appended, Attempt, Claim, DeadLetter, JournalLine, LaneHead, LaneState, NewEvent, Poll,
-        Settle, Settled, StoredResource, TaskRecord,
+        Append, AppendError, Appended, AskedBy, Attempt, Claim, DeadLetter, JournalLine, LaneHead, LaneState, NewEvent,
+        Poll, Settle, Settled, StoredResource, TaskRecord,
     },
 };
 use uuid::Uuid;
@@ -204,13 +204,19 @@ impl Row {
     }
 
     /// Writes events with their versions and messages; the wake-ups to be published, leased to the caller.
-    pub fn write(&mut self, events: &[NewEvent], traceparent: Option<&str>, now: Timestamp) -> Vec<WakeUp> {
+    pub fn write(
+        &mut self,
+        events: &[NewEvent],
+        traceparent: Option<&str>,
+        asked_by: Option<&AskedBy>,
+        now: Timestamp,
+    ) -> Vec<WakeUp> {
         let mut wake_ups = Vec::new();
         for new in events {
             self.record.seq += 1;
             let seq = self.record.seq;
             let (actor, event) = (new.actor.clone(), new.event.clone());
-            self.journal.push(JournalLine { seq, at: now, actor, event });
+            self.journal.push(JournalLine { seq, at: now, actor, event, asked_by: asked_by.cloned() });
             if let Some(body) = &new.body {
                 self.record.version = seq;
                 self.record.last_updated = now;
@@ -260,7 +266,7 @@ impl Row {
         if let Some(settle) = &append.settle {
             self.settle(settle, now)?;
         }
-        let mut wake_ups = self.write(&append.events, None, now);
+        let mut wake_ups = self.write(&append.events, None, append.asked_by.as_ref(), now);
         if append.state.transport != self.record.state.transport {
             self.transport_since = append.state.transport.map(|_| now);
         }

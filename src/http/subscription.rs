@@ -24,6 +24,8 @@ use crate::{
 
 /// So many subscriptions a client may have.
 const OWN_MAX: usize = 20;
+/// None is longer.
+const BODY_MAX_BYTES: usize = 65_536;
 /// So many events are told at once.
 const EVENTS_MAX: u64 = channel::COUNT_MAX;
 
@@ -88,7 +90,12 @@ fn checked(app: &Shared, owner: &Subscriber, call: &Call) -> Result<(Subscriptio
             object.shift_remove("meta");
         }
     }
-    Ok((status, kept.to_string()))
+    let kept = kept.to_string();
+    if kept.len() > BODY_MAX_BYTES {
+        let told = format!("a Subscription has at most {BODY_MAX_BYTES} bytes");
+        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, Issue::error(IssueCode::TooLong, "Subscription", told)));
+    }
+    Ok((status, kept))
 }
 
 fn shown(app: &Shared, caller: &Caller, subscription: &Subscription, status: StatusCode, told: &str) -> Reply {

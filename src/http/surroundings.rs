@@ -130,6 +130,11 @@ impl<'a> Surroundings<'a> {
         }
     }
 
+    /// A query for what concerns this client.
+    pub(super) fn concerned(&self) -> TaskQuery {
+        self.query.clone()
+    }
+
     /// Reads what goes with these referrals, where it was not read. One that is not this client's has nothing.
     pub(super) async fn read(&mut self, referrals: &[ReferralId]) -> Result<(), Fault> {
         let new: Vec<ReferralId> = referrals.iter().filter(|of| !self.by_referral.contains_key(*of)).copied().collect();

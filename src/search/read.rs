@@ -84,6 +84,8 @@ impl Search {
             "_count" => {
                 let count: usize = value.parse().map_err(|_| wrong(name, "use a whole number"))?;
                 self.count = count.min(COUNT_MAX);
+                // none at all means that only their number is wanted (R4 search, 3.1.1.6.3)
+                self.total |= count == 0;
             }
             "_after" => self.after = Some(value.to_owned()),
             "_format" | "_pretty" => {}
@@ -98,13 +100,11 @@ impl Search {
             "_revinclude" | "_revinclude:iterate" | "_revinclude:recurse" => {
                 self.revincludes.push(include(&self.of, name, value)?);
             }
-            "_total" => {
-                self.total = match value {
-                    "accurate" => true,
-                    "none" | "estimate" => false,
-                    _ => return Err(wrong(name, "use accurate, estimate or none")),
-                };
-            }
+            "_total" => match value {
+                "accurate" => self.total = true,
+                "none" | "estimate" => {}
+                _ => return Err(wrong(name, "use accurate, estimate or none")),
+            },
             "_summary" => {
                 let told = "use true, text, data, count or false";
                 self.shape = Shape::of_summary(value).ok_or_else(|| wrong(name, told))?;

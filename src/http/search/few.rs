@@ -16,6 +16,7 @@ use crate::{
         surroundings::{Found, Surroundings},
     },
     search::{Leads, Search},
+    store::TaskQuery,
 };
 
 /// One search looks at no more referrals than this.
@@ -37,7 +38,8 @@ pub(super) async fn page(
         Leads::Named(names) => (vec![], names),
         Leads::Nothing => (Vec::<Uuid>::new(), vec![]),
     };
-    let referrals = app.store.referrals_of(ids, names, REFERRALS_MAX + 1).await?;
+    let seen = TaskQuery { count: REFERRALS_MAX + 1, ..surroundings.concerned() };
+    let referrals = app.store.referrals_of(seen, ids, names).await?;
     if referrals.len() > REFERRALS_MAX {
         let told = format!("this is about more than {REFERRALS_MAX} referrals: narrow it");
         return Err(too_costly("http", told));

@@ -76,7 +76,7 @@ enum Test {
 #[derive(Debug, Clone, PartialEq)]
 enum Wanted {
     Token(Token),
-    /// A token's or a reference's words.
+    /// A token's or a reference's words, without case and accents.
     Words(String),
     Reference {
         kind: Option<String>,

@@ -227,17 +227,18 @@ fn strings(value: &Value) -> Vec<&str> {
 }
 
 /// Without case and accents (R4 search, 3.1.1.5.7).
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let is_accent = |c: &char| ('\u{300}'..='\u{36f}').contains(c);
     text.nfd().filter(|c| !is_accent(c)).flat_map(char::to_lowercase).collect()
 }
 
 impl How {
+    /// Whether what is found is so; what is wanted is plain already, but where it must be exactly that.
     fn holds(self, wanted: &str, found: &str) -> bool {
         match self {
             Self::Exact => wanted == found,
-            Self::Contains => plain(found).contains(&plain(wanted)),
-            Self::Starts | Self::Below | Self::Above => plain(found).starts_with(&plain(wanted)),
+            Self::Contains => plain(found).contains(wanted),
+            Self::Starts | Self::Below | Self::Above => plain(found).starts_with(wanted),
         }
     }
 

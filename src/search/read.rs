@@ -3,7 +3,7 @@
 
 use super::{
     COUNT_DEFAULT, COUNT_MAX, Condition, How, Include, Reference, Search, Shape, Sort, Test, Token, Wanted,
-    compare::codes_of,
+    compare::{codes_of, plain},
     date::{Prefix, Span},
     parameter::{CONTROLS, parameter, parameters},
 };
@@ -20,6 +20,10 @@ use crate::{
 const PARAMETERS_MAX: usize = 64;
 /// The most values of one parameter.
 const VALUES_MAX: usize = 100;
+/// None is longer, all of its values together.
+const VALUE_MAX_BYTES: usize = 8_192;
+/// The most bytes of all parameters.
+const SEARCH_MAX_BYTES: usize = 65_536;
 /// The most keys of `_sort`.
 const SORT_MAX: usize = 4;
 
@@ -40,6 +44,11 @@ pub(super) fn read(of: &str, pairs: &[(String, String)], base: &str, lenient: bo
     if pairs.len() > PARAMETERS_MAX {
         let told = format!("a search has at most {PARAMETERS_MAX} parameters");
         return Err(vec![Issue::error(IssueCode::TooCostly, "http", told)]);
+    }
+    let long = pairs.iter().any(|(_, value)| value.len() > VALUE_MAX_BYTES);
+    if long || pairs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > SEARCH_MAX_BYTES {
+        let told = format!("a parameter has at most {VALUE_MAX_BYTES} bytes, all together at most {SEARCH_MAX_BYTES}");
+        return Err(vec![Issue::error(IssueCode::TooLong, "http", told)]);
     }
     let mut wrong = Vec::new();
     for (name, value) in pairs {
@@ -218,8 +227,7 @@ fn wanted(parameter: &SearchParameter, name: &str, modifier: Option<&str>, value
             }
             Wanted::Token(token)
         }
-        (SearchKind::Token, Some("text")) => Wanted::Words(unescaped(value)),
-        (SearchKind::Reference, Some("text")) => Wanted::Words(unescaped(value)),
+        (SearchKind::Token | SearchKind::Reference, Some("text")) => Wanted::Words(plain(&unescaped(value))),
         (SearchKind::Reference, Some("identifier")) => Wanted::Identifier(token(value)),
         (SearchKind::Reference, None) => reference(value, None, base),
         (SearchKind::Reference, Some(kind)) => {
@@ -236,8 +244,8 @@ fn wanted(parameter: &SearchParameter, name: &str, modifier: Option<&str>, value
             let span = Span::of(&text.replace(' ', "+")).ok_or_else(|| wrong(name, told))?;
             Wanted::Date(prefix, span)
         }
-        (SearchKind::String, None) => Wanted::Text(How::Starts, unescaped(value)),
-        (SearchKind::String, Some("contains")) => Wanted::Text(How::Contains, unescaped(value)),
+        (SearchKind::String, None) => Wanted::Text(How::Starts, plain(&unescaped(value))),
+        (SearchKind::String, Some("contains")) => Wanted::Text(How::Contains, plain(&unescaped(value))),
         (SearchKind::String, Some("exact")) => Wanted::Text(How::Exact, unescaped(value)),
         (SearchKind::Uri, None) => Wanted::Uri(How::Exact, unescaped(value)),
         (SearchKind::Uri, Some("below")) => Wanted::Uri(How::Below, unescaped(value)),

@@ -69,6 +69,13 @@ pub fn make(change: &Change<'_>) -> Value {
         Event::Message { communication, .. } => Some(format!("Communication/{communication}")),
         _ => None,
     };
+    // what the referrer wrote anew is what was changed, too
+    if let (Some(written), Some(targets)) = (
+        source.as_ref().filter(|source| source.starts_with("ServiceRequest/")),
+        provenance.get_mut("target").and_then(Value::as_array_mut),
+    ) {
+        targets.push(json!({"reference": written, "type": "ServiceRequest"}));
+    }
     if let (Some(source), Some(object)) = (source, provenance.as_object_mut()) {
         object.insert("entity".into(), json!([{"role": "source", "what": {"reference": source}}]));
     }
@@ -115,6 +122,7 @@ mod tests {
         };
         let made = make(&change);
         assert_eq!(made["target"][0]["reference"], format!("Task/{task}/_history/4"));
+        assert_eq!(made["target"][1]["reference"], format!("ServiceRequest/{}/_history/2", Uuid::nil()));
         assert_eq!(
             (&made["activity"]["text"], &made["activity"]["coding"][0]["code"]),
             (&json!("amended"), &json!("UPDATE"))

@@ -25,6 +25,8 @@ const CHUNK: usize = 100;
 /// What is asked of a history.
 pub(super) struct Asked {
     count: usize,
+    /// Whether that was said: a resource's own history is otherwise given whole.
+    counted: bool,
     since: Option<Timestamp>,
     /// Only what is older than this version, the last of the page before.
     after: Option<Place>,
@@ -124,6 +126,34 @@ fn link(base: &str, caller: &Caller, after: Option<&str>) -> String {
     format!("{base}{}{}", if text.is_empty() { "" } else { "?" }, text.join("&"))
 }
 
+/// The history of one resource, of these versions, the newest first: whole, or a page of so many as were asked for.
+pub(super) fn of_one(
+    app: &Shared,
+    kind: &str,
+    id: &str,
+    caller: &Caller,
+    asked: &Asked,
+    all: Vec<(u64, Value)>,
+) -> Value {
+    let total = all.len();
+    let after = asked.after.map(|(_, _, version)| version);
+    let mut rest = all.into_iter().filter(|(version, _)| after.is_none_or(|after| *version < after)).peekable();
+    let count = if asked.counted { asked.count } else { total };
+    let page: Vec<(u64, Value)> = rest.by_ref().take(count).collect();
+    let base = format!("{}/fhir/{kind}/{id}/_history", app.base_url);
+    let mut links = vec![json!({"relation": "self", "url": link(&base, caller, None)})];
+    if let (Some(_), Some((last, _))) = (rest.peek(), page.last()) {
+        let after = format!("0.{last}.{}", uuid::Uuid::nil());
+        links.push(json!({"relation": "next", "url": link(&base, caller, Some(&after))}));
+    }
+    let entries: Vec<Value> = page.into_iter().map(|(_, entry)| entry).collect();
+    let mut bundle = json!({"resourceType": "Bundle", "type": "history", "total": total, "link": links});
+    if !entries.is_empty() {
+        bundle["entry"] = entries.into();
+    }
+    bundle
+}
+
 impl Asked {
     /// Whether a version of this moment is asked for.
     pub(super) fn wants(&self, made: Timestamp) -> bool {
@@ -136,14 +166,14 @@ impl Asked {
 /// # Errors
 /// What cannot be read, and what is not known where the client does not say that it may be left out.
 pub(super) fn asked(caller: &Caller) -> Result<Asked, Fault> {
-    let mut asked = Asked { count: COUNT_DEFAULT, since: None, after: None };
+    let mut asked = Asked { count: COUNT_DEFAULT, counted: false, since: None, after: None };
     let wrong =
         |name: &str, told: &str| Fault::invalid(vec![Issue::error(IssueCode::Value, format!("http.{name}"), told)]);
     for (name, value) in &caller.query {
         match name.as_str() {
             "_count" => {
                 let count: usize = value.parse().map_err(|_| wrong(name, "use a whole number"))?;
-                asked.count = count.clamp(1, COUNT_MAX);
+                (asked.count, asked.counted) = (count.clamp(1, COUNT_MAX), true);
             }
             "_since" => {
                 let since = datetime::earliest(&value.replace(' ', "+"));

@@ -17,11 +17,12 @@ use crate::{
     auth::{Deed, may},
     domain::{TaskId, clock::instant},
     fhir::{
-        bundle, provenance,
+        Issue, IssueCode, bundle, provenance,
         reference::is_resource_type,
         task::{EVENT_EXTENSION, with_meta},
     },
     lanes::task_body,
+    search::Shape,
     store::{Attempt, JournalLine, Parties, StoreError, StoredResource, TaskRecord},
 };
 
@@ -83,7 +84,8 @@ fn given(caller: &Caller, body: Value, version: u64, last_updated: jiff::Timesta
 }
 
 fn number(version: &str) -> Result<u64, Fault> {
-    version.parse().map_err(|_| Fault::not_found())
+    // each has one name: `01` is none
+    version.parse().ok().filter(|number: &u64| number.to_string() == version).ok_or_else(Fault::not_found)
 }
 
 /// A resource as it is now.
@@ -115,12 +117,35 @@ async fn current_of(app: &Shared, caller: &Caller, kind: &str, id: &str) -> Resu
 
 /// `GET /fhir/{type}/{id}`
 pub(super) async fn read(app: &Shared, kind: &str, id: &str, caller: &Caller) -> Answer {
+    let shape = shape(caller)?;
     let found = current_of(app, caller, kind, id).await?;
     if kind == "Organization" && found.body.get("meta").is_none() {
         // an organisation of the registry has no versions
-        return Ok(Reply::ok(found.body));
+        return Ok(Reply::ok(shape.cut(found.body)));
     }
-    Ok(given(caller, found.body, found.version, found.last_updated))
+    Ok(given(caller, shape.cut(found.body), found.version, found.last_updated))
+}
+
+/// How much of a resource is asked for (R4 http, 3.1.0.1.2 and search, 3.1.1.6.5).
+fn shape(caller: &Caller) -> Result<Shape, Fault> {
+    let mut shape = Shape::Whole;
+    for (name, value) in &caller.query {
+        let wrong = |code, told: &str| {
+            let name: String = name.chars().filter(char::is_ascii_graphic).take(40).collect();
+            Fault::invalid(vec![Issue::error(code, format!("http.{name}"), told)])
+        };
+        match name.as_str() {
+            "_summary" => {
+                let told = Shape::of_summary(value).filter(|shape| *shape != Shape::Count);
+                shape = told.ok_or_else(|| wrong(IssueCode::Value, "use true, text, data or false"))?;
+            }
+            "_elements" => shape = Shape::of_elements(value),
+            "_format" | "_pretty" => {}
+            _ if caller.is_lenient() => {}
+            _ => return Err(wrong(IssueCode::NotSupported, "a read knows _summary, _elements, _format and _pretty")),
+        }
+    }
+    Ok(shape)
 }
 
 /// `GET /fhir/{type}/{id}/_history/{version}`
@@ -151,17 +176,18 @@ pub(super) async fn history(app: &Shared, kind: &str, id: &str, caller: &Caller)
     }
     if kind == "Provenance" && provenance::of_id(id).is_some() {
         let found = current_of(app, caller, kind, id).await?;
+        let asked = history::asked(caller)?;
         let entry = history_entry(app, kind, id, 1, found.last_updated, found.body);
-        return Ok(Reply::ok(history_bundle(vec![entry])));
+        return Ok(Reply::ok(history::of_one(app, kind, id, caller, &asked, vec![(1, entry)])));
     }
     let stored = visible(app, caller, kind, id, None).await?;
     let asked = history::asked(caller)?;
     let versions = app.store.versions(kind, stored.id).await?;
     let mut entries = Vec::with_capacity(versions.len());
     for version in versions.iter().rev().filter(|version| asked.wants(version.last_updated)) {
-        entries.push(entry_of(app, version)?);
+        entries.push((version.version, entry_of(app, version)?));
     }
-    Ok(Reply::ok(history_bundle(entries)))
+    Ok(Reply::ok(history::of_one(app, kind, id, caller, &asked, entries)))
 }
 
 /// `GET /fhir/Task/{id}/_history`: every version, newest first, each with what happened while it was current.
@@ -189,10 +215,11 @@ async fn task_history(app: &Shared, id: &str, caller: &Caller) -> Answer {
         if let Some(object) = body.as_object_mut() {
             object.insert("extension".into(), told.into());
         }
-        entries.push(history_entry(app, "Task", id, version.version, version.last_updated, body));
+        let entry = history_entry(app, "Task", id, version.version, version.last_updated, body);
+        entries.push((version.version, entry));
     }
     entries.reverse();
-    Ok(Reply::ok(history_bundle(entries)))
+    Ok(Reply::ok(history::of_one(app, "Task", id, caller, &asked, entries)))
 }
 
 fn line_extension(line: &JournalLine) -> Value {
@@ -242,10 +269,6 @@ fn history_entry(app: &Shared, kind: &str, id: &str, version: u64, at: jiff::Tim
             "lastModified": instant(at),
         },
     })
-}
-
-fn history_bundle(entries: Vec<Value>) -> Value {
-    json!({"resourceType": "Bundle", "type": "history", "total": entries.len(), "entry": entries})
 }
 
 /// `GET /fhir/Task/{id}/$package`: the whole referral as one Bundle.

@@ -24,6 +24,8 @@ use crate::{
 
 /// So many subscriptions a client may have.
 const OWN_MAX: usize = 20;
+/// Tried so often to be written over what happens meanwhile.
+const REWRITES_MAX: usize = 10;
 /// None is longer.
 const BODY_MAX_BYTES: usize = 65_536;
 /// So many events are told at once.
@@ -112,9 +114,7 @@ pub async fn create(State(app): State<Shared>, call: Call) -> Answer {
     let owner = subscriber(&call.caller).ok_or_else(Fault::not_found)?;
     let (status, body) = checked(&app, &owner, &call)?;
     if app.store.subscriptions(&owner).await?.len() >= OWN_MAX {
-        let told = format!("you have {OWN_MAX} subscriptions already: end one, or narrow one by several values");
-        let issue = Issue::error(IssueCode::TooCostly, "Subscription", told);
-        return Err(Fault::new(StatusCode::UNPROCESSABLE_ENTITY, issue));
+        return Err(too_many());
     }
     let now = app.store.now();
     let made = uuid::Timestamp::from_unix(
@@ -135,6 +135,12 @@ pub async fn create(State(app): State<Shared>, call: Call) -> Answer {
         lease: 0,
     };
     app.store.add_subscription(subscription.clone()).await?;
+    // of several that are made at once only as many stay as may be
+    let own = app.store.subscriptions(&subscription.owner).await?;
+    if own.iter().position(|one| one.id == subscription.id).is_none_or(|place| place >= OWN_MAX) {
+        app.store.remove_subscription(subscription.id).await?;
+        return Err(too_many());
+    }
     Ok(shown(
         &app,
         &call.caller,
@@ -142,6 +148,11 @@ pub async fn create(State(app): State<Shared>, call: Call) -> Answer {
         StatusCode::CREATED,
         "made; it becomes active when its handshake is answered",
     ))
+}
+
+fn too_many() -> Fault {
+    let told = format!("you have {OWN_MAX} subscriptions already: end one, or narrow one by several values");
+    Fault::new(StatusCode::UNPROCESSABLE_ENTITY, Issue::error(IssueCode::TooCostly, "Subscription", told))
 }
 
 /// `GET /fhir/Subscription/{id}`
@@ -155,7 +166,13 @@ pub async fn read(State(app): State<Shared>, Path(id): Path<String>, caller: Cal
 /// `PUT /fhir/Subscription/{id}`: its owner writes it anew, asks for it again after an error, or wants nothing at present.
 pub async fn update(State(app): State<Shared>, Path(id): Path<String>, call: Call) -> Answer {
     let found = own(&app, &call.caller, &id).await?;
+    if call.body.get("id").and_then(Value::as_str) != Some(&*found.id.to_string()) {
+        // R4 http, 3.1.0.4
+        let told = "the id of the resource must be that of the URL";
+        return Err(Fault::invalid(vec![Issue::error(IssueCode::Value, "Subscription.id", told)]));
+    }
     let (status, body) = checked(&app, &found.owner, &call)?;
+    let asked = call.caller.header(&header::IF_MATCH).is_some();
     let over = match call.caller.header(&header::IF_MATCH) {
         Some(_) => call.caller.if_match()?,
         None => found.version,
@@ -165,7 +182,16 @@ pub async fn update(State(app): State<Shared>, Path(id): Path<String>, call: Cal
         let issue = Issue::error(IssueCode::Conflict, "Subscription.meta.versionId", told);
         Fault::new(StatusCode::PRECONDITION_FAILED, issue)
     };
-    if !app.store.rewrite_subscription(found.id, over, status, body).await? {
+    let mut written = app.store.rewrite_subscription(found.id, over, status, body.clone()).await?;
+    // without a condition it is written over whatever happened meanwhile
+    for _ in 0..REWRITES_MAX {
+        if written || asked {
+            break;
+        }
+        let now = own(&app, &call.caller, &id).await?;
+        written = app.store.rewrite_subscription(now.id, now.version, status, body.clone()).await?;
+    }
+    if !written {
         return Err(stale());
     }
     let now = own(&app, &call.caller, &id).await?;

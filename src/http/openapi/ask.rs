@@ -17,8 +17,9 @@ pub(super) fn parameters(operation: &Operation) -> Vec<Value> {
         in_path.iter().filter(|(part, _)| operation.path.contains(part)).map(|(_, name)| common_one(name)).collect();
     let mut names = match operation.of {
         Of::Table { served, interaction, below } => match interaction {
-            Interaction::Read | Interaction::Vread => vec!["If-None-Match", "If-Modified-Since"],
-            Interaction::HistoryInstance => vec!["_since", "Prefer-handling"],
+            Interaction::Read => vec!["_summary", "_elements", "If-None-Match", "If-Modified-Since", "Prefer-handling"],
+            Interaction::Vread => vec!["If-None-Match", "If-Modified-Since"],
+            Interaction::HistoryInstance => vec!["_since", "_count", "_after", "Prefer-handling"],
             Interaction::HistoryType => vec!["_since", "_count", "_after", "Prefer-handling"],
             Interaction::SearchType if operation.method == "post" => vec!["Prefer-handling"],
             Interaction::SearchType => vec!["_after", "Prefer-handling"],
@@ -179,6 +180,8 @@ pub(super) fn common() -> Value {
         "version": in_path("version", "The version.", json!({"type": "string", "pattern": "^[1-9][0-9]{0,9}$"})),
         "_format": query("_format", "Goes before Accept.", json!({"type": "string", "enum": ["json", "xml"]})),
         "_pretty": query("_pretty", "Whether the JSON is laid out for people.", json!({"type": "boolean"})),
+        "_summary": query("_summary", "How much of it is given.", json!({"type": "string", "enum": ["true", "text", "data", "false"]})),
+        "_elements": query("_elements", "The elements that are given, beside those that must be there.", json!({"type": "string"})),
         "_since": query("_since", "Only what was made then or later.", json!({"type": "string", "format": "date-time"})),
         "_count": query("_count", "So many on a page, 500 at the most.", json!({"type": "integer", "minimum": 1})),
         "_after": query("_after", "Where the page before ended. Stands in its link “next” and is not made up.", json!({"type": "string"})),

@@ -30,6 +30,8 @@ pub(super) async fn page(
     surroundings: &mut Surroundings<'_>,
     base: &str,
 ) -> Result<Page, Fault> {
+    // from here on: what changes while it is read stands where it stood before
+    let now = app.store.now();
     let by_id = matches!(leads, Leads::Ids(_));
     let (ids, names) = match leads {
         // a Provenance of ours bears its Task's id first
@@ -53,7 +55,7 @@ pub(super) async fn page(
     if by_id && search.of == "Organization" {
         candidates.extend(of_registry(surroundings));
     }
-    sorted(app, search, candidates, surroundings, base).await
+    sorted(app, search, now, candidates, surroundings, base).await
 }
 
 /// The organisations of the registry: that many that all can be looked at.
@@ -138,12 +140,13 @@ fn order(search: &Search, a: &Keyed, b: &Keyed) -> Ordering {
 async fn sorted(
     app: &Shared,
     search: &Search,
+    now: Timestamp,
     candidates: Vec<Match>,
     surroundings: &Surroundings<'_>,
     base: &str,
 ) -> Result<Page, Fault> {
     let as_of = match search.after.as_deref().map(Cursor::read) {
-        None => app.store.now(),
+        None => now,
         Some(Some(Cursor::Sorted { as_of, .. })) => as_of,
         Some(_) => return Err(not_a_cursor()),
     };

@@ -223,9 +223,10 @@ impl<'w> Walk<'w> {
 
     /// The next candidate. `wanted`: how many would do.
     async fn next(&mut self, wanted: usize) -> Result<Option<Seen>, Fault> {
-        if self.looked_at == 0 && self.order.by_change && self.search.after.is_some() {
+        if self.looked_at == 0 && self.order.by_change {
             self.find_moved().await?;
         }
+        // what changed while it is gone along is put where it stood
         while self.read.is_empty() && !self.drained && self.looked_at < LOOKED_AT_MAX {
             self.fill(if self.exact { wanted } else { CHUNK }).await?;
         }
@@ -320,12 +321,15 @@ impl<'w> Walk<'w> {
             let told = "too much has changed since the first page was read: begin again";
             return Err(Fault::invalid(vec![Issue::error(IssueCode::Expired, "http._after", told)]));
         }
-        let Some(Cursor::Changed { at, of: last, .. }) = self.last else { return Ok(()) };
+        let last = match self.last {
+            Some(Cursor::Changed { at, of, .. }) => Some((at, of)),
+            _ => None,
+        };
         for seen in changed {
             let versions = self.app.store.versions(&seen.candidate.found.kind, seen.id).await?;
             let Some(then) = versions.iter().rev().find(|version| version.last_updated < self.as_of) else { continue };
             let place = (then.last_updated, seen.id);
-            let comes = if self.order.descending { place < (at, last) } else { place > (at, last) };
+            let comes = last.is_none_or(|last| if self.order.descending { place < last } else { place > last });
             if comes {
                 self.moved.push(Seen { at: then.last_updated, ..seen });
             }

@@ -469,6 +469,13 @@ async fn so_much_is_given_and_counted_as_is_asked() {
     let task = resources(&summary)[0].clone();
     assert_eq!(task["meta"]["tag"][0]["code"], "SUBSETTED");
     assert!(task.get("status").is_some() && task.get("identifier").is_none() && task.get("focus").is_some());
+    // a read may be cut likewise, and says what it does not know
+    let url = format!("/fhir/Task/{}", task["id"].as_str().unwrap());
+    let read = gp.get(&format!("{url}?_elements=owner")).await.json();
+    assert!(read.get("owner").is_some() && read.get("focus").is_none());
+    refused(&gp.get(&format!("{url}?colour=red")).await, 400, "not-supported", "http.colour");
+    refused(&gp.get(&format!("{url}?_summary=short")).await, 400, "value", "http._summary");
+    assert_eq!(gp.get(&format!("{url}/_history/01")).await.status, 404);
     let named = get("_elements=owner").await;
     let keys: Vec<&String> = resources(&named)[0].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["resourceType", "id", "meta", "status", "intent", "owner"]);
@@ -515,6 +522,11 @@ async fn a_search_may_stand_in_a_body() {
     assert_eq!(gp.post("/fhir/Task/_search", FORM, "").await.status, 200);
     refused(&gp.post("/fhir/Task/_search", "application/json", "{}").await, 415, "not-supported", "http.Content-Type");
     refused(&gp.post("/fhir/Task/_search", FORM, "colour=red").await, 400, "not-supported", "http.colour");
+    for long in [format!("code:text={}", "%C3%A9".repeat(5_000)), "_id=1234567&".repeat(6_000)] {
+        let answer = gp.post("/fhir/Task/_search", FORM, long).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.body.len() < 1_000, "what is too long is not repeated");
+    }
     hub.stop().await;
 }
 
@@ -580,5 +592,19 @@ async fn the_history_of_a_type_tells_every_version_once_newest_first() {
     assert!(!ids(&since).is_empty() && ids(&since).len() < expected.len());
     assert_eq!(ids(&gp.get("/fhir/ServiceRequest/_history").await.json()).len(), 5);
     refused(&gp.get("/fhir/Task/_history?status=x").await, 400, "not-supported", "http.status");
+    // and that of one of them, whole or page by page
+    let whole = gp.get(&format!("{}/_history", tasks[1])).await.json();
+    let (mut url, mut found) = (format!("{}/_history?_count=2", tasks[1]), Vec::new());
+    loop {
+        let bundle = gp.get(&url).await.json();
+        assert_eq!(bundle["total"], whole["total"]);
+        found.extend(resources(&bundle).into_iter().map(|r| r["meta"]["versionId"].clone()));
+        match next(&bundle) {
+            Some(next) => url = next,
+            None => break,
+        }
+    }
+    assert_eq!(found, resources(&whole).iter().map(|r| r["meta"]["versionId"].clone()).collect::<Vec<_>>());
+    assert!(found.len() >= 3);
     hub.stop().await;
 }

@@ -333,6 +333,9 @@ async fn a_subscription_is_its_owners_alone() {
         assert_eq!(rio.get(&format!("{url}{path}")).await.status, 404, "{path}");
     }
     assert_eq!(rio.method(Method::PUT, &url, &stored).await.status, 404);
+    let mut other = stored.clone();
+    other["id"] = "another".into();
+    refused(&gp.method(Method::PUT, &url, &other).await, 400, "value", "Subscription.id");
     assert_eq!(rio.method(Method::DELETE, &url, &Value::Null).await.status, 204);
     assert_eq!(gp.get(&url).await.status, 200, "that did nothing");
 
@@ -365,7 +368,13 @@ async fn a_subscription_is_its_owners_alone() {
         "Subscription.channel.type",
     );
 
-    for _ in 1..20 {
+    // however many are asked for at once
+    let all =
+        futures_util::future::join_all((0..40).map(|_| gp.method(Method::POST, "/fhir/Subscription", &good))).await;
+    assert!(all.iter().all(|made| [201, 422, 429, 503].contains(&made.status.as_u16())));
+    let there = ids(&gp.get("/fhir/Subscription?_count=100").await.json()).len();
+    assert!(there <= 20, "{there}");
+    for _ in there..20 {
         subscribes(&gp, &good).await;
     }
     refused(&gp.method(Method::POST, "/fhir/Subscription", &good).await, 422, "too-costly", "Subscription");

@@ -225,7 +225,11 @@ impl TaskPicture {
     fn unsent(&self) -> bool {
         let lane = &self.delivery;
         let head = self.messages.iter().find(|m| m.side == Side::Delivery && m.fate != Fate::Gone);
-        lane.cursor == 0 && lane.until.is_none() && head.is_some_and(|head| lane.lease == u64::from(head.attempts))
+        // a try that was noted since, and may have arrived, makes no event: only the state tells of it
+        !self.record.state.sent
+            && lane.cursor == 0
+            && lane.until.is_none()
+            && head.is_some_and(|head| lane.lease == u64::from(head.attempts))
     }
 
     /// Puts a message into a lane, leased to the caller, and returns the wake-up it stands for. Behind a head that waits it

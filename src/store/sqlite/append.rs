@@ -69,7 +69,8 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
     if before.seq != append.expected_seq {
         return Err(AppendError::Moved);
     }
-    if append.unsent && !lanes::unsent(c, append.task)? {
+    // a try that was noted since, and may have arrived, makes no event: only the state tells of it
+    if append.unsent && (before.state.sent || !lanes::unsent(c, append.task)?) {
         return Err(AppendError::LeaseLost);
     }
     if let Some(settle) = &append.settle {

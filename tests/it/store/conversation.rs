@@ -140,6 +140,15 @@ pub async fn it_knows_whether_a_try_is_under_way(b: Bench) {
     b.store.release_lane(other.id, Side::Delivery, held.lease).await.unwrap();
     assert!(!unsent(&b, other.id).await);
 
+    // a try that may have arrived is noted without an event: whoever decided before that does not know it
+    let perhaps = one_task(&b, "d").await;
+    let held = lease(&b, perhaps.id, Side::Delivery).await;
+    let tried = TaskState { sent: true, ..perhaps.state };
+    let noted = Append { state: tried, ..held.settle(Side::Delivery, deferred(b.store.now() + secs(5))) };
+    b.store.append(noted).await.unwrap();
+    let cancel = Append { unsent: true, events: vec![event(Some("{}"), &[])], ..step(&perhaps) };
+    assert!(matches!(b.store.append(cancel).await, Err(AppendError::LeaseLost)), "it may have arrived");
+
     let dead_one = one_task(&b, "c").await;
     let held = lease(&b, dead_one.id, Side::Delivery).await;
     b.store.append(held.settle(Side::Delivery, dead())).await.unwrap();

@@ -404,6 +404,8 @@ impl Row {
     fn is_unsent(&self) -> bool {
         let lane = self.lane(Side::Delivery);
         let first = self.outbox.iter().find(|m| m.wake_up.side == Side::Delivery);
-        lane.until.is_none() && first.is_some_and(|first| lane.lease == u64::from(first.attempts))
+        !self.record.state.sent
+            && lane.until.is_none()
+            && first.is_some_and(|first| lane.lease == u64::from(first.attempts))
     }
 }

@@ -90,10 +90,11 @@ pub(super) async fn search(app: &Shared, kind: &str, caller: &Caller, asked: &[(
     let of_changes = kind == "Provenance" || search.revincludes.iter().any(|include| include.from == "Provenance");
     let mut surroundings = Surroundings::new(app, caller, of_changes);
     let page = page(app, &search, caller, &mut surroundings, &base).await?;
-    let brought = if search.includes.is_empty() && search.revincludes.is_empty() {
-        Vec::new()
-    } else {
-        brought_along(&search, &page.matches, &mut surroundings, &base).await?
+    let brought = match (search.includes.as_slice(), search.revincludes.as_slice()) {
+        ([], []) => Vec::new(),
+        (_, []) => led_to(&search, &page.matches, &surroundings, &base).await?,
+        // what leads to a match may be anything that goes with it
+        _ => brought_along(&search, &page.matches, &mut surroundings, &base).await?,
     };
     Ok(Reply::ok(bundle(&base, &search, page, brought)))
 }
@@ -161,6 +162,54 @@ fn world<'a>(base: &'a str, found: &'a Found, find: &'a dyn Fn(&str, &str) -> Op
     World { base, now: jiff::Timestamp::now(), owner: found.owner.as_deref(), find }
 }
 
+/// What the matches lead to, each once and read by itself.
+async fn led_to(
+    search: &Search,
+    matches: &[Match],
+    surroundings: &Surroundings<'_>,
+    base: &str,
+) -> Result<Vec<Value>, Fault> {
+    let now = jiff::Timestamp::now();
+    let mut known: HashSet<(String, String)> =
+        matches.iter().map(|m| (m.found.kind.clone(), m.found.id.clone())).collect();
+    let mut brought: Vec<(Option<ReferralId>, Value)> = Vec::new();
+    let mut begun = 0;
+    let mut first = true;
+    // each round goes on from what the last one brought, as far as it may
+    loop {
+        let mut wanted: Vec<(Option<ReferralId>, String, String)> = Vec::new();
+        let mut see = |referral: Option<ReferralId>, body: &Value| {
+            for include in search.includes.iter().filter(|include| first || include.iterate) {
+                let leads = include.leads_to(body, base, now);
+                let new = leads.into_iter().filter(|named| known.insert(named.clone()));
+                wanted.extend(new.map(|(kind, id)| (referral, kind, id)));
+            }
+        };
+        if first {
+            matches.iter().for_each(|m| see(m.referral, &m.found.body));
+        } else {
+            brought.iter().skip(begun).for_each(|(referral, body)| see(*referral, body));
+        }
+        if brought.len() + wanted.len() > INCLUDED_MAX {
+            return Err(too_much_along());
+        }
+        begun = brought.len();
+        for (referral, kind, id) in wanted {
+            brought.extend(surroundings.one(referral, &kind, &id).await?.map(|body| (referral, body)));
+        }
+        if begun == brought.len() {
+            return Ok(brought.into_iter().map(|(_, body)| body).collect());
+        }
+        first = false;
+    }
+}
+
+fn too_much_along() -> Fault {
+    let told =
+        format!("more than {INCLUDED_MAX} resources would be brought along: ask for fewer matches on a page (_count)");
+    too_costly("http._include", told)
+}
+
 /// What the matches lead to, and what leads to them, each once.
 async fn brought_along(
     search: &Search,
@@ -209,10 +258,7 @@ async fn brought_along(
             }
         }
         if brought.len() + new.len() > INCLUDED_MAX {
-            let told = format!(
-                "more than {INCLUDED_MAX} resources would be brought along: ask for fewer matches on a page (_count)"
-            );
-            return Err(too_costly("http._include", told));
+            return Err(too_much_along());
         }
         brought.extend(new.iter().map(|(_, body)| (*body).clone()));
         from = new;

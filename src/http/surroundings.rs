@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{App, Shared, call::Caller, read::resource_body, reply::Fault};
 use crate::{
+    auth::{Deed, may},
     config::registry::{Client, Registry},
     domain::{Actor, ReferralId},
     fhir::{ods_code, provenance, task::with_meta},
@@ -34,6 +35,7 @@ pub(super) struct Found {
 /// What goes with referrals, read once each.
 pub(super) struct Surroundings<'a> {
     app: &'a App,
+    clients: Vec<Client>,
     query: TaskQuery,
     registry: std::sync::Arc<Registry>,
     organisations: HashMap<String, Value>,
@@ -121,6 +123,7 @@ impl<'a> Surroundings<'a> {
             registry.providers.keys().filter_map(|id| Some((id.to_string(), organization(&registry, id.as_str())?)));
         let organisations = organisations.collect();
         Self {
+            clients: caller.clients.clone(),
             app,
             query: concerning(&caller.clients),
             registry,
@@ -166,6 +169,29 @@ impl<'a> Surroundings<'a> {
             self.by_referral.insert(of, all);
         }
         Ok(())
+    }
+
+    /// One resource that goes with a referral, or an organisation of the registry, read by itself: where only few are asked for, all
+    /// that goes with their referrals is much more. None of what is not there, or not this client's.
+    pub(super) async fn one(&self, referral: Option<ReferralId>, kind: &str, id: &str) -> Result<Option<Value>, Fault> {
+        let (Some(referral), Ok(uuid)) = (referral, id.parse::<uuid::Uuid>()) else {
+            return Ok(self.organisation(kind, id).cloned());
+        };
+        if kind == "Task" {
+            let query =
+                TaskQuery { ids: Some(vec![uuid]), referrals: Some(vec![referral]), count: 1, ..self.query.clone() };
+            let found = self.app.store.search_tasks(query).await?;
+            return Ok(found.first().map(|(task, stored)| Found::of_task(task, stored)).transpose()?.map(|f| f.body));
+        }
+        let found = self.app.store.resource(kind, uuid, None).await?;
+        // a reference leads nowhere beyond its own referral
+        let own = found.filter(|(stored, parties)| {
+            stored.referral == referral && may(&self.clients, Deed::Read, parties).is_some()
+        });
+        match own {
+            Some((stored, _)) => Ok(Some(resource_body(&stored)?)),
+            None => Ok(self.organisation(kind, id).cloned()),
+        }
     }
 
     /// What goes with a referral, in no order.

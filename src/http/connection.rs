@@ -84,6 +84,7 @@ pub(super) struct Given {
 // === impl Watch ===
 
 impl Watch {
+    /// Over a connection that has just been made.
     pub fn new(patience: Patience) -> Arc<Self> {
         let state = State {
             version: None,

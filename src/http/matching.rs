@@ -37,9 +37,18 @@ pub(super) async fn found(
     Ok(found.pop())
 }
 
-/// The search of an `If-None-Exist`: with its question mark and what stands before that, or without.
-pub(super) fn condition(text: &str) -> Vec<(String, String)> {
-    pairs(text.split_once('?').map_or(text, |(_, query)| query))
+/// The search of an `If-None-Exist`: with its question mark and its type before that, or without.
+///
+/// # Errors
+/// 400 where it is a search for another type, or elsewhere: what is there already would be looked for at the wrong place.
+pub(super) fn condition(text: &str, kind: &str, base_url: &str) -> Result<Vec<(String, String)>, Fault> {
+    let Some((of, query)) = text.split_once('?') else { return Ok(pairs(text)) };
+    let own = format!("{base_url}/fhir/");
+    if of.is_empty() || of.strip_prefix(&*own).unwrap_or(of) == kind {
+        return Ok(pairs(query));
+    }
+    let told = format!("this is no search for {kind} here: leave out what stands before the question mark");
+    Err(Fault::invalid(vec![Issue::error(IssueCode::Value, "http.if-none-exist", told)]))
 }
 
 /// The message that the `If-None-Exist` of a new one finds, among those about the same referral: of messages, nothing but their referral
@@ -50,7 +59,8 @@ pub(super) async fn said(app: &Shared, caller: &Caller, message: &Value, text: &
     };
     let of = by("based-on", "/basedOn/0/reference").or_else(|| by("about", "/about/0/reference"));
     let Some(of) = of else { return Ok(None) };
-    let asked: Vec<(String, String)> = condition(text).into_iter().chain([of]).collect();
+    let asked: Vec<(String, String)> =
+        condition(text, "Communication", &app.base_url)?.into_iter().chain([of]).collect();
     found(app, "Communication", caller, &asked).await
 }
 
@@ -137,8 +147,17 @@ mod tests {
     #[test]
     fn a_condition_is_read_however_it_begins() {
         let expected = vec![("identifier".to_owned(), "a|b c".to_owned())];
-        for text in ["identifier=a|b%20c", "?identifier=a|b+c", "ServiceRequest?identifier=a%7Cb%20c"] {
-            assert_eq!(condition(text), expected, "{text}");
+        let read = |text: &str| condition(text, "ServiceRequest", "https://onward.example");
+        for text in [
+            "identifier=a|b%20c",
+            "?identifier=a|b+c",
+            "ServiceRequest?identifier=a%7Cb%20c",
+            "https://onward.example/fhir/ServiceRequest?identifier=a|b%20c",
+        ] {
+            assert_eq!(read(text).unwrap(), expected, "{text}");
+        }
+        for elsewhere in ["Patient?identifier=a|b", "https://other.example/fhir/ServiceRequest?identifier=a|b"] {
+            assert!(read(elsewhere).is_err(), "{elsewhere}");
         }
     }
 }

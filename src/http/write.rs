@@ -43,10 +43,11 @@ pub async fn create(State(app): State<Shared>, call: AnyOrder) -> Answer {
 /// of the search alone keeps two of the same apart.
 pub(super) async fn create_one(app: &Shared, AnyOrder { mut call, faults }: AnyOrder) -> Answer {
     let incoming = incoming(app, &mut call, faults, "ServiceRequest")?;
-    if let Some(text) = &incoming.if_none_exist
-        && let Some(one) = matching::found(app, "ServiceRequest", &call.caller, &matching::condition(text)).await?
-    {
-        return existing(app, &call.caller, one).await;
+    if let Some(text) = &incoming.if_none_exist {
+        let asked = matching::condition(text, "ServiceRequest", &app.base_url)?;
+        if let Some(one) = matching::found(app, "ServiceRequest", &call.caller, &asked).await? {
+            return existing(app, &call.caller, one).await;
+        }
     }
     let accepted = app.intake.accept(incoming).await?;
     let Some(referral) = accepted.referrals.first() else { return Err(Fault::not_found()) };

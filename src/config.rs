@@ -21,7 +21,7 @@ use std::{
 
 use crate::{
     domain::{InboxId, ProviderId, SystemId, retry::RetryPolicy, rule_level::RuleLevels},
-    routing::RouteSet,
+    routing::{Known, RouteSet},
     toml_reader::{self, Table},
 };
 
@@ -111,15 +111,19 @@ impl Config {
         let (escalation, working_time) = escalation::read(root.section("escalation"));
         let (mut registry, ids) = read_registry::read(&mut root, &secrets, &broker.url, retry, escalation);
         registry.working_time = working_time;
-        let mut files = Vec::new();
-        match read_routes(root.section("routes"), folder, &ids, &mut files) {
-            Ok(routes) => registry.routes = routes,
+        let (mut files, mut route_warnings) = (Vec::new(), Vec::new());
+        match read_routes(root.section("routes"), folder, &ids, &registry, &mut files) {
+            Ok((routes, more)) => {
+                registry.routes = routes;
+                route_warnings = more;
+            }
             Err(faults) => other_faults.extend(faults),
         }
         root.finish();
 
-        let (mut faults, warnings) = reader.finish();
+        let (mut faults, mut warnings) = reader.finish();
         faults.extend(other_faults);
+        warnings.extend(route_warnings);
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -179,35 +183,50 @@ fn read_routes(
     mut table: Table<'_>,
     folder: &Path,
     ids: &read_registry::Ids,
+    registry: &Registry,
     files: &mut Vec<PathBuf>,
-) -> Result<RouteSet, Vec<Fault>> {
+) -> Result<(RouteSet, Vec<Fault>), Vec<Fault>> {
     let named = table.get("file");
     let Some(node) = named else {
         table.warn("file", "no route file: every referral will be refused, because no rule says where it goes");
         table.finish();
-        return Ok(RouteSet::empty());
+        return Ok((RouteSet::empty(), Vec::new()));
     };
     table.finish();
-    let Some(name) = node.text("the path of a route file") else { return Ok(RouteSet::empty()) };
+    let Some(name) = node.text("the path of a route file") else {
+        return Ok((RouteSet::empty(), Vec::new()));
+    };
     let path = folder.join(name);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) => {
             node.fault(&format!("{}, which cannot be read: {error}", path.display()), "the path of a route file");
-            return Ok(RouteSet::empty());
+            return Ok((RouteSet::empty(), Vec::new()));
         }
     };
     files.push(path.clone());
-    let routes = RouteSet::parse(&text, &path.display().to_string(), &ids.inboxes, &ids.systems)?;
+    let beside = path.parent().unwrap_or(Path::new("")).to_owned();
+    let read_file = |name: &str| std::fs::read_to_string(beside.join(name)).map_err(|error| error.to_string());
+    let (inboxes, systems) = (ids.inboxes.clone(), ids.systems.clone());
+    let known = Known {
+        inboxes,
+        services: ids.services(),
+        systems,
+        working_time: &registry.working_time,
+        places: &registry.places,
+        files: &read_file,
+    };
+    let (routes, warnings) = RouteSet::read(&text, &path.display().to_string(), known)?;
+    files.extend(routes.files().keys().map(|name| beside.join(name)));
     if routes.triage().is_none() {
         node.warn("no [triage] in the route file: a referral that no route matches is refused");
     }
     for inbox in &ids.inboxes {
-        if !routes.routes().iter().any(|route| route.to == *inbox) && routes.triage() != Some(inbox) {
+        if !routes.inboxes().any(|named| named == inbox) {
             node.warn(format!("no route leads to the inbox {inbox}"));
         }
     }
-    Ok(routes)
+    Ok((routes, warnings))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::{
     },
     lanes::Relay,
     profiles::{Asked, Validator},
-    routing::NoRoute,
+    routing::{EXPLAINED_MAX, Missing, NoRoute, all_open},
     store::{
         AskedBy, NewEvent, NewReferral, NewResource, NewTask as StoredTask, Store, StoreError, Submission, Submit,
         Submitted,
@@ -272,35 +272,51 @@ impl Intake {
         let request_reference = format!("ServiceRequest/{request_id}");
         let request = find(&request_reference).cloned().unwrap_or_default();
         let place = &apart.items[draft.request].path;
-        let facts = apart.facts(draft, &system.id, &read);
-        let decision =
-            registry.routes.decide(&facts).map_err(|none| IntakeError::Rule(vec![no_route(place, &none)]))?;
-        let Some(inbox) = registry.inboxes.get(&decision.inbox) else {
-            let told = format!("the route leads to the inbox “{}”, which is not configured", decision.inbox);
-            return Err(IntakeError::Rule(vec![Issue::error(IssueCode::Processing, place.clone(), told)]));
-        };
-        if let InboxKind::FhirRest(_) = inbox.kind {
-            require_person(place, &request, &find)?;
-            refuse_loose(apart, draft, &resources)?;
-        }
-        let Some(provider) = registry.providers.get(&inbox.provider) else {
-            let told = format!("the inbox “{}” belongs to no provider", inbox.id);
-            return Err(IntakeError::Rule(vec![Issue::error(IssueCode::Processing, place.clone(), told)]));
-        };
         let now = self.store.now();
-        let task_id = TaskId::mint();
-        let new = NewTask { id: task_id, base_url: &self.base_url, request: &request, owner: owner(provider), at: now };
-        let submitted = NewEvent {
-            event: Event::Submitted {
-                route: decision.route.clone(),
-                route_set: registry.routes.version().to_owned(),
+        let facts = apart.facts(draft, &system.id, &read, registry.setting(now));
+        let decision = registry
+            .routes
+            .decide(&facts, &all_open)
+            .map_err(|none| IntakeError::Rule(vec![no_route(place, &none)]))?;
+        let missing = registry.routes.missing(&decision, &facts);
+        if !missing.is_empty() {
+            return Err(IntakeError::Rule(missing.iter().map(|missing| insisted_on(place, missing)).collect()));
+        }
+        let mut tasks = Vec::with_capacity(decision.targets.len());
+        for target in decision.inboxes() {
+            let Some(inbox) = registry.inboxes.get(target) else {
+                let told = format!("the route leads to the inbox “{target}”, which is not configured");
+                return Err(IntakeError::Rule(vec![Issue::error(IssueCode::Processing, place.clone(), told)]));
+            };
+            if let InboxKind::FhirRest(_) = inbox.kind {
+                require_person(place, &request, &find)?;
+                refuse_loose(apart, draft, &resources)?;
+            }
+            let Some(provider) = registry.providers.get(&inbox.provider) else {
+                let told = format!("the inbox “{}” belongs to no provider", inbox.id);
+                return Err(IntakeError::Rule(vec![Issue::error(IssueCode::Processing, place.clone(), told)]));
+            };
+            let id = TaskId::mint();
+            let new = NewTask { id, base_url: &self.base_url, request: &request, owner: owner(provider), at: now };
+            let submitted = NewEvent {
+                event: Event::Submitted {
+                    route: decision.route.clone(),
+                    route_set: registry.routes.version().to_owned(),
+                    inbox: inbox.id.clone(),
+                },
+                actor: Actor::System(system.id.clone()),
+                body: Some(fhir_task::make(&new).to_string()),
+                lanes: vec![Side::Delivery],
+            };
+            tasks.push(StoredTask {
+                id,
                 inbox: inbox.id.clone(),
-            },
-            actor: Actor::System(system.id.clone()),
-            body: Some(fhir_task::make(&new).to_string()),
-            lanes: vec![Side::Delivery],
-        };
-        let explanation = registry.routes.explain(&facts);
+                provider: inbox.provider.clone(),
+                deadlines: Deadlines::made(now, registry.delayed_after(inbox)),
+                events: vec![submitted],
+            });
+        }
+        let explanation = registry.routes.explain(&facts, &all_open, EXPLAINED_MAX);
         let referral = NewReferral {
             id: ReferralId::mint(),
             key: key.text,
@@ -320,13 +336,7 @@ impl Intake {
                     body: r.body.to_string(),
                 })
                 .collect(),
-            tasks: vec![StoredTask {
-                id: task_id,
-                inbox: inbox.id.clone(),
-                provider: inbox.provider.clone(),
-                deadlines: Deadlines::made(now, registry.delayed_after(inbox)),
-                events: vec![submitted],
-            }],
+            tasks,
         };
         Ok((referral, request, ids.into_iter().collect()))
     }
@@ -353,9 +363,12 @@ fn entries_now(apart: &Apart, done: &[Submitted], made: Vec<Option<String>>) -> 
 }
 
 fn no_route(place: &str, none: &NoRoute) -> Issue {
-    let tried = if none.tried.is_empty() { "there are none".to_owned() } else { none.tried.join(", ") };
-    let told = format!("no route matches this referral, and no triage inbox is configured; routes tried: {tried}");
-    Issue::error(IssueCode::BusinessRule, place, told)
+    Issue::error(IssueCode::BusinessRule, place, format!("the referral can go nowhere: {none}"))
+}
+
+fn insisted_on(place: &str, missing: &Missing) -> Issue {
+    let told = format!("{} (the inbox “{}” insists on it: {})", missing.message, missing.inbox, missing.expression);
+    Issue::error(IssueCode::Required, place, told)
 }
 
 /// A provider that is pushed to must be told who the person is: nobody can ask the record from there.

@@ -15,7 +15,7 @@ use toml::{
 
 pub use fault::Fault;
 pub(crate) use node::quoted;
-pub use node::{Node, Table};
+pub use node::{Node, Spot, Table};
 pub use units::{duration_from, duration_text, size_from};
 
 /// One file being read: knows where its lines are and collects what is wrong.
@@ -75,6 +75,16 @@ impl Reader {
     /// Notes a fault at the byte `at`.
     pub(crate) fn fault(&self, at: usize, key: &str, message: String) {
         self.faults.borrow_mut().push(self.place(at, key, message));
+    }
+
+    /// Notes a fault of what stands at a spot.
+    pub fn fault_at(&self, spot: &Spot, message: impl Into<String>) {
+        self.fault(spot.at, &spot.path, message.into());
+    }
+
+    /// Notes something legal but risky of what stands at a spot.
+    pub fn warn_at(&self, spot: &Spot, message: impl Into<String>) {
+        self.warn(spot.at, &spot.path, message.into());
     }
 
     /// Notes something legal but risky at the byte `at`.

@@ -13,6 +13,7 @@ use crate::{
     fhir::{Limits, gate, tree, xml},
     intake::{IntakeError, apart, asked_of},
     profiles::Asked,
+    routing::all_open,
     service::profiles,
 };
 
@@ -59,8 +60,12 @@ pub(super) async fn run(routes: &Routes) -> Ended {
         for draft in &apart.drafts {
             let request = &apart.items[draft.request].resource;
             // what intake would read from the record is not read here
-            let explanation = registry.routes.explain(&apart.facts(draft, from, &BTreeMap::new()));
-            unrouted += usize::from(explanation.inbox.is_none());
+            let explanation = registry.routes.explain(
+                &apart.facts(draft, from, &BTreeMap::new(), registry.setting(now)),
+                &all_open,
+                usize::MAX,
+            );
+            unrouted += usize::from(explanation.inboxes.is_empty());
             let identifier =
                 tree::identifiers(request).next().map(|(s, v, _)| format!("{}|{v}", s.unwrap_or_default()));
             if *json {

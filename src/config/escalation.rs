@@ -2,22 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, civil::Date};
+use jiff::civil::Date;
 
 use crate::{
     domain::{
         deadline::Escalation,
-        working_days::{WORKING_DAYS_MAX, Within, WorkingHours, WorkingTime},
+        working_days::{WorkingHours, WorkingTime},
     },
-    toml_reader::{Node, Table, duration_from, quoted},
+    routing::within,
+    toml_reader::{Node, Table},
 };
 
-const WITHIN: &str =
-    "working days such as \"2wd\" (1wd to 400wd), a time by the clock such as \"48h\" (1s to 365d), or \"never\"";
 const HOURS: &str = "working hours such as \"09:00-17:00\"";
 const DAY: &str = "days, each such as \"2027-05-03\"";
 const DAYS_MAX: usize = 1_000;
-const YEAR: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// `[escalation]`: what holds for an inbox that says nothing else, and when people work.
 pub(super) fn read(mut table: Table<'_>) -> (Escalation, WorkingTime) {
@@ -43,27 +41,6 @@ pub(super) fn of_inbox(table: &mut Table<'_>, default: Escalation) -> Escalation
         acknowledge_within: acknowledge_within.unwrap_or(default.acknowledge_within),
         answer_within: answer_within.unwrap_or(default.answer_within),
     }
-}
-
-fn within(node: &Node<'_>) -> Option<Within> {
-    let text = node.text(WITHIN)?;
-    let found = match text.strip_suffix("wd") {
-        _ if text == "never" => Some(Within::Never),
-        Some(days) => {
-            let days = days.parse().ok().filter(|days| (1..=WORKING_DAYS_MAX).contains(days));
-            days.map(Within::WorkingDays)
-        }
-        None => {
-            let span = duration_from(text).and_then(|span| SignedDuration::try_from(span).ok());
-            span.filter(|span| (SignedDuration::from_secs(1)..=YEAR).contains(span)).map(Within::Span)
-        }
-    };
-    match found {
-        Some(Within::Never) => node.warn("never: a referral that nobody looks at is not told of"),
-        Some(_) => {}
-        None => node.fault(&quoted(text), WITHIN),
-    }
-    found
 }
 
 fn days(node: Option<Node<'_>>) -> BTreeSet<Date> {

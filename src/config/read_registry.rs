@@ -37,6 +37,15 @@ pub(super) struct Ids {
     pub(super) systems: BTreeSet<SystemId>,
     pub(super) providers: BTreeSet<ProviderId>,
     pub(super) inboxes: BTreeSet<InboxId>,
+    /// What inboxes are for, in the words of the file; none where two are for the same.
+    services: BTreeMap<String, Option<InboxId>>,
+}
+
+impl Ids {
+    /// The services that exactly one inbox is for.
+    pub(super) fn services(&self) -> BTreeMap<String, InboxId> {
+        self.services.iter().filter_map(|(words, inbox)| Some((words.clone(), inbox.clone()?))).collect()
+    }
 }
 
 /// What has been read so far, to find what is there twice.
@@ -147,6 +156,10 @@ impl Reading<'_, '_> {
             known.then_some(id)
         });
         let service = table.get("service").and_then(|node| node.line(NAME_CHARS_MAX));
+        if let (Some(service), Some(id)) = (&service, &id) {
+            let of = self.ids.services.entry(service.clone());
+            of.and_modify(|inbox| *inbox = None).or_insert(Some(id.clone()));
+        }
         let kind = endpoint::inbox_kind(&mut table, self.secrets, self.broker, self.registry.retry);
         let escalation = escalation::of_inbox(&mut table, self.escalation);
         let owner = provider.as_ref().and_then(|id| self.registry.providers.get(id));

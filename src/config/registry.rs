@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Secret, TokenHash};
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
         Destination, InboxId, ProviderId, Side, SystemId, Terms, deadline::Escalation, endpoint, retry::RetryPolicy,
         rule_level::RuleLevels, working_days::WorkingTime,
     },
-    routing::RouteSet,
+    routing::{Known, Places, RouteSet, Setting},
 };
 
 /// Everyone who takes part, and the routes. Replaced as a whole when the files change.
@@ -27,6 +28,8 @@ pub struct Registry {
     pub inboxes: BTreeMap<InboxId, Inbox>,
     /// Which referral goes to which inbox.
     pub routes: RouteSet,
+    /// Where postcodes lie.
+    pub places: Arc<Places>,
     /// When people work, and so when the time counts that providers have.
     pub working_time: WorkingTime,
     /// When a message is tried again and given up, where an endpoint says nothing else.
@@ -229,6 +232,29 @@ impl Registry {
         match &inbox.kind {
             InboxKind::FhirRest(rest) => rest.pace.retry.delayed_after,
             _ => self.retry.delayed_after,
+        }
+    }
+
+    /// What a decision at this moment depends on beside the referral.
+    pub fn setting(&self, at: Timestamp) -> Setting<'_> {
+        Setting { at, working_time: &self.working_time, places: &self.places }
+    }
+
+    /// What a route set may name; `files` reads what lies beside it.
+    pub fn known<'k>(&'k self, files: &'k dyn Fn(&str) -> Result<String, String>) -> Known<'k> {
+        let mut services = BTreeMap::new();
+        for inbox in self.inboxes.values() {
+            if let Some(service) = &inbox.service {
+                services.entry(service.clone()).and_modify(|of| *of = None).or_insert(Some(inbox.id.clone()));
+            }
+        }
+        Known {
+            inboxes: self.inboxes.keys().cloned().collect(),
+            services: services.into_iter().filter_map(|(words, of)| Some((words, of?))).collect(),
+            systems: self.systems.keys().cloned().collect(),
+            working_time: &self.working_time,
+            places: &self.places,
+            files,
         }
     }
 

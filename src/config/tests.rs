@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use tempfile::TempDir;
 
 use super::{registry::*, *};
+use crate::routing::{Carried, Facts, all_open};
 
 mod registry;
 
@@ -429,8 +430,11 @@ fn with_no_configuration_one_token_stands_for_both_sides() {
     let both = [Client::System("local".parse().unwrap()), Client::Provider("local".parse().unwrap())];
     assert_eq!(config.registry.client_of(TOKEN), both);
     assert_eq!(config.registry.client_of("something-else-altogether"), []);
-    let facts = crate::routing::Facts::of(&"local".parse().unwrap(), &serde_json::json!({}), &|_| None);
-    assert_eq!(config.registry.routes.decide(&facts).unwrap().inbox.as_str(), "local");
+    let (request, now) = (serde_json::json!({}), "2026-11-26T10:00:00Z".parse().unwrap());
+    let setting = config.registry.setting(now);
+    let facts = Facts::of(&"local".parse().unwrap(), &request, Carried::nothing(), setting);
+    let decision = config.registry.routes.decide(&facts, &all_open).unwrap();
+    assert_eq!(decision.inboxes().map(InboxId::as_str).collect::<Vec<_>>(), ["local"]);
 
     let more = env(&[("ONWARD__BROKER__URL", "amqp://127.0.0.1:5672"), ("ONWARD__STORE__URL", "sqlite:x.db")]);
     let (config, _) = Config::embedded(Path::new("data"), TokenHash::of(TOKEN), &more).unwrap();

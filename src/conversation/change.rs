@@ -1,6 +1,6 @@
 //! A referrer's change of its ServiceRequest: taken back, taken to be cancelled, or written anew.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use crate::{
     },
     lanes::task_body,
     profiles::Asked,
-    routing::Facts,
+    routing::{Carried, Facts, all_open},
     store::{Append, AppendError, NewEvent, Settle, Settled, StoreError, StoredResource, TaskRecord},
 };
 
@@ -208,16 +208,22 @@ fn unchangeable(place: &Place<'_>, current: &Value, wanted: &Value, read: &Read)
         let told = "the identifier by which the referral is known must stay; others may come and go";
         issues.push(Issue::error(IssueCode::BusinessRule, "ServiceRequest.identifier", told));
     }
-    let facts = |request: &Value| {
+    // closed and full inboxes were looked at when it was routed; what counts now is what the rules say of either text
+    let decide = |request: &Value| {
         let request = place.known.as_sent(request);
-        Facts::of(&task.system, &request, &|literal| place.known.find_any(literal, read))
+        let carried =
+            Carried { find: Arc::new(|literal| place.known.find_any(literal, read)), consents: place.known.consents() };
+        let facts = Facts::of(&task.system, &request, carried, place.registry.setting(task.created));
+        place.registry.routes.decide(&facts, &all_open)
     };
-    let (before, after) = (facts(current), facts(wanted));
+    let (before, after) = (decide(current), decide(wanted));
     if before != after {
-        let goes = place.registry.routes.decide(&after);
-        let told = match &goes {
-            Ok(decision) if place.tasks.iter().any(|t| t.inbox == decision.inbox) => None,
-            Ok(decision) => Some(format!("to the inbox “{}”", decision.inbox)),
+        let told = match &after {
+            Ok(decision) if decision.inboxes().any(|inbox| place.tasks.iter().any(|task| task.inbox == *inbox)) => None,
+            Ok(decision) => {
+                let inboxes: Vec<_> = decision.inboxes().map(|inbox| format!("“{inbox}”")).collect();
+                Some(format!("to the inbox {}", inboxes.join(" and ")))
+            }
             Err(_) => Some("nowhere, as no route matches it".to_owned()),
         };
         if let Some(elsewhere) = told {

@@ -75,6 +75,11 @@ impl Known {
         resource
     }
 
+    /// The Consents among it.
+    pub(super) fn consents(&self) -> Vec<&Value> {
+        self.resources.iter().filter(|(stored, _)| stored.kind == "Consent").map(|(_, body)| body).collect()
+    }
+
     /// Finds by a reference as it is here or as its sender wrote it.
     pub(super) fn find_any<'a>(&'a self, literal: &str, read: &'a Read) -> Option<&'a Value> {
         self.find(literal)

@@ -53,6 +53,17 @@ fn zone() -> TimeZone {
     LONDON
 }
 
+impl std::fmt::Display for Within {
+    /// As configurations write it; a span is told in seconds.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Never => f.write_str("never"),
+            Self::Span(span) => write!(f, "{}s", span.as_secs()),
+            Self::WorkingDays(days) => write!(f, "{days}wd"),
+        }
+    }
+}
+
 impl FromStr for WorkingHours {
     type Err = NotHours;
 
@@ -77,6 +88,18 @@ impl WorkingTime {
         !matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday)
             && !self.holidays.contains(&day)
             && (self.working_days.contains(&day) || !bank_holidays(day.year()).contains(&day))
+    }
+
+    /// What clocks and calendars in England show at a moment.
+    pub fn local(at: Timestamp) -> DateTime {
+        zone().to_datetime(at)
+    }
+
+    /// Whether people work at this moment.
+    pub fn is_open(&self, at: Timestamp) -> bool {
+        let local = Self::local(at);
+        let in_hours = self.hours.is_none_or(|hours| hours.from <= local.time() && local.time() < hours.until);
+        in_hours && self.is_working_day(local.date())
     }
 
     /// The moment `days` working days after another. One outside working time counts as the beginning of the working time that

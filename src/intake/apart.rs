@@ -1,6 +1,9 @@
 //! Takes a request apart: which ServiceRequests it holds, what belongs to each, and what refers to what. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -15,7 +18,7 @@ use crate::{
         tree,
     },
     profiles::{Asked, Validator},
-    routing::Facts,
+    routing::{Carried, Facts, Setting},
 };
 
 /// An identifier travels in search URLs, and many servers take no longer ones.
@@ -330,13 +333,22 @@ impl Apart {
 
     /// What routes are decided on: the request as it was sent, with what it carries and what was read for it, by the reference it
     /// was read under.
-    pub fn facts<'a>(&'a self, draft: &Draft, system: &SystemId, read: &'a BTreeMap<String, Value>) -> Facts {
+    pub fn facts<'a>(
+        &'a self,
+        draft: &Draft,
+        system: &SystemId,
+        read: &'a BTreeMap<String, Value>,
+        setting: Setting<'_>,
+    ) -> Facts<'a> {
         let request = draft.request;
-        let find = |literal: &str| match self.resolve(request, literal) {
+        let find = move |literal: &str| match self.resolve(request, literal) {
             Some(item) => Some(&self.items[item].resource),
             None => read.get(literal),
         };
-        Facts::of(system, &self.items[request].resource, &find)
+        let members = draft.members.iter().map(|item| &self.items[*item]);
+        let consents = members.filter(|item| item.kind == "Consent").map(|item| &item.resource).collect();
+        let carried = Carried { find: Arc::new(find), consents };
+        Facts::of(system, &self.items[request].resource, carried, setting)
     }
 
     /// By what a draft's content is told from another under the same key.

@@ -1,15 +1,17 @@
-//! Why a referral goes where it goes: every rule with every condition. Of the patient nothing appears but a postcode
-//! area that a rule asked for.
+//! Why a referral goes where it goes: every rule with every condition. Of the patient nothing appears but what a rule asked for and
+//! found: that they live in its area, are of its age, speak its language.
 
 use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
 
-use super::{Coding, Condition, Facts, RouteSet};
+use super::{Coding, Condition, Facts, Path, Route, RouteSet, Target, Unavailable};
 use crate::domain::InboxId;
 
 /// No text found in a referral is repeated beyond this many characters.
 const FOUND_CHARS_MAX: usize = 120;
+/// Of a greater set, the explanation that is kept with a referral tells of no more rules.
+pub const EXPLAINED_MAX: usize = 100;
 /// Nor more than this many texts of one condition.
 const FOUND_ITEMS_MAX: usize = 20;
 
@@ -19,14 +21,31 @@ const FOUND_ITEMS_MAX: usize = 20;
 pub struct Explanation {
     /// The version of the route set.
     pub version: String,
-    /// The inbox decided on; `None` where no rule matches and there is no triage inbox.
-    pub inbox: Option<InboxId>,
+    /// The inboxes decided on; none where it can go nowhere.
+    pub inboxes: Vec<Goes>,
+    /// Why it can go nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// The rule that decided; `None` where it is triage, or nothing.
     pub route: Option<String>,
     /// The triage inbox, if there is one.
     pub triage: Option<InboxId>,
-    /// All rules.
+    /// The rules that are told of.
     pub rules: Vec<RuleExplained>,
+    /// So many more do not match and are not told of.
+    #[serde(skip_serializing_if = "is_none")]
+    pub left_out: usize,
+}
+
+/// An inbox decided on.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Goes {
+    /// The inbox.
+    pub to: InboxId,
+    /// The one that the rule names and why it takes nothing, where this one stands in for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
 }
 
 /// One rule.
@@ -37,8 +56,8 @@ pub struct RuleExplained {
     pub name: String,
     /// Its priority.
     pub priority: u32,
-    /// The inbox it would send to.
-    pub to: InboxId,
+    /// The inboxes it would send to.
+    pub to: Vec<InboxId>,
     /// Whether all its conditions hold.
     pub matches: bool,
     /// Whether it is the first that does.
@@ -59,58 +78,122 @@ pub struct ConditionExplained {
     pub by: Option<String>,
     /// The values wanted, of which one is enough.
     pub wanted: Vec<String>,
-    /// What the referral says; always empty for `patient-area`.
+    /// What the referral says; always empty for what is the person's own.
     pub found: Vec<String>,
     /// The same in a sentence.
     pub why: String,
 }
 
+fn is_none(left_out: &usize) -> bool {
+    *left_out == 0
+}
+
 // === impl RouteSet ===
 
 impl RouteSet {
-    /// Every rule with why it did or did not match, and what [`RouteSet::decide`] decides.
-    pub fn explain(&self, facts: &Facts) -> Explanation {
-        let mut route = None;
-        let mut inbox = None;
-        let mut rules = Vec::with_capacity(self.routes().len());
-        for rule in self.routes() {
+    /// Every rule with why it did or did not match, and what [`RouteSet::decide`] decides. Of a set with more than `most` rules, only
+    /// so many are told of: those that match, then those that come near.
+    pub fn explain(
+        &self,
+        facts: &Facts<'_>,
+        unavailable: &dyn Fn(&InboxId) -> Option<Unavailable>,
+        most: usize,
+    ) -> Explanation {
+        let mut matching: Option<&Route> = None;
+        let mut rules = Vec::with_capacity(self.routes().len().min(most));
+        for rule in self.told_of(facts, most) {
             let conditions: Vec<_> = rule.when.iter().map(|condition| explained(condition, facts)).collect();
             let matches = conditions.iter().all(|condition| condition.holds);
-            let decides = matches && route.is_none();
+            let decides = matches && matching.is_none();
             if decides {
-                (route, inbox) = (Some(rule.name.clone()), Some(rule.to.clone()));
+                matching = Some(rule);
             }
             let (name, priority, to) = (rule.name.clone(), rule.priority, rule.to.clone());
             rules.push(RuleExplained { name, priority, to, matches, decides, conditions });
         }
-        let triage = self.triage().cloned();
-        Explanation {
-            version: self.version().to_owned(),
-            inbox: inbox.or_else(|| triage.clone()),
-            route,
-            triage,
-            rules,
+        let decided = self.decision(matching, unavailable);
+        let route = matching.map(|route| route.name.clone());
+        let (version, triage) = (self.version().to_owned(), self.triage().cloned());
+        let left_out = self.routes().len().saturating_sub(rules.len());
+        let goes = |target: Target| Goes {
+            to: target.inbox,
+            instead_of: target.instead_of.map(|(inbox, why)| format!("{inbox}, which is {why}")),
+        };
+        match decided {
+            Ok(decision) => {
+                let inboxes = decision.targets.into_iter().map(goes).collect();
+                Explanation { version, inboxes, refused: None, route, triage, rules, left_out }
+            }
+            Err(none) => Explanation {
+                version,
+                inboxes: Vec::new(),
+                refused: Some(none.to_string()),
+                route,
+                triage,
+                rules,
+                left_out,
+            },
         }
+    }
+
+    /// The rules that an explanation tells of, in the order they are tried.
+    fn told_of(&self, facts: &Facts<'_>, most: usize) -> Vec<&Route> {
+        if self.routes().len() <= most {
+            return self.routes().iter().collect();
+        }
+        // the first that matches is always among them: with it what follows is decided
+        let first = self.routes().iter().position(|route| route.matches(facts));
+        let mut told: Vec<usize> = first.into_iter().collect();
+        let near = |route: &Route| route.when.iter().any(|condition| condition.holds(facts));
+        let others = self.routes().iter().enumerate().filter(|(at, route)| Some(*at) != first && near(route));
+        told.extend(others.map(|(at, _)| at).take(most.saturating_sub(told.len())));
+        told.sort_unstable();
+        told.into_iter().filter_map(|at| self.routes().get(at)).collect()
     }
 }
 
-fn explained(condition: &Condition, facts: &Facts) -> ConditionExplained {
+fn explained(condition: &Condition, facts: &Facts<'_>) -> ConditionExplained {
     let by = condition.held_by(facts);
     let found = found(condition, facts);
     let why = match (&by, condition) {
         (Some(by), Condition::PatientArea(_)) => format!("the person lives in {by}"),
+        (Some(by), Condition::PatientAge(_)) => format!("the person's age is in {by}"),
+        (Some(by), Condition::Language(_)) => format!("the person speaks {by}"),
+        (Some(by), Condition::Consent(_)) => format!("consent is {by}"),
+        (Some(by), Condition::Time(_)) => format!("{} lies in {by}", facts.moment),
+        (Some(by), Condition::Fhirpath(_)) => format!("it is true that {by}"),
         (Some(by), _) => format!("the referral has {by}"),
-        (None, Condition::PatientArea(_)) if facts.outward_codes.is_empty() => {
+        (None, Condition::PatientArea(_)) if facts.homes.is_empty() => {
             "no current home postcode travels with the referral".to_owned()
         }
         (None, Condition::PatientArea(_)) => "the person lives in none of these".to_owned(),
+        (None, Condition::PatientAge(_)) if facts.age.is_none() => {
+            "no date of birth travels with the referral".to_owned()
+        }
+        (None, Condition::PatientAge(_)) => "the person is not certainly of such an age".to_owned(),
+        (None, Condition::Language(_)) if facts.languages.is_empty() => {
+            "no language travels with the referral".to_owned()
+        }
+        (None, Condition::Language(_)) => "the person speaks none of these".to_owned(),
+        (None, Condition::Consent(_)) => format!("consent is {}", facts.consent),
+        (None, Condition::Time(_)) => format!("it is {}", facts.moment),
+        (None, Condition::Fhirpath(paths)) => not_true(paths, facts),
         (None, _) if found.is_empty() => "the referral has none".to_owned(),
         (None, _) => format!("the referral has {}", found.join(", ")),
     };
     ConditionExplained { condition: condition.word(), holds: by.is_some(), by, wanted: condition.wanted(), found, why }
 }
 
-fn found(condition: &Condition, facts: &Facts) -> Vec<String> {
+/// Why no expression holds. That one could not be evaluated is worth more than that another is false.
+fn not_true(paths: &[Path], facts: &Facts<'_>) -> String {
+    if let Some(why) = paths.iter().find_map(|path| path.truth(facts).err()) {
+        return format!("it cannot be evaluated: {why}");
+    }
+    let said = paths.iter().any(|path| path.truth(facts) == Ok(Some(false)));
+    if said { "it is false".to_owned() } else { "it yields nothing".to_owned() }
+}
+
+fn found(condition: &Condition, facts: &Facts<'_>) -> Vec<String> {
     let codes = |codes: &BTreeSet<Coding>| codes.iter().map(ToString::to_string).collect::<Vec<_>>();
     let all = match condition {
         Condition::Code(_) => codes(&facts.codes),
@@ -122,8 +205,15 @@ fn found(condition: &Condition, facts: &Facts) -> Vec<String> {
             all
         }
         Condition::RequesterOrg(_) => facts.requester_orgs.iter().cloned().collect(),
-        Condition::PatientArea(_) => Vec::new(),
         Condition::System(_) => vec![facts.system.to_string()],
+        Condition::Urgency(_) => vec![facts.urgency.to_string()],
+        // what is the person's own is not repeated
+        Condition::PatientArea(_)
+        | Condition::PatientAge(_)
+        | Condition::Language(_)
+        | Condition::Consent(_)
+        | Condition::Time(_)
+        | Condition::Fhirpath(_) => Vec::new(),
     };
     let short = |text: String| -> String { text.chars().filter(|c| !c.is_control()).take(FOUND_CHARS_MAX).collect() };
     all.into_iter().take(FOUND_ITEMS_MAX).map(short).collect()
@@ -133,12 +223,17 @@ fn found(condition: &Condition, facts: &Facts) -> Vec<String> {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.inbox, &self.route) {
-            (Some(inbox), Some(route)) => writeln!(f, "Goes to {inbox} by the route {route}.")?,
-            (Some(inbox), None) => {
-                writeln!(f, "Goes to {inbox}: no route matches, and this inbox takes what no route does.")?
+        let inboxes = self.inboxes.iter().map(|goes| match &goes.instead_of {
+            Some(instead) => format!("{} instead of {instead}", goes.to),
+            None => goes.to.to_string(),
+        });
+        let inboxes = inboxes.collect::<Vec<_>>().join(" and ");
+        match (&self.refused, &self.route) {
+            (Some(told), _) => writeln!(f, "Goes nowhere: {told}.")?,
+            (None, Some(route)) => writeln!(f, "Goes to {inboxes} by the route {route}.")?,
+            (None, None) => {
+                writeln!(f, "Goes to {inboxes}: no route matches, and this inbox takes what no route does.")?
             }
-            (None, _) => writeln!(f, "Goes nowhere: no route matches, and there is no triage inbox.")?,
         }
         writeln!(f, "Route set {}, in the order tried:", self.version)?;
         for rule in &self.rules {
@@ -147,7 +242,8 @@ impl fmt::Display for Explanation {
                 (false, true) => "matches too, but comes later",
                 (false, false) => "does not match",
             };
-            writeln!(f, "\n{} (priority {}, to {}): {verdict}", rule.name, rule.priority, rule.to)?;
+            let to = rule.to.iter().map(InboxId::as_str).collect::<Vec<_>>().join(" and ");
+            writeln!(f, "\n{} (priority {}, to {to}): {verdict}", rule.name, rule.priority)?;
             for condition in &rule.conditions {
                 let mark = if condition.holds { "yes" } else { "no " };
                 write!(f, "  {mark}  {}: {}", condition.condition, condition.why)?;
@@ -156,6 +252,9 @@ impl fmt::Display for Explanation {
                     false => writeln!(f, "; wanted {}", condition.wanted.join(" or "))?,
                 }
             }
+        }
+        if self.left_out > 0 {
+            writeln!(f, "\n{} more rules do not match.", self.left_out)?;
         }
         Ok(())
     }

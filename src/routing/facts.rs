@@ -1,14 +1,28 @@
-//! What routing looks at in a referral. Nothing else of it takes part in a decision, and of the patient only the outward
-//! half of a postcode is kept.
+//! What routing looks at in a referral. Of the patient, what is kept is what rules may ask: the outward half of a postcode, a census
+//! area, a point, an age, languages. FHIRPath conditions alone look at the resources themselves.
 
-use std::collections::BTreeSet;
+mod organisations;
+mod person;
 
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::domain::SystemId;
+use super::{
+    hours::Moment,
+    person::{Age, Consented, Urgency},
+    place::Homes,
+    places::Places,
+};
+use crate::domain::{SystemId, working_days::WorkingTime};
+
+pub(super) use organisations::is_ods_system;
+pub use organisations::same_ods;
 
 /// A code and the system it is from; also an identifier's system and value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Coding {
     /// The system, where one is named.
     pub system: Option<String>,
@@ -17,8 +31,8 @@ pub struct Coding {
 }
 
 /// What a referral says, as far as rules may ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+#[derive(Clone)]
+pub struct Facts<'a> {
     /// The system that sent it.
     pub system: SystemId,
     /// What is asked for: every coding of `code`.
@@ -33,31 +47,92 @@ pub struct Facts {
     pub performer_orgs: BTreeSet<String>,
     /// The ODS codes of the organisation that refers, in capitals.
     pub requester_orgs: BTreeSet<String>,
-    /// The outward codes of where the person lives, in capitals.
-    pub outward_codes: BTreeSet<String>,
+    /// Where the person lives.
+    pub homes: Homes,
+    /// How old the person is at that moment.
+    pub age: Option<Age>,
+    /// Tags (BCP 47) of the languages that the person speaks; only those that are preferred, where any is.
+    pub languages: BTreeSet<String>,
+    /// What the person has said to being referred.
+    pub consent: Consented,
+    /// How soon.
+    pub urgency: Urgency,
+    /// When it is decided.
+    pub moment: Moment,
+    /// The same as a time.
+    pub(super) at: Timestamp,
+    /// The ServiceRequest.
+    pub(super) request: &'a Value,
+    /// The Patient, where one travels along.
+    pub(super) patient: Option<&'a Value>,
+    carried: Find<'a>,
 }
 
-/// Finds what travels with the referral by a reference string such as `Patient/1`, a full URL or `urn:uuid:…`.
-type Carried<'c, 'a> = &'c dyn Fn(&str) -> Option<&'a Value>;
+/// Finds what travels with a referral by a reference string such as `Patient/1`, a full URL or `urn:uuid:…`.
+type Find<'a> = Arc<dyn Fn(&str) -> Option<&'a Value> + Send + Sync + 'a>;
 
-/// Whether two ODS codes are the same: capitals and spaces around do not matter.
-pub fn same_ods(a: &str, b: &str) -> bool {
-    a.trim().eq_ignore_ascii_case(b.trim())
+/// What travels with a ServiceRequest.
+#[derive(Clone)]
+pub struct Carried<'a> {
+    /// Finds it by a reference; what is contained needs not be found.
+    pub find: Find<'a>,
+    /// The Consents among it.
+    pub consents: Vec<&'a Value>,
 }
 
-/// Whether an identifier's system is that of ODS codes, in either spelling seen in the field; sites are ODS codes, too.
-pub(super) fn is_ods_system(system: &str) -> bool {
-    let without_scheme = system.strip_prefix("https://").or_else(|| system.strip_prefix("http://"));
-    let path = without_scheme.map(|rest| rest.trim_end_matches('/').to_ascii_lowercase());
-    matches!(path.as_deref(), Some("fhir.nhs.uk/id/ods-organization-code" | "fhir.nhs.uk/id/ods-site-code"))
+/// What a decision depends on beside the referral.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting<'s> {
+    /// When it is decided.
+    pub at: Timestamp,
+    /// When people work.
+    pub working_time: &'s WorkingTime,
+    /// Where postcodes lie.
+    pub places: &'s Places,
+}
+
+// === impl Carried ===
+
+impl<'a> Carried<'a> {
+    /// Nothing but the ServiceRequest.
+    pub fn nothing() -> Self {
+        Self { find: Arc::new(|_| None), consents: Vec::new() }
+    }
+
+    /// What these resources are to each other in a Bundle: found by their full URL, or by type and id.
+    pub fn entries(entries: &'a [Value]) -> Self {
+        let find = move |reference: &str| {
+            let by_url = entries.iter().find(|entry| text(&entry["fullUrl"]) == Some(reference));
+            let by_id = || {
+                let (kind, id) = reference.split_once('/')?;
+                let is = |entry: &&Value| {
+                    text(&entry["resource"]["resourceType"]) == Some(kind) && text(&entry["resource"]["id"]) == Some(id)
+                };
+                entries.iter().find(is)
+            };
+            by_url.or_else(by_id).map(|entry| &entry["resource"])
+        };
+        let is_consent = |resource: &&Value| text(&resource["resourceType"]) == Some("Consent");
+        Self {
+            find: Arc::new(find),
+            consents: entries.iter().map(|entry| &entry["resource"]).filter(is_consent).collect(),
+        }
+    }
 }
 
 // === impl Facts ===
 
-impl Facts {
-    /// The facts of one ServiceRequest. `carried` finds the other resources that travel with it; what is contained is
+impl<'a> Facts<'a> {
+    /// The facts of one ServiceRequest of this system. `carried` finds the other resources that travel with it; what is contained is
     /// found here.
-    pub fn of<'a>(system: &SystemId, request: &'a Value, carried: &dyn Fn(&str) -> Option<&'a Value>) -> Self {
+    pub fn of(system: &SystemId, request: &'a Value, carried: Carried<'a>, setting: Setting<'_>) -> Self {
+        let find = &*carried.find;
+        let patient = resolve(&request["subject"], request, find).map(|(patient, _)| patient);
+        let contained = list(&request["contained"]).iter();
+        let consents = contained.filter(|one| text(&one["resourceType"]) == Some("Consent"));
+        let consents: Vec<&Value> = consents.chain(carried.consents.iter().copied()).collect();
+        let today = WorkingTime::local(setting.at).date();
+        let written_on = text(&request["authoredOn"]);
         let mut facts = Self {
             system: system.clone(),
             codes: codings(&request["code"]).collect(),
@@ -66,125 +141,42 @@ impl Facts {
             performer_identifiers: BTreeSet::new(),
             performer_orgs: BTreeSet::new(),
             requester_orgs: BTreeSet::new(),
-            outward_codes: BTreeSet::new(),
+            homes: patient.map(|patient| person::homes(patient, written_on, setting.places)).unwrap_or_default(),
+            age: patient.and_then(|patient| Age::on(today, text(&patient["birthDate"])?)),
+            languages: patient.map(person::languages).unwrap_or_default(),
+            consent: person::consented(&consents, &today.to_string()),
+            urgency: Urgency::of(text(&request["priority"])),
+            moment: Moment::of(setting.at, setting.working_time),
+            at: setting.at,
+            request,
+            patient,
+            carried: Arc::clone(&carried.find),
         };
         for performer in list(&request["performer"]) {
-            facts.add_performer(performer, request, carried);
+            facts.add_performer(performer, request, find);
         }
-        add_organisation(&mut facts.requester_orgs, &request["requester"], request, carried);
-        if let Some((patient, _)) = resolve(&request["subject"], request, carried) {
-            facts.outward_codes = homes(patient, text(&request["authoredOn"]));
-        }
+        organisations::add(&mut facts.requester_orgs, &request["requester"], request, find);
         facts
     }
 
-    fn add_performer<'a>(&mut self, reference: &'a Value, request: &'a Value, carried: Carried<'_, 'a>) {
-        let target = resolve(reference, request, carried);
-        if is_person(reference) || target.is_some_and(|(resource, _)| is_person(resource)) {
-            return; // a person's own reference or number is no ground to route on, and must not reach an explanation
-        }
-        if let Some(literal) =
-            text(&reference["reference"]).filter(|text| !text.starts_with('#') && !text.starts_with("urn:uuid:"))
-        {
-            let without_version = literal.split_once("/_history/").map_or(literal, |(before, _)| before);
-            self.performer_references.insert(without_version.to_owned());
-        }
-        self.add_performer_identifier(&reference["identifier"]);
-        if let Some((resource, within)) = target {
-            list(&resource["identifier"]).iter().for_each(|identifier| self.add_performer_identifier(identifier));
-            if text(&resource["resourceType"]) == Some("PractitionerRole") {
-                let organisation = &resource["organization"];
-                self.add_performer_identifier(&organisation["identifier"]);
-                if let Some((organisation, _)) = resolve(organisation, within, carried) {
-                    list(&organisation["identifier"]).iter().for_each(|one| self.add_performer_identifier(one));
-                }
-            }
-        }
+    /// A resource that travels with the referral.
+    pub(super) fn find(&self, reference: &str) -> Option<&'a Value> {
+        (self.carried)(reference)
     }
-
-    fn add_performer_identifier(&mut self, identifier: &Value) {
-        let (Some(system), Some(value)) = (text(&identifier["system"]), text(&identifier["value"])) else { return };
-        if is_ods_system(system) {
-            self.performer_orgs.insert(value.trim().to_ascii_uppercase());
-        } else {
-            self.performer_identifiers.insert(Coding { system: Some(system.to_owned()), code: value.to_owned() });
-        }
-    }
-}
-
-/// The ODS codes of the organisation behind a reference: itself, or that of the role or device it names.
-fn add_organisation<'a>(
-    into: &mut BTreeSet<String>,
-    reference: &'a Value,
-    within: &'a Value,
-    carried: Carried<'_, 'a>,
-) {
-    into.extend(ods_code(&reference["identifier"]));
-    let Some((resource, within)) = resolve(reference, within, carried) else { return };
-    let organisation = match text(&resource["resourceType"]) {
-        Some("Organization") => Some(resource),
-        Some("PractitionerRole") => {
-            into.extend(ods_code(&resource["organization"]["identifier"]));
-            resolve(&resource["organization"], within, carried).map(|(organisation, _)| organisation)
-        }
-        Some("Device") => {
-            into.extend(ods_code(&resource["owner"]["identifier"]));
-            resolve(&resource["owner"], within, carried).map(|(organisation, _)| organisation)
-        }
-        _ => None,
-    };
-    let identifiers = organisation.map_or(&[][..], |organisation| list(&organisation["identifier"]));
-    into.extend(identifiers.iter().filter_map(ods_code));
 }
 
 /// The resource a reference points to, and the one in whose `contained` its own `#…` are found.
-fn resolve<'a>(reference: &'a Value, within: &'a Value, carried: Carried<'_, 'a>) -> Option<(&'a Value, &'a Value)> {
+fn resolve<'a>(
+    reference: &'a Value,
+    within: &'a Value,
+    find: &dyn Fn(&str) -> Option<&'a Value>,
+) -> Option<(&'a Value, &'a Value)> {
     let literal = text(&reference["reference"])?;
     if let Some(id) = literal.strip_prefix('#') {
         let contained = list(&within["contained"]).iter().find(|one| text(&one["id"]) == Some(id))?;
         return Some((contained, within));
     }
-    carried(literal).map(|resource| (resource, resource))
-}
-
-/// Where the person lives: home addresses, else those without a use, else temporary ones. Old ones do not count, nor
-/// those that had ended, or not begun, when the referral was written; without that day, an end means ended.
-fn homes(patient: &Value, written_on: Option<&str>) -> BTreeSet<String> {
-    let current: Vec<&Value> =
-        list(&patient["address"]).iter().filter(|one| is_current(&one["period"], written_on)).collect();
-    for wanted in [Some("home"), None, Some("temp")] {
-        let of_use = current.iter().filter(|address| text(&address["use"]) == wanted);
-        let codes: BTreeSet<String> =
-            of_use.filter_map(|one| text(&one["postalCode"])).filter_map(super::outward_of).collect();
-        if !codes.is_empty() {
-            return codes;
-        }
-    }
-    BTreeSet::new()
-}
-
-fn is_current(period: &Value, written_on: Option<&str>) -> bool {
-    let day = |text: &str| text.get(..10).unwrap_or(text).to_owned();
-    let (start, end) = (text(&period["start"]).map(day), text(&period["end"]).map(day));
-    let Some(today) = written_on.map(day) else { return end.is_none() };
-    // FHIR dates may stop at the year or month: only the part both have is compared
-    let before = |a: &str, b: &str| a.get(..a.len().min(b.len())) < b.get(..a.len().min(b.len()));
-    !end.is_some_and(|end| before(&end, &today)) && !start.is_some_and(|start| before(&today, &start))
-}
-
-fn ods_code(identifier: &Value) -> Option<String> {
-    let system = text(&identifier["system"])?;
-    let value = text(&identifier["value"])?;
-    is_ods_system(system).then(|| value.trim().to_ascii_uppercase())
-}
-
-fn is_person(value: &Value) -> bool {
-    let literal = text(&value["reference"]).unwrap_or_default();
-    let kinds = ["Patient", "RelatedPerson"];
-    kinds.iter().any(|kind| text(&value["type"]) == Some(kind) || text(&value["resourceType"]) == Some(kind))
-        || kinds.iter().any(|kind| literal.split(['/', '?']).any(|part| part == *kind))
-        || text(&value["identifier"]["system"])
-            .is_some_and(|system| system.to_ascii_lowercase().ends_with("/nhs-number"))
+    find(literal).map(|resource| (resource, resource))
 }
 
 fn codings(concept: &Value) -> impl Iterator<Item = Coding> + '_ {

@@ -1,135 +1,261 @@
 //! Reads a route file and tells everything that is wrong with it at once.
 
-use std::{collections::BTreeSet, fmt::Display, str::FromStr};
+mod case;
+mod sets;
+mod when;
+mod within;
 
-use super::{Condition, DEFAULT_PRIORITY, Route, RouteSet, condition::is_ods_code};
-use crate::{
-    domain::{InboxId, SystemId},
-    toml_reader::{self, Fault, Node, Table},
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    sync::Arc,
 };
+
+use super::{DEFAULT_PRIORITY, Need, Parts, Path, Places, Route, RouteSet, Share, Terms};
+use crate::{
+    domain::{InboxId, SystemId, working_days::WorkingTime},
+    toml_reader::{self, Fault, Node, Table, quoted},
+};
+
+pub(crate) use within::within;
+
+use sets::Sets;
 
 const PRIORITY_MAX: u32 = 1_000_000;
 const NAME_CHARS_MAX: usize = 100;
-const CODES: &str = "\"system|code\", \"|code\" or \"code\"";
-const PERFORMERS: &str = "an ODS code, \"system|value\" or a reference such as \"https://…/HealthcareService/1\"";
-const AREAS: &str = "a postcode area such as \"CH\" or an outward code such as \"L1\"";
-const ODS: &str = "an ODS code: 3 to 10 letters and digits";
+const MESSAGE_CHARS_MAX: usize = 500;
+/// No referral goes to more inboxes at once, nor do more stand in for one.
+const TARGETS_MAX: usize = 20;
+/// A route file has no more bytes.
+pub const TEXT_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Nor do the files that it names, together.
+pub const FILES_MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// The ids a route file may name.
-struct Known<'k> {
-    inboxes: &'k BTreeSet<InboxId>,
-    systems: &'k BTreeSet<SystemId>,
+/// What a route file may name.
+#[derive(Clone)]
+pub struct Known<'k> {
+    /// The inboxes.
+    pub inboxes: BTreeSet<InboxId>,
+    /// The services that exactly one inbox is for, by the words of the configuration.
+    pub services: BTreeMap<String, InboxId>,
+    /// The originating systems.
+    pub systems: BTreeSet<SystemId>,
+    /// When people work.
+    pub working_time: &'k WorkingTime,
+    /// Where postcodes lie.
+    pub places: &'k Places,
+    /// Reads a file that the route file names, beside it; an error says why it cannot be read.
+    pub files: &'k dyn Fn(&str) -> Result<String, String>,
+}
+
+/// A route file being read.
+struct Reading<'k> {
+    known: Known<'k>,
+    sets: Sets,
+    files: RefCell<BTreeMap<String, Arc<str>>>,
 }
 
 // === impl RouteSet ===
 
 impl RouteSet {
-    /// Reads the text of a route file, which faults call `file_name`. Every inbox and system it names must be known.
-    pub fn parse(
-        text: &str,
-        file_name: &str,
-        known_inboxes: &BTreeSet<InboxId>,
-        known_systems: &BTreeSet<SystemId>,
-    ) -> Result<RouteSet, Vec<Fault>> {
+    /// Reads the text of a route file, which faults call `file_name`, and holds its own tests against it. Whatever it names must be
+    /// known. What is legal but risky comes beside it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(text: &str, file_name: &str, known: Known<'_>) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
+        if text.len() > TEXT_MAX_BYTES {
+            return Err(vec![Fault::of_file(file_name, format!("it has more than {TEXT_MAX_BYTES} bytes"))]);
+        }
         let (reader, table) = toml_reader::read(file_name, text);
         if reader.has_faults() {
             return Err(reader.finish().0);
         }
-        let known = Known { inboxes: known_inboxes, systems: known_systems };
         let mut root = reader.root(&table);
-        let mut names = BTreeSet::new();
-        let routes = root.tables("route").into_iter().filter_map(|route| known.route(route, &mut names)).collect();
+        let mut reading = Reading { known, sets: Sets::default(), files: RefCell::default() };
+        reading.sets = sets::read(&mut root, &reading);
+        let (mut route_names, mut case_names) = (BTreeSet::new(), BTreeSet::new());
+        let routes =
+            root.tables("route").into_iter().filter_map(|route| reading.route(route, &mut route_names)).collect();
         let triage = root.get("triage").and_then(|triage| {
             let mut triage = triage.table("a table with the key to")?;
-            let to = triage.need("to", "the id of an inbox").and_then(|to| known.inbox(&to));
+            let to = triage.need("to", "the id of an inbox").and_then(|to| reading.inbox(&to));
             triage.finish();
             to
         });
+        let needs = root.tables("needs").into_iter().filter_map(|need| reading.need(need)).collect();
+        let cases = root.tables("test").into_iter().filter_map(|case| reading.case(case, &mut case_names)).collect();
         root.finish();
-        let faults = reader.finish().0;
-        if faults.is_empty() { Ok(RouteSet::of(routes, triage)) } else { Err(faults) }
+        if reader.has_faults() {
+            // half a set would only show faults that are none
+            return Err(reader.finish().0);
+        }
+        let (working_time, places) = (reading.known.working_time, reading.known.places);
+        let set = Self::of(Parts { routes, triage, needs, cases, files: reading.files.into_inner() });
+        for case in set.cases() {
+            if let Err(failed) = set.try_case(case, working_time, places) {
+                reader.fault_at(&case.spot, format!("the test “{}” fails: {failed}", case.name));
+            }
+        }
+        let (faults, warnings) = reader.finish();
+        if faults.is_empty() { Ok((set, warnings)) } else { Err(faults) }
     }
 }
 
-// === impl Known ===
+// === impl Reading ===
 
-impl Known<'_> {
+impl Reading<'_> {
     /// `None` only after a fault was noted.
     fn route(&self, mut table: Table<'_>, names: &mut BTreeSet<String>) -> Option<Route> {
-        let name = table.need("name", "a name for people, once in the file").and_then(|name| {
-            let text = name.line(NAME_CHARS_MAX)?;
-            if !names.insert(text.clone()) {
-                name.fault(&format!("\"{text}\" a second time"), "a name once in the file");
-            }
-            Some(text)
-        });
+        let name = name(&mut table, names);
         let priority = table.get("priority").map_or(Some(DEFAULT_PRIORITY), |number| number.number(0, PRIORITY_MAX));
         let when = table.need("when", "at least one condition").and_then(|when| self.when(&when));
-        let to = table.need("to", "the id of an inbox").and_then(|to| self.inbox(&to));
-        table.finish();
-        Some(Route { name: name?, priority: priority?, when: when?, to: to? })
-    }
-
-    fn when(&self, node: &Node<'_>) -> Option<Vec<Condition>> {
-        let mut table = node.table("a table of conditions")?;
-        let org = |text: &str| is_ods_code(text).then(|| text.to_ascii_uppercase());
-        let conditions = [
-            table.get("code").map(|node| any_of(&node, CODES).map(Condition::Code)),
-            table.get("category").map(|node| any_of(&node, CODES).map(Condition::Category)),
-            table.get("performer").map(|node| any_of(&node, PERFORMERS).map(Condition::Performer)),
-            table.get("requester-org").map(|node| values(&node, ODS, org).map(Condition::RequesterOrg)),
-            table.get("patient-area").map(|node| any_of(&node, AREAS).map(Condition::PatientArea)),
-            table.get("system").map(|node| self.systems(&node).map(Condition::System)),
-        ];
-        let given: Vec<_> = conditions.into_iter().flatten().collect();
-        if given.is_empty() {
-            node.fault("no condition", "at least one; what no route takes goes to the inbox under [triage]");
+        let to = table.need("to", "the id of an inbox, or a list of ids").and_then(|to| self.inboxes(&to));
+        let words = [("copy", Share::Copy), ("split", Share::Split)];
+        let share_node = table.get("share");
+        let share = share_node.as_ref().map_or(Some(Share::Copy), |node| node.choice(&words));
+        if let (Some(node), Some([_])) = (&share_node, to.as_deref()) {
+            node.fault("a share, though there is one target", "several ids under to, or no share");
         }
+        let fallback_node = table.get("fallback");
+        let fallback = fallback_node.as_ref().map_or(Some(Vec::new()), |node| self.inboxes(node));
+        if let (Some(node), Some(fallback), Some(to)) = (&fallback_node, &fallback, &to)
+            && let Some(same) = fallback.iter().find(|inbox| to.contains(inbox))
+        {
+            node.fault(&format!("\"{same}\", which stands under to as well"), "an inbox that is no target itself");
+        }
+        let terms = Terms {
+            acknowledge_within: table.get("acknowledge-within").and_then(|node| within(&node)),
+            answer_within: table.get("answer-within").and_then(|node| within(&node)),
+            escalate_to: table.get("escalate-to").and_then(|node| self.inbox(&node)),
+        };
         table.finish();
-        // one that is wrong spoils the rule: without it the rule would take more than was meant
-        given.into_iter().collect()
-    }
-
-    fn inbox(&self, node: &Node<'_>) -> Option<InboxId> {
-        let allowed = one_of(self.inboxes);
-        node.parse::<InboxId>(&allowed).filter(|id| {
-            let known = self.inboxes.contains(id);
-            if !known {
-                node.fault(&format!("\"{id}\", which is no inbox"), &allowed);
-            }
-            known
+        Some(Route {
+            name: name?,
+            priority: priority?,
+            when: when?,
+            to: to?,
+            share: share?,
+            fallback: fallback?,
+            terms,
         })
     }
 
-    fn systems(&self, node: &Node<'_>) -> Option<Vec<SystemId>> {
-        let known = |text: &str| text.parse::<SystemId>().ok().filter(|id| self.systems.contains(id));
-        values(node, &one_of(self.systems), known)
+    fn need(&self, mut table: Table<'_>) -> Option<Need> {
+        let to = table.need("to", "the ids of the inboxes that insist").and_then(|node| self.inboxes(&node));
+        let fhirpath = table.need("fhirpath", "what must be true of the ServiceRequest").and_then(|node| path(&node));
+        let message = table.need("message", "what the sender is told").and_then(|node| node.line(MESSAGE_CHARS_MAX));
+        table.finish();
+        Some(Need { to: to?, fhirpath: fhirpath?, message: message? })
     }
-}
 
-fn any_of<T: FromStr>(node: &Node<'_>, allowed: &str) -> Option<Vec<T>> {
-    values(node, allowed, |text| text.parse().ok())
-}
-
-/// The values of one condition; `None` after a fault.
-fn values<T>(node: &Node<'_>, allowed: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    let list_of = format!("a list, each item {allowed}");
-    let items = node.items(&list_of);
-    if items.is_empty() && node.is_list() {
-        node.fault("an empty list, which nothing can match", format!("at least one: {allowed}"));
-    }
-    let read_one = |item: &Node<'_>| {
-        let text = item.text(allowed)?;
-        let value = read(text);
-        if value.is_none() {
-            item.fault(&toml_reader::quoted(text), allowed);
+    /// One id, or a list of them.
+    fn inboxes(&self, node: &Node<'_>) -> Option<Vec<InboxId>> {
+        if !node.is_list() {
+            return self.inbox(node).map(|inbox| vec![inbox]);
         }
-        value
-    };
-    // every item is read before any is missed, so that all faults are told
-    let values: Vec<Option<T>> = items.iter().map(read_one).collect();
-    let values: Option<Vec<T>> = values.into_iter().collect();
-    values.filter(|values| !values.is_empty())
+        let items = node.items("a list of ids of inboxes");
+        if items.is_empty() || items.len() > TARGETS_MAX {
+            node.fault(&format!("{} inboxes", items.len()), format!("1 to {TARGETS_MAX} ids of inboxes"));
+            return None;
+        }
+        // every item is read before any is missed, so that all faults are told
+        let read: Vec<Option<InboxId>> = items.iter().map(|item| self.inbox(item)).collect();
+        let read: Vec<InboxId> = read.into_iter().collect::<Option<_>>()?;
+        let twice = read.iter().enumerate().find(|(at, id)| read.iter().take(*at).any(|before| before == *id));
+        if let Some((at, id)) = twice
+            && let Some(item) = items.get(at)
+        {
+            item.fault(&format!("\"{id}\" a second time"), "an id once");
+            return None;
+        }
+        Some(read)
+    }
+
+    /// The id of an inbox, or `service:` and the words by which the configuration says what an inbox is for.
+    fn inbox(&self, node: &Node<'_>) -> Option<InboxId> {
+        let known = &self.known;
+        if let Some(service) = node.is_text().then(|| node.text("")).flatten().and_then(|t| t.strip_prefix("service:"))
+        {
+            let found = known.services.get(service.trim());
+            if found.is_none() {
+                let services = known.services.keys().map(|words| format!("\"service:{words}\""));
+                let services = services.collect::<Vec<_>>().join(", ");
+                let services =
+                    if services.is_empty() { "none, because no inbox names one".to_owned() } else { services };
+                node.fault(&format!("{}, which no inbox is for", quoted(service)), services);
+            }
+            return found.cloned();
+        }
+        let allowed = one_of(&known.inboxes);
+        node.parse::<InboxId>(&allowed).filter(|id| {
+            let is_known = known.inboxes.contains(id);
+            if !is_known {
+                node.fault(&format!("\"{id}\", which is no inbox"), &allowed);
+            }
+            is_known
+        })
+    }
+
+    fn system(&self, node: &Node<'_>) -> Option<SystemId> {
+        let allowed = one_of(&self.known.systems);
+        let text = node.text(&allowed)?;
+        let known = text.parse::<SystemId>().ok().filter(|id| self.known.systems.contains(id));
+        if known.is_none() {
+            node.fault(&quoted(text), allowed);
+        }
+        known
+    }
+
+    /// The text of a file that the set names; it is remembered.
+    fn file(&self, node: &Node<'_>, name: &str) -> Option<Arc<str>> {
+        if let Some(known) = self.files.borrow().get(name) {
+            return Some(Arc::clone(known));
+        }
+        let told = "the path of a file beside the route file";
+        if name.starts_with('/') || name.split(['/', '\\']).any(|part| part == "..") {
+            node.fault(&format!("{}, which leads elsewhere", quoted(name)), told);
+            return None;
+        }
+        let text = match (self.known.files)(name) {
+            Ok(text) => Arc::<str>::from(text),
+            Err(why) => {
+                node.fault(&format!("{}, which cannot be read: {why}", quoted(name)), told);
+                return None;
+            }
+        };
+        let mut files = self.files.borrow_mut();
+        if files.values().map(|text| text.len()).sum::<usize>() + text.len() > FILES_MAX_BYTES {
+            node.fault(
+                &format!("{}, and with it too much", quoted(name)),
+                format!("{FILES_MAX_BYTES} bytes in all files together"),
+            );
+            return None;
+        }
+        files.insert(name.to_owned(), Arc::clone(&text));
+        Some(text)
+    }
+}
+
+/// The name of a table, once in the file.
+fn name(table: &mut Table<'_>, names: &mut BTreeSet<String>) -> Option<String> {
+    table.need("name", "a name for people, once in the file").and_then(|name| {
+        let text = name.line(NAME_CHARS_MAX)?;
+        if !names.insert(text.clone()) {
+            name.fault(&format!("\"{text}\" a second time"), "a name once in the file");
+        }
+        Some(text)
+    })
+}
+
+fn path(node: &Node<'_>) -> Option<Path> {
+    let text = node.text("a FHIRPath expression on the ServiceRequest")?;
+    let read = Path::read(text);
+    if let Err(why) = &read {
+        node.fault(&quoted(text), format!("a FHIRPath expression on the ServiceRequest; in this one: {why}"));
+    }
+    read.ok()
 }
 
 fn one_of<T: Display>(ids: &BTreeSet<T>) -> String {

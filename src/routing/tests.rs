@@ -4,27 +4,66 @@ use proptest::{prelude::*, sample::subsequence};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::SystemId;
+use crate::domain::working_days::WorkingTime;
 
 fn ids<T: std::str::FromStr + Ord>(words: &[&str]) -> BTreeSet<T> {
     words.iter().filter_map(|word| word.parse().ok()).collect()
 }
 
-fn parse(text: &str) -> Result<RouteSet, Vec<String>> {
-    let parsed = RouteSet::parse(text, "routes.toml", &ids(&["a", "b", "triage"]), &ids(&["epr", "gp"]));
-    parsed.map_err(|faults| faults.iter().map(ToString::to_string).collect())
+/// A Thursday, in working time.
+const NOW: &str = "2026-11-26T10:00:00Z";
+
+fn read_with(
+    text: &str,
+    inboxes: &[&str],
+    systems: &[&str],
+    files: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<RouteSet, Vec<String>> {
+    let known = Known {
+        inboxes: ids(inboxes),
+        services: [("debt advice".to_owned(), "b".parse().unwrap())].into(),
+        systems: ids(systems),
+        working_time: &WorkingTime::default(),
+        places: &Places::default(),
+        files,
+    };
+    let read = RouteSet::read(text, "routes.toml", known);
+    read.map(|(set, _)| set).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 
-fn no_facts() -> Facts {
-    Facts::of(&"epr".parse().unwrap(), &json!({}), &|_| None)
+fn parse(text: &str) -> Result<RouteSet, Vec<String>> {
+    read_with(text, &["a", "b", "c", "triage"], &["epr", "gp"], &|_| Err("there is none".to_owned()))
+}
+
+fn no_facts() -> Facts<'static> {
+    facts("epr", &json!({}))
 }
 
 fn one_rule(when: &str) -> RouteSet {
     parse(&format!("[[route]]\nname = \"r\"\nto = \"a\"\nwhen = {{ {when} }}\n")).unwrap()
 }
 
-fn facts(system: &str, request: &Value) -> Facts {
-    Facts::of(&system.parse().unwrap(), request, &|_| None)
+/// Of a referral that carries nothing else. It lives as long as the test.
+fn facts(system: &str, request: &Value) -> Facts<'static> {
+    facts_at(NOW, system, request, &[])
+}
+
+fn facts_at(at: &str, system: &str, request: &Value, carried: &[Value]) -> Facts<'static> {
+    let request: &'static Value = Box::leak(Box::new(request.clone()));
+    let carried: Vec<Value> = carried.iter().map(|resource| json!({ "resource": resource })).collect();
+    let carried: &'static [Value] = carried.leak();
+    let (working_time, places) = (WorkingTime::default(), Places::default());
+    let setting = Setting { at: at.parse().unwrap(), working_time: &working_time, places: &places };
+    Facts::of(&system.parse().unwrap(), request, Carried::entries(carried), setting)
+}
+
+fn decide(routes: &RouteSet, facts: &Facts<'_>) -> Result<Decision, NoRoute> {
+    routes.decide(facts, &all_open)
+}
+
+fn only(decision: &Decision) -> &str {
+    assert_eq!(decision.targets.len(), 1, "{decision:?}");
+    decision.targets[0].inbox.as_str()
 }
 
 #[test]
@@ -67,12 +106,12 @@ fn each_condition_matches_and_does_not() {
         ("code = ['1'], system = ['epr'], patient-area = ['CH']", true),
         ("code = ['1'], system = ['gp'], patient-area = ['CH']", false),
     ] {
-        assert_eq!(one_rule(when).decide(&facts).is_ok(), expected, "{when}");
+        assert_eq!(decide(&one_rule(when), &facts).is_ok(), expected, "{when}");
     }
 }
 
 #[test]
-fn the_lower_number_first_then_the_order_of_the_file_then_triage() {
+fn the_lower_number_first_then_the_name_then_triage() {
     let rule = |name: &str, priority: &str, to: &str| {
         format!("[[route]]\nname = \"{name}\"\n{priority}\nwhen = {{ system = [\"epr\"] }}\nto = \"{to}\"\n")
     };
@@ -81,15 +120,15 @@ fn the_lower_number_first_then_the_order_of_the_file_then_triage() {
     let routes = parse(&text).unwrap();
     let names: Vec<_> = routes.routes().iter().map(|route| route.name.as_str()).collect();
     assert_eq!(names, ["first", "second", "late"]);
-    let decided = routes.decide(&no_facts()).unwrap();
-    assert_eq!((decided.inbox.as_str(), decided.route.as_deref()), ("b", Some("first")));
+    let decided = decide(&routes, &no_facts()).unwrap();
+    assert_eq!((only(&decided), decided.route.as_deref()), ("b", Some("first")));
 
     let from_gp = facts("gp", &json!({}));
-    let tried = routes.decide(&from_gp).unwrap_err();
+    let tried = decide(&routes, &from_gp).unwrap_err();
     assert_eq!(tried.to_string(), "no route matches and there is no triage inbox; tried: first, second, late");
     let with_triage = parse(&format!("{text}\n[triage]\nto = \"triage\"\n")).unwrap();
-    let decided = with_triage.decide(&from_gp).unwrap();
-    assert_eq!((decided.inbox.as_str(), decided.route), ("triage", None));
+    let decided = decide(&with_triage, &from_gp).unwrap();
+    assert_eq!((only(&decided), decided.route.clone()), ("triage", None));
 }
 
 #[test]
@@ -134,25 +173,29 @@ name = "t"
         [
             "routes.toml:4:12 route[0].priority: found -1; allowed: a whole number from 0 to 1000000",
             "routes.toml:5:17 route[0].when.code: found an empty list, which nothing can match; \
-             allowed: at least one: \"system|code\", \"|code\" or \"code\"",
-            "routes.toml:5:21 route[0].when.colour: found an unknown key; \
-             allowed: code, category, performer, requester-org, patient-area, system",
-            "routes.toml:6:6 route[0].to: found \"nowhere\", which is no inbox; allowed: one of a, b, triage",
+             allowed: at least one: \"system|code\", \"|code\", \"code\" or \"in:NAME\" of a value set",
+            "routes.toml:5:21 route[0].when.colour: found an unknown key; allowed: code, category, performer, requester-org, \
+             system, patient-area, patient-age, language, consent, urgency, time, fhirpath",
+            "routes.toml:6:6 route[0].to: found \"nowhere\", which is no inbox; allowed: one of a, b, c, triage",
             "routes.toml:9:8 route[1].name: found \"x\" a second time; allowed: a name once in the file",
-            "routes.toml:10:26 route[1].when.patient-area[0]: found \"L1 9ZZ\"; \
-             allowed: a postcode area such as \"CH\" or an outward code such as \"L1\"",
+            "routes.toml:10:26 route[1].when.patient-area[0]: found \"L1 9ZZ\"; allowed: a postcode area such as \"CH\", an \
+             outward code such as \"L1\", the beginning of a census area such as \"lsoa:E0100651\", or \"in:NAME\" of an area",
             "routes.toml:10:47 route[1].when.system[0]: found \"rio\"; allowed: one of epr, gp",
             "routes.toml:10:71 route[1].when.requester-org: found a text; \
              allowed: a list, each item an ODS code: 3 to 10 letters and digits",
             "routes.toml:10:91 route[1].when.performer[0]: found \"a b\"; allowed: an ODS code, \"system|value\" \
              or a reference such as \"https://…/HealthcareService/1\"",
-            "routes.toml:12:1 route[1].from: found an unknown key; allowed: name, priority, when, to",
+            "routes.toml:12:1 route[1].from: found an unknown key; allowed: name, priority, when, to, share, fallback, \
+             acknowledge-within, answer-within, escalate-to",
             "routes.toml:14:1 route[2].name: found nothing; needed: a name for people, once in the file",
             "routes.toml:15:8 route[2].when: found no condition; \
              allowed: at least one; what no route takes goes to the inbox under [triage]",
-            "routes.toml:16:6 route[2].to: found a number; allowed: one of a, b, triage",
-            "routes.toml:19:6 triage.to: found \"Triage\"; allowed: one of a, b, triage",
-            "routes.toml:21:3 test: found an unknown key; allowed: route, triage",
+            "routes.toml:16:6 route[2].to: found a number; allowed: one of a, b, c, triage",
+            "routes.toml:19:6 triage.to: found \"Triage\"; allowed: one of a, b, c, triage",
+            "routes.toml:21:1 test[0].referral: found nothing; needed: a ServiceRequest or a Bundle, as JSON or XML between \
+             three quotes, or the path of a file that holds it",
+            "routes.toml:21:1 test[0].from: found nothing; needed: the id of the system that sends it",
+            "routes.toml:21:1 test[0].expect: found nothing; needed: a table with to and route, or with refused",
         ]
     );
 }
@@ -174,7 +217,7 @@ to = "triage"
 "#;
     let request = json!({"code": {"coding": [{"system": "s", "code": "1"}]}, "subject": {"reference": "#p"}, "contained": [
         {"resourceType": "Patient", "id": "p", "name": [{"family": "Tarleton"}], "address": [{"postalCode": "CH41 7ZZ"}]}]});
-    let explanation = parse(text).unwrap().explain(&facts("epr", &request));
+    let explanation = parse(text).unwrap().explain(&facts("epr", &request), &all_open, usize::MAX);
     let expected = format!(
         "Goes to b by the route any.\nRoute set {}, in the order tried:\n\n\
          near (priority 1, to a): does not match\n  yes  code: the referral has 1\n  \
@@ -212,7 +255,7 @@ prop_compose! {
 
 prop_compose! {
     fn a_referral()(codes in some_of(&["1", "2", "3"]), in_system in some_of(&["s", "t"]), area in some_of(&["L1 1AA", "L15 1AA", "CH1 1AA"]),
-                    org in some_of(&["rw4", "N82999"]), gp in any::<bool>()) -> Facts {
+                    org in some_of(&["rw4", "N82999"]), gp in any::<bool>()) -> (&'static str, Value) {
         let coding = |code: &&str| match in_system.first() {
             Some(system) => json!({"system": system, "code": code}),
             None => json!({"code": code}),
@@ -223,7 +266,7 @@ prop_compose! {
             "subject": {"reference": "#p"},
             "contained": [{"id": "p", "address": area.iter().map(|code| json!({"postalCode": code})).collect::<Vec<_>>()}],
         });
-        facts(if gp { "gp" } else { "epr" }, &request)
+        (if gp { "gp" } else { "epr" }, request)
     }
 }
 
@@ -247,17 +290,21 @@ proptest! {
     ) {
         let rules: Vec<_> = whens.into_iter().enumerate().map(|(n, (priority, when))| (n, priority, when)).collect();
         let routes = parse(&file(&rules, triage)).map_err(|faults| TestCaseError::fail(faults.join("\n")))?;
-        let explained = routes.explain(&referral);
+        let referral = facts(referral.0, &referral.1);
+        let explained = routes.explain(&referral, &all_open, usize::MAX);
         prop_assert_eq!(explained.rules.len(), rules.len());
-        match routes.decide(&referral) {
+        match decide(&routes, &referral) {
             Ok(decision) => {
-                prop_assert_eq!(explained.inbox, Some(decision.inbox));
+                let told: Vec<_> = explained.inboxes.iter().map(|goes| goes.to.clone()).collect();
+                prop_assert_eq!(told, decision.inboxes().cloned().collect::<Vec<_>>());
                 prop_assert_eq!(&explained.route, &decision.route);
                 let deciding: Vec<_> = explained.rules.iter().filter(|rule| rule.decides).map(|rule| rule.name.clone()).collect();
                 prop_assert_eq!(deciding, decision.route.into_iter().collect::<Vec<_>>());
             }
-            Err(NoRoute { tried }) => {
-                prop_assert_eq!(explained.inbox, None);
+            Err(none) => {
+                prop_assert_eq!(explained.refused, Some(none.to_string()));
+                let NoRoute::NoneMatches { tried } = none else { return Err(TestCaseError::fail("all are open")) };
+                prop_assert!(explained.inboxes.is_empty());
                 prop_assert!(explained.rules.iter().all(|rule| !rule.matches));
                 prop_assert_eq!(tried, explained.rules.into_iter().map(|rule| rule.name).collect::<Vec<_>>());
             }
@@ -265,18 +312,19 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_routes_of_different_priority_does_not_matter(
-        whens in prop::collection::vec(a_when(), 1..8),
+    fn the_order_of_routes_does_not_matter(
+        whens in prop::collection::vec((0u32..3, a_when()), 1..8),
         turn in 0usize..8,
         referral in a_referral(),
     ) {
-        let mut rules: Vec<_> = whens.into_iter().enumerate().map(|(n, when)| (n, n as u32, when)).collect();
+        let mut rules: Vec<_> = whens.into_iter().enumerate().map(|(n, (priority, when))| (n, priority, when)).collect();
         let one = parse(&file(&rules, true)).map_err(|faults| TestCaseError::fail(faults.join("\n")))?;
         rules.reverse();
         let middle = turn % rules.len();
         rules.rotate_left(middle);
         let other = parse(&file(&rules, true)).map_err(|faults| TestCaseError::fail(faults.join("\n")))?;
-        prop_assert_eq!(one.decide(&referral), other.decide(&referral));
+        let referral = facts(referral.0, &referral.1);
+        prop_assert_eq!(decide(&one, &referral), decide(&other, &referral));
         prop_assert_eq!(one.version(), other.version());
     }
 }
@@ -286,9 +334,9 @@ proptest! {
 fn the_fixtures_go_where_they_must() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let Ok(text) = std::fs::read_to_string(folder.join("routes.toml")) else { return };
-    let inboxes = ids(&["life-rooms", "link-workers", "housing-support", "triage"]);
-    let systems: BTreeSet<SystemId> = ids(&["merseycare-rio", "brownlow-gp", "ward-epr"]);
-    let routes = RouteSet::parse(&text, "routes.toml", &inboxes, &systems).unwrap();
+    let inboxes = ["life-rooms", "link-workers", "housing-support", "triage"];
+    let systems = ["merseycare-rio", "brownlow-gp", "ward-epr"];
+    let routes = read_with(&text, &inboxes, &systems, &|_| Err("there is none".to_owned())).unwrap();
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     let expected: Value = serde_json::from_str(&read("expected-routes.json")).unwrap();
     let mut decided = 0;
@@ -298,12 +346,8 @@ fn the_fixtures_go_where_they_must() {
             continue;
         }
         let body: Value = serde_json::from_str(&read(&format!("referrals/{name}"))).unwrap();
-        let alone = [json!({"resource": body})];
-        let entries = body["entry"].as_array().map_or(&alone[..], Vec::as_slice);
-        let carried = |reference: &str| {
-            let full = |entry: &&Value| entry["fullUrl"] == reference;
-            entries.iter().find(full).map(|entry| &entry["resource"])
-        };
+        let alone = vec![json!({"resource": body})];
+        let entries = body["entry"].as_array().unwrap_or(&alone);
         let requests =
             entries.iter().map(|entry| &entry["resource"]).filter(|one| one["resourceType"] == "ServiceRequest");
         for request in requests {
@@ -311,10 +355,13 @@ fn the_fixtures_go_where_they_must() {
             let key = format!("{}|{}", identifier["system"].as_str().unwrap(), identifier["value"].as_str().unwrap());
             let wanted = case["referrals"].as_array().unwrap().iter().find(|one| one["identifier"] == key.as_str());
             let wanted = wanted.unwrap_or_else(|| panic!("{name}: {key} is not expected"));
-            let facts = Facts::of(&case["system"].as_str().unwrap().parse().unwrap(), request, &carried);
-            let decision = routes.decide(&facts).unwrap();
-            let got = json!({"identifier": key, "inbox": decision.inbox, "route": decision.route});
-            assert_eq!(&got, wanted, "{name}\n{}", routes.explain(&facts));
+            let (working_time, places) = (WorkingTime::default(), Places::default());
+            let setting = Setting { at: NOW.parse().unwrap(), working_time: &working_time, places: &places };
+            let system = case["system"].as_str().unwrap().parse().unwrap();
+            let facts = Facts::of(&system, request, Carried::entries(entries), setting);
+            let decision = decide(&routes, &facts).unwrap();
+            let got = json!({"identifier": key, "inbox": only(&decision), "route": decision.route});
+            assert_eq!(&got, wanted, "{name}\n{}", routes.explain(&facts, &all_open, usize::MAX));
             decided += 1;
         }
     }

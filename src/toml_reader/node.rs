@@ -31,6 +31,13 @@ pub struct Node<'d> {
     value: &'d DeValue<'d>,
 }
 
+/// Where in a file a table or a value stands, and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    pub(super) at: usize,
+    pub(super) path: String,
+}
+
 // === impl Table ===
 
 impl<'d> Table<'d> {
@@ -77,6 +84,11 @@ impl<'d> Table<'d> {
         self.reader.warn(self.at, &self.path_of(key), message.into());
     }
 
+    /// Where it stands: for a fault that is found when all has been read.
+    pub fn spot(&self) -> Spot {
+        Spot { at: self.at, path: self.path.clone() }
+    }
+
     /// Tells every key that nobody asked for. To be called when all keys have been read.
     pub fn finish(self) {
         for (key, _) in self.keys.into_iter().flatten() {
@@ -102,6 +114,11 @@ impl<'d> Node<'d> {
     /// Notes a fault of this value: `found …; allowed: …`. The caller decides whether the value may be repeated.
     pub fn fault(&self, found: &str, allowed: impl Display) {
         self.reader.fault(self.at, &self.path, format!("found {found}; allowed: {allowed}"));
+    }
+
+    /// Where it stands: for a fault that is found when all has been read.
+    pub fn spot(&self) -> Spot {
+        Spot { at: self.at, path: self.path.clone() }
     }
 
     /// Notes something legal but risky about this value.
@@ -180,6 +197,24 @@ impl<'d> Node<'d> {
             }
         };
         let within = found.and_then(|n| u32::try_from(n).ok()).filter(|n| (min..=max).contains(n));
+        if within.is_none() {
+            self.fault(&found.map_or("another number".to_owned(), |n| n.to_string()), allowed);
+        }
+        within
+    }
+
+    /// A number from `min` to `max`, whole or not.
+    pub fn decimal(&self, min: f64, max: f64) -> Option<f64> {
+        let allowed = format!("a number from {min} to {max}");
+        let found = match self.value {
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n as f64),
+            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+            _ => {
+                self.wrong_type(&allowed);
+                return None;
+            }
+        };
+        let within = found.filter(|n| (min..=max).contains(n));
         if within.is_none() {
             self.fault(&found.map_or("another number".to_owned(), |n| n.to_string()), allowed);
         }

@@ -55,7 +55,7 @@ async fn every_fixture_goes_where_it_should_and_is_read_by_the_right_people() {
             let organisation = sender.get(&format!("/fhir/Organization/{owner}")).await;
             assert_eq!(organisation.json()["identifier"], serde_json::json!([read["owner"]["identifier"]]), "{what}");
             let decided = decision(&hub, task).await;
-            assert_eq!(decided["inbox"], expected.inbox, "{what}");
+            assert_eq!(decided["inboxes"][0]["to"], expected.inbox, "{what}");
             assert_eq!(decided["route"], expected.route.clone().map_or(Value::Null, Value::from), "{what}");
             is_read_by_the_right_people(&everyone, task, &fixture.system, owner, what).await;
             let found =

@@ -102,7 +102,7 @@ async fn routes_are_explained_for_every_fixture() {
         for (one, expected) in explained.iter().zip(&fixture.expected) {
             assert_eq!(one["system"], fixture.system);
             assert_eq!(one["identifier"], expected.identifier);
-            assert_eq!(one["explanation"]["inbox"], expected.inbox, "{}", fixture.file);
+            assert_eq!(one["explanation"]["inboxes"][0]["to"], expected.inbox, "{}", fixture.file);
             assert_eq!(one["explanation"]["route"], expected.route.clone().map_or(Value::Null, Value::from));
             assert_eq!(one["explanation"]["rules"].as_array().unwrap().len(), 8);
         }

@@ -1,0 +1,89 @@
+//! What a referral says of the person: where they live, what they speak, what they have said to being referred.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{list, text};
+use crate::routing::{
+    outward_of,
+    person::Consented,
+    place::{Homes, Point, lsoa},
+    places::Places,
+};
+
+/// R4's own extensions of an address: the point, and the census tract, which in England is the LSOA.
+const GEOLOCATION: &str = "http://hl7.org/fhir/StructureDefinition/geolocation";
+const CENSUS_TRACT: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-ADXP-censusTract";
+
+/// Where the person lives: home addresses, else those without a use, else temporary ones. Old ones do not count, nor
+/// those that had ended, or not begun, when the referral was written; without that day, an end means ended.
+pub(super) fn homes(patient: &Value, written_on: Option<&str>, places: &Places) -> Homes {
+    let current: Vec<&Value> =
+        list(&patient["address"]).iter().filter(|one| is_current(&one["period"], written_on)).collect();
+    for wanted in [Some("home"), None, Some("temp")] {
+        let mut homes = Homes::default();
+        current.iter().filter(|address| text(&address["use"]) == wanted).for_each(|one| add(&mut homes, one, places));
+        if !homes.is_empty() {
+            return homes;
+        }
+    }
+    Homes::default()
+}
+
+fn add(homes: &mut Homes, address: &Value, places: &Places) {
+    let postcode = text(&address["postalCode"]);
+    homes.outward_codes.extend(postcode.and_then(outward_of));
+    let known = postcode.and_then(|postcode| places.find(postcode));
+    let said = extension(address, CENSUS_TRACT).and_then(|tract| lsoa(text(&tract["valueString"])?));
+    homes
+        .lsoas
+        .extend(said.filter(|code| code.len() == 9).or_else(|| known.as_ref().and_then(|place| place.lsoa.clone())));
+    let point = extension(address, GEOLOCATION).and_then(|point| {
+        let degrees = |of: &str| extension(point, of)?["valueDecimal"].as_f64();
+        Point::of_degrees(degrees("latitude")?, degrees("longitude")?)
+    });
+    homes.points.extend(point.or_else(|| known.and_then(|place| place.point)));
+}
+
+fn extension<'a>(of: &'a Value, url: &str) -> Option<&'a Value> {
+    list(&of["extension"]).iter().find(|one| text(&one["url"]) == Some(url))
+}
+
+fn is_current(period: &Value, written_on: Option<&str>) -> bool {
+    let day = |text: &str| text.get(..10).unwrap_or(text).to_owned();
+    let (start, end) = (text(&period["start"]).map(day), text(&period["end"]).map(day));
+    let Some(today) = written_on.map(day) else { return end.is_none() };
+    // FHIR dates may stop at the year or month: only the part both have is compared
+    let before = |a: &str, b: &str| a.get(..a.len().min(b.len())) < b.get(..a.len().min(b.len()));
+    !end.is_some_and(|end| before(&end, &today)) && !start.is_some_and(|start| before(&today, &start))
+}
+
+/// The languages that the person speaks; only those that are preferred, where any is.
+pub(super) fn languages(patient: &Value) -> BTreeSet<String> {
+    let spoken = list(&patient["communication"]);
+    let preferred = |one: &&Value| one["preferred"].as_bool() == Some(true);
+    let any_preferred = spoken.iter().any(|one| preferred(&one));
+    let counted = spoken.iter().filter(|one| !any_preferred || preferred(one));
+    let codings = counted.flat_map(|one| list(&one["language"]["coding"]));
+    codings.filter_map(|coding| text(&coding["code"])).map(str::to_owned).collect()
+}
+
+/// What these Consents say together on a day. One that is not in force says nothing, but for one that the person rejected.
+pub(super) fn consented(consents: &[&Value], today: &str) -> Consented {
+    let said = consents.iter().filter(|consent| is_current(&consent["provision"]["period"], Some(today)));
+    let said = said.filter_map(|consent| match text(&consent["status"]) {
+        Some("rejected") => Some(Consented::Refused),
+        Some("active") if says_no(consent) => Some(Consented::Refused),
+        Some("active") => Some(Consented::Given),
+        _ => None,
+    });
+    // whoever says no once is not overruled by another paper
+    said.max().unwrap_or(Consented::Absent)
+}
+
+/// Whether the whole of it is a refusal: its policy is opting out, or its outermost provision denies.
+fn says_no(consent: &Value) -> bool {
+    let opted_out = list(&consent["policyRule"]["coding"]).iter().any(|c| text(&c["code"]) == Some("OPTOUT"));
+    opted_out || text(&consent["provision"]["type"]) == Some("deny")
+}

@@ -1,0 +1,184 @@
+//! Where postcodes lie: a table such as the ONS's National Statistics Postcode Lookup, held in memory.
+
+use std::{collections::HashMap, io::Read};
+
+use super::place::{Point, lsoa};
+
+/// More postcodes than this no table holds; the United Kingdom has 2.7 million, ended ones included.
+const ROWS_MAX: usize = 4_000_000;
+const POSTCODE_COLUMNS: [&str; 4] = ["pcds", "pcd", "pcd7", "postcode"];
+const LSOA_COLUMNS: [&str; 5] = ["lsoa21", "lsoa21cd", "lsoa11", "lsoa11cd", "lsoa"];
+const LATITUDE_COLUMNS: [&str; 2] = ["lat", "latitude"];
+const LONGITUDE_COLUMNS: [&str; 3] = ["long", "lon", "longitude"];
+
+/// Postcodes, and for each what is known of it.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// In the order of the first.
+    rows: Vec<Row>,
+    lsoas: Vec<Box<str>>,
+}
+
+/// What is known of a postcode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The census area it lies in.
+    pub lsoa: Option<String>,
+    /// Its middle.
+    pub point: Option<Point>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    /// The postcode without a space, filled up with zeros.
+    postcode: [u8; 8],
+    /// The place in `lsoas`, from 1.
+    lsoa: u32,
+    point: Option<Point>,
+}
+
+/// Why a table cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlacesError {
+    /// It has no such column.
+    #[error("no column is called {0}")]
+    NoColumn(String),
+    /// It is no CSV.
+    #[error("line {line}: {what}")]
+    NotCsv {
+        /// From 1.
+        line: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// It has more rows than it may.
+    #[error("it has more than {ROWS_MAX} postcodes")]
+    TooMany,
+}
+
+// === impl Places ===
+
+impl Places {
+    /// Reads a table with a header line: a column of postcodes, and of LSOA codes, or of latitudes and longitudes in degrees, or all.
+    /// What is no postcode or no place is passed over.
+    ///
+    /// # Errors
+    /// [`PlacesError`]
+    pub fn read(csv: impl Read) -> Result<Self, PlacesError> {
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(csv);
+        let not_csv = |error: csv::Error| PlacesError::NotCsv {
+            line: error.position().map_or(0, csv::Position::line),
+            what: match error.kind() {
+                csv::ErrorKind::Utf8 { .. } => "no UTF-8".to_owned(),
+                csv::ErrorKind::Io(error) => error.to_string(),
+                _ => "no CSV".to_owned(),
+            },
+        };
+        let header = reader.headers().map_err(not_csv)?.clone();
+        let column = |names: &[&str]| {
+            names.iter().find_map(|name| header.iter().position(|at| at.trim().eq_ignore_ascii_case(name)))
+        };
+        let named = |names: &[&str]| column(names).ok_or_else(|| PlacesError::NoColumn(names.join(" or ")));
+        let postcode_at = named(&POSTCODE_COLUMNS)?;
+        let (lsoa_at, latitude_at, longitude_at) =
+            (column(&LSOA_COLUMNS), column(&LATITUDE_COLUMNS), column(&LONGITUDE_COLUMNS));
+        if lsoa_at.is_none() && latitude_at.is_none() {
+            named(&LSOA_COLUMNS)?;
+        }
+        if latitude_at.is_some() {
+            named(&LONGITUDE_COLUMNS)?;
+        }
+        let (mut places, mut known) = (Self::default(), HashMap::<Box<str>, u32>::new());
+        let mut record = csv::StringRecord::new();
+        while reader.read_record(&mut record).map_err(not_csv)? {
+            let field = |at: Option<usize>| at.and_then(|at| record.get(at)).map(str::trim);
+            let Some(postcode) = field(Some(postcode_at)).and_then(packed) else { continue };
+            let code = field(lsoa_at).and_then(lsoa).filter(|code| code.len() == 9).map(String::into_boxed_str);
+            let lsoa = code.map_or(0, |code| {
+                *known.entry(code).or_insert_with_key(|code| {
+                    places.lsoas.push(code.clone());
+                    u32::try_from(places.lsoas.len()).unwrap_or_default()
+                })
+            });
+            let degrees = |at| field(at).and_then(|text| text.parse::<f64>().ok());
+            // the lookup gives 99.999999 where it does not know
+            let latitude = degrees(latitude_at).filter(|latitude| *latitude < 90.0);
+            let point = latitude.and_then(|latitude| Point::of_degrees(latitude, degrees(longitude_at)?));
+            if places.rows.len() == ROWS_MAX {
+                return Err(PlacesError::TooMany);
+            }
+            places.rows.push(Row { postcode, lsoa, point });
+        }
+        places.rows.sort_by_key(|row| row.postcode);
+        places.rows.dedup_by_key(|row| row.postcode);
+        places.rows.shrink_to_fit();
+        Ok(places)
+    }
+
+    /// What is known of a postcode, however it is written.
+    pub fn find(&self, postcode: &str) -> Option<Place> {
+        let wanted = packed(postcode)?;
+        let at = self.rows.binary_search_by_key(&wanted, |row| row.postcode).ok()?;
+        let row = self.rows.get(at)?;
+        let lsoa = (row.lsoa as usize).checked_sub(1).and_then(|at| self.lsoas.get(at)).map(|code| code.to_string());
+        Some(Place { lsoa, point: row.point })
+    }
+
+    /// How many postcodes it knows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether it knows none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// A whole postcode in capitals without its space.
+fn packed(postcode: &str) -> Option<[u8; 8]> {
+    let mut packed = [0; 8];
+    let mut places = packed.iter_mut();
+    for letter in postcode.bytes().filter(|b| !b.is_ascii_whitespace()) {
+        *places.next().filter(|_| letter.is_ascii_alphanumeric())? = letter.to_ascii_uppercase();
+    }
+    // the shortest is such as M1 1AA
+    let is_long = packed.get(4).is_some_and(|fifth| *fifth != 0);
+    (is_long && packed.iter().any(u8::is_ascii_digit)).then_some(packed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postcodes_are_found_however_they_are_written() {
+        let table = "pcds,doterm,lsoa21cd,lat,long\n\
+            L1 9ZZ,,E01006512,53.404,-2.98\n\
+            CH41 7ZZ,,E01007128,99.999999,0\n\
+            nowhere,,E01007128,53,-3\n\
+            L1 9ZZ,,E01000000,1,1\n\
+            \"M1 1ZZ\",,,53.48,-2.24\n";
+        let places = Places::read(table.as_bytes()).unwrap();
+        assert_eq!(places.len(), 3);
+        let liverpool = Place { lsoa: Some("E01006512".to_owned()), point: Point::of_degrees(53.404, -2.98) };
+        for written in ["L1 9ZZ", "l19zz", " L19 ZZ"] {
+            assert_eq!(places.find(written), Some(liverpool.clone()), "{written}");
+        }
+        assert_eq!(places.find("CH41 7ZZ"), Some(Place { lsoa: Some("E01007128".to_owned()), point: None }));
+        assert_eq!(places.find("M11ZZ").map(|place| place.lsoa), Some(None));
+        for unknown in ["L1 9ZY", "L1", "", "L1-9ZZ", "L1 9ZZ 9ZZ"] {
+            assert_eq!(places.find(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_used_says_why() {
+        let told = |table: &str| Places::read(table.as_bytes()).unwrap_err().to_string();
+        assert_eq!(told("a,b\n"), "no column is called pcds or pcd or pcd7 or postcode");
+        assert_eq!(told("pcds,b\n"), "no column is called lsoa21 or lsoa21cd or lsoa11 or lsoa11cd or lsoa");
+        assert_eq!(told("pcds,lat\n"), "no column is called long or lon or longitude");
+        let not_text = Places::read(&b"pcds,lsoa\nL1 9ZZ,\xff\n"[..]).unwrap_err();
+        assert_eq!(not_text.to_string(), "line 2: no UTF-8");
+    }
+}

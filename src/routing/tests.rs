@@ -4,7 +4,10 @@ use proptest::{prelude::*, sample::subsequence};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::working_days::WorkingTime;
+use crate::domain::working_days::{Within, WorkingTime};
+
+mod conditions;
+mod targets;
 
 fn ids<T: std::str::FromStr + Ord>(words: &[&str]) -> BTreeSet<T> {
     words.iter().filter_map(|word| word.parse().ok()).collect()
@@ -243,19 +246,24 @@ fn some_of(values: &'static [&'static str]) -> impl Strategy<Value = Vec<&'stati
 
 prop_compose! {
     fn a_when()(code in some_of(&["1", "s|1", "|2", "t|3"]), area in some_of(&["L", "L1", "CH"]),
-                org in some_of(&["RW4", "N82999"]), system in some_of(&["epr", "gp"])) -> String {
+                org in some_of(&["RW4", "N82999"]), system in some_of(&["epr", "gp"]),
+                age in some_of(&["..17", "18..64"]), language in some_of(&["cy", "en"]), urgency in some_of(&["routine", "stat"]),
+                time in some_of(&["working-hours", "sat,sun"]), path in some_of(&["code.exists()", "priority = 'stat'"])) -> String {
         let list = |key: &str, values: &[&str]| match values {
             [] => String::new(),
             values => format!("{key} = {values:?}\n"),
         };
-        let when = [list("code", &code), list("patient-area", &area), list("requester-org", &org), list("system", &system)].concat();
+        let of_person = [list("patient-area", &area), list("patient-age", &age), list("language", &language)].concat();
+        let of_request = [list("code", &code), list("requester-org", &org), list("system", &system), list("urgency", &urgency)].concat();
+        let when = [of_person, of_request, list("time", &time), list("fhirpath", &path)].concat();
         if when.is_empty() { "system = ['epr']\n".to_owned() } else { when }
     }
 }
 
 prop_compose! {
     fn a_referral()(codes in some_of(&["1", "2", "3"]), in_system in some_of(&["s", "t"]), area in some_of(&["L1 1AA", "L15 1AA", "CH1 1AA"]),
-                    org in some_of(&["rw4", "N82999"]), gp in any::<bool>()) -> (&'static str, Value) {
+                    org in some_of(&["rw4", "N82999"]), gp in any::<bool>(), stat in any::<bool>(), born in some_of(&["2000", "2015-01"]),
+                    speaks in some_of(&["cy-GB", "en"])) -> (&'static str, Value) {
         let coding = |code: &&str| match in_system.first() {
             Some(system) => json!({"system": system, "code": code}),
             None => json!({"code": code}),
@@ -264,7 +272,10 @@ prop_compose! {
             "code": {"coding": codes.iter().map(coding).collect::<Vec<_>>()},
             "requester": {"identifier": {"system": "https://fhir.nhs.uk/Id/ods-organization-code", "value": org.first()}},
             "subject": {"reference": "#p"},
-            "contained": [{"id": "p", "address": area.iter().map(|code| json!({"postalCode": code})).collect::<Vec<_>>()}],
+            "priority": if stat { "stat" } else { "routine" },
+            "contained": [{"id": "p", "birthDate": born.first(),
+                "communication": speaks.iter().map(|code| json!({"language": {"coding": [{"code": code}]}})).collect::<Vec<_>>(),
+                "address": area.iter().map(|code| json!({"postalCode": code})).collect::<Vec<_>>()}],
         });
         (if gp { "gp" } else { "epr" }, request)
     }

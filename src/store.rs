@@ -20,6 +20,7 @@ mod chain;
 pub(crate) mod counts;
 pub mod postgres;
 pub(crate) mod recent;
+mod routes;
 mod share;
 pub mod sqlite;
 mod step;
@@ -27,6 +28,9 @@ mod submission;
 mod trouble;
 
 pub use asked::AskedBy;
+pub use routes::{
+    ActivateError, Activation, NewRoutes, ROUTES_FILES_MAX_BYTES, ROUTES_TEXT_MAX_BYTES, RoutesVersion, Signed,
+};
 pub use share::{Claim, Share, Shares, StoredBreaker};
 pub use step::{Append, Appended, LaneHead, LaneState, NewVersion, Poll, ResourceKey, Settle, Settled};
 pub use submission::{NewEvent, NewReferral, NewResource, NewTask, Submission, Submit, Submitted};
@@ -422,6 +426,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// Its events from one number to another, both included.
     async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError>;
+
+    /// Stores a route set as the next version and makes it the active one, over the activation that it was decided on, 0 where there
+    /// was none. What was told of the one before, that it is not taken up somewhere, is over.
+    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError>;
+
+    /// Makes a stored version the active one again, likewise.
+    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError>;
+
+    /// The last activation: the route set that is to be in force. Asked for all the time; cheap.
+    async fn active_routes(&self) -> Result<Option<Activation>, StoreError>;
+
+    /// Activations, the newest first. Each version is among them.
+    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError>;
+
+    /// A version of the route set.
+    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError>;
 
     /// Keeps alerts until they are told. A standing one that is open already is not raised again.
     async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError>;

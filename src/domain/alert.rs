@@ -82,7 +82,7 @@ impl AlertKind {
                 "ask the provider's IT to put its Task right: it says what the Task states do not allow"
             }
             Self::ConfigurationRefused => {
-                "run `onward check` and mend what it tells; the configuration before is in force"
+                "run `onward check --connect` there and mend what it tells; what was in force before still is"
             }
             Self::NotConfigured => "put the inbox or system back into the configuration, or discard its messages",
             Self::BrokerAway => {
@@ -113,6 +113,8 @@ pub struct Alert {
     pub text: String,
 }
 
+/// The subject of an alert about a route set that a process does not take up begins so.
+pub const ROUTE_SET: &str = "route set";
 /// No alert says more.
 pub const TEXT_CHARS_MAX: usize = 500;
 const SUBJECT_CHARS_MAX: usize = 200;

@@ -14,9 +14,10 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, JournalLine,
-    LaneHead, LaneState, Parties, Poll, Shares, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
-    Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled, counts,
+    ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
+    DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, RoutesVersion, Shares, Signed, Store,
+    StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord,
+    Troubled, counts,
     recent::{Fresh, Recent},
 };
 use crate::domain::{
@@ -44,6 +45,7 @@ mod picture;
 mod queue;
 mod read;
 mod replica;
+mod routes;
 mod rows;
 mod search;
 mod steps;
@@ -566,6 +568,30 @@ impl Store for PostgresStore {
 
     async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError> {
         subscriptions::events(self.reader(), id, from, to).await
+    }
+
+    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError> {
+        self.open_for_writing()?;
+        chore("add_routes");
+        routes::add(&self.chores, over, &new, self.now()).await
+    }
+
+    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError> {
+        self.open_for_writing()?;
+        chore("activate_routes");
+        routes::activate(&self.chores, over, number, &signed, self.now()).await
+    }
+
+    async fn active_routes(&self) -> Result<Option<Activation>, StoreError> {
+        routes::active(self.reader()).await
+    }
+
+    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError> {
+        routes::history(self.reader(), limit).await
+    }
+
+    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError> {
+        routes::version(self.searches(), number).await
     }
 
     async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {

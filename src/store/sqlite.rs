@@ -15,9 +15,10 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::{
-    AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, JournalLine,
-    LaneHead, LaneState, Parties, Poll, Shares, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
-    Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
+    ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
+    DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, RoutesVersion, Shares, Signed, Store,
+    StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord,
+    Troubled,
     recent::{Fresh, Recent},
 };
 use crate::domain::{
@@ -35,6 +36,7 @@ mod migrate;
 mod outbox;
 mod pool;
 mod read;
+mod routes;
 mod rows;
 mod search;
 mod submit;
@@ -468,6 +470,28 @@ impl Store for SqliteStore {
 
     async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError> {
         self.readers.run(move |c| subscriptions::events(c, id, from, to)).await
+    }
+
+    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError> {
+        let now = self.now();
+        self.writer.run("add_routes", move |c| routes::add(c, over, &new, now)).await
+    }
+
+    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError> {
+        let now = self.now();
+        self.writer.run("activate_routes", move |c| routes::activate(c, over, number, &signed, now)).await
+    }
+
+    async fn active_routes(&self) -> Result<Option<Activation>, StoreError> {
+        self.readers.run(routes::active).await
+    }
+
+    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError> {
+        self.readers.run(move |c| routes::history(c, limit)).await
+    }
+
+    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError> {
+        self.readers.run(move |c| routes::version(c, number)).await
     }
 
     async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {

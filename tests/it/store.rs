@@ -24,6 +24,7 @@ mod lanes;
 mod outbox;
 pub mod postgres;
 mod read;
+mod routes;
 mod search;
 mod sqlite;
 mod steps;
@@ -95,6 +96,9 @@ macro_rules! behaviours {
                 claims_of_deadlines_do_not_share, tasks_in_trouble_are_told_until_somebody_sees_to_them,
                 an_alert_is_told_once_it_was_settled, a_standing_alert_is_raised_once_until_it_ends,
                 an_alert_is_stored_with_its_step_or_not_at_all;
+            routes: versions_are_numbered_and_never_change, the_second_of_two_who_apply_is_told,
+                one_of_many_who_apply_at_once_is_stored, an_older_version_becomes_active_again,
+                what_is_too_large_is_not_stored, an_activation_ends_what_was_told_of_the_one_before;
             search: finds_what_a_naive_filter_finds;
             subscriptions: one_is_kept_rewritten_and_forgotten, one_is_attended_to_by_one_at_a_time,
                 events_are_numbered_without_gaps_whatever_comes_twice;

@@ -24,6 +24,8 @@ const STEPS: &[Step] = &[
     // an older program would store referrals that nobody finds by their names
     Step { sql: include_str!("migrations/0004_search.sql"), runs_from: 4 },
     Step { sql: include_str!("migrations/0005_subscriptions.sql"), runs_from: 4 },
+    // one that is older takes its routes from files, as before
+    Step { sql: include_str!("migrations/0006_routes.sql"), runs_from: 4 },
 ];
 
 /// The newest schema that this program knows.

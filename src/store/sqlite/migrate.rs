@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0005_requests.sql"),
     include_str!("migrations/0006_search.sql"),
     include_str!("migrations/0007_subscriptions.sql"),
+    include_str!("migrations/0008_routes.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

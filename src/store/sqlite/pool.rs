@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::rows::store_error;
-use crate::store::{AppendError, StoreError, counts};
+use crate::store::{ActivateError, AppendError, StoreError, counts};
 
 /// As many writes share one commit at the most: enough to make the fsync cheap, few enough to keep the wait short.
 pub(super) const GROUP_MAX: usize = 128;
@@ -21,6 +21,7 @@ const QUEUE_MAX: usize = 4096;
 pub(super) trait WorkError: From<StoreError> + Send + 'static {}
 impl WorkError for StoreError {}
 impl WorkError for AppendError {}
+impl WorkError for ActivateError {}
 
 /// Answers the one who asked, once it is known whether the group's commit held.
 type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;

@@ -48,6 +48,12 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+impl From<rusqlite::Error> for crate::store::ActivateError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(store_error(error))
+    }
+}
+
 impl From<rusqlite::Error> for crate::store::AppendError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(store_error(error))

@@ -13,9 +13,10 @@ use onward::{
         SubscriptionStatus, SystemId, TaskId, breaker::Breaker, subscription::Progress,
     },
     store::{
-        AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, JournalLine,
-        LaneHead, LaneState, Parties, Poll, Shares, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
-        Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
+        ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
+        DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, RoutesVersion, Shares, Signed,
+        Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery,
+        TaskRecord, Troubled,
     },
 };
 use tokio::time::Instant;
@@ -334,6 +335,26 @@ impl Store for Reached {
 
     async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError> {
         reach!(self, subscription_events(id, from, to))
+    }
+
+    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError> {
+        reach!(self, add_routes(over, new))
+    }
+
+    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError> {
+        reach!(self, activate_routes(over, number, signed))
+    }
+
+    async fn active_routes(&self) -> Result<Option<Activation>, StoreError> {
+        reach!(self, active_routes())
+    }
+
+    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError> {
+        reach!(self, routes_history(limit))
+    }
+
+    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError> {
+        reach!(self, routes_version(number))
     }
 
     async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {

@@ -101,9 +101,12 @@ fn again() -> Bench {
         "attempt",
         "breaker",
         "alert",
+        "routes_activation",
+        "routes",
     ] {
         PLACE.sql(&format!("DELETE FROM {table}"));
     }
+    PLACE.sql("UPDATE routes_head SET activation = 0, newest = 0");
     let clock = Arc::new(ManualClock::at(start()));
     let place = Place { url: PLACE.url.clone(), clock };
     place.bench()

@@ -21,17 +21,20 @@ use onward::{
         task::TaskState,
     },
     store::{
-        AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter, DeadQuery, Due, EVENTS_KEPT,
-        JournalLine, LaneHead, LaneState, Parties, Poll, ResourceKey, Settled, Share, Shares, Store, StoreError,
-        StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
+        ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
+        DeadQuery, Due, EVENTS_KEPT, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, ResourceKey,
+        RoutesVersion, Settled, Share, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
+        Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
     },
 };
 use uuid::Uuid;
 
 mod alerts;
+mod routes;
 mod row;
 
 use alerts::Alerts;
+use routes::Routes;
 pub use row::{Message, Row, State};
 
 /// See the module's documentation.
@@ -53,6 +56,7 @@ struct All {
     breakers: BTreeMap<(Side, String), StoredBreaker>,
     alerts: Alerts,
     subscriptions: Vec<Attended>,
+    routes: Routes,
 }
 
 /// A subscription, when it is attended to next, and its events.
@@ -862,6 +866,34 @@ impl Store for Memory {
         let mut all = self.all()?;
         let events = all.attended(id).map(|a| a.events.clone()).unwrap_or_default();
         Ok(events.into_iter().filter(|e| (from..=to).contains(&e.number)).collect())
+    }
+
+    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError> {
+        let now = self.now();
+        let mut all = self.open()?;
+        let added = all.routes.add(over, new, now)?;
+        all.alerts.end_about_routes();
+        Ok(added)
+    }
+
+    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError> {
+        let now = self.now();
+        let mut all = self.open()?;
+        let activated = all.routes.activate(over, number, signed, now)?;
+        all.alerts.end_about_routes();
+        Ok(activated)
+    }
+
+    async fn active_routes(&self) -> Result<Option<Activation>, StoreError> {
+        Ok(self.all()?.routes.active())
+    }
+
+    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError> {
+        Ok(self.all()?.routes.history(limit))
+    }
+
+    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError> {
+        Ok(self.all()?.routes.version(number))
     }
 
     async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use onward::{
-    domain::{Alert, AlertKind},
+    domain::{Alert, AlertKind, alert},
     store::{AlertSettled, StoredAlert},
 };
 use uuid::Uuid;
@@ -33,6 +33,14 @@ impl Alerts {
                 let is_open = alert.kind.stands();
                 self.0.push(Kept { stored: StoredAlert { alert, attempts: 0, raised: now }, due: Some(now), is_open });
             }
+        }
+    }
+
+    pub fn end_about_routes(&mut self) {
+        for kept in &mut self.0 {
+            let about = &kept.stored.alert;
+            kept.is_open &=
+                about.kind != AlertKind::ConfigurationRefused || !about.subject.starts_with(alert::ROUTE_SET);
         }
     }
 

@@ -65,6 +65,8 @@ pub enum Gate {
     Disk,
     /// Too much waits to be delivered.
     Outbox,
+    /// Nothing says where a referral goes.
+    Routes,
 }
 
 impl Gate {

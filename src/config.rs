@@ -10,6 +10,7 @@ mod http;
 mod read_registry;
 pub mod registry;
 mod roles;
+pub mod routes;
 mod secret;
 mod sections;
 mod url;
@@ -21,8 +22,8 @@ use std::{
 
 use crate::{
     domain::{InboxId, ProviderId, SystemId, retry::RetryPolicy, rule_level::RuleLevels},
-    routing::{Known, RouteSet},
-    toml_reader::{self, Table},
+    routing::RouteSet,
+    toml_reader,
 };
 
 pub use crate::toml_reader::Fault;
@@ -31,6 +32,7 @@ pub use env::Env;
 pub use http::{Cors, Http};
 pub use registry::Registry;
 pub use roles::{Role, Roles};
+pub use routes::Routes;
 pub use secret::{Secret, TokenHash};
 pub use sections::{Broker, Level, Limits, Log, LogFormat, Profiles, Server, Store};
 pub use url::{BrokerUrl, HiddenUrl, StoreUrl};
@@ -62,7 +64,9 @@ pub struct Config {
     pub profiles: Profiles,
     /// Who is told when something waits for a person.
     pub alerts: Alerts,
-    /// Systems, providers, inboxes and routes.
+    /// Where the route set comes from.
+    pub routes: Routes,
+    /// Systems, providers and inboxes; and the routes, where they come from a file.
     pub registry: Registry,
     /// Every file that was read, for those who watch them for changes.
     pub files: Vec<PathBuf>,
@@ -106,18 +110,21 @@ impl Config {
         let http = Http::read(root.section("http"));
         let log = Log::read(root.section("log"));
         let profiles = Profiles::read(root.section("profiles"), folder);
-        sections::registry_source(root.section("registry"));
         let alerts = Alerts::read(root.section("alerts"), &secrets);
         let (escalation, working_time) = escalation::read(root.section("escalation"));
         let (mut registry, ids) = read_registry::read(&mut root, &secrets, &broker.url, retry, escalation);
         registry.working_time = working_time;
         let (mut files, mut route_warnings) = (Vec::new(), Vec::new());
-        match read_routes(root.section("routes"), folder, &ids, &registry, &mut files) {
-            Ok((routes, more)) => {
-                registry.routes = routes;
-                route_warnings = more;
+        let section = root.section("registry");
+        let (routes, text) = Routes::read(section, root.section("routes"), folder);
+        if let Some(text) = text {
+            match text.read(&ids, &registry, &mut files) {
+                Ok((routes, more)) => {
+                    registry.routes = routes;
+                    route_warnings = more;
+                }
+                Err(faults) => other_faults.extend(faults),
             }
-            Err(faults) => other_faults.extend(faults),
         }
         root.finish();
 
@@ -128,7 +135,10 @@ impl Config {
             return Err(faults);
         }
         files.extend(secrets.into_files());
-        Ok((Self { server, store, broker, retry, limits, http, log, profiles, alerts, registry, files }, warnings))
+        Ok((
+            Self { server, store, broker, retry, limits, http, log, profiles, alerts, routes, registry, files },
+            warnings,
+        ))
     }
 
     /// What runs with no configuration: a store under `data_dir`, the embedded broker, loopback, one system, one provider
@@ -176,57 +186,6 @@ fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotA
         routes: RouteSet::all_to(inbox_id),
         ..Registry::default()
     })
-}
-
-/// Reads the route file that `[routes]` names; its own faults are handed back, those of `[routes]` noted.
-fn read_routes(
-    mut table: Table<'_>,
-    folder: &Path,
-    ids: &read_registry::Ids,
-    registry: &Registry,
-    files: &mut Vec<PathBuf>,
-) -> Result<(RouteSet, Vec<Fault>), Vec<Fault>> {
-    let named = table.get("file");
-    let Some(node) = named else {
-        table.warn("file", "no route file: every referral will be refused, because no rule says where it goes");
-        table.finish();
-        return Ok((RouteSet::empty(), Vec::new()));
-    };
-    table.finish();
-    let Some(name) = node.text("the path of a route file") else {
-        return Ok((RouteSet::empty(), Vec::new()));
-    };
-    let path = folder.join(name);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) => {
-            node.fault(&format!("{}, which cannot be read: {error}", path.display()), "the path of a route file");
-            return Ok((RouteSet::empty(), Vec::new()));
-        }
-    };
-    files.push(path.clone());
-    let beside = path.parent().unwrap_or(Path::new("")).to_owned();
-    let read_file = |name: &str| std::fs::read_to_string(beside.join(name)).map_err(|error| error.to_string());
-    let (inboxes, systems) = (ids.inboxes.clone(), ids.systems.clone());
-    let known = Known {
-        inboxes,
-        services: ids.services(),
-        systems,
-        working_time: &registry.working_time,
-        places: &registry.places,
-        files: &read_file,
-    };
-    let (routes, warnings) = RouteSet::read(&text, &path.display().to_string(), known)?;
-    files.extend(routes.files().keys().map(|name| beside.join(name)));
-    if routes.triage().is_none() {
-        node.warn("no [triage] in the route file: a referral that no route matches is refused");
-    }
-    for inbox in &ids.inboxes {
-        if !routes.inboxes().any(|named| named == inbox) {
-            node.warn(format!("no route leads to the inbox {inbox}"));
-        }
-    }
-    Ok((routes, warnings))
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub enum Part {
     Intake,
     /// What waits to be delivered and written back.
     Outbox,
+    /// What says where a referral goes, where the store has it.
+    Routes,
 }
 
 /// What is known of a part. Holds no secret and no patient data.
@@ -85,6 +87,7 @@ impl Part {
             Self::Broker => "broker",
             Self::Intake => "intake",
             Self::Outbox => "outbox",
+            Self::Routes => "routes",
         }
     }
 

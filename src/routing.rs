@@ -32,8 +32,8 @@ pub use explain::{ConditionExplained, EXPLAINED_MAX, Explanation, Goes, RuleExpl
 pub use facts::{Carried, Coding, Facts, Setting, same_ods};
 pub use hours::{Hours, Moment};
 pub use needs::{Missing, Need};
-pub use parse::Known;
 pub(crate) use parse::within;
+pub use parse::{FILES_MAX_BYTES, Known, TEXT_MAX_BYTES};
 pub use path::Path;
 pub use person::{Age, Ages, Consented, Language, Urgency};
 pub use place::{AreaWanted, Homes, NamedArea, Piece, Point};

@@ -11,7 +11,7 @@ use crate::{
     alerts::Teller,
     broker::{Broker, BrokerError, Embedded, RabbitMq, rabbitmq},
     client::{FhirClient, NoRoots},
-    config::{BrokerUrl, Config, Registry, Role, StoreUrl},
+    config::{BrokerUrl, Config, Registry, Role, StoreUrl, routes::Source},
     conversation::Conversation,
     delivery::{Deliveries, copies::Copies},
     domain::{Side, SystemClock},
@@ -36,10 +36,15 @@ use crate::{
 pub mod profiles;
 mod queues;
 mod reload;
+mod routes;
 
 pub use reload::log_faults;
+pub use routes::{Unfit, read_stored};
 
-use self::profiles::ProfilesUnusable;
+use self::{
+    profiles::ProfilesUnusable,
+    routes::{Followed, InForce},
+};
 
 const XML_WORKERS: usize = 2;
 /// So much of the limit is kept for letting go of what did not end in time, …
@@ -105,11 +110,10 @@ pub struct Service {
     address: SocketAddr,
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
-    registry: Arc<ArcSwap<Registry>>,
-    endpoints: Endpoints,
+    source: Source,
+    in_force: Arc<InForce>,
     validator: Arc<Validator>,
     health: Arc<Health>,
-    changed: watch::Sender<()>,
     drain: Duration,
     pause: Duration,
     died: CancellationToken,
@@ -186,8 +190,21 @@ impl Service {
             let_go: let_go.clone(),
         };
         let (changed, changes) = watch::channel(());
-        let mut lanes = parts.start_lanes(&config, (status.clone(), conversation.clone()), changes, &stop_lanes, &died);
         let (health, admission) = (Arc::new(Health::default()), Admission::new(&config.limits));
+        let in_force = match config.routes.source {
+            Source::File => InForce::of_files(Arc::clone(&registry), endpoints.clone(), changed),
+            Source::Store => {
+                let takes = config.server.roles.has(Role::Api);
+                let parts = (Arc::clone(&store), Arc::clone(&health), Arc::clone(&admission));
+                let followed = Followed::new(parts, takes, address);
+                InForce::of_store(Arc::clone(&registry), endpoints.clone(), changed, followed)
+            }
+        };
+        let in_force = Arc::new(in_force);
+        in_force.first_look().await;
+        let mut lanes = parts.start_lanes(&config, (status.clone(), conversation.clone()), changes, &stop_lanes, &died);
+        let following = Arc::clone(&in_force).run(CancellationToken::clone(&stop_lanes));
+        lanes.push(guarded(&died, &stop_lanes, following));
         let watch = Watch {
             health: Arc::clone(&health),
             admission: Arc::clone(&admission),
@@ -241,11 +258,10 @@ impl Service {
             address,
             store,
             broker,
-            registry,
-            endpoints,
+            source: config.routes.source,
+            in_force,
             validator,
             health,
-            changed,
             drain: config.limits.drain,
             pause: config.limits.stop_pause,
             died,
@@ -280,12 +296,13 @@ impl Service {
         Arc::clone(&self.broker)
     }
 
-    /// Takes up systems, providers, inboxes and routes as they are in `config`, all at once. What listens where, store and
-    /// broker stay as they were at the start.
-    pub fn take_up(&self, registry: Registry) {
-        self.endpoints.set(registry.terms());
-        self.registry.store(Arc::new(registry));
-        let _ = self.changed.send(());
+    /// Takes up systems, providers and inboxes as they are in `registry`, and the routes unless the store has them, all at once.
+    /// What listens where, store and broker stay as they were at the start.
+    ///
+    /// # Errors
+    /// [`Unfit`], and nothing is taken up.
+    pub async fn take_up(&self, registry: Registry) -> Result<(), Unfit> {
+        self.in_force.take_up(registry).await
     }
 
     /// Waits until a part of it has ended that should not have. Then it is best started anew: everything is in the store.

@@ -12,8 +12,10 @@ use crate::{
     config::{
         BrokerUrl, Config, Env, StoreUrl,
         registry::{Endpoint, InboxKind},
+        routes::Source,
     },
     fhir::tree,
+    routing::RouteSet,
     service::profiles,
     store::{postgres::PostgresStore, sqlite::SqliteStore},
 };
@@ -40,14 +42,15 @@ pub(super) async fn run(options: &Options) -> Ended {
         say!("note: {profile}: {note}");
     }
     let registry = &config.registry;
+    let routes = match config.routes.source {
+        Source::File => said_of(&registry.routes),
+        Source::Store => "the routes that are active in the store".to_owned(),
+    };
     say!(
-        "good: {} systems, {} providers, {} inboxes, {} routes (version {}){}",
+        "good: {} systems, {} providers, {} inboxes, {routes}",
         registry.systems.len(),
         registry.providers.len(),
         registry.inboxes.len(),
-        registry.routes.routes().len(),
-        registry.routes.version(),
-        registry.routes.triage().map_or(", no triage".to_owned(), |inbox| format!(", triage to {inbox}")),
     );
     if !options.connect {
         return Ok(());
@@ -60,13 +63,24 @@ pub(super) async fn run(options: &Options) -> Ended {
             say!("BAD:  {what}: {said}");
         }
     };
-    tell("store", store(&config).await);
+    let found = store(&config).await;
+    let has_routes = config.routes.source == Source::Store && found.is_ok();
+    tell("store", found);
+    if has_routes {
+        tell("routes", super::routes::in_force(&config).await.map(|it| said_of(&it)).map_err(|e| format!("{e:#}")));
+    }
     tell("broker", broker(&config).await);
     let client = FhirClient::new()?;
     for (what, endpoint) in endpoints(&config) {
         tell(&what, reach(&client, &endpoint).await);
     }
     if bad == 0 { Ok(()) } else { Err(Finding(format!("{bad} could not be reached")).into()) }
+}
+
+/// A route set in a few words.
+pub(super) fn said_of(routes: &RouteSet) -> String {
+    let triage = routes.triage().map_or("no triage".to_owned(), |inbox| format!("triage to {inbox}"));
+    format!("{} routes (version {}), {triage}", routes.routes().len(), routes.version())
 }
 
 async fn store(config: &Config) -> Result<String, String> {

@@ -352,14 +352,3 @@ pub(super) fn retry(mut table: Table<'_>, default: RetryPolicy) -> RetryPolicy {
     table.finish();
     policy
 }
-
-/// `[registry]`: only files in this version.
-pub(super) fn registry_source(mut table: Table<'_>) {
-    if let Some(node) = table.get("source") {
-        match node.choice(&[("file", true), ("store", false)]) {
-            Some(true) | None => {}
-            Some(false) => node.fault("\"store\", which is not part of this version", "\"file\""),
-        }
-    }
-    table.finish();
-}

@@ -195,7 +195,7 @@ body = "5MB"
 [log]
 level = "loud"
 [registry]
-source = "store"
+source = "elsewhere"
 [routes]
 file = "nowhere.toml"
 [[system]]
@@ -229,7 +229,7 @@ timeout = "1s"
         ":11:1 retry.first: found 3h; allowed: at most cap, which is 2h",
         ":14:8 limits.body: found \"5MB\"; allowed: a size such as",
         ":16:9 log.level: found \"loud\"; allowed: \"error\", \"warn\",",
-        ":18:10 registry.source: found \"store\", which is not part of this version; allowed: \"file\"",
+        ":18:10 registry.source: found \"elsewhere\"; allowed: \"file\", \"store\"",
         ":20:8 routes.file: found nowhere.toml, which cannot be read: No such file",
         ":21:1 system[0].name: found nothing; needed: a name for people",
         ":22:6 system[0].id: found \"A b\"; allowed: an id: 1 to 48",
@@ -420,6 +420,24 @@ fn the_route_file_is_read_with_its_own_places() {
     );
     let missing = Config::load(Some(&folder.path().join("none.toml")), &Env::default()).unwrap_err();
     assert!(missing.len() == 1 && missing[0].to_string().contains("none.toml: cannot be read"), "{missing:?}");
+}
+
+#[test]
+fn where_the_store_has_the_routes_the_route_file_is_not_even_looked_at() {
+    let text = "[registry]\nsource = \"store\"\n[routes]\nfile = \"r.toml\"\n";
+    let folder = folder_with(&[("onward.toml", text), ("r.toml", "[[route")]);
+    let path = folder.path().join("onward.toml");
+    let (config, warnings) = Config::load(Some(&path), &Env::default()).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!((config.routes.source, config.routes.file), (routes::Source::Store, Some(folder.path().join("r.toml"))));
+    assert_eq!(config.files, [path], "nor watched");
+    assert_eq!(config.registry.routes.version(), RouteSet::empty().version());
+    // and need not be there
+    let (config, warnings) = load("[registry]\nsource = \"store\"\n", &env(&[])).unwrap();
+    assert!(warnings.is_empty() && config.routes.file.is_none(), "{warnings:?}");
+    let (config, _) = load("", &env(&[("ONWARD__REGISTRY__SOURCE", "store")])).unwrap();
+    assert_eq!(config.routes.source, routes::Source::Store);
+    assert_eq!(faults("[routes]\nfile = 7\n[registry]\nsource = \"store\"\n", &[]).len(), 1);
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl Watch {
             metrics::gauge!("onward_places", "kind" => kind.name()).set(*limit as f64);
         }
         let parts = self.health.conditions();
-        let shut = [Part::Store, Part::Disk, Part::Outbox]
+        let shut = [Part::Store, Part::Disk, Part::Outbox, Part::Routes]
             .into_iter()
             .find(|part| parts.get(part).is_some_and(|found| found.state == State::Unavailable));
         let (state, detail, advice) = of_intake(shut, &fullness);

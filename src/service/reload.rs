@@ -20,16 +20,19 @@ impl Service {
         self.taken_up().await;
         let mut in_force = stamps(&files);
         let mut before = in_force.clone();
+        // one that did not fit the route set of this activation is tried again with the next
+        let mut unfit_at = None;
         loop {
             tokio::time::sleep(WATCH_EVERY).await;
             let now = stamps(&files);
             // a file that is still being written looks different at each look
             let settled = now == before;
             before.clone_from(&now);
-            if now == in_force || !settled {
+            let other_routes = unfit_at.is_some_and(|at| at != self.in_force.activation());
+            if !settled || (now == in_force && !other_routes) {
                 continue;
             }
-            in_force = now;
+            (in_force, unfit_at) = (now, None);
             match Config::load(path.as_deref(), &env) {
                 Ok((config, _)) if config.registry.systems.is_empty() || config.registry.inboxes.is_empty() => {
                     tracing::error!(
@@ -43,12 +46,24 @@ impl Service {
                         self.refused(&unusable.to_string()).await;
                         continue;
                     }
+                    if config.routes.source != self.source {
+                        tracing::error!(
+                            "the changed configuration stays out of force; [registry] source is read at the start only"
+                        );
+                        self.refused("[registry] source is another, which needs a restart").await;
+                        continue;
+                    }
                     log_faults(&warnings, false);
-                    files.clone_from(&config.files);
+                    if let Err(unfit) = self.take_up(config.registry).await {
+                        tracing::error!(%unfit, "the changed configuration stays out of force");
+                        self.refused(&unfit.to_string()).await;
+                        unfit_at = Some(self.in_force.activation());
+                        continue;
+                    }
+                    files = config.files;
                     in_force = stamps(&files);
                     before.clone_from(&in_force);
-                    tracing::info!(route_set = config.registry.routes.version(), "a changed configuration is in force");
-                    self.take_up(config.registry);
+                    tracing::info!("a changed configuration is in force");
                     self.taken_up().await;
                 }
                 Err(faults) => {

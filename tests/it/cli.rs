@@ -15,6 +15,7 @@ mod dead;
 mod endpoints;
 mod postgres;
 mod privacy;
+mod routes;
 mod serve;
 
 /// The binary in this folder, knowing the hub's tokens and nothing else of ours.

@@ -173,7 +173,7 @@ async fn a_destination_that_changed_hands_gets_nothing() {
     if let InboxKind::FhirRest(rest) = &mut inbox.kind {
         others.base_url().clone_into(&mut rest.base_url);
     }
-    stage.service.take_up(registry);
+    stage.service.take_up(registry).await.unwrap();
     let letter = stage.dead_letter(&id).await;
     assert!(letter.why.contains("another provider"), "{}", letter.why);
     assert_eq!(others.requests().len(), 0);

@@ -246,7 +246,7 @@ async fn an_endpoint_that_moves_is_spoken_to_at_its_new_place() {
     let inbox = registry.inboxes.values_mut().next().unwrap();
     let onward::config::registry::InboxKind::FhirRest(rest) = &mut inbox.kind else { panic!("{inbox:?}") };
     new.base_url().clone_into(&mut rest.base_url);
-    stage.service.take_up(registry);
+    stage.service.take_up(registry).await.unwrap();
     all_arrive(&new, &ids).await;
 }
 

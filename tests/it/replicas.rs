@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use onward::demo::caller::{Call, Caller};
 use tokio::{task::JoinSet, time::Instant};
 
+mod versions;
+
 use crate::support::{
     flow::{Load, Pulse, assert_all_told},
     onward::our_id,

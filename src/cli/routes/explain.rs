@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{ConfigFile, Ended, Finding, print_json};
+use super::{ConfigFile, Ended, Finding, in_force, print_json};
 use crate::{
     config::Env,
     domain::{SystemId, Timestamp},
@@ -35,6 +35,7 @@ pub(in crate::cli) async fn run(asked: &Explain) -> Ended {
     let Explain { referral, system, file, json } = asked;
     let config = file.load(&Env::of_process())?;
     let registry = &config.registry;
+    let routes = in_force(&config).await?;
     if let Some(unknown) = system.as_ref().filter(|id| !registry.systems.contains_key(id)) {
         let known: Vec<_> = registry.systems.keys().map(SystemId::as_str).collect();
         return Err(
@@ -57,7 +58,7 @@ pub(in crate::cli) async fn run(asked: &Explain) -> Ended {
         for draft in &apart.drafts {
             let request = &apart.items[draft.request].resource;
             // what intake would read from the record is not read here
-            let explanation = registry.routes.explain(
+            let explanation = routes.explain(
                 &apart.facts(draft, from, &BTreeMap::new(), registry.setting(now)),
                 &all_open,
                 usize::MAX,

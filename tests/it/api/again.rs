@@ -206,7 +206,7 @@ async fn what_was_accepted_stays_accepted_when_the_routes_change() {
     assert_eq!(first.status, 201);
     std::fs::write(hub.routes_path(), "[[route]]\nname = \"none\"\nwhen = { code = [\"x|y\"] }\nto = \"triage\"\n")
         .unwrap();
-    hub.service().take_up(hub.load().0.registry);
+    hub.service().take_up(hub.load().0.registry).await.unwrap();
     assert_eq!(gp.refer(&fixtures::to_link_workers("new")).await.status, 422);
     // its sender did not hear the answer and asks again: it must not hear that it was refused
     let again = gp.refer(&fixtures::to_link_workers("kept")).await;

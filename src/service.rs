@@ -39,7 +39,7 @@ mod reload;
 mod routes;
 
 pub use reload::log_faults;
-pub use routes::{Unfit, read_stored};
+pub use routes::{TAKEN_UP_WITHIN, Unfit, read_stored};
 
 use self::{
     profiles::ProfilesUnusable,

@@ -11,6 +11,7 @@ use crate::{
         Config, Env, Fault,
         routes::{Source, remarks},
     },
+    domain::{Alert, AlertKind, alert},
     routing::RouteSet,
     service,
     store::{ActivateError, Activation, RoutesVersion, Signed, Store},
@@ -60,6 +61,37 @@ struct Signature {
 impl Signature {
     fn signed(&self) -> Signed {
         Signed { author: self.author.clone().unwrap_or_else(operator), comment: self.comment.clone() }
+    }
+}
+
+/// Whether it is waited for the processes.
+#[derive(clap::Args, Debug)]
+struct Wait {
+    /// Does not wait the two seconds in which every process takes it up, or says that it cannot.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl Wait {
+    /// Waits as long as a process may take, and tells which said that they keep the one before.
+    async fn taken_up(&self, store: &dyn Store) -> Ended {
+        if self.no_wait {
+            return Ok(());
+        }
+        tokio::time::sleep(service::TAKEN_UP_WITHIN).await;
+        let open = store.open_alerts(usize::MAX).await?;
+        // those about one before ended with the activation
+        let is_one = |alert: &&Alert| {
+            alert.kind == AlertKind::ConfigurationRefused && alert.subject.starts_with(alert::ROUTE_SET)
+        };
+        let refused: Vec<_> = open.iter().filter(is_one).collect();
+        for alert in &refused {
+            say!("BAD:  {}: {}", alert.subject, alert.text);
+        }
+        match refused.len() {
+            0 => Ok(()),
+            n => Err(Finding(format!("it is active, and {n} of the running processes cannot take it up")).into()),
+        }
     }
 }
 
@@ -116,7 +148,7 @@ fn all_of(faults: &[Fault], told: String) -> Finding {
 /// What is told of one that was made the active one.
 fn activated(active: &Activation, routes: &RouteSet) {
     let said = super::check::said_of(routes);
-    say!("version {} is active: {said}; every process takes it up within two seconds", active.number);
+    say!("version {} is active: {said}", active.number);
 }
 
 /// Why it was not, with what to do.

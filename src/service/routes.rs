@@ -24,7 +24,9 @@ use crate::{
     store::{Activation, RoutesVersion, Store, StoreError},
 };
 
-/// The store is asked this often which version is active. Two seconds after an activation every process must have taken it up.
+/// Every process has taken up a version so long after it was activated, or has said that it cannot.
+pub const TAKEN_UP_WITHIN: Duration = Duration::from_secs(2);
+/// The store is asked this often which version is active.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const SHUT: &str = "no route set is in force, so nothing says where a referral goes; nothing was stored";
 const APPLY: &str = "`onward routes apply FILE --comment TEXT` makes one the active one";
@@ -180,11 +182,16 @@ impl InForce {
             return Ok(());
         }
         let Some(active) = active else {
+            if state.in_force.take().is_some() {
+                // a store that was put back to before the first one
+                self.swap(Registry { routes: RouteSet::empty(), ..Registry::clone(&self.registry.load()) });
+            }
             followed.shut("no route set is active".to_owned(), APPLY);
-            state.seen = Some(seq);
+            (state.seen, state.refused) = (Some(seq), false);
             return Ok(());
         };
-        if let Some(same) = state.in_force.clone().filter(|version| version.number == active.number) {
+        let is_same = |version: &Arc<RoutesVersion>| version.number == active.number && version.hash == active.hash;
+        if let Some(same) = state.in_force.clone().filter(is_same) {
             followed.in_force(&mut state, &active, same).await;
             return Ok(());
         }

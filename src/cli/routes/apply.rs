@@ -5,12 +5,15 @@ use std::{collections::BTreeMap, path::PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{ConfigFile, Ended, Finding, Signature, activated, all_of, kept, not_activated, print_json, warn};
+use super::{ConfigFile, Ended, Finding, Signature, Wait, activated, all_of, kept, not_activated, print_json, warn};
 use crate::{
     config::routes::{beside, read_text},
-    routing::RouteSet,
-    store::{NewRoutes, ROUTES_TEXT_MAX_BYTES},
+    routing::{FILES_MAX_BYTES, RouteSet, TEXT_MAX_BYTES},
+    store::{NewRoutes, ROUTES_FILES_MAX_BYTES, ROUTES_TEXT_MAX_BYTES},
 };
+
+// what can be read can be stored
+const _: () = assert!(TEXT_MAX_BYTES <= ROUTES_TEXT_MAX_BYTES && FILES_MAX_BYTES <= ROUTES_FILES_MAX_BYTES);
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Apply {
@@ -18,6 +21,8 @@ pub(in crate::cli) struct Apply {
     routes: Option<PathBuf>,
     #[command(flatten)]
     signature: Signature,
+    #[command(flatten)]
+    wait: Wait,
     #[command(flatten)]
     file: ConfigFile,
     /// As JSON.
@@ -32,7 +37,7 @@ pub(in crate::cli) async fn run(asked: &Apply) -> Ended {
     // before it is read: what somebody else makes active meanwhile is found out
     let before = store.active_routes().await?;
     let name = path.display().to_string();
-    let text = read_text(path, ROUTES_TEXT_MAX_BYTES).map_err(|why| Finding(format!("cannot read {name}: {why}")))?;
+    let text = read_text(path, TEXT_MAX_BYTES).map_err(|why| Finding(format!("cannot read {name}: {why}")))?;
     let read = RouteSet::read(&text, &name, config.registry.known(&beside(path)));
     let (routes, warnings) =
         read.map_err(|faults| all_of(&faults, "nothing was changed; the route file has".to_owned()))?;
@@ -59,6 +64,7 @@ pub(in crate::cli) async fn run(asked: &Apply) -> Ended {
     } else {
         activated(&active, &routes);
     }
+    let ended = asked.wait.taken_up(&*store).await;
     store.close().await;
-    Ok(())
+    ended
 }

@@ -3,7 +3,9 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{ConfigFile, Ended, Finding, Signature, activated, all_of, kept, not_activated, print_json, stored, warn};
+use super::{
+    ConfigFile, Ended, Finding, Signature, Wait, activated, all_of, kept, not_activated, print_json, stored, warn,
+};
 use crate::service;
 
 #[derive(Args, Debug)]
@@ -12,6 +14,8 @@ pub(in crate::cli) struct Rollback {
     number: u64,
     #[command(flatten)]
     signature: Signature,
+    #[command(flatten)]
+    wait: Wait,
     #[command(flatten)]
     file: ConfigFile,
     /// As JSON.
@@ -39,6 +43,7 @@ pub(in crate::cli) async fn run(asked: &Rollback) -> Ended {
     } else {
         activated(&active, &routes);
     }
+    let ended = asked.wait.taken_up(&*store).await;
     store.close().await;
-    Ok(())
+    ended
 }

@@ -17,7 +17,9 @@ const TO_TRIAGE: &str =
 
 /// Runs `onward routes …` in the hub's folder.
 fn routes(hub: &Hub, args: &[&str]) -> Ran {
-    run(hub.folder(), &[&["routes"], args].concat())
+    let waits = matches!(args.first(), Some(&"apply" | &"rollback"));
+    let more: &[&str] = if waits { &["--no-wait"] } else { &[] };
+    run(hub.folder(), &[&["routes"], args, more].concat())
 }
 
 #[track_caller]
@@ -149,7 +151,7 @@ async fn what_is_wrong_is_told_and_changes_nothing() {
     assert!(told.contains("wrong.toml:3:") && told.contains("wrong.toml:4:") && told.contains("nowhere"), "{told}");
     refused(&routes(&hub, &["apply", "no-such.toml", "--comment", "x"]), "cannot read no-such.toml");
     fs::write(&file, "#".repeat((4 << 20) + 1)).unwrap();
-    refused(&routes(&hub, &["apply", file.to_str().unwrap(), "--comment", "x"]), "is larger than 4194304 bytes");
+    refused(&routes(&hub, &["apply", file.to_str().unwrap(), "--comment", "x"]), "it has more than 4194304 bytes");
     for wrong in [
         &["apply", "wrong.toml"][..],
         &["apply", "--comment", ""],
@@ -175,6 +177,43 @@ async fn what_is_wrong_is_told_and_changes_nothing() {
     let told = refused(&told, "nothing was changed; beside the systems and inboxes of today version 1 has");
     assert!(told.contains("route set 1:") && told.contains("housing-support"), "{told}");
     assert_eq!(routes(&hub, &["history", "--json"]).json()[0]["number"], 2);
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_set_names_is_stored_with_it_and_needed_nowhere_else() {
+    let hub = Hub::build().sections(STORE).start().await;
+    // whoever applies it has its files beside it; the service has them not
+    let desk = tempfile::tempdir().unwrap();
+    fs::create_dir(desk.path().join("tests")).unwrap();
+    let referral = fixtures::to_link_workers("in-a-test").to_string();
+    fs::write(desk.path().join("tests/one.json"), &referral).unwrap();
+    let set = |to: &str| {
+        format!(
+            "[[route]]\nname = \"all\"\nwhen = {{ system = [\"brownlow-gp\"] }}\nto = \"{to}\"\n[[test]]\nname = \"one\"\n\
+             referral = \"tests/one.json\"\nfrom = \"brownlow-gp\"\nat = \"2026-11-26T10:00:00Z\"\n\
+             expect = {{ to = \"link-workers\" }}\n"
+        )
+    };
+    let file = desk.path().join("r.toml");
+    let apply = ["apply", file.to_str().unwrap(), "--comment", "with its test"];
+    fs::write(&file, set("triage")).unwrap();
+    let told = routes(&hub, &apply);
+    assert!(refused(&told, "1 fault").contains("the test “one” fails"), "{told:?}");
+    fs::write(&file, set("link-workers")).unwrap();
+    good(&routes(&hub, &apply));
+    goes_to(&hub, LINK_WORKERS, "with-files").await;
+    refused(&routes(&hub, &apply), "is the same");
+    let shown = routes(&hub, &["show", "1", "--json"]).json();
+    assert_eq!(shown["files"], json!({"tests/one.json": referral}));
+    assert_eq!(good(&routes(&hub, &["show", "1", "--member", "tests/one.json"])), referral);
+    assert!(routes(&hub, &["show", "1"]).err.contains("the file tests/one.json belongs to it"));
+    // another test alone is another version, and a version keeps its own when the folder has gone
+    fs::write(desk.path().join("tests/one.json"), referral.replace("in-a-test", "in-another")).unwrap();
+    good(&routes(&hub, &apply));
+    drop(desk);
+    good(&routes(&hub, &["rollback", "1", "--comment", "its own test is enough"]));
+    good(&run(hub.folder(), &["check", "--connect"]));
     hub.stop().await;
 }
 

@@ -76,7 +76,11 @@ fn file_of(plan: &Plan, n: u64) -> String {
 }
 
 fn apply(plan: &Plan, store: &str, n: u64) -> Value {
-    must(plan, store, &["apply", &file_of(plan, n), "--comment", &format!("version {n}"), "--author", "kim", "--json"])
+    must(
+        plan,
+        store,
+        &["apply", &file_of(plan, n), "--comment", &format!("version {n}"), "--author", "kim", "--no-wait", "--json"],
+    )
 }
 
 /// What a process says of its route set.
@@ -144,7 +148,7 @@ async fn versions_are_activated_under_load_and_no_referral_is_routed_by_a_mixtur
         // a new version, and now and then an older one again
         let number = if turn % 4 == 0 {
             let back = (turn / 2).to_string();
-            must(&plan, &store, &["rollback", &back, "--comment", "back", "--json"])["number"].clone()
+            must(&plan, &store, &["rollback", &back, "--comment", "back", "--no-wait", "--json"])["number"].clone()
         } else {
             apply(&plan, &store, turn)["number"].clone()
         };
@@ -235,7 +239,7 @@ async fn one_that_cannot_take_a_version_up_keeps_the_one_before_and_says_so() {
         "[[route]]\nname = \"r\"\nwhen = { system = [\"ward-epr\"] }\nto = \"box-0\"\n[triage]\nto = \"box-1\"\n",
     )
     .unwrap();
-    must(&knows, &store, &["apply", none.to_str().unwrap(), "--comment", "fits both", "--json"]);
+    must(&knows, &store, &["apply", none.to_str().unwrap(), "--comment", "fits both", "--no-wait", "--json"]);
     taken_up([&a, &b], 1, activated_at(&knows, &store)).await;
     assert!(a.ready().await && b.ready().await);
 
@@ -270,14 +274,21 @@ async fn one_that_cannot_take_a_version_up_keeps_the_one_before_and_says_so() {
     assert!(check(&lacks).contains("BAD:  routes: version 2"), "{}", check(&lacks));
 
     // another version is another chance, and what was told of this one is over
-    must(&knows, &store, &["rollback", "1", "--comment", "back", "--json"]);
+    must(&knows, &store, &["rollback", "1", "--comment", "back", "--no-wait", "--json"]);
     taken_up([&a, &b], 1, activated_at(&knows, &store)).await;
     assert_eq!(told(&b).await["state"], "ready");
     assert_eq!(worklist(&knows, &store), Vec::<String>::new());
     assert!(a.stop().await.success());
 
     // one that starts with a version that it cannot take up takes no referrals, until its file is mended
-    must(&knows, &store, &["rollback", "2", "--comment", "again", "--json"]);
+    let ran = routes(&knows, &store, &["rollback", "2", "--comment", "again"]);
+    let (out, err) = (String::from_utf8(ran.stdout).unwrap(), String::from_utf8(ran.stderr).unwrap());
+    assert_eq!(ran.status.code(), Some(1), "{out}{err}");
+    assert!(
+        out.contains("version 2 is active") && out.contains("BAD:  route set at") && out.contains("box-2"),
+        "{out}"
+    );
+    assert!(err.contains("1 of the running processes cannot take it up"), "{err}");
     assert!(b.stop().await.success());
     let b = Process::spawn(&lacks, &store, ALL);
     let is = until("it says that it cannot start", || async {

@@ -111,6 +111,8 @@ pub struct Service {
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
     source: Source,
+    /// How the configuration's files were when it started.
+    stamps: reload::Stamps,
     in_force: Arc<InForce>,
     validator: Arc<Validator>,
     health: Arc<Health>,
@@ -135,6 +137,7 @@ impl Service {
     /// # Errors
     /// [`StartError`]
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let stamps = reload::stamps(&config.files);
         let validator = Arc::new(self::profiles::validator(&config)?);
         for (profile, note) in validator.notes() {
             tracing::warn!(profile, note, "a profile is asked in part");
@@ -259,6 +262,7 @@ impl Service {
             store,
             broker,
             source: config.routes.source,
+            stamps,
             in_force,
             validator,
             health,

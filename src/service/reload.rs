@@ -16,9 +16,9 @@ impl Service {
     /// Watches the files a configuration was read from, and takes up what changed if all of it is right; otherwise the old one
     /// stays in force and the faults are logged. Never returns.
     pub async fn watch(&self, path: Option<PathBuf>, env: Env, mut files: Vec<PathBuf>) {
-        // it started with what lies there now
+        // it started with what lay there then; what was changed while it started is seen at the first look
         self.taken_up().await;
-        let mut in_force = stamps(&files);
+        let mut in_force = self.stamps.clone();
         let mut before = in_force.clone();
         // one that did not fit the route set of this activation is tried again with the next
         let mut unfit_at = None;
@@ -93,7 +93,10 @@ impl Service {
     }
 }
 
-fn stamps(files: &[PathBuf]) -> Vec<Option<(std::time::SystemTime, u64)>> {
+/// When each file was changed last, and how large it is.
+pub(super) type Stamps = Vec<Option<(std::time::SystemTime, u64)>>;
+
+pub(super) fn stamps(files: &[PathBuf]) -> Stamps {
     let stamp = |file: &PathBuf| {
         let meta = std::fs::metadata(file).ok()?;
         Some((meta.modified().ok()?, meta.len()))

@@ -52,6 +52,25 @@ async fn a_changed_route_file_is_taken_up_and_a_faulty_one_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_changed_while_it_started_is_taken_up() {
+    let hub = Hub::start().await;
+    std::fs::write(hub.routes_path(), TO_TRIAGE).unwrap();
+    let env = hub::environment().into_iter().collect();
+    let watching = hub.service().watch(Some(hub.config_path()), env, hub.load().0.files);
+    let mut n = 0;
+    let taken_up = until("the new routes", || {
+        n += 1;
+        let (hub, number) = (&hub, format!("meanwhile-{n}"));
+        async move { (owner(hub, &number).await == format!("Organization/{TRIAGE}")).then_some(()) }
+    });
+    tokio::select! {
+        () = watching => {}
+        () = taken_up => {}
+    }
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_accepted_is_not_refused_when_it_comes_again_under_stricter_rules() {
     let hub = Hub::build().rio("rules = { nhs-number = \"warning\" }").watched().start().await;
     let rio = hub.sender(RIO);

@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{Config, DEFAULT_FILE, Env, TokenHash},
+    config::{Config, DEFAULT_FILE, Env, Loaded, TokenHash},
     service,
     store::Store,
 };
@@ -154,6 +154,10 @@ impl ConfigFile {
             Some(path) => Config::load(Some(&path), env),
             None => Config::embedded(Path::new(DATA_FOLDER), embedded_token()?, env),
         };
+        self.told(loaded)
+    }
+
+    fn told(&self, loaded: Loaded) -> anyhow::Result<Config> {
         match loaded {
             Ok((config, warnings)) => {
                 for warning in warnings {
@@ -169,6 +173,12 @@ impl ConfigFile {
                 Err(Finding(format!("the configuration has {} fault{s}", faults.len())).into())
             }
         }
+    }
+
+    /// The configuration apart from its routes, whose faults are no faults of it.
+    fn load_apart(&self, env: &Env) -> anyhow::Result<Config> {
+        let path = self.path();
+        self.told(Config::load_apart(path.as_deref(), env).map(|(config, _)| (config, Vec::new())))
     }
 
     /// The store that the configuration names, beside a service that may be running.

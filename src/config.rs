@@ -7,6 +7,7 @@ mod endpoint;
 mod env;
 mod escalation;
 mod http;
+mod places;
 mod read_registry;
 pub mod registry;
 mod roles;
@@ -91,8 +92,22 @@ impl Config {
         }
     }
 
+    /// The same without the routes: what is wrong with the route file is no fault, and the route set is empty.
+    pub fn load_apart(path: Option<&Path>, env: &Env) -> Loaded {
+        let text = path.map_or(Ok(String::new()), std::fs::read_to_string);
+        let path = path.unwrap_or(Path::new(DEFAULT_FILE));
+        match text {
+            Ok(text) => Self::parse_with(&text, path, env, false),
+            Err(error) => Err(vec![Fault::of_file(path.display().to_string(), format!("cannot be read: {error}"))]),
+        }
+    }
+
     /// Reads `text` as if it stood in the file `path`, beside which the files it names are looked for.
     pub fn parse(text: &str, path: &Path, env: &Env) -> Loaded {
+        Self::parse_with(text, path, env, true)
+    }
+
+    fn parse_with(text: &str, path: &Path, env: &Env, with_routes: bool) -> Loaded {
         let (mut reader, mut table) = toml_reader::read(&path.display().to_string(), text);
         if reader.has_faults() {
             return Err(reader.finish().0); // half a file would only show faults that are none
@@ -115,9 +130,10 @@ impl Config {
         let (mut registry, ids) = read_registry::read(&mut root, &secrets, &broker.url, retry, escalation);
         registry.working_time = working_time;
         let (mut files, mut route_warnings) = (Vec::new(), Vec::new());
+        registry.places = places::read(root.section("places"), folder, &mut files);
         let section = root.section("registry");
         let (routes, text) = Routes::read(section, root.section("routes"), folder);
-        if let Some(text) = text {
+        if let Some(text) = text.filter(|_| with_routes) {
             match text.read(&ids, &registry, &mut files) {
                 Ok((routes, more)) => {
                     registry.routes = routes;

@@ -18,15 +18,24 @@ use crate::{
 };
 
 mod apply;
+mod check;
+mod diff;
 mod explain;
 mod history;
 mod rollback;
 mod show;
+mod shown;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Routes {
     /// Says where a referral would go, and for every rule why it does or does not match.
     Explain(explain::Explain),
+    /// Says everything that is wrong with a route set, its own tests included. Changes nothing.
+    Check(check::Check),
+    /// Tries the tests of a route set, and says of each what came of it.
+    Test(check::Test),
+    /// Says what a route set says otherwise than the one in force.
+    Diff(diff::Diff),
     /// Checks a route set, stores it as the next version and makes it the active one on every process.
     Apply(apply::Apply),
     /// Lists which version was made the active one when, by whom and why, the newest first.
@@ -40,6 +49,9 @@ pub(super) enum Routes {
 pub(super) async fn run(routes: &Routes) -> Ended {
     match routes {
         Routes::Explain(asked) => explain::run(asked).await,
+        Routes::Check(asked) => check::check(asked),
+        Routes::Test(asked) => check::test(asked),
+        Routes::Diff(asked) => diff::run(asked).await,
         Routes::Apply(asked) => apply::run(asked).await,
         Routes::History(asked) => history::run(asked).await,
         Routes::Rollback(asked) => rollback::run(asked).await,

@@ -1,9 +1,9 @@
 //! Why a referral goes where it goes: every rule with every condition. Of the patient nothing appears but what a rule asked for and
 //! found: that they live in its area, are of its age, speak its language.
 
-use std::{collections::BTreeSet, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Coding, Condition, Facts, Path, Route, RouteSet, Target, Unavailable};
 use crate::domain::InboxId;
@@ -16,7 +16,7 @@ pub const EXPLAINED_MAX: usize = 100;
 const FOUND_ITEMS_MAX: usize = 20;
 
 /// Every rule in the order it is tried, and the decision.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Explanation {
     /// The version of the route set.
@@ -24,7 +24,7 @@ pub struct Explanation {
     /// The inboxes decided on; none where it can go nowhere.
     pub inboxes: Vec<Goes>,
     /// Why it can go nowhere.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
     /// The rule that decided; `None` where it is triage, or nothing.
     pub route: Option<String>,
@@ -33,23 +33,23 @@ pub struct Explanation {
     /// The rules that are told of.
     pub rules: Vec<RuleExplained>,
     /// So many more do not match and are not told of.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_none")]
     pub left_out: usize,
 }
 
 /// An inbox decided on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Goes {
     /// The inbox.
     pub to: InboxId,
     /// The one that the rule names and why it takes nothing, where this one stands in for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
 }
 
 /// One rule.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct RuleExplained {
     /// Its name.
@@ -67,11 +67,11 @@ pub struct RuleExplained {
 }
 
 /// One condition.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ConditionExplained {
     /// The word that names it in the file.
-    pub condition: &'static str,
+    pub condition: Cow<'static, str>,
     /// Whether it holds.
     pub holds: bool,
     /// The first of the wanted values that holds.
@@ -181,7 +181,14 @@ fn explained(condition: &Condition, facts: &Facts<'_>) -> ConditionExplained {
         (None, _) if found.is_empty() => "the referral has none".to_owned(),
         (None, _) => format!("the referral has {}", found.join(", ")),
     };
-    ConditionExplained { condition: condition.word(), holds: by.is_some(), by, wanted: condition.wanted(), found, why }
+    ConditionExplained {
+        condition: condition.word().into(),
+        holds: by.is_some(),
+        by,
+        wanted: condition.wanted(),
+        found,
+        why,
+    }
 }
 
 /// Why no expression holds. That one could not be evaluated is worth more than that another is false.

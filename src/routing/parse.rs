@@ -65,6 +65,23 @@ impl RouteSet {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn read(text: &str, file_name: &str, known: Known<'_>) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
+        Self::read_and(text, file_name, known, true)
+    }
+
+    /// The same without trying its tests.
+    ///
+    /// # Errors
+    /// Everything else that is wrong with it.
+    pub fn read_untried(text: &str, file_name: &str, known: Known<'_>) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
+        Self::read_and(text, file_name, known, false)
+    }
+
+    fn read_and(
+        text: &str,
+        file_name: &str,
+        known: Known<'_>,
+        try_cases: bool,
+    ) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
         if text.len() > TEXT_MAX_BYTES {
             return Err(vec![Fault::of_file(file_name, format!("it has more than {TEXT_MAX_BYTES} bytes"))]);
         }
@@ -93,7 +110,7 @@ impl RouteSet {
         }
         let (working_time, places) = (reading.known.working_time, reading.known.places);
         let set = Self::of(Parts { routes, triage, needs, cases, files: reading.files.into_inner() });
-        for case in set.cases() {
+        for case in set.cases().iter().filter(|_| try_cases) {
             if let Err(failed) = set.try_case(case, working_time, places) {
                 reader.fault_at(&case.spot, format!("the test “{}” fails: {failed}", case.name));
             }

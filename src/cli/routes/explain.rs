@@ -6,21 +6,31 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{ConfigFile, Ended, Finding, in_force, print_json};
+use super::{ConfigFile, Ended, Finding, check::read_set, in_force, print_json};
 use crate::{
     config::Env,
-    domain::{SystemId, Timestamp},
+    domain::{InboxId, SystemId, Timestamp},
     fhir::{Limits, gate, tree, xml},
     intake::{IntakeError, apart, asked_of},
     profiles::Asked,
-    routing::all_open,
+    routing::{Explanation, Unavailable},
     service::profiles,
 };
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Explain {
-    /// A ServiceRequest or a transaction Bundle, JSON or XML.
+    /// A file with a ServiceRequest or a transaction Bundle, JSON or XML; or the id of a referral that was routed: what was decided
+    /// then is told, by the route set of then.
     referral: PathBuf,
+    /// Another route set than the one in force.
+    #[arg(long, value_name = "FILE")]
+    routes: Option<PathBuf>,
+    /// When it would be decided, such as 2026-11-26T18:30:00Z; now, if not said.
+    #[arg(long, value_name = "MOMENT")]
+    at: Option<Timestamp>,
+    /// An inbox that takes nothing.
+    #[arg(long, value_name = "INBOX")]
+    closed: Vec<InboxId>,
     /// The originating system it would come from; every registered one, if not said.
     #[arg(long, value_name = "ID")]
     system: Option<SystemId>,
@@ -32,10 +42,19 @@ pub(in crate::cli) struct Explain {
 }
 
 pub(in crate::cli) async fn run(asked: &Explain) -> Ended {
-    let Explain { referral, system, file, json } = asked;
-    let config = file.load(&Env::of_process())?;
+    let Explain { referral, system, file, json, routes, at, closed } = asked;
+    if !referral.exists() {
+        return decided(file, &referral.to_string_lossy(), *json).await;
+    }
+    let (config, routes) = match routes {
+        Some(candidate) => read_set(file, candidate)?,
+        None => {
+            let config = file.load(&Env::of_process())?;
+            let routes = in_force(&config).await?;
+            (config, routes)
+        }
+    };
     let registry = &config.registry;
-    let routes = in_force(&config).await?;
     if let Some(unknown) = system.as_ref().filter(|id| !registry.systems.contains_key(id)) {
         let known: Vec<_> = registry.systems.keys().map(SystemId::as_str).collect();
         return Err(
@@ -45,7 +64,8 @@ pub(in crate::cli) async fn run(asked: &Explain) -> Ended {
     let body = read(referral)?;
     let expected = if tree::resource_type(&body) == Some("Bundle") { "Bundle" } else { "ServiceRequest" };
     let validator = profiles::validator(&config).map_err(|error| Finding(error.to_string()))?;
-    let now = Timestamp::now();
+    let now = at.unwrap_or_else(Timestamp::now);
+    let unavailable = |inbox: &InboxId| closed.contains(inbox).then_some(Unavailable::Closed);
     let asked = match system.as_ref().and_then(|id| registry.systems.get(id)) {
         Some(system) => asked_of(system, now),
         None => Asked::at(now),
@@ -60,7 +80,7 @@ pub(in crate::cli) async fn run(asked: &Explain) -> Ended {
             // what intake would read from the record is not read here
             let explanation = routes.explain(
                 &apart.facts(draft, from, &BTreeMap::new(), registry.setting(now)),
-                &all_open,
+                &unavailable,
                 usize::MAX,
             );
             unrouted += usize::from(explanation.inboxes.is_empty());
@@ -82,6 +102,23 @@ pub(in crate::cli) async fn run(asked: &Explain) -> Ended {
     } else {
         Err(Finding("a referral would be refused: no route, and no triage inbox".into()).into())
     }
+}
+
+/// What was decided of a referral when it was routed.
+async fn decided(file: &ConfigFile, id: &str, json: bool) -> Ended {
+    let looked_for = || format!("“{id}” is no file, and as the id of a referral it is looked for in the store");
+    let store = file.open_store().await.with_context(looked_for)?;
+    let tasks = store.find_tasks(id).await?;
+    let Some(task) = tasks.first() else {
+        return Err(Finding(format!("“{id}” is neither a file nor a referral that is known")).into());
+    };
+    let kept = store.decision_of(task.referral).await?.unwrap_or_default();
+    match serde_json::from_str::<Explanation>(&kept) {
+        Ok(explanation) if !json => say!("{explanation}"),
+        _ => print_json(&serde_json::from_str(&kept).unwrap_or_default()),
+    }
+    store.close().await;
+    Ok(())
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<Value> {

@@ -9,7 +9,8 @@ use crate::toml_reader::{Fault, Reader};
 
 const PREFIX: &str = "ONWARD__";
 /// The tables whose keys a variable may override. Lists are left out: which item would be meant?
-const SECTIONS: [&str; 9] = ["server", "store", "broker", "retry", "limits", "http", "log", "routes", "registry"];
+const SECTIONS: [&str; 10] =
+    ["server", "store", "broker", "retry", "limits", "http", "log", "routes", "registry", "places"];
 
 /// Variables by name. Its Debug shows names only.
 #[derive(Clone, Default)]

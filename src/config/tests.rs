@@ -109,10 +109,8 @@ fn a_cluster_is_several_urls_with_one_password() {
 fn the_example_loads_and_shows_the_true_defaults() {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/onward.example.toml");
     let example = fs::read_to_string(&deploy).unwrap();
-    let routes = "[[route]]\nname = \"w\"\nwhen = { system = [\"merseycare-rio\"] }\nto = \"life-rooms-walton\"\n\
-                  [[route]]\nname = \"l\"\nwhen = { performer = [\"RW4\"] }\nto = \"life-rooms\"\n\
-                  [[route]]\nname = \"k\"\nwhen = { performer = [\"U99999\"] }\nto = \"link-workers\"\n[triage]\nto = \"triage\"\n";
-    let folder = folder_with(&[("onward.toml", &example), ("routes.toml", routes)]);
+    let routes = fs::read_to_string(deploy.with_file_name("routes.example.toml")).unwrap();
+    let folder = folder_with(&[("onward.toml", &example), ("routes.toml", &routes)]);
     let secret = |name: &'static str| (name, format!("{name}-0123456789"));
     let names = ["RIO_TOKEN", "RIO_READ_TOKEN", "RIO_WRITE_TOKEN", "LIFE_ROOMS_TOKEN", "LIFE_ROOMS_SERVER_TOKEN"];
     let env: Env =

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use crate::toml_reader::Fault;
+use crate::config::Fault;
 
 /// A fault with its line, what is wrong marked in it, and what is allowed.
 pub(super) fn fault(fault: &Fault, text: &str) -> String {

@@ -3,11 +3,13 @@
 
 mod area;
 mod case;
+mod check;
 mod condition;
 mod decide;
 mod explain;
 mod facts;
 mod hours;
+mod key;
 mod needs;
 mod parse;
 mod path;
@@ -25,7 +27,8 @@ use crate::domain::{InboxId, working_days::Within};
 
 pub use area::{Area, outward_of};
 pub use case::{Case, CaseFailed, Expected};
-pub use condition::Condition;
+pub(crate) use check::Coverage;
+pub use condition::{Condition, Kind};
 pub(crate) use condition::is_ods_code;
 pub use decide::{Decision, NoRoute, Target, Unavailable, all_open};
 pub use explain::{ConditionExplained, EXPLAINED_MAX, Explanation, Goes, RuleExplained};
@@ -224,5 +227,7 @@ fn named(condition: &Condition) -> Vec<(String, serde_json::Value)> {
     }
 }
 
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod tests;

@@ -82,6 +82,11 @@ impl Reader {
         self.fault(spot.at, &spot.path, message.into());
     }
 
+    /// The line on which a spot is, from 1.
+    pub fn line_of(&self, spot: &Spot) -> usize {
+        self.place(spot.at, "", String::new()).line
+    }
+
     /// Notes something legal but risky of what stands at a spot.
     pub fn warn_at(&self, spot: &Spot, message: impl Into<String>) {
         self.warn(spot.at, &spot.path, message.into());

@@ -98,8 +98,12 @@ impl WorkingTime {
     /// Whether people work at this moment.
     pub fn is_open(&self, at: Timestamp) -> bool {
         let local = Self::local(at);
-        let in_hours = self.hours.is_none_or(|hours| hours.from <= local.time() && local.time() < hours.until);
-        in_hours && self.is_working_day(local.date())
+        self.is_in_hours(local.time()) && self.is_working_day(local.date())
+    }
+
+    /// Whether people work at this time of a working day.
+    pub fn is_in_hours(&self, time: Time) -> bool {
+        self.hours.is_none_or(|hours| hours.from <= time && time < hours.until)
     }
 
     /// The moment `days` working days after another. One outside working time counts as the beginning of the working time that

@@ -44,30 +44,102 @@ pub enum Condition {
     Fhirpath(Vec<Path>),
 }
 
+/// The kinds of conditions, in the order in which files are told of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `code`
+    Code,
+    /// `category`
+    Category,
+    /// `performer`
+    Performer,
+    /// `requester-org`
+    RequesterOrg,
+    /// `system`
+    System,
+    /// `patient-area`
+    PatientArea,
+    /// `patient-age`
+    PatientAge,
+    /// `language`
+    Language,
+    /// `consent`
+    Consent,
+    /// `urgency`
+    Urgency,
+    /// `time`
+    Time,
+    /// `fhirpath`
+    Fhirpath,
+}
+
 /// A text that is none of the forms a condition allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a form this condition allows")]
 pub struct NotWanted;
 
+// === impl Kind ===
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Code,
+        Self::Category,
+        Self::Performer,
+        Self::RequesterOrg,
+        Self::System,
+        Self::PatientArea,
+        Self::PatientAge,
+        Self::Language,
+        Self::Consent,
+        Self::Urgency,
+        Self::Time,
+        Self::Fhirpath,
+    ];
+
+    /// The word that names it in the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Category => "category",
+            Self::Performer => "performer",
+            Self::RequesterOrg => "requester-org",
+            Self::System => "system",
+            Self::PatientArea => "patient-area",
+            Self::PatientAge => "patient-age",
+            Self::Language => "language",
+            Self::Consent => "consent",
+            Self::Urgency => "urgency",
+            Self::Time => "time",
+            Self::Fhirpath => "fhirpath",
+        }
+    }
+}
+
 // === impl Condition ===
 
 impl Condition {
+    /// What it asks.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Code(_) => Kind::Code,
+            Self::Category(_) => Kind::Category,
+            Self::Performer(_) => Kind::Performer,
+            Self::RequesterOrg(_) => Kind::RequesterOrg,
+            Self::System(_) => Kind::System,
+            Self::PatientArea(_) => Kind::PatientArea,
+            Self::PatientAge(_) => Kind::PatientAge,
+            Self::Language(_) => Kind::Language,
+            Self::Consent(_) => Kind::Consent,
+            Self::Urgency(_) => Kind::Urgency,
+            Self::Time(_) => Kind::Time,
+            Self::Fhirpath(_) => Kind::Fhirpath,
+        }
+    }
+
     /// The word that names the condition in the file.
     pub fn word(&self) -> &'static str {
-        match self {
-            Self::Code(_) => "code",
-            Self::Category(_) => "category",
-            Self::Performer(_) => "performer",
-            Self::RequesterOrg(_) => "requester-org",
-            Self::System(_) => "system",
-            Self::PatientArea(_) => "patient-area",
-            Self::PatientAge(_) => "patient-age",
-            Self::Language(_) => "language",
-            Self::Consent(_) => "consent",
-            Self::Urgency(_) => "urgency",
-            Self::Time(_) => "time",
-            Self::Fhirpath(_) => "fhirpath",
-        }
+        self.kind().word()
     }
 
     /// Whether it holds for a referral.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::domain::{SystemId, working_days::WorkingTime};
 
-pub(super) use organisations::is_ods_system;
+pub(super) use organisations::{is_ods_system, names_a_person};
 pub use organisations::same_ods;
 
 /// A code and the system it is from; also an identifier's system and value.

@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use jiff::{Timestamp, civil::Weekday};
+use jiff::{
+    Timestamp,
+    civil::{Time, Weekday},
+};
 use serde::{Serialize, Serializer};
 
 use super::condition::NotWanted;
@@ -68,6 +71,25 @@ impl Moment {
             minute,
             in_working_hours: working_time.is_open(at),
         }
+    }
+
+    /// One for every minute of every kind of day that there can be, where people work so.
+    pub(super) fn all(working_time: &WorkingTime) -> Vec<Self> {
+        let kinds = |weekday: Weekday| {
+            let is_weekend = matches!(weekday, Weekday::Saturday | Weekday::Sunday);
+            let kinds: &[bool] = if is_weekend { &[false] } else { &[true, false] };
+            kinds.iter().map(move |&is_working| Day { weekday, is_working })
+        };
+        let days = WEEK.iter().flat_map(|&(_, weekday)| kinds(weekday));
+        let pairs = days.flat_map(|today| kinds(today.weekday.previous()).map(move |yesterday| (today, yesterday)));
+        let minutes = |(today, yesterday): (Day, Day)| {
+            (0..DAY_MINUTES).map(move |minute| {
+                let time = |hour: u16| Time::new(i8::try_from(hour).ok()?, (minute % 60) as i8, 0, 0).ok();
+                let in_hours = time(minute / 60).is_some_and(|time| working_time.is_in_hours(time));
+                Self { today, yesterday, minute, in_working_hours: today.is_working && in_hours }
+            })
+        };
+        pairs.flat_map(minutes).collect()
     }
 }
 
@@ -234,6 +256,19 @@ mod tests {
         ] {
             assert_eq!(holds(hours, at), expected, "{hours} at {at}");
         }
+    }
+
+    #[test]
+    fn every_moment_of_a_year_is_among_all() {
+        let working_time = WorkingTime { hours: "08:30-16:30".parse().ok(), ..WorkingTime::default() };
+        let all = Moment::all(&working_time);
+        let mut at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        for _ in 0..10_000 {
+            assert!(all.contains(&Moment::of(at, &working_time)), "{at}");
+            at += jiff::SignedDuration::from_mins(53);
+        }
+        // Monday, Tuesday to Friday, Saturday, Sunday
+        assert_eq!(all.len(), (2 + 4 * 4 + 2 + 1) * 24 * 60);
     }
 
     #[test]

@@ -12,10 +12,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{DEFAULT_PRIORITY, Need, Parts, Path, Places, Route, RouteSet, Share, Terms};
+use super::{
+    DEFAULT_PRIORITY, Need, Parts, Path, Places, Route, RouteSet, Share, Terms,
+    check::{self, Checked},
+};
 use crate::{
     domain::{InboxId, SystemId, working_days::WorkingTime},
-    toml_reader::{self, Fault, Node, Table, quoted},
+    toml_reader::{self, Fault, Node, Spot, Table, quoted},
 };
 
 pub(crate) use within::within;
@@ -49,6 +52,15 @@ pub struct Known<'k> {
     pub files: &'k dyn Fn(&str) -> Result<String, String>,
 }
 
+/// What of a set is held against the rest of it.
+#[derive(Clone, Copy)]
+struct Held {
+    /// Its rules, against each other.
+    rules: bool,
+    /// Its tests, against its rules.
+    cases: bool,
+}
+
 /// A route file being read.
 struct Reading<'k> {
     known: Known<'k>,
@@ -59,13 +71,13 @@ struct Reading<'k> {
 // === impl RouteSet ===
 
 impl RouteSet {
-    /// Reads the text of a route file, which faults call `file_name`, and holds its own tests against it. Whatever it names must be
-    /// known. What is legal but risky comes beside it.
+    /// Reads the text of a route file, which faults call `file_name`, holds its rules against each other and its own tests against it.
+    /// Whatever it names must be known. What is legal but risky comes beside it.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn read(text: &str, file_name: &str, known: Known<'_>) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
-        Self::read_and(text, file_name, known, true)
+        Self::read_and(text, file_name, known, Held { rules: true, cases: true })
     }
 
     /// The same without trying its tests.
@@ -73,14 +85,24 @@ impl RouteSet {
     /// # Errors
     /// Everything else that is wrong with it.
     pub fn read_untried(text: &str, file_name: &str, known: Known<'_>) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
-        Self::read_and(text, file_name, known, false)
+        Self::read_and(text, file_name, known, Held { rules: true, cases: false })
+    }
+
+    /// Reads a set whose rules may be at odds with each other.
+    #[cfg(test)]
+    pub(super) fn read_unchecked(
+        text: &str,
+        file_name: &str,
+        known: Known<'_>,
+    ) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
+        Self::read_and(text, file_name, known, Held { rules: false, cases: true })
     }
 
     fn read_and(
         text: &str,
         file_name: &str,
         known: Known<'_>,
-        try_cases: bool,
+        held: Held,
     ) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
         if text.len() > TEXT_MAX_BYTES {
             return Err(vec![Fault::of_file(file_name, format!("it has more than {TEXT_MAX_BYTES} bytes"))]);
@@ -93,8 +115,14 @@ impl RouteSet {
         let mut reading = Reading { known, sets: Sets::default(), files: RefCell::default() };
         reading.sets = sets::read(&mut root, &reading);
         let (mut route_names, mut case_names) = (BTreeSet::new(), BTreeSet::new());
-        let routes =
-            root.tables("route").into_iter().filter_map(|route| reading.route(route, &mut route_names)).collect();
+        let mut spots = BTreeMap::new();
+        let mut route = |table: Table<'_>| {
+            let spot = table.spot();
+            let route = reading.route(table, &mut route_names)?;
+            spots.insert(route.name.clone(), spot);
+            Some(route)
+        };
+        let routes = root.tables("route").into_iter().filter_map(&mut route).collect();
         let triage = root.get("triage").and_then(|triage| {
             let mut triage = triage.table("a table with the key to")?;
             let to = triage.need("to", "the id of an inbox").and_then(|to| reading.inbox(&to));
@@ -102,15 +130,31 @@ impl RouteSet {
             to
         });
         let needs = root.tables("needs").into_iter().filter_map(|need| reading.need(need)).collect();
+        let mut coverage_names = BTreeSet::new();
+        let coverages = root.tables("coverage").into_iter();
+        let coverages: Vec<_> = coverages.filter_map(|one| reading.coverage(one, &mut coverage_names)).collect();
         let cases = root.tables("test").into_iter().filter_map(|case| reading.case(case, &mut case_names)).collect();
         root.finish();
         if reader.has_faults() {
             // half a set would only show faults that are none
             return Err(reader.finish().0);
         }
-        let (working_time, places) = (reading.known.working_time, reading.known.places);
-        let set = Self::of(Parts { routes, triage, needs, cases, files: reading.files.into_inner() });
-        for case in set.cases().iter().filter(|_| try_cases) {
+        let Reading { known, files, .. } = reading;
+        let (working_time, places) = (known.working_time, known.places);
+        let set = Self::of(Parts { routes, triage, needs, cases, files: files.into_inner() });
+        let line_of = |spot: &Spot| reader.line_of(spot);
+        let checked = Checked {
+            routes: set.routes(),
+            spots: &spots,
+            coverages: &coverages,
+            systems: &known.systems,
+            working_time,
+            line_of: &line_of,
+        };
+        if held.rules {
+            check::faults(&checked).into_iter().for_each(|(spot, message)| reader.fault_at(&spot, message));
+        }
+        for case in set.cases().iter().filter(|_| held.cases) {
             if let Err(failed) = set.try_case(case, working_time, places) {
                 reader.fault_at(&case.spot, format!("the test “{}” fails: {failed}", case.name));
             }

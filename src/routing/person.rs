@@ -171,11 +171,16 @@ impl Consented {
     /// Each with its word.
     pub const WORDS: [(&'static str, Self); 3] =
         [("given", Self::Given), ("refused", Self::Refused), ("absent", Self::Absent)];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        word(&Self::WORDS, self)
+    }
 }
 
 impl fmt::Display for Consented {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(word(&Self::WORDS, *self))
+        f.write_str(self.word())
     }
 }
 
@@ -191,11 +196,16 @@ impl Urgency {
         let found = Self::WORDS.iter().find(|(word, _)| Some(*word) == code);
         found.map_or(Self::Routine, |(_, urgency)| *urgency)
     }
+
+    /// R4's code.
+    pub fn word(self) -> &'static str {
+        word(&Self::WORDS, self)
+    }
 }
 
 impl fmt::Display for Urgency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(word(&Self::WORDS, *self))
+        f.write_str(self.word())
     }
 }
 

@@ -81,11 +81,16 @@ fn ods_code(identifier: &Value) -> Option<String> {
     is_ods_system(system).then(|| value.trim().to_ascii_uppercase())
 }
 
+const PERSONS: [&str; 2] = ["Patient", "RelatedPerson"];
+
+/// Whether a reference leads to a person by what it says.
+pub(in crate::routing) fn names_a_person(reference: &str) -> bool {
+    reference.split(['/', '?']).any(|part| PERSONS.contains(&part))
+}
+
 fn is_person(value: &Value) -> bool {
-    let literal = text(&value["reference"]).unwrap_or_default();
-    let kinds = ["Patient", "RelatedPerson"];
-    kinds.iter().any(|kind| text(&value["type"]) == Some(kind) || text(&value["resourceType"]) == Some(kind))
-        || kinds.iter().any(|kind| literal.split(['/', '?']).any(|part| part == *kind))
+    PERSONS.iter().any(|kind| text(&value["type"]) == Some(kind) || text(&value["resourceType"]) == Some(kind))
+        || text(&value["reference"]).is_some_and(names_a_person)
         || text(&value["identifier"]["system"])
             .is_some_and(|system| system.to_ascii_lowercase().ends_with("/nhs-number"))
 }

@@ -1,17 +1,17 @@
 //! Reads the conditions of a rule.
 
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 
-use super::{Reading, path};
+use super::{Reading, name, path};
 use crate::{
     routing::{
-        Condition,
+        Condition, Coverage,
         condition::is_ods_code,
         person::{Consented, Urgency},
         place::{AreaWanted, Piece, lsoa},
         wanted::CodeWanted,
     },
-    toml_reader::{Node, quoted},
+    toml_reader::{Node, Table, quoted},
 };
 
 const CODES: &str = "\"system|code\", \"|code\", \"code\" or \"in:NAME\" of a value set";
@@ -29,6 +29,29 @@ const VALUES_MAX: usize = 2_000;
 impl Reading<'_> {
     pub(super) fn when(&self, node: &Node<'_>) -> Option<Vec<Condition>> {
         let mut table = node.table("a table of conditions")?;
+        let given = self.conditions(&mut table);
+        if given.is_empty() {
+            node.fault("no condition", "at least one; what no route takes goes to the inbox under [triage]");
+        }
+        table.finish();
+        // one that is wrong spoils the rule: without it the rule would take more than was meant
+        given.into_iter().collect()
+    }
+
+    /// `None` only after a fault was noted.
+    pub(super) fn coverage(&self, mut table: Table<'_>, names: &mut BTreeSet<String>) -> Option<Coverage> {
+        let spot = table.spot();
+        let name = name(&mut table, names);
+        let given = self.conditions(&mut table);
+        if given.is_empty() {
+            table.fault("", "found no condition; needed: at least one, in the words of when");
+        }
+        table.finish();
+        Some(Coverage { spot, name: name?, when: given.into_iter().collect::<Option<_>>()? })
+    }
+
+    /// Those that are given, none for one that is wrong.
+    fn conditions(&self, table: &mut Table<'_>) -> Vec<Option<Condition>> {
         let org = |item: &Node<'_>| read_text(item, ODS, |text| is_ods_code(text).then(|| text.to_ascii_uppercase()));
         let conditions = [
             table.get("code").map(|node| values(&node, CODES, |item| self.code(item)).map(Condition::Code)),
@@ -48,13 +71,7 @@ impl Reading<'_> {
             table.get("time").map(|node| any_of(&node, HOURS).map(Condition::Time)),
             table.get("fhirpath").map(|node| values(&node, "a FHIRPath expression", path).map(Condition::Fhirpath)),
         ];
-        let given: Vec<_> = conditions.into_iter().flatten().collect();
-        if given.is_empty() {
-            node.fault("no condition", "at least one; what no route takes goes to the inbox under [triage]");
-        }
-        table.finish();
-        // one that is wrong spoils the rule: without it the rule would take more than was meant
-        given.into_iter().collect()
+        conditions.into_iter().flatten().collect()
     }
 
     fn code(&self, item: &Node<'_>) -> Option<CodeWanted> {

@@ -9,6 +9,7 @@ mod decide;
 mod explain;
 mod facts;
 mod hours;
+mod index;
 mod key;
 mod needs;
 mod parse;
@@ -24,6 +25,7 @@ use aws_lc_rs::digest;
 use serde::Serialize;
 
 use crate::domain::{InboxId, working_days::Within};
+use index::Index;
 
 pub use area::{Area, outward_of};
 pub use case::{Case, CaseFailed, Expected};
@@ -57,6 +59,7 @@ pub struct RouteSet {
     cases: Vec<Case>,
     /// What was read beside the route file, by the names it gives.
     files: BTreeMap<String, Arc<str>>,
+    index: Arc<Index>,
 }
 
 /// A rule that sends a referral to an inbox, or to several.
@@ -129,7 +132,8 @@ impl RouteSet {
         let Parts { mut routes, triage, needs, cases, files } = parts;
         // the order of the file means nothing: moving a rule changes no decision
         routes.sort_by(|a, b| (a.priority, &a.name).cmp(&(b.priority, &b.name)));
-        Self { version: version_of(&routes, triage.as_ref(), &needs), routes, triage, needs, cases, files }
+        let (version, index) = (version_of(&routes, triage.as_ref(), &needs), Arc::new(Index::of(&routes)));
+        Self { version, routes, triage, needs, cases, files, index }
     }
 
     /// The first 12 hexadecimal digits of the SHA-256 of what the rules say. Comments, spacing, tests and the order of the file do

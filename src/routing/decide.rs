@@ -38,10 +38,12 @@ pub enum Unavailable {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoute {
     /// No rule matches, and there is no triage inbox.
-    #[error("no route matches and there is no triage inbox; tried: {}", if tried.is_empty() { "no route".to_owned() } else { some(tried) })]
+    #[error("no route matches and there is no triage inbox; tried: {}", some(tried, *more))]
     NoneMatches {
-        /// The names of the rules, in the order they are tried.
+        /// The names of the first rules, in the order they are tried.
         tried: Vec<String>,
+        /// So many more were tried.
+        more: usize,
     },
     /// A rule matches, and the inbox it names takes nothing just now, nor do those that stand in, nor triage.
     #[error(
@@ -57,7 +59,7 @@ pub enum NoRoute {
     },
 }
 
-/// So many names a refusal repeats.
+/// So many names a refusal repeats: refusing costs no more where there are thousands of rules.
 const TRIED_MAX: usize = 20;
 
 /// Whether an inbox is available, where all are.
@@ -65,11 +67,11 @@ pub fn all_open(_: &InboxId) -> Option<Unavailable> {
     None
 }
 
-fn some(names: &[String]) -> String {
-    let shown = names.iter().take(TRIED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().checked_sub(TRIED_MAX) {
-        Some(more) if more > 0 => format!("{shown} and {more} more"),
-        _ => shown,
+fn some(names: &[String], more: usize) -> String {
+    match (names.join(", "), more) {
+        (names, _) if names.is_empty() => "no route".to_owned(),
+        (names, 0) => names,
+        (names, more) => format!("{names} and {more} more"),
     }
 }
 
@@ -86,7 +88,7 @@ impl RouteSet {
         facts: &Facts<'_>,
         unavailable: &dyn Fn(&InboxId) -> Option<Unavailable>,
     ) -> Result<Decision, NoRoute> {
-        let matching = self.routes().iter().find(|route| route.matches(facts));
+        let matching = self.first_match(facts).and_then(|at| self.routes().get(at));
         self.decision(matching, unavailable)
     }
 
@@ -98,7 +100,8 @@ impl RouteSet {
     ) -> Result<Decision, NoRoute> {
         let Some(route) = matching else {
             let inbox = self.triage().cloned().ok_or_else(|| NoRoute::NoneMatches {
-                tried: self.routes().iter().map(|route| route.name.clone()).collect(),
+                tried: self.routes().iter().take(TRIED_MAX).map(|route| route.name.clone()).collect(),
+                more: self.routes().len().saturating_sub(TRIED_MAX),
             })?;
             // whatever comes to triage is looked at by a person: it is never closed
             let targets = vec![Target { inbox, instead_of: None }];

@@ -32,7 +32,7 @@ pub struct Explanation {
     pub triage: Option<InboxId>,
     /// The rules that are told of.
     pub rules: Vec<RuleExplained>,
-    /// So many more do not match and are not told of.
+    /// So many more are not told of. Those that match are told of first.
     #[serde(default, skip_serializing_if = "is_none")]
     pub left_out: usize,
 }
@@ -141,14 +141,8 @@ impl RouteSet {
         if self.routes().len() <= most {
             return self.routes().iter().collect();
         }
-        // the first that matches is always among them: with it what follows is decided
-        let first = self.routes().iter().position(|route| route.matches(facts));
-        let mut told: Vec<usize> = first.into_iter().collect();
-        let near = |route: &Route| route.when.iter().any(|condition| condition.holds(facts));
-        let others = self.routes().iter().enumerate().filter(|(at, route)| Some(*at) != first && near(route));
-        told.extend(others.map(|(at, _)| at).take(most.saturating_sub(told.len())));
-        told.sort_unstable();
-        told.into_iter().filter_map(|at| self.routes().get(at)).collect()
+        // with the first that matches, which is always among them, what follows is decided
+        self.near(facts, most.max(1)).into_iter().filter_map(|at| self.routes().get(at)).collect()
     }
 }
 
@@ -261,7 +255,7 @@ impl fmt::Display for Explanation {
             }
         }
         if self.left_out > 0 {
-            writeln!(f, "\n{} more rules do not match.", self.left_out)?;
+            writeln!(f, "\n{} more rules are not told of.", self.left_out)?;
         }
         Ok(())
     }

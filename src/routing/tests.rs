@@ -319,7 +319,7 @@ proptest! {
             }
             Err(none) => {
                 prop_assert_eq!(explained.refused, Some(none.to_string()));
-                let NoRoute::NoneMatches { tried } = none else { return Err(TestCaseError::fail("all are open")) };
+                let NoRoute::NoneMatches { tried, .. } = none else { return Err(TestCaseError::fail("all are open")) };
                 prop_assert!(explained.inboxes.is_empty());
                 prop_assert!(explained.rules.iter().all(|rule| !rule.matches));
                 prop_assert_eq!(tried, explained.rules.into_iter().map(|rule| rule.name).collect::<Vec<_>>());

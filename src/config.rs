@@ -7,6 +7,7 @@ mod endpoint;
 mod env;
 mod escalation;
 mod http;
+pub mod opening;
 mod places;
 mod read_registry;
 pub mod registry;
@@ -194,6 +195,7 @@ fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotA
         service: None,
         kind: InboxKind::Worklist,
         escalation: Default::default(),
+        opening: Default::default(),
     };
     Ok(Registry {
         systems: BTreeMap::from([(system_id, system)]),

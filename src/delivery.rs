@@ -17,8 +17,8 @@ use crate::{
     domain::{Actor, Alert, AlertKind, Event, Side, TaskId, TransportStatus, WakeUp, task::TaskState},
     fhir::task as fhir_task,
     lanes::{Carried, Carrier, Cause, Meaning, Outcome, Verdict, idempotency_key, scheduler::Rejections, task_body},
-    status::{awaited, write_back_lanes},
-    store::{Append, AppendError, LaneHead, NewEvent, Poll, Store, StoreError, StoredResource, TaskRecord},
+    status::{awaited, parent, write_back_lanes},
+    store::{Append, AppendError, Appended, LaneHead, NewEvent, Poll, Store, StoreError, StoredResource, TaskRecord},
 };
 
 pub mod amqp;
@@ -57,6 +57,9 @@ impl Deliveries {
         let body = task_body(&*self.store, task.id, seq).await?;
         let mut carried = Vec::new();
         for resource in self.store.resources_of(task.referral).await? {
+            if resource.task.is_some_and(|of| of != task.id) {
+                continue;
+            }
             match (resource.later, resource.version) {
                 (false, _) => carried.push(resource),
                 (true, 1) => {}
@@ -195,13 +198,20 @@ impl Deliveries {
     /// The Task as it is now, and what an event says of its referral.
     async fn later(&self, task: &TaskRecord, event: &Event) -> Result<(Value, Vec<Value>), StoreError> {
         let mut resources = self.said_with(event).await?;
-        if let Event::Amended { request, .. }
-        | Event::CancellationRequested { request }
-        | Event::Retracted { request } = event
-        {
-            resources.insert(0, self.resource("ServiceRequest", task.request, Some(*request)).await?);
+        let body = task_body(&*self.store, task.id, task.version).await?;
+        if let Some((request, order)) = versions(event) {
+            resources.insert(0, self.resource("ServiceRequest", task.request, Some(request)).await?);
+            if let (Some(id), Some(version)) = (fhir_task::own_order(&body), order) {
+                resources.insert(0, self.resource("ServiceRequest", id, Some(version)).await?);
+            }
         }
-        Ok((task_body(&*self.store, task.id, task.version).await?, resources))
+        Ok((body, resources))
+    }
+
+    /// A version of a ServiceRequest, and the one before it.
+    async fn changed(&self, id: Uuid, version: u64) -> Result<(Value, Value), StoreError> {
+        let before = self.resource("ServiceRequest", id, Some(version - 1)).await?;
+        Ok((self.resource("ServiceRequest", id, Some(version)).await?, before))
     }
 
     /// Brings the copies on a provider's server up to what an event says.
@@ -213,19 +223,20 @@ impl Deliveries {
         inbox: &FhirRestInbox,
     ) -> Result<Carried, StoreError> {
         let resources = self.said_with(event).await?;
-        let version = match event {
-            Event::Amended { request, .. }
-            | Event::CancellationRequested { request }
-            | Event::Retracted { request } => Some(*request),
-            _ => None,
-        };
-        let request = match version {
-            Some(version) => {
-                let before = self.resource("ServiceRequest", task.request, Some(version - 1)).await?;
-                Some((self.resource("ServiceRequest", task.request, Some(version)).await?, before))
+        let body = task_body(&*self.store, task.id, task.version).await?;
+        let order_here = fhir_task::own_order(&body);
+        let (mut request, mut original) = (None, None);
+        if let Some((version, order)) = versions(event) {
+            let changed = self.changed(task.request, version).await?;
+            match (order_here, order) {
+                (Some(id), Some(order)) => {
+                    request = Some(self.changed(id, order).await?);
+                    original = Some(changed);
+                }
+                (Some(_), None) => original = Some(changed),
+                (None, _) => request = Some(changed),
             }
-            None => None,
-        };
+        }
         // what the provider itself wrote has its name there
         let own = format!("{}/", inbox.base_url);
         let named = self.store.resources_of(task.referral).await?.into_iter().filter(|r| r.later);
@@ -237,8 +248,10 @@ impl Deliveries {
             task,
             seq: head.seq,
             event,
-            body: task_body(&*self.store, task.id, task.version).await?,
+            body,
+            own: order_here,
             request,
+            original,
             resources,
             names: names.collect(),
             inbox,
@@ -272,6 +285,16 @@ impl Deliveries {
 
 fn json(stored: &StoredResource) -> Result<Value, StoreError> {
     serde_json::from_str(&stored.body).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+/// The version of the ServiceRequest that an event tells of, and that of the order made of it for the target alone.
+fn versions(event: &Event) -> Option<(u64, Option<u64>)> {
+    match event {
+        Event::Amended { request, order, .. }
+        | Event::CancellationRequested { request, order }
+        | Event::Retracted { request, order } => Some((*request, *order)),
+        _ => None,
+    }
 }
 
 /// The seq of the event that made a Task, whose lane message is the referral itself.
@@ -372,5 +395,10 @@ impl Carrier for Deliveries {
             }
         };
         Ok(Meaning { events: vec![self.told(task, event, state).await?], state, poll })
+    }
+
+    async fn commit(&self, task: &TaskRecord, step: Append) -> Result<Appended, AppendError> {
+        let registry = self.registry.load_full();
+        parent::commit(&*self.store, &registry, task, step).await
     }
 }

@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod event;
 pub mod ids;
 pub mod lane;
+pub mod parent;
 pub mod retry;
 pub mod rule_level;
 pub mod status;

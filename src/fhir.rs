@@ -5,6 +5,7 @@
 pub mod bundle;
 pub mod canonical;
 pub mod datetime;
+pub mod filler_order;
 pub mod gate;
 pub mod names;
 pub mod narrative;

@@ -13,29 +13,28 @@ use uuid::Uuid;
 use crate::{
     admission::Admission,
     client::FhirClient,
-    config::registry::{InboxKind, Provider, Registry, System},
-    domain::{Actor, Event, ReferralId, Side, SystemId, TaskId, deadline::Deadlines},
+    config::registry::{InboxKind, Registry, System},
+    domain::{ReferralId, SystemId},
     fhir::{
-        Issue, IssueCode, names, ods_code,
+        Issue, IssueCode, names,
         reference::{Target, parse},
-        task::{self as fhir_task, NewTask},
         tree,
     },
     lanes::Relay,
     profiles::{Asked, Validator},
-    routing::{EXPLAINED_MAX, Missing, NoRoute, all_open},
-    store::{
-        AskedBy, NewEvent, NewReferral, NewResource, NewTask as StoredTask, Store, StoreError, Submission, Submit,
-        Submitted,
-    },
+    routing::{EXPLAINED_MAX, Missing, NoRoute},
+    store::{AskedBy, NewReferral, NewResource, Store, StoreError, Submission, Submit, Submitted},
 };
 
 pub mod apart;
 mod divide;
 pub mod key;
+mod openings;
 pub mod record;
+mod targets;
 
 use apart::{Apart, Draft};
+use openings::Openings;
 
 /// A commit that failed is told as one that took this long at the least.
 const FAILED_COUNTS: Duration = Duration::from_secs(1);
@@ -203,8 +202,9 @@ impl Intake {
         let (mut referrals, mut requests) = (Vec::new(), Vec::new());
         let mut entries: Vec<Option<String>> = vec![None; apart.items.len()];
         let mut issues = Vec::new();
+        let openings = Openings::at(&*self.store, registry, self.store.now()).await?;
         for (draft, key) in apart.drafts.iter().zip(keys) {
-            match self.referral(registry, system, apart, draft, key.clone()).await {
+            match self.referral((registry, &openings), system, apart, draft, key.clone()).await {
                 Ok((referral, request, ids)) => {
                     for (item, id) in ids {
                         entries[item].get_or_insert_with(|| format!("{}/{id}", apart.items[item].kind));
@@ -254,7 +254,7 @@ impl Intake {
     /// which id each item got.
     async fn referral(
         &self,
-        registry: &Registry,
+        (registry, openings): (&Registry, &Openings),
         system: &System,
         apart: &Apart,
         draft: &Draft,
@@ -274,49 +274,24 @@ impl Intake {
         let place = &apart.items[draft.request].path;
         let now = self.store.now();
         let facts = apart.facts(draft, &system.id, &read, registry.setting(now));
+        let unavailable = |inbox: &_| openings.unavailable(inbox);
         let decision = registry
             .routes
-            .decide(&facts, &all_open)
+            .decide(&facts, &unavailable)
             .map_err(|none| IntakeError::Rule(vec![no_route(place, &none)]))?;
         let missing = registry.routes.missing(&decision, &facts);
         if !missing.is_empty() {
             return Err(IntakeError::Rule(missing.iter().map(|missing| insisted_on(place, missing)).collect()));
         }
-        let mut tasks = Vec::with_capacity(decision.targets.len());
-        for target in decision.inboxes() {
-            let Some(inbox) = registry.inboxes.get(target) else {
-                let told = format!("the route leads to the inbox “{target}”, which is not configured");
-                return Err(IntakeError::Rule(vec![Issue::error(IssueCode::Processing, place.clone(), told)]));
-            };
-            if let InboxKind::FhirRest(_) = inbox.kind {
-                require_person(place, &request, &find)?;
-                refuse_loose(apart, draft, &resources)?;
-            }
-            let Some(provider) = registry.providers.get(&inbox.provider) else {
-                let told = format!("the inbox “{}” belongs to no provider", inbox.id);
-                return Err(IntakeError::Rule(vec![Issue::error(IssueCode::Processing, place.clone(), told)]));
-            };
-            let id = TaskId::mint();
-            let new = NewTask { id, base_url: &self.base_url, request: &request, owner: owner(provider), at: now };
-            let submitted = NewEvent {
-                event: Event::Submitted {
-                    route: decision.route.clone(),
-                    route_set: registry.routes.version().to_owned(),
-                    inbox: inbox.id.clone(),
-                },
-                actor: Actor::System(system.id.clone()),
-                body: Some(fhir_task::make(&new).to_string()),
-                lanes: vec![Side::Delivery],
-            };
-            tasks.push(StoredTask {
-                id,
-                inbox: inbox.id.clone(),
-                provider: inbox.provider.clone(),
-                deadlines: Deadlines::made(now, registry.delayed_after(inbox)),
-                events: vec![submitted],
-            });
+        let targets = targets::found(registry, &decision, place)?;
+        if targets.iter().any(|target| matches!(target.inbox.kind, InboxKind::FhirRest(_))) {
+            require_person(place, &request, &find)?;
+            refuse_loose(apart, draft, &resources)?;
         }
-        let explanation = registry.routes.explain(&facts, &all_open, EXPLAINED_MAX);
+        let base_url = &self.base_url;
+        let tasks = targets::Tasks { base_url, registry, system: &system.id, request: &request, at: now };
+        let tasks = tasks.make(&decision, &targets);
+        let explanation = registry.routes.explain(&facts, &unavailable, EXPLAINED_MAX);
         let referral = NewReferral {
             id: ReferralId::mint(),
             key: key.text,
@@ -415,13 +390,4 @@ fn refuse_loose(apart: &Apart, draft: &Draft, resources: &[apart::Placed]) -> Re
         });
     }
     if issues.is_empty() { Ok(()) } else { Err(IntakeError::Rule(issues)) }
-}
-
-fn owner(provider: &Provider) -> Value {
-    json!({
-        "reference": format!("Organization/{}", provider.id),
-        "type": "Organization",
-        "identifier": {"system": ods_code::ORGANISATION_SYSTEM, "value": provider.ods_code},
-        "display": provider.name,
-    })
 }

@@ -288,24 +288,22 @@ impl Worker {
         for _ in 0..MOVED_MAX {
             let meaning = self.carrier.meaning(&task, head, &verdict).await?;
             let names: Vec<_> = meaning.events.iter().map(|e| e.event.name()).collect();
-            let appended = self
-                .store
-                .append(Append {
-                    events: meaning.events,
-                    state: meaning.state,
-                    settle: Some(Settle {
-                        side,
-                        seq: head.seq,
-                        lease: Some(lease),
-                        extend: LANE_LEASE,
-                        outcome: outcome.clone(),
-                    }),
-                    attempt: attempt.clone(),
-                    poll: meaning.poll,
-                    alerts: self.alerts(&task, head, &verdict),
-                    ..Append::to(&task)
-                })
-                .await;
+            let step = Append {
+                events: meaning.events,
+                state: meaning.state,
+                settle: Some(Settle {
+                    side,
+                    seq: head.seq,
+                    lease: Some(lease),
+                    extend: LANE_LEASE,
+                    outcome: outcome.clone(),
+                }),
+                attempt: attempt.clone(),
+                poll: meaning.poll,
+                alerts: self.alerts(&task, head, &verdict),
+                ..Append::to(&task)
+            };
+            let appended = self.carrier.commit(&task, step).await;
             match appended {
                 Ok(appended) => {
                     self.tell(&task, head, &verdict, &outcome, &names);

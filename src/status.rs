@@ -18,6 +18,7 @@ use crate::{
 
 pub mod change;
 pub mod deadlines;
+pub mod parent;
 
 /// How often an answer is decided again because our own bookkeeping came in between.
 const MOVED_MAX: usize = 20;
@@ -40,6 +41,9 @@ pub enum StatusError {
     /// It is not a Task, or changes what is not the provider's to change.
     #[error("the Task cannot be taken as it is")]
     Invalid(Vec<Issue>),
+    /// It is the parent of several, which nobody sets.
+    #[error("the status of this Task follows from those of the Tasks that are part of it; search them by part-of")]
+    Follows,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -102,6 +106,9 @@ impl Status {
         make: impl Fn(&Value) -> Result<Value, Vec<Issue>> + Send + Sync,
     ) -> Result<TaskRecord, StatusError> {
         let id = task.id;
+        if task.is_parent() {
+            return Err(StatusError::Follows);
+        }
         let mut known = Some(task);
         for _ in 0..MOVED_MAX {
             let task = match known.take() {
@@ -126,7 +133,8 @@ impl Status {
             }
             let aware = self.aware(&task, &source).await?;
             let append = self.decide(&task, &current, Wanted { body: new, to, asks, aware }, &source)?;
-            match self.store.append(append).await {
+            let registry = self.registry.load_full();
+            match parent::commit(&*self.store, &registry, &task, append).await {
                 Ok(appended) => {
                     self.tell(&appended.task);
                     self.relay.publish_all(appended.wake_ups).await;
@@ -292,10 +300,10 @@ fn is_polled(registry: &Registry, task: &TaskRecord) -> bool {
     matches!(kind, Some(InboxKind::FhirRest(FhirRestInbox { answers: Answers::Poll { .. }, .. })))
 }
 
-/// The state of a Task that reaches its provider now: with the times that its inbox gives.
+/// The state of a Task that reaches its provider now: with the times that its route gives, or its inbox.
 pub fn awaited(registry: &Registry, task: &TaskRecord, state: TaskState, now: jiff::Timestamp) -> TaskState {
     let escalation = registry.inboxes.get(&task.inbox).map(|inbox| inbox.escalation).unwrap_or_default();
-    state.awaited(now, &escalation, &registry.working_time)
+    state.awaited(now, &escalation.under(&task.terms), &registry.working_time)
 }
 
 /// The lanes a change of this Task goes to: back to the record, where its system has one.

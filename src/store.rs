@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::domain::{
     Actor, Alert, AlertKind, Destination, Event, InboxId, ProviderId, ReferralId, Side, Subscriber, Subscription,
     SubscriptionEvent, SubscriptionStatus, SystemId, TaskId, TaskStatus, WakeUp, breaker::Breaker,
-    subscription::Progress, task::TaskState,
+    deadline::RouteTerms, subscription::Progress, task::TaskState,
 };
 
 mod asked;
@@ -92,6 +92,10 @@ pub struct TaskRecord {
     pub inbox: InboxId,
     /// Whose inbox that is.
     pub provider: ProviderId,
+    /// The Task that it is a part of, where its referral has several targets.
+    pub part_of: Option<TaskId>,
+    /// What the route that decided says of the time its provider has.
+    pub terms: RouteTerms,
     /// What the state machine looks at.
     pub state: TaskState,
     /// Seq of the newest journal event.
@@ -104,6 +108,13 @@ pub struct TaskRecord {
     pub created: Timestamp,
     /// When its content last changed.
     pub last_updated: Timestamp,
+}
+
+impl TaskRecord {
+    /// Whether it is the parent of those of several targets: nobody's to work on.
+    pub fn is_parent(&self) -> bool {
+        self.inbox.is_of_parent()
+    }
 }
 
 /// One version of a stored FHIR resource.
@@ -257,6 +268,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Tasks by what a person has in hand: a Task id, a ServiceRequest id or a placer identifier `system|value`.
     async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError>;
+
+    /// Those of these inboxes that hold so many open Tasks, or more. It costs no more than to count up to there.
+    async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError>;
 
     /// Referrals to which a resource or a Task with one of these ids belongs, or which are known by one of these names, as far as they
     /// concern the systems and providers of the query, and at most as many as its count.

@@ -11,7 +11,7 @@ use crate::{
     config::registry::Registry,
     domain::{Actor, Event, Side},
     lanes::{Carried, Carrier, Cause, Meaning, Outcome, Verdict, task_body},
-    store::{LaneHead, NewEvent, Store, StoreError, StoredResource, TaskRecord},
+    store::{Append, AppendError, Appended, LaneHead, NewEvent, Store, StoreError, StoredResource, TaskRecord},
 };
 
 pub mod detail;
@@ -126,5 +126,10 @@ impl Carrier for WriteBacks {
         };
         let new = |event| NewEvent { event, actor: Actor::Onward, body: None, lanes: vec![] };
         Ok(Meaning { events: events.into_iter().map(new).collect(), state: task.state, poll: None })
+    }
+
+    async fn commit(&self, _: &TaskRecord, step: Append) -> Result<Appended, AppendError> {
+        // that something was written changes no Task, and so no parent
+        self.store.append(step).await
     }
 }

@@ -50,6 +50,7 @@ pub(super) async fn run(referral: &Referral) -> Ended {
 fn as_json(task: &TaskRecord, journal: &[JournalLine], attempts: &[Attempt], decision: &str) -> Value {
     json!({
         "task": task.id.to_string(),
+        "part_of": task.part_of.map(|id| id.to_string()),
         "service_request": task.request.to_string(),
         "identifier": task.identifier,
         "system": task.system.as_str(),
@@ -92,7 +93,14 @@ fn print(task: &TaskRecord, journal: &[JournalLine], attempts: &[Attempt]) {
     say!("  ServiceRequest  {}", task.request);
     say!("  identifier      {}", task.identifier.as_deref().unwrap_or("none"));
     say!("  from            {}", task.system);
-    say!("  to              {} (inbox {})", task.provider, task.inbox);
+    if task.is_parent() {
+        say!("  to              several targets, whose Tasks are parts of this");
+    } else {
+        say!("  to              {} (inbox {})", task.provider, task.inbox);
+    }
+    if let Some(parent) = task.part_of {
+        say!("  part of         Task {parent}");
+    }
     let transport = task.state.transport.map(|t| format!(", {t}")).unwrap_or_default();
     say!("  status          {}{transport}", task.state.status);
     let mut lines: Vec<_> = journal.iter().map(|l| (l.at, line_text(l))).collect();
@@ -111,10 +119,20 @@ fn line_text(line: &JournalLine) -> String {
 
 fn told(event: &Event) -> String {
     match event {
-        Event::Submitted { route, route_set, inbox } => match route {
-            Some(route) => format!("to inbox {inbox} by route “{route}” (set {route_set})"),
-            None => format!("to the triage inbox {inbox}, as no route matched (set {route_set})"),
-        },
+        Event::Submitted { route, route_set, inbox, .. } if inbox.is_of_parent() => {
+            let route = route.as_deref().unwrap_or_default();
+            format!("to several targets by route “{route}” (set {route_set}); each has a Task that is a part of this")
+        }
+        Event::Submitted { route, route_set, inbox, instead_of } => {
+            let instead = instead_of.as_ref().map(|i| format!(", instead of {}, which is {}", i.inbox, i.why));
+            let instead = instead.unwrap_or_default();
+            match route {
+                Some(route) => format!("to inbox {inbox} by route “{route}” (set {route_set}){instead}"),
+                None => format!("to the triage inbox {inbox}, as no route matched (set {route_set}){instead}"),
+            }
+        }
+        Event::Followed { part, status, to } => format!("{to}, as its part Task/{part} is {status}"),
+        Event::PartChanged { part, status } => format!("its part Task/{part} is {status}"),
         Event::Delivered { remote, by_answer: true, .. } => {
             format!("confirmed by its answer{}", remote.as_deref().map(|r| format!(" as Task/{r}")).unwrap_or_default())
         }
@@ -123,11 +141,11 @@ fn told(event: &Event) -> String {
         }
         Event::Listed { inbox } => format!("in the worklist of {inbox}"),
         Event::HandedOver { inbox } => format!("in the queue amqp.{inbox}"),
-        Event::Amended { request, with } => {
+        Event::Amended { request, with, .. } => {
             let read = if with.is_empty() { String::new() } else { format!(", with {} read for it", with.len()) };
             format!("version {request} of the ServiceRequest{read}")
         }
-        Event::CancellationRequested { request } | Event::Retracted { request } => {
+        Event::CancellationRequested { request, .. } | Event::Retracted { request, .. } => {
             format!("by version {request} of the ServiceRequest")
         }
         Event::Cancelled { request: Some(request) } => {

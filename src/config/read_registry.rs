@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    BrokerUrl, Registry, TokenHash, endpoint, escalation,
+    BrokerUrl, Registry, TokenHash, endpoint, escalation, opening,
     registry::{Answers, Endpoint, Inbox, InboxKind, Provider, System},
     secret::Secrets,
     url::base_url,
@@ -16,6 +16,7 @@ use crate::{
     domain::{
         InboxId, ProviderId, SystemId,
         deadline::Escalation,
+        parent::RESERVED,
         retry::RetryPolicy,
         rule_level::{RuleLevel, RuleLevels},
     },
@@ -128,16 +129,17 @@ impl Reading<'_, '_> {
             let mut inbox = node.table("a table with kind")?;
             let kind = endpoint::inbox_kind(&mut inbox, self.secrets, self.broker, retry);
             let escalation = escalation::of_inbox(&mut inbox, self.escalation);
+            let opening = opening::of_inbox(&mut inbox);
             inbox.finish();
-            Some((kind?, escalation))
+            Some((kind?, escalation, opening))
         });
-        if tokens.is_empty() && kind.as_ref().is_some_and(|(kind, _)| needs_token(kind)) {
+        if tokens.is_empty() && kind.as_ref().is_some_and(|(kind, ..)| needs_token(kind)) {
             table.warn("tokens", NO_TOKEN);
         }
         table.finish();
         let (Some(id), Some(name), Some(ods_code)) = (id, name, ods_code) else { return };
-        if let (Some((kind, escalation)), Some(inbox_id)) = (kind, inbox_id) {
-            let inbox = Inbox { id: inbox_id.clone(), provider: id.clone(), service: None, kind, escalation };
+        if let (Some((kind, escalation, opening)), Some(inbox_id)) = (kind, inbox_id) {
+            let inbox = Inbox { id: inbox_id.clone(), provider: id.clone(), service: None, kind, escalation, opening };
             self.registry.inboxes.insert(inbox_id, inbox);
         }
         self.registry.providers.insert(id.clone(), Provider { id, name, ods_code, tokens, hooks });
@@ -162,13 +164,14 @@ impl Reading<'_, '_> {
         }
         let kind = endpoint::inbox_kind(&mut table, self.secrets, self.broker, self.registry.retry);
         let escalation = escalation::of_inbox(&mut table, self.escalation);
+        let opening = opening::of_inbox(&mut table);
         let owner = provider.as_ref().and_then(|id| self.registry.providers.get(id));
         if owner.is_some_and(|owner| owner.tokens.is_empty()) && kind.as_ref().is_some_and(needs_token) {
             table.warn("provider", NO_TOKEN);
         }
         table.finish();
         if let (Some(id), Some(provider), Some(kind)) = (id, provider, kind) {
-            self.registry.inboxes.insert(id.clone(), Inbox { id, provider, service, kind, escalation });
+            self.registry.inboxes.insert(id.clone(), Inbox { id, provider, service, kind, escalation, opening });
         }
     }
 
@@ -204,6 +207,10 @@ fn needs_token(kind: &InboxKind) -> bool {
 fn new_id<T: FromStr + Ord + Clone + Display>(table: &mut Table<'_>, given: &mut BTreeSet<T>) -> Option<T> {
     let node = table.need("id", ID)?;
     let id = node.parse::<T>(ID)?;
+    if id.to_string() == RESERVED {
+        node.fault(&format!("\"{id}\", which stands for all targets of a referral"), "another id");
+        return None;
+    }
     if !given.insert(id.clone()) {
         node.fault(&format!("\"{id}\" a second time"), "an id once");
         return None;

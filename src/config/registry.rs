@@ -8,7 +8,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Secret, TokenHash};
+use super::{Secret, TokenHash, opening::Opening};
 use crate::{
     domain::{
         Destination, InboxId, ProviderId, Side, SystemId, Terms, deadline::Escalation, endpoint, retry::RetryPolicy,
@@ -152,6 +152,8 @@ pub struct Inbox {
     pub kind: InboxKind,
     /// How long its provider has to open and to answer a referral.
     pub escalation: Escalation,
+    /// When it takes referrals, and how many.
+    pub opening: Opening,
 }
 
 /// How referrals get out of an inbox.

@@ -1,6 +1,6 @@
 //! A referrer's change of its ServiceRequest: taken back, taken to be cancelled, or written anew.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -13,18 +13,19 @@ use super::{
 use crate::{
     config::registry::Registry,
     domain::{
-        Actor, Event, Side, TaskStatus,
+        Actor, Event, InboxId, Side, TaskStatus,
         task::{Ask, Refusal, TaskState},
     },
-    fhir::{Issue, IssueCode, canonical, task as fhir_task, tree},
+    fhir::{Issue, IssueCode, canonical, filler_order, task as fhir_task, tree},
     intake::{
         apart::{self, Placed},
         asked_of,
     },
     lanes::task_body,
     profiles::Asked,
-    routing::{Carried, Facts, all_open},
-    store::{Append, AppendError, NewEvent, Settle, Settled, StoreError, StoredResource, TaskRecord},
+    routing::{Carried, Decision, Facts, all_open},
+    status::parent,
+    store::{Append, AppendError, NewEvent, NewVersion, Settle, Settled, StoreError, StoredResource, TaskRecord},
 };
 
 /// The seq of the event that made a Task, whose lane message is the referral itself.
@@ -57,8 +58,13 @@ impl Conversation {
             let (stored, _) = found.ok_or(ConversationError::NotFound)?;
             let known = Known::of(&*self.store, stored.referral).await?;
             let current = known.find(&format!("ServiceRequest/{request}")).ok_or(ConversationError::NotFound)?;
+            if stored.task.is_some() {
+                let told = "this order was made of the referrer's ServiceRequest for one target; change the one that it is based on";
+                return Err(ConversationError::Rule(vec![Issue::error(IssueCode::BusinessRule, "ServiceRequest", told)]));
+            }
             let mut tasks = self.store.find_tasks(&request.to_string()).await?;
-            tasks.retain(|task| task.referral == stored.referral);
+            // a parent follows what becomes of its parts
+            tasks.retain(|task| task.referral == stored.referral && !task.is_parent());
             let place = Place { registry: &registry, base_url: &self.base_url, known: &known, tasks: &tasks };
             let wanted = make(current)?;
             let Some(changed) = self.prepare(&place, request, current, wanted).await? else { return Ok(stored) };
@@ -66,7 +72,10 @@ impl Conversation {
                 return Err(ConversationError::Stale { current: stored.version });
             }
             let next = stored.version + 1;
-            let steps = self.decide(&registry, &tasks, &changed, next, perhaps_sent).await?;
+            let mut steps = self.decide(&registry, &tasks, &changed, next, perhaps_sent).await?;
+            if let Some(one) = tasks.first() {
+                steps = parent::with_parent(&*self.store, &registry, one, steps).await?;
+            }
             match self.store.append_together(steps).await {
                 Ok(done) => {
                     let name = match changed.ask {
@@ -157,19 +166,21 @@ impl Conversation {
                     continue;
                 }
             };
+            let mut body = task_body(&*self.store, task.id, task.version).await?;
+            let own = self.own_order(&body, &changed.body).await?;
+            let order = own.as_ref().map(|own| own.version);
             let (event, told, unsent) = match changed.ask {
-                Ask::Amend => (Event::Amended { request: version, with: with.clone() }, true, false),
+                Ask::Amend => (Event::Amended { request: version, order, with: with.clone() }, true, false),
                 Ask::Cancel if after.status == TaskStatus::Cancelled => {
                     (Event::Cancelled { request: Some(version) }, false, true)
                 }
-                Ask::Cancel => (Event::CancellationRequested { request: version }, true, false),
-                Ask::Retract => (Event::Retracted { request: version }, before.sent, !before.sent),
+                Ask::Cancel => (Event::CancellationRequested { request: version, order }, true, false),
+                Ask::Retract => (Event::Retracted { request: version, order }, before.sent, !before.sent),
             };
             let mut lanes = if told { vec![Side::Delivery] } else { vec![] };
             if changed.ask != Ask::Amend {
                 lanes.extend(crate::status::write_back_lanes(registry, task));
             }
-            let mut body = task_body(&*self.store, task.id, task.version).await?;
             fhir_task::follow(&mut body, &changed.body);
             fhir_task::set_state(&mut body, &after, self.store.now());
             let actor = Actor::System(task.system.clone());
@@ -181,15 +192,24 @@ impl Conversation {
                 let outcome = Settled::Done { memory: None };
                 Settle { side: Side::Delivery, seq: REFERRAL, lease: None, extend: Duration::ZERO, outcome }
             });
-            steps.push(Append { events, settle, state: after, answers: true, unsent, ..Append::to(task) });
+            let resources = own.into_iter().collect();
+            steps.push(Append { events, resources, settle, state: after, answers: true, unsent, ..Append::to(task) });
         }
         let Some(first) = steps.first_mut() else {
             return Err(refused.map_or(ConversationError::NotFound, ConversationError::Refused));
         };
         let request = changed.body.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()).unwrap_or_default();
-        first.resources = brought(changed.brought.clone());
+        first.resources.extend(brought(changed.brought.clone()));
         first.resources.push(new_version("ServiceRequest", request, version, &changed.body, None));
         Ok(steps)
+    }
+
+    /// The next version of the order that was made for a Task alone, after what the referrer wrote; none where it has none.
+    async fn own_order(&self, task: &Value, request: &Value) -> Result<Option<NewVersion>, StoreError> {
+        let Some(order) = fhir_task::own_order(task) else { return Ok(None) };
+        let Some((stored, _)) = self.store.resource("ServiceRequest", order, None).await? else { return Ok(None) };
+        let order = parent::order_of(&stored)?;
+        Ok(Some(parent::next_version(&stored, &filler_order::renew(&order, request))))
     }
 }
 
@@ -218,22 +238,32 @@ fn unchangeable(place: &Place<'_>, current: &Value, wanted: &Value, read: &Read)
     };
     let (before, after) = (decide(current), decide(wanted));
     if before != after {
+        let here: BTreeSet<&InboxId> = place.tasks.iter().map(|task| &task.inbox).collect();
+        let late: BTreeSet<&InboxId> = place.tasks.iter().filter_map(|task| task.terms.escalate_to.as_ref()).collect();
+        // each that has it would get it, and no other: whom it was escalated to has it besides
+        let is_here = |decision: &Decision| {
+            let there: BTreeSet<&InboxId> = decision.inboxes().collect();
+            there.is_subset(&here) && here.iter().all(|inbox| there.contains(inbox) || late.contains(inbox))
+        };
         let told = match &after {
-            Ok(decision) if decision.inboxes().any(|inbox| place.tasks.iter().any(|task| task.inbox == *inbox)) => None,
-            Ok(decision) => {
-                let inboxes: Vec<_> = decision.inboxes().map(|inbox| format!("“{inbox}”")).collect();
-                Some(format!("to the inbox {}", inboxes.join(" and ")))
-            }
+            Ok(decision) if is_here(decision) => None,
+            Ok(decision) => Some(format!("to {}", list(decision.inboxes()))),
             Err(_) => Some("nowhere, as no route matches it".to_owned()),
         };
         if let Some(elsewhere) = told {
             let told = format!(
-                "as it is now written, this referral would go {elsewhere}, and not to “{}” where it is; cancel this one \
+                "as it is now written, this referral would go {elsewhere}, and not to {} where it is; cancel this one \
                  (revoked) and refer anew",
-                task.inbox
+                list(here.into_iter())
             );
             issues.push(Issue::error(IssueCode::BusinessRule, "ServiceRequest", told));
         }
     }
     issues
+}
+
+fn list<'a>(inboxes: impl Iterator<Item = &'a InboxId>) -> String {
+    let named: Vec<String> = inboxes.map(|inbox| format!("“{inbox}”")).collect();
+    let word = if named.len() == 1 { "the inbox" } else { "the inboxes" };
+    format!("{word} {}", named.join(", "))
 }

@@ -24,6 +24,7 @@ use crate::{
     },
     lanes::task_body,
     profiles::Asked,
+    status::parent,
     store::{
         Append, AppendError, NewEvent, NewVersion, ResourceKey, StoreError, StoredResource, TaskQuery, TaskRecord,
     },
@@ -182,7 +183,10 @@ impl Conversation {
             brought,
         };
         for _ in 0..MOVED_MAX {
-            let steps = self.steps(&registry, referral, &tasks, id, &ready).await?;
+            let mut steps = self.steps(&registry, referral, &tasks, id, &ready).await?;
+            if let Some(one) = tasks.first() {
+                steps = parent::with_parent(&*self.store, &registry, one, steps).await?;
+            }
             match self.store.append_together(steps).await {
                 Ok(done) => {
                     self.tell(done, "message").await;
@@ -225,7 +229,7 @@ impl Conversation {
             for (index, reference) in tree::items(&incoming.body, element).iter().enumerate() {
                 let place = format!("Communication.{element}[{index}]");
                 let Some(found) = self.tasks_named(reference, &incoming.clients).await? else { continue };
-                let mut visible = found.tasks;
+                let mut visible = self.parts_for_parent(found.tasks).await?;
                 visible.retain(|task| incoming.clients.iter().any(|c| Author(c.clone()).has_to_do_with(task)));
                 if visible.is_empty() {
                     let told = "there is no such referral, or it is not for this client";
@@ -262,6 +266,19 @@ impl Conversation {
             }
             None => Err(Issue::error(IssueCode::NotFound, place, "there is no such referral")),
         })
+    }
+
+    /// The same with the parts of a parent in its place: nobody works on that, and what is said of it is said to all of them.
+    async fn parts_for_parent(&self, tasks: Vec<TaskRecord>) -> Result<Vec<TaskRecord>, StoreError> {
+        let Some(parent) = tasks.iter().find(|task| task.is_parent()) else { return Ok(tasks) };
+        let (id, request) = (parent.id, parent.request.to_string());
+        let mut all = tasks;
+        if all.len() == 1 {
+            all = self.store.find_tasks(&request).await?;
+            all.retain(|task| task.part_of == Some(id));
+        }
+        all.retain(|task| !task.is_parent());
+        Ok(all)
     }
 
     /// The Tasks that a reference names, by the URL here or by identifier; none where it names something else.
@@ -371,7 +388,7 @@ impl Conversation {
             return Err(refused.map_or(ConversationError::NotFound, ConversationError::Refused));
         };
         let all = self.store.find_tasks(&tasks.first().map(|t| t.request).unwrap_or_default().to_string()).await?;
-        let all = all.iter().filter(|task| task.referral == referral);
+        let all = all.iter().filter(|task| task.referral == referral && !task.is_parent());
         // between two sides of several it is the business of those two alone
         let only = if all.count() > tasks.len() { tasks.first().map(|task| task.id) } else { None };
         let mut message = new_version("Communication", id, 1, &ready.body, Some(ready.key.clone()));

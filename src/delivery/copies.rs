@@ -370,7 +370,7 @@ impl Copies {
             .await;
         let note = |why| Event::AnswerRefused { why };
         match taken {
-            Ok(_) | Err(StatusError::NotFound | StatusError::Stale { .. }) => Ok(()),
+            Ok(_) | Err(StatusError::NotFound | StatusError::Stale { .. } | StatusError::Follows) => Ok(()),
             Err(StatusError::Refused(refusal)) => self.status.note_copy(task.id, poll, note(refusal.to_string())).await,
             Err(StatusError::Invalid(issues)) => {
                 let why = issues.first().map(|i| i.diagnostics.clone()).unwrap_or_default();

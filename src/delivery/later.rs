@@ -6,6 +6,7 @@
 
 use hyper::Method;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::{
     fhir_rest::{endpoint, failed, look},
@@ -37,8 +38,12 @@ pub struct Later<'a> {
     pub event: &'a Event,
     /// The Task as it is now.
     pub body: Value,
-    /// The ServiceRequest as the event left it, and as it was before; none where the event did not change it.
+    /// The order that was made for this target alone, which its Task is about; none where that is about the referrer's own.
+    pub own: Option<Uuid>,
+    /// The ServiceRequest that the Task is about as the event left it, and as it was before; none where the event did not change it.
     pub request: Option<(Value, Value)>,
+    /// The same of the referrer's own, where the Task is about another.
+    pub original: Option<(Value, Value)>,
     /// What comes with it: a message, and what was read for it.
     pub resources: Vec<Value>,
     /// What references to other resources of the referral are called on that server, where that is known, by what they are here.
@@ -81,20 +86,29 @@ async fn try_once(
     if seq_of(&task.body) >= Some(later.seq) {
         return Ok(Some(arrived()));
     }
-    let request = read_request(client, &to, &task.body).await?;
+    let request = read_request(client, &to, request_of(&task.body, &to.base_url)).await?;
+    let original = match later.own {
+        Some(_) => read_request(client, &to, original_of(&task.body, &to.base_url)).await?,
+        None => None,
+    };
     let mut names = later.names.clone();
-    if let Some(request) = &request {
-        names.extend(aligned(later, &request.body));
+    let own = later.own.unwrap_or(later.task.request);
+    for (id, changed, copy) in [(own, &later.request, &request), (later.task.request, &later.original, &original)] {
+        if let Some(copy) = copy {
+            names.extend(aligned(id, changed.as_ref().map(|(_, before)| before), &copy.body));
+        }
     }
     names.push((format!("Task/{}", later.task.id), format!("Task/{id}")));
     let mut entries: Vec<Value> =
         later.resources.iter().filter_map(|resource| created(later, resource, &names)).collect();
-    if let (Some((new, before)), Some(request)) = (&later.request, &request) {
-        let mut new = new.clone();
-        rename(&mut new, later, &names);
-        let merged = merge_request(&request.body, before, &new);
-        if merged != request.body {
-            entries.push(put(&request.etag, &merged));
+    for (changed, copy) in [(&later.request, &request), (&later.original, &original)] {
+        if let (Some((new, before)), Some(copy)) = (changed, copy) {
+            let mut new = new.clone();
+            rename(&mut new, later, &names);
+            let merged = merge_request(&copy.body, before, &new);
+            if merged != copy.body {
+                entries.push(put(&copy.etag, &merged));
+            }
         }
     }
     let merged = merge_task(&task.body, later);
@@ -145,13 +159,13 @@ async fn read_task(
     Ok(read(client, to, &format!("Task/{}", held.id)).await?.filter(|copy| is_ours(&copy.body, later.task.id)))
 }
 
-/// The ServiceRequest that a copy of our Task is about.
+/// A ServiceRequest that a copy of our Task names.
 async fn read_request(
     client: &FhirClient,
     to: &Endpoint,
-    task: &Value,
+    reference: Option<String>,
 ) -> Result<Option<Copy>, crate::client::Failure> {
-    match request_of(task, &to.base_url) {
+    match reference {
         Some(reference) => read(client, to, &reference).await,
         None => Ok(None),
     }
@@ -159,7 +173,16 @@ async fn read_request(
 
 /// The ServiceRequest of a copy, as it is called on that server.
 pub(super) fn request_of(task: &Value, base_url: &str) -> Option<String> {
-    match parse(tree::text(task, "focus.reference")?) {
+    local(tree::text(task, "focus.reference")?, base_url)
+}
+
+/// The one that this is based on.
+fn original_of(task: &Value, base_url: &str) -> Option<String> {
+    local(tree::text(tree::items(task, "basedOn").first()?, "reference")?, base_url)
+}
+
+fn local(literal: &str, base_url: &str) -> Option<String> {
+    match parse(literal) {
         Target::Relative { kind, id, .. } => Some(format!("{kind}/{id}")),
         Target::Absolute { base, kind, id, .. } if base == base_url => Some(format!("{kind}/{id}")),
         _ => None,
@@ -179,12 +202,10 @@ async fn read(client: &FhirClient, to: &Endpoint, path: &str) -> Result<Option<C
 }
 
 /// What things are called there, found by laying our ServiceRequest beside its copy.
-fn aligned(later: &Later<'_>, copy: &Value) -> Vec<(String, String)> {
+fn aligned(ours: Uuid, before: Option<&Value>, copy: &Value) -> Vec<(String, String)> {
     let id = copy.get("id").and_then(Value::as_str).unwrap_or_default();
-    let mut names = vec![(format!("ServiceRequest/{}", later.task.request), format!("ServiceRequest/{id}"))];
-    let Some((_, before)) = &later.request else {
-        return names;
-    };
+    let mut names = vec![(format!("ServiceRequest/{ours}"), format!("ServiceRequest/{id}"))];
+    let Some(before) = before else { return names };
     let literals = |resource: &Value| {
         let mut all = Vec::new();
         tree::each_reference(resource, &mut |place, reference| {

@@ -4,9 +4,11 @@
 //! kept goes, one that passes is told once and goes.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::{
     event::Event,
+    ids::InboxId,
     status::{TaskStatus, TransportStatus},
     task::TaskState,
     working_days::{Within, WorkingTime},
@@ -19,6 +21,22 @@ pub struct Escalation {
     pub acknowledge_within: Within,
     /// From the referral's arrival until the provider has said what becomes of it.
     pub answer_within: Within,
+}
+
+/// What the route that decided says of the time a provider has. It is kept with the Task: whatever the routes say later, this was
+/// promised.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct RouteTerms {
+    /// Until it has taken the referral; none: as its inbox says.
+    #[serde(skip_serializing_if = "Option::is_none", with = "stored")]
+    pub acknowledge_within: Option<Within>,
+    /// Until it has said what becomes of it; none: as its inbox says.
+    #[serde(skip_serializing_if = "Option::is_none", with = "stored")]
+    pub answer_within: Option<Within>,
+    /// The inbox that gets the referral as well when that has not been said in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub escalate_to: Option<InboxId>,
 }
 
 /// The times that stand with a Task; those that do not count, or no longer, are none.
@@ -36,6 +54,65 @@ impl Default for Escalation {
     /// Two working days to open it, ten to answer it.
     fn default() -> Self {
         Self { acknowledge_within: Within::WorkingDays(2), answer_within: Within::WorkingDays(10) }
+    }
+}
+
+// === impl Escalation ===
+
+impl Escalation {
+    /// The same where a route says something else.
+    #[must_use]
+    pub fn under(self, terms: &RouteTerms) -> Self {
+        Self {
+            acknowledge_within: terms.acknowledge_within.unwrap_or(self.acknowledge_within),
+            answer_within: terms.answer_within.unwrap_or(self.answer_within),
+        }
+    }
+}
+
+// === impl RouteTerms ===
+
+impl RouteTerms {
+    /// Whether the route says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// As it is stored; none where the route says nothing.
+    pub fn to_text(&self) -> Option<String> {
+        if self.is_empty() { None } else { serde_json::to_string(self).ok() }
+    }
+
+    /// What was stored.
+    ///
+    /// # Errors
+    /// Where it is not what [`RouteTerms::to_text`] gives.
+    pub fn of_text(text: Option<&str>) -> Result<Self, serde_json::Error> {
+        text.map_or_else(|| Ok(Self::default()), serde_json::from_str)
+    }
+}
+
+/// How a time that somebody has lies in the store: `2wd`, `3600s` or `never`.
+mod stored {
+    use jiff::SignedDuration;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use super::Within;
+
+    #[expect(clippy::ref_option, reason = "the shape that serde asks for")]
+    pub(super) fn serialize<S: Serializer>(within: &Option<Within>, serializer: S) -> Result<S::Ok, S::Error> {
+        within.map(|within| within.to_string()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Within>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let read = match text.split_at_checked(text.len().saturating_sub(1)) {
+            _ if text == "never" => Some(Within::Never),
+            Some((days, "d")) => days.strip_suffix('w').and_then(|days| days.parse().ok()).map(Within::WorkingDays),
+            Some((seconds, "s")) => seconds.parse().ok().map(|s| Within::Span(SignedDuration::from_secs(s))),
+            _ => None,
+        };
+        read.map(Some).ok_or_else(|| D::Error::custom("not a time that somebody has"))
     }
 }
 
@@ -258,6 +335,28 @@ mod tests {
         let found = lost.copy_readable();
         assert_eq!(found.transport, None);
         assert_eq!(names(&found.lapse(at("2026-03-06T10:00:00Z")).0), ["not-opened"]);
+    }
+
+    #[test]
+    fn what_the_route_says_comes_before_what_the_inbox_says() {
+        let terms = RouteTerms {
+            acknowledge_within: Some(Within::Span(SignedDuration::from_hours(4))),
+            answer_within: None,
+            escalate_to: Some("triage".parse().unwrap()),
+        };
+        let escalation = Escalation::default().under(&terms);
+        assert_eq!(escalation.acknowledge_within, Within::Span(SignedDuration::from_hours(4)));
+        assert_eq!(escalation.answer_within, Within::WorkingDays(10));
+        let text = terms.to_text().unwrap();
+        assert_eq!(text, r#"{"acknowledge-within":"14400s","escalate-to":"triage"}"#);
+        assert_eq!(RouteTerms::of_text(Some(&text)).unwrap(), terms);
+        for within in [Within::Never, Within::WorkingDays(3)] {
+            let terms = RouteTerms { answer_within: Some(within), ..RouteTerms::default() };
+            assert_eq!(RouteTerms::of_text(terms.to_text().as_deref()).unwrap(), terms);
+        }
+        assert_eq!(RouteTerms::default().to_text(), None);
+        assert_eq!(RouteTerms::of_text(None).unwrap(), RouteTerms::default());
+        assert!(RouteTerms::of_text(Some(r#"{"answer-within":"soon"}"#)).is_err());
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    ids::{InboxId, ProviderId, SystemId},
+    ids::{InboxId, ProviderId, SystemId, TaskId},
     lane::Side,
     status::TaskStatus,
 };
@@ -34,6 +34,16 @@ impl std::fmt::Display for Actor {
     }
 }
 
+/// An inbox that took nothing when a referral was to go there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct InsteadOf {
+    /// The inbox.
+    pub inbox: InboxId,
+    /// Why it took nothing: `closed` or `full`.
+    pub why: String,
+}
+
 /// One thing that happened to one Task. Codes and ids only: free text stays in the FHIR resources.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -46,6 +56,9 @@ pub enum Event {
         route_set: String,
         /// Where it was sent.
         inbox: InboxId,
+        /// The inbox that the route names, in whose place that one stands.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead_of: Option<InsteadOf>,
     },
     /// The provider's system confirmed that it has the referral.
     Delivered {
@@ -86,10 +99,29 @@ pub enum Event {
         /// The provider's system skipped this step; it follows from the next.
         implied: bool,
     },
+    /// A part of it has changed, and so has it.
+    Followed {
+        /// The part.
+        part: TaskId,
+        /// What that is now.
+        status: TaskStatus,
+        /// What this is now.
+        to: TaskStatus,
+    },
+    /// A part of it has changed, and it has not.
+    PartChanged {
+        /// The part.
+        part: TaskId,
+        /// What that is now.
+        status: TaskStatus,
+    },
     /// The referrer wrote the referral anew.
     Amended {
         /// The version of the ServiceRequest.
         request: u64,
+        /// The version of the order that was made of it for this target alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<u64>,
         /// What was read from its record for it, as `Type/id`.
         with: Vec<String>,
     },
@@ -97,6 +129,9 @@ pub enum Event {
     CancellationRequested {
         /// The version of the ServiceRequest.
         request: u64,
+        /// The version of the order that was made of it for this target alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<u64>,
     },
     /// The referrer cancelled what had not been sent, or what the provider turned out not to have.
     Cancelled {
@@ -107,6 +142,9 @@ pub enum Event {
     Retracted {
         /// The version of the ServiceRequest.
         request: u64,
+        /// The version of the order that was made of it for this target alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<u64>,
     },
     /// One side wrote to the other.
     Message {
@@ -205,6 +243,8 @@ impl Event {
             Self::Overdue => "overdue",
             Self::Undeliverable { .. } => "undeliverable",
             Self::Answered { .. } => "answered",
+            Self::Followed { .. } => "followed",
+            Self::PartChanged { .. } => "part-changed",
             Self::Amended { .. } => "amended",
             Self::CancellationRequested { .. } => "cancellation-requested",
             Self::Cancelled { .. } => "cancelled",
@@ -254,6 +294,7 @@ impl Event {
                 | Self::CopyReadable
                 | Self::Undeliverable { .. }
                 | Self::Answered { .. }
+                | Self::Followed { .. }
                 | Self::Amended { .. }
                 | Self::CancellationRequested { .. }
                 | Self::Cancelled { .. }

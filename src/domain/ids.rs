@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::parent::RESERVED;
+
 /// A name that is not of the form `[a-z0-9-]{1,48}`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("“{0}” is not an id: 1 to 48 of a-z, 0-9 and “-”")]
@@ -98,6 +100,30 @@ name_id! {
     /// Where referrals for a provider, or for one of its services, wait.
     InboxId
 }
+impl InboxId {
+    /// What stands for the inbox of a Task that is in none: the parent of those of several targets.
+    pub fn of_parent() -> Self {
+        Self(RESERVED.to_owned())
+    }
+
+    /// Whether it is that.
+    pub fn is_of_parent(&self) -> bool {
+        self.0 == RESERVED
+    }
+}
+
+impl ProviderId {
+    /// The same for its provider: nobody.
+    pub fn of_parent() -> Self {
+        Self(RESERVED.to_owned())
+    }
+
+    /// Whether it is that.
+    pub fn is_of_parent(&self) -> bool {
+        self.0 == RESERVED
+    }
+}
+
 uuid_id! {
     /// One referral: a ServiceRequest with all that travels with it.
     ReferralId

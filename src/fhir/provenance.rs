@@ -62,9 +62,9 @@ pub fn make(change: &Change<'_>) -> Value {
     });
     let source = match change.event {
         Event::Amended { request, .. }
-        | Event::CancellationRequested { request }
+        | Event::CancellationRequested { request, .. }
         | Event::Cancelled { request: Some(request) }
-        | Event::Retracted { request } => Some(format!("ServiceRequest/{}/_history/{request}", change.request)),
+        | Event::Retracted { request, .. } => Some(format!("ServiceRequest/{}/_history/{request}", change.request)),
         Event::Submitted { .. } => Some(format!("ServiceRequest/{}/_history/1", change.request)),
         Event::Message { communication, .. } => Some(format!("Communication/{communication}")),
         _ => None,
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn it_says_who_changed_which_version() {
         let task: TaskId = "0190f0f0-0000-7000-8000-000000000001".parse().unwrap();
-        let event = Event::Amended { request: 2, with: vec![] };
+        let event = Event::Amended { request: 2, order: None, with: vec![] };
         let actor = Actor::System("mersey-epr".parse().unwrap());
         let change = Change {
             task,

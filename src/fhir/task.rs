@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::tree;
 use crate::domain::{TaskId, TaskStatus, clock::instant, status::UnknownCode, task::TaskState};
@@ -39,8 +40,12 @@ pub struct NewTask<'a> {
     pub base_url: &'a str,
     /// The ServiceRequest as it is stored, ids included.
     pub request: &'a Value,
-    /// Reference to the provider, with identifier and display.
-    pub owner: Value,
+    /// Reference to the provider, with identifier and display; none where it is the parent of several.
+    pub owner: Option<Value>,
+    /// The parent that it is a part of.
+    pub part_of: Option<TaskId>,
+    /// The order that was made of the ServiceRequest for this target alone.
+    pub order: Option<Uuid>,
     /// When it was made.
     pub at: Timestamp,
 }
@@ -63,7 +68,8 @@ pub fn id_of_identifier(value: &str) -> Option<TaskId> {
 
 /// A Task in status `requested`. It names itself twice: by an identifier that never changes and by its URL here.
 pub fn make(new: &NewTask<'_>) -> Value {
-    let focus = format!("ServiceRequest/{}", new.request.get("id").and_then(Value::as_str).unwrap_or_default());
+    let request = format!("ServiceRequest/{}", new.request.get("id").and_then(Value::as_str).unwrap_or_default());
+    let focus = new.order.map_or_else(|| request.clone(), |order| format!("ServiceRequest/{order}"));
     let mut task = json!({
         "resourceType": "Task",
         "id": new.id.to_string(),
@@ -71,17 +77,40 @@ pub fn make(new: &NewTask<'_>) -> Value {
             {"use": "official", "system": URI_SYSTEM, "value": identifier_value(new.id)},
             {"use": "secondary", "system": URI_SYSTEM, "value": format!("{}/fhir/Task/{}", new.base_url, new.id)},
         ],
-        "basedOn": [{"reference": focus, "type": "ServiceRequest"}],
+        "basedOn": [{"reference": request, "type": "ServiceRequest"}],
         "status": TaskStatus::Requested.code(),
         "intent": "order",
         "code": {"coding": [{"system": "http://hl7.org/fhir/CodeSystem/task-code", "code": "fulfill"}]},
         "focus": {"reference": focus, "type": "ServiceRequest"},
         "authoredOn": instant(new.at),
         "lastModified": instant(new.at),
-        "owner": new.owner,
     });
+    if let Some(object) = task.as_object_mut() {
+        if let Some(owner) = &new.owner {
+            object.insert("owner".into(), owner.clone());
+        }
+        if let Some(parent) = new.part_of {
+            object.insert("partOf".into(), json!([part_of(parent)]));
+        }
+    }
     follow(&mut task, new.request);
     task
+}
+
+/// How a part refers to its parent: also where that is not, its identifier says which is meant.
+fn part_of(parent: TaskId) -> Value {
+    json!({
+        "reference": format!("Task/{parent}"),
+        "type": "Task",
+        "identifier": {"system": URI_SYSTEM, "value": identifier_value(parent)},
+    })
+}
+
+/// The order that was made for a Task alone, which is then what it is about; none where it is about the referrer's own.
+pub fn own_order(task: &Value) -> Option<Uuid> {
+    let focus = tree::text(task, "focus.reference")?;
+    let original = tree::items(task, "basedOn").first().and_then(|original| tree::text(original, "reference"));
+    if Some(focus) == original { None } else { focus.strip_prefix("ServiceRequest/")?.parse().ok() }
 }
 
 /// Brings what a Task takes over from its ServiceRequest up to what that says now.
@@ -212,10 +241,11 @@ pub fn has_reason(task: &Value) -> bool {
     })
 }
 
-/// References to what is read at Onward and not carried (the organisations of its registry), given in full.
+/// References to what is read at Onward and not carried (the organisations of its registry, the parent of a part), given in full.
 pub fn name_in_full(task: &mut Value, base_url: &str) {
     tree::map_references(task, &mut |reference| {
-        reference.starts_with("Organization/").then(|| format!("{base_url}/fhir/{reference}"))
+        let not_carried = reference.starts_with("Organization/") || reference.starts_with("Task/");
+        not_carried.then(|| format!("{base_url}/fhir/{reference}"))
     });
 }
 
@@ -294,7 +324,9 @@ mod tests {
             id: TaskId::mint(),
             base_url: "https://o.example",
             request: &request,
-            owner: json!({}),
+            owner: Some(json!({})),
+            part_of: None,
+            order: None,
             at,
         });
         assert_eq!(

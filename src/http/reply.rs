@@ -208,6 +208,7 @@ impl From<StatusError> for Fault {
             StatusError::Refused(Refusal::ReasonMissing { .. }) => {
                 Self::rule(vec![Issue::error(IssueCode::Required, "Task.statusReason", told)])
             }
+            StatusError::Follows => Self::rule(vec![Issue::error(IssueCode::BusinessRule, "Task", told)]),
             StatusError::Invalid(issues) => {
                 let rule = |i: &Issue| {
                     matches!(

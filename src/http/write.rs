@@ -22,7 +22,7 @@ use crate::{
     fhir::{Issue, IssueCode, Severity, outcome, task::with_meta},
     intake::{Accepted, Incoming, apart::KEY_MAX_BYTES},
     profiles::Asked,
-    status::Source,
+    status::{Source, StatusError},
     store::{Parties, TaskRecord},
 };
 
@@ -69,7 +69,7 @@ async fn existing(app: &Shared, caller: &Caller, one: Found) -> Answer {
         .header(header::LOCATION, location)
         .version(one.version, one.last_updated)
         .body(preferred(caller, one.body, false, &[]));
-    Ok(tasks.iter().fold(reply, |reply, task| followed(reply, app, task.id)))
+    Ok(tasks.iter().take(1).fold(reply, |reply, task| followed(reply, app, task.id)))
 }
 
 /// `POST /fhir` with a transaction Bundle.
@@ -234,9 +234,10 @@ pub(super) fn preferred_of(caller: &Caller, resource: Value, kind: &str, told: &
     }
 }
 
-/// Where to follow each Task, and whether sending it again would make it anew.
+/// Where to follow each referral, and whether sending it again would make it anew.
 fn with_notes(mut reply: Reply, app: &Shared, accepted: &Accepted) -> Reply {
-    for task in accepted.referrals.iter().flat_map(|r| &r.tasks) {
+    // the first of several is their parent, and those are found by it
+    for task in accepted.referrals.iter().filter_map(|r| r.tasks.first()) {
         reply = followed(reply, app, *task);
     }
     if accepted.minted {
@@ -294,6 +295,9 @@ pub(super) async fn patch_one(app: &Shared, id: &str, call: Call) -> Answer {
 /// The Task, if this client may answer it; a system that only sees it is told so.
 async fn answerable(app: &Shared, caller: &Caller, id: &str) -> Result<TaskRecord, Fault> {
     let task = read::visible_task(app, caller, id).await?;
+    if task.is_parent() {
+        return Err(StatusError::Follows.into());
+    }
     let parties = Parties { system: task.system.clone(), providers: vec![task.provider.clone()] };
     if may(&caller.clients, Deed::Answer, &parties).is_none() {
         let told = "only the provider it was routed to may change this Task";

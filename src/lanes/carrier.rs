@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use super::endpoints::Heard;
 use crate::{
     domain::{Event, Side, task::TaskState},
-    store::{LaneHead, NewEvent, Poll, StoreError, TaskRecord},
+    store::{Append, AppendError, Appended, LaneHead, NewEvent, Poll, StoreError, TaskRecord},
 };
 
 /// What came of one try to carry a message.
@@ -157,4 +157,10 @@ pub trait Carrier: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] where the Task cannot be read.
     async fn meaning(&self, task: &TaskRecord, head: &LaneHead, verdict: &Verdict) -> Result<Meaning, StoreError>;
+
+    /// Stores a step that was decided on the Task as it stands here, with all that it brings with it.
+    ///
+    /// # Errors
+    /// [`AppendError`]
+    async fn commit(&self, task: &TaskRecord, step: Append) -> Result<Appended, AppendError>;
 }

@@ -109,7 +109,8 @@ impl RouteSet {
         };
         let mut targets: Vec<Target> = Vec::with_capacity(route.to.len());
         for inbox in &route.to {
-            let Some(why) = unavailable(inbox) else {
+            // triage is never closed
+            let Some(why) = unavailable(inbox).filter(|_| self.triage() != Some(inbox)) else {
                 targets.push(Target { inbox: inbox.clone(), instead_of: None });
                 continue;
             };
@@ -119,8 +120,8 @@ impl RouteSet {
             let stands_in = route.fallback.iter().find(free).or(self.triage());
             let all_closed = || NoRoute::AllClosed { route: route.name.clone(), inbox: inbox.clone(), why };
             let stands_in = stands_in.ok_or_else(all_closed)?;
-            // triage gets it once, however many inboxes it stands in for
-            if targets.iter().all(|target| target.inbox != *stands_in) {
+            // triage gets it once, however many inboxes it stands in for, and also where it is a target of its own
+            if targets.iter().all(|target| target.inbox != *stands_in) && !route.to.contains(stands_in) {
                 targets.push(Target { inbox: stands_in.clone(), instead_of: Some((inbox.clone(), why)) });
             }
         }

@@ -140,6 +140,21 @@ fn the_lower_number_first_then_the_name_then_triage() {
 }
 
 #[test]
+fn who_is_a_target_anyway_stands_in_for_nobody() {
+    let text = "[[route]]\nname = \"r\"\nto = [\"a\", \"triage\"]\nwhen = { system = [\"epr\"] }\nfallback = [\"b\"]\n\
+                [triage]\nto = \"triage\"\n";
+    let routes = parse(text).unwrap();
+    let inboxes = |shut: &'static [&'static str]| {
+        let closed = move |inbox: &InboxId| shut.contains(&inbox.as_str()).then_some(Unavailable::Full);
+        let decision = routes.decide(&no_facts(), &closed).unwrap();
+        decision.inboxes().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(inboxes(&["a"]), ["b", "triage"]);
+    assert_eq!(inboxes(&["a", "b"]), ["triage"]);
+    assert_eq!(inboxes(&["a", "b", "triage"]), ["triage"], "which is never closed");
+}
+
+#[test]
 fn the_version_is_what_the_rules_say() {
     let a = "[[route]]\nname = \"x\"\npriority = 1\nwhen = { system = [\"epr\"] }\nto = \"a\"\n";
     let b = "[[route]]\nname = \"y\"\npriority = 2\nwhen = { code = [\"1\"] }\nto = \"b\"\n";

@@ -21,7 +21,7 @@ use super::{
     recent::{Fresh, Recent},
 };
 use crate::domain::{
-    Alert, AlertKind, Clock, Destination, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
+    Alert, AlertKind, Clock, Destination, InboxId, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
     SubscriptionStatus, SystemId, TaskId, breaker::Breaker, subscription::Progress,
 };
 
@@ -351,6 +351,10 @@ impl Store for PostgresStore {
 
     async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError> {
         read::find_tasks(self.reader(), key).await
+    }
+
+    async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
+        read::full_inboxes(self.reader(), capacities).await
     }
 
     async fn referrals_of(

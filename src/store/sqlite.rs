@@ -22,7 +22,7 @@ use super::{
     recent::{Fresh, Recent},
 };
 use crate::domain::{
-    Alert, AlertKind, Clock, Destination, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
+    Alert, AlertKind, Clock, Destination, InboxId, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
     SubscriptionStatus, SystemId, TaskId, breaker::Breaker, subscription::Progress,
 };
 
@@ -263,6 +263,10 @@ impl Store for SqliteStore {
     async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError> {
         let key = key.to_owned();
         self.readers.run(move |c| read::find_tasks(c, &key)).await
+    }
+
+    async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
+        self.readers.run(move |c| read::full_inboxes(c, capacities)).await
     }
 
     async fn referrals_of(

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::AskedBy;
 use crate::domain::{
-    Actor, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, WakeUp, deadline::Deadlines,
+    Actor, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, WakeUp,
+    deadline::{Deadlines, RouteTerms},
 };
 
 /// What came in with one request: one referral or several, stored in one commit or not at all.
@@ -51,7 +52,7 @@ pub struct NewReferral {
     pub decision: String,
     /// ServiceRequest and all that travels with it.
     pub resources: Vec<NewResource>,
-    /// One a target.
+    /// One a target; where there are several, their parent before them.
     pub tasks: Vec<NewTask>,
 }
 
@@ -79,6 +80,12 @@ pub struct NewTask {
     pub inbox: InboxId,
     /// The provider whose inbox that is.
     pub provider: ProviderId,
+    /// The Task that it is a part of.
+    pub part_of: Option<TaskId>,
+    /// What the route says of the time its provider has.
+    pub terms: RouteTerms,
+    /// What is its own alone, beside what its referral carries for all.
+    pub resources: Vec<NewResource>,
     /// What is awaited by when.
     pub deadlines: Deadlines,
     /// What happened first.

@@ -164,7 +164,8 @@ impl Record<'_> {
         }
         let completed =
             !line.late && line.body.get("status").and_then(Value::as_str) == Some(TaskStatus::Completed.code());
-        if completed && self.write_back.close_request {
+        // a part that is done may leave others to be done
+        if completed && self.write_back.close_request && line.task.part_of.is_none() {
             notes.extend(self.close_request(line).await?);
         }
         Ok(())

@@ -50,6 +50,13 @@ pub fn make(line: &Line<'_>, body: &Value, origin: Option<&Origin>) -> Value {
             object.insert(name.to_owned(), value.clone());
         }
     }
+    // the record knows the parent by its identifier; by which id, another lane has found
+    let parents = crate::fhir::tree::items(body, "partOf").iter().filter_map(|parent| parent.get("identifier"));
+    let parents: Vec<Value> =
+        parents.map(|identifier| json!({"type": "Task", "identifier": identifier})).collect();
+    if !parents.is_empty() {
+        object.insert("partOf".into(), parents.into());
+    }
     // what a provider or we name relatively means nothing in the record, or another: named in full
     let here = format!("{}/fhir", line.base_url);
     crate::fhir::tree::map_references(&mut task, &mut |literal| match parse(literal) {

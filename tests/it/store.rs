@@ -26,6 +26,7 @@ pub mod postgres;
 mod read;
 mod routes;
 mod search;
+mod several;
 mod sqlite;
 mod steps;
 mod submit;
@@ -100,6 +101,8 @@ macro_rules! behaviours {
                 one_of_many_who_apply_at_once_is_stored, an_older_version_becomes_active_again,
                 what_is_too_large_is_not_stored, an_activation_ends_what_was_told_of_the_one_before;
             search: finds_what_a_naive_filter_finds;
+            several: a_parent_and_its_parts_are_kept, what_is_a_parts_own_is_seen_by_its_parties_alone,
+                an_inbox_is_full_with_its_last_open_task, of_parts_that_end_at_once_the_parent_hears_of_each;
             subscriptions: one_is_kept_rewritten_and_forgotten, one_is_attended_to_by_one_at_a_time,
                 events_are_numbered_without_gaps_whatever_comes_twice;
             conversation: a_new_version_comes_with_a_step, a_state_is_kept_whole, what_a_sender_calls_a_resource_is_kept,
@@ -171,9 +174,17 @@ pub fn task_for(inbox: &str) -> NewTask {
         id: TaskId::mint(),
         inbox: inbox.parse().unwrap(),
         provider: inbox.parse().unwrap(),
+        part_of: None,
+        terms: Default::default(),
+        resources: vec![],
         deadlines: Deadlines::default(),
         events: vec![NewEvent {
-            event: Event::Submitted { route: None, route_set: "2026-03-01".into(), inbox: inbox.parse().unwrap() },
+            event: Event::Submitted {
+                route: None,
+                route_set: "2026-03-01".into(),
+                inbox: inbox.parse().unwrap(),
+                instead_of: None,
+            },
             actor: Actor::System("mersey-epr".parse().unwrap()),
             body: Some(r#"{"status":"requested"}"#.into()),
             lanes: vec![Side::Delivery],

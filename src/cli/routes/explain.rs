@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{ConfigFile, Ended, Finding, check::read_set, in_force, print_json};
 use crate::{
     config::Env,
-    domain::{InboxId, SystemId, Timestamp},
+    domain::{InboxId, SystemId, Timestamp, working_days::WorkingTime},
     fhir::{Limits, gate, tree, xml},
     intake::{IntakeError, apart, asked_of},
     profiles::Asked,
@@ -72,6 +72,12 @@ pub(in crate::cli) async fn run(asked: &Explain) -> Ended {
     };
     let apart = apart::read(body, expected, &validator, &asked).map_err(|error| not_right(&error))?;
     let systems = registry.systems.keys().filter(|id| system.as_ref().is_none_or(|wanted| wanted == *id));
+    // how full an inbox is, only a store knows
+    let today = WorkingTime::local(now).date();
+    let unavailable = |inbox: &InboxId| {
+        let closed = registry.inboxes.get(inbox).is_some_and(|inbox| inbox.opening.is_closed(today));
+        closed.then_some(Unavailable::Closed)
+    };
     let mut all = Vec::new();
     let mut unrouted = 0;
     for from in systems {

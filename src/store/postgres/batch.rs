@@ -311,6 +311,8 @@ fn insert_tasks<'v>(tasks: &[&'v TaskPicture]) -> Statement<'v> {
     statement!(INSERT_TASKS;
         column(tasks, |t| t.record.id.0),
         column(tasks, |t| t.record.referral.0),
+        column(tasks, |t| t.record.part_of.map(|id| id.0)),
+        column(tasks, |t| t.record.terms.to_text()),
         column(tasks, |t| t.record.request),
         column(tasks, |t| micros(t.record.created)),
         column(tasks, |t| t.record.system.as_str()),
@@ -372,13 +374,14 @@ const REFERRALS_CHANGED: &str = "UPDATE referral SET changed = $2::bigint
 const INSERT_NAMES: &str = "INSERT INTO name (value, referral) SELECT * FROM UNNEST($1::text[], $2::uuid[])
     ON CONFLICT DO NOTHING";
 
-const INSERT_TASKS: &str = "INSERT INTO task (id, referral, request, created, system, inbox, provider, route_set, identifier, origin, status,
-                      transport, cancel_requested, sent, information_requested, seen_to, deliver_by, open_by, answer_by, due_at,
-                      transport_since, last_updated, seq, version, answered, head_hash)
-    SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
-                         $9::text[], $10::text[], $11::text[], $12::text[], $13::boolean[], $14::boolean[], $15::boolean[],
-                         $16::boolean[], $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[],
-                         $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bytea[])";
+const INSERT_TASKS: &str = "INSERT INTO task (id, referral, part_of, terms, request, created, system, inbox, provider, route_set, identifier, origin,
+                      status, transport, cancel_requested, sent, information_requested, seen_to, deliver_by, open_by, answer_by,
+                      due_at, transport_since, last_updated, seq, version, answered, head_hash)
+    SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::bigint[], $7::text[], $8::text[],
+                         $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::boolean[],
+                         $16::boolean[], $17::boolean[], $18::boolean[], $19::bigint[], $20::bigint[], $21::bigint[],
+                         $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[],
+                         $28::bytea[])";
 
 const INSERT_JOURNAL: &str =
     "INSERT INTO journal (task, seq, at, event, actor, detail, salt, commitment, hash, request, correlation)

@@ -26,6 +26,8 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0005_subscriptions.sql"), runs_from: 4 },
     // one that is older takes its routes from files, as before
     Step { sql: include_str!("migrations/0006_routes.sql"), runs_from: 4 },
+    // an older program would end a part and leave its parent as it was
+    Step { sql: include_str!("migrations/0007_several.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

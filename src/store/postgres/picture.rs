@@ -659,6 +659,8 @@ pub(super) fn new_record(
         route_set: of.route_set.clone(),
         inbox: task.inbox.clone(),
         provider: task.provider.clone(),
+        part_of: task.part_of,
+        terms: task.terms.clone(),
         state: TaskState { deadlines: task.deadlines, ..TaskState::new() },
         seq: 0,
         version: 0,

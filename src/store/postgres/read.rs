@@ -13,7 +13,7 @@ use super::{
     submit,
 };
 use crate::{
-    domain::{ReferralId, SystemId, TaskId},
+    domain::{InboxId, ReferralId, SystemId, TaskId},
     store::{AskedBy, Attempt, JournalLine, Parties, StoreError, StoredResource, Submitted, TaskRecord},
 };
 
@@ -51,6 +51,24 @@ pub(super) async fn find_tasks(link: &Link, key: &str) -> Result<Vec<TaskRecord>
         }
     };
     all(&rows, task_record)
+}
+
+/// A statement for one inbox: counted up to its capacity, along the index of open Tasks.
+pub(super) const IS_FULL: &str = "SELECT count(*) >= $2::bigint AS is_full FROM (SELECT 1 FROM task WHERE inbox = $1
+    AND status IN ('requested', 'received', 'accepted', 'in-progress', 'on-hold') LIMIT $2::bigint) open";
+
+pub(super) async fn full_inboxes(
+    link: &Link,
+    capacities: Vec<(InboxId, u32)>,
+) -> Result<Vec<InboxId>, StoreError> {
+    let mut full = Vec::new();
+    for (inbox, capacity) in capacities {
+        let rows = link.query(IS_FULL, &[&inbox.as_str(), &i64::from(capacity)]).await?;
+        if rows.first().map(|row| get(row, "is_full")).transpose()?.unwrap_or(false) {
+            full.push(inbox);
+        }
+    }
+    Ok(full)
 }
 
 pub(super) async fn resource(

@@ -7,7 +7,7 @@ use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
 
 use crate::{
-    domain::{ReferralId, Side, TaskId, TransportStatus, clock::from_micros, deadline::Deadlines, task::TaskState},
+    domain::{ReferralId, Side, TaskId, TransportStatus, clock::from_micros, deadline::{Deadlines, RouteTerms}, task::TaskState},
     store::{StoreError, StoredResource, TaskRecord},
 };
 
@@ -132,7 +132,7 @@ pub(super) fn shown(text: &str) -> std::borrow::Cow<'_, str> {
 }
 
 /// The columns [`task_record`] reads, of `task t`.
-pub(super) const TASK_COLUMNS: &str = "t.id AS task_id, t.referral, t.request, t.system, t.inbox, t.provider, t.route_set, t.identifier, \
+pub(super) const TASK_COLUMNS: &str = "t.id AS task_id, t.referral, t.part_of, t.terms, t.request, t.system, t.inbox, t.provider, t.route_set, t.identifier, \
      t.origin, t.status, t.cancel_requested, t.transport, t.sent, t.information_requested, t.deliver_by, t.open_by, t.answer_by, t.seen_to, t.seq, t.version, t.answered, t.created, t.last_updated";
 
 /// A Task from [`TASK_COLUMNS`].
@@ -148,6 +148,8 @@ pub(super) fn task_record(row: &Row) -> Result<TaskRecord, StoreError> {
         route_set: get(row, "route_set")?,
         inbox: parse(row, "inbox")?,
         provider: parse(row, "provider")?,
+        part_of: get::<Option<Uuid>>(row, "part_of")?.map(TaskId),
+        terms: RouteTerms::of_text(get(row, "terms")?).map_err(corrupt)?,
         state: TaskState {
             status: parse(row, "status")?,
             cancel_requested: get(row, "cancel_requested")?,

@@ -41,7 +41,8 @@ impl Writer for Submissions {
     type Answer = Submit;
 
     fn weight(asked: &Submission) -> usize {
-        let resources = asked.referrals.iter().flat_map(|r| &r.resources).map(|r| r.body.len());
+        let own = asked.referrals.iter().flat_map(|r| &r.tasks).flat_map(|task| &task.resources);
+        let resources = asked.referrals.iter().flat_map(|r| &r.resources).chain(own).map(|r| r.body.len());
         asked.original.len() + resources.sum::<usize>()
     }
 
@@ -154,7 +155,8 @@ fn insert(
     referral: &NewReferral,
     hand: Hand,
 ) -> Result<Vec<WakeUp>, StoreError> {
-    for resource in &referral.resources {
+    let own = referral.tasks.iter().flat_map(|task| task.resources.iter().map(|resource| (Some(task.id), resource)));
+    for (task, resource) in referral.resources.iter().map(|resource| (None, resource)).chain(own) {
         picture.names.extend(resource.names.iter().map(|name| (name.clone(), referral.id)));
         picture.versions.push(Version {
             kind: resource.kind.clone(),
@@ -162,7 +164,7 @@ fn insert(
             version: 1,
             referral: referral.id,
             origin: resource.origin.clone(),
-            task: None,
+            task,
             later: false,
             body: resource.body.clone(),
         });

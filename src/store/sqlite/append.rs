@@ -271,17 +271,26 @@ fn insert_resource(c: &Connection, row: &ResourceRow<'_>, now: Timestamp) -> Res
     Ok(())
 }
 
-/// Writes what comes with a referral.
+/// Writes what comes with a referral, or with one of its Tasks alone.
 pub(super) fn insert_first(
     c: &Connection,
     referral: ReferralId,
+    task: Option<TaskId>,
     new: &NewResource,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     c.prepare_cached(
-        "INSERT INTO resource (kind, id, version, referral, last_updated, origin, body) VALUES (?,?,1,?,?,?,?)",
+        "INSERT INTO resource (kind, id, version, referral, last_updated, origin, task, body) VALUES (?,?,1,?,?,?,?,?)",
     )?
-    .execute(params![new.kind, new.id.as_bytes(), referral.0.as_bytes(), micros(now), new.origin, new.body])?;
+    .execute(params![
+        new.kind,
+        new.id.as_bytes(),
+        referral.0.as_bytes(),
+        micros(now),
+        new.origin,
+        task.as_ref().map(|task| task.0.as_bytes()),
+        new.body
+    ])?;
     Ok(insert_names(c, referral, new)?)
 }
 

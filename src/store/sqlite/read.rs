@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, TASK_SOURCE, moment, parse, stored_resource, task_record, uuid};
 use crate::{
-    domain::{ReferralId, SystemId, TaskId},
+    domain::{InboxId, ReferralId, SystemId, TaskId},
     store::{Attempt, Parties, StoreError, StoredResource, TaskRecord},
 };
 
@@ -29,6 +29,22 @@ pub(super) fn find_tasks(c: &Connection, key: &str) -> Result<Vec<TaskRecord>, S
         None => statement.query_map([key], task_record)?.collect::<Result<_, _>>()?,
     };
     Ok(rows)
+}
+
+pub(super) fn full_inboxes(c: &Connection, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
+    // the words of the index: without them SQLite would read all Tasks
+    let mut statement = c.prepare_cached(
+        "SELECT count(*) FROM (SELECT 1 FROM task INDEXED BY task_open_by_inbox WHERE inbox = ?
+           AND status IN ('requested', 'received', 'accepted', 'in-progress', 'on-hold') LIMIT ?)",
+    )?;
+    let mut full = Vec::new();
+    for (inbox, capacity) in capacities {
+        let open: u32 = statement.query_row(params![inbox.as_str(), capacity], |row| row.get(0))?;
+        if open >= capacity {
+            full.push(inbox);
+        }
+    }
+    Ok(full)
 }
 
 pub(super) fn resource(

@@ -7,7 +7,7 @@ use rusqlite::{Row, types::Type};
 use uuid::Uuid;
 
 use crate::{
-    domain::{ReferralId, TaskId, TransportStatus, clock::from_micros, deadline::Deadlines, task::TaskState},
+    domain::{ReferralId, TaskId, TransportStatus, clock::from_micros, deadline::{Deadlines, RouteTerms}, task::TaskState},
     store::{StoreError, StoredResource, TaskRecord},
 };
 
@@ -84,6 +84,18 @@ pub(super) fn uuid(row: &Row<'_>, column: &str) -> rusqlite::Result<Uuid> {
     row.get::<_, [u8; 16]>(index).map(Uuid::from_bytes)
 }
 
+/// The same, where there may be none.
+fn uuid_if(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Uuid>> {
+    Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(Uuid::from_bytes))
+}
+
+fn terms(row: &Row<'_>) -> rusqlite::Result<RouteTerms> {
+    let index = row.as_ref().column_index("terms")?;
+    let text: Option<String> = row.get(index)?;
+    RouteTerms::of_text(text.as_deref())
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(e)))
+}
+
 /// A column of microseconds as a moment.
 pub(super) fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
     row.get::<_, i64>(column).map(from_micros)
@@ -105,7 +117,7 @@ pub(super) fn micros_after(at: Timestamp, later: std::time::Duration) -> i64 {
 }
 
 /// The columns [`task_record`] reads, of `task t JOIN referral r ON r.id = t.referral`.
-pub(super) const TASK_COLUMNS: &str = "t.id AS task_id, t.referral, t.system, t.inbox, t.provider, t.status, \
+pub(super) const TASK_COLUMNS: &str = "t.id AS task_id, t.referral, t.part_of, t.terms, t.system, t.inbox, t.provider, t.status, \
      t.cancel_requested, t.transport, t.sent, t.information_requested, t.deliver_by, t.open_by, t.answer_by, t.seen_to, t.seq, \
      t.version, t.answered, t.created, t.last_updated, \
      r.request, r.origin, r.identifier, r.route_set";
@@ -125,6 +137,8 @@ pub(super) fn task_record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
         route_set: row.get("route_set")?,
         inbox: parse(row, "inbox")?,
         provider: parse(row, "provider")?,
+        part_of: uuid_if(row, "part_of")?.map(TaskId),
+        terms: terms(row)?,
         state: TaskState {
             status: parse(row, "status")?,
             cancel_requested: row.get("cancel_requested")?,
@@ -159,7 +173,7 @@ pub(super) fn stored_resource(row: &Row<'_>) -> rusqlite::Result<StoredResource>
         last_updated: moment(row, "resource_updated")?,
         referral: ReferralId(uuid(row, "resource_referral")?),
         origin: row.get("resource_origin")?,
-        task: row.get::<_, Option<[u8; 16]>>("resource_task")?.map(|id| TaskId(Uuid::from_bytes(id))),
+        task: uuid_if(row, "resource_task")?.map(TaskId),
         later: row.get("later")?,
         body: row.get("body")?,
     })

@@ -108,7 +108,7 @@ fn insert(
         micros(now),
     ])?;
     for resource in &referral.resources {
-        append::insert_first(c, referral.id, resource, now)?;
+        append::insert_first(c, referral.id, None, resource, now)?;
     }
     for task in &referral.tasks {
         insert_task(c, submission, referral, task, now, wake_ups)?;
@@ -133,13 +133,15 @@ fn insert_task(
 ) -> Result<(), StoreError> {
     let state = TaskState { deadlines: task.deadlines, ..TaskState::new() };
     c.prepare_cached(
-        "INSERT INTO task (id, referral, request, system, inbox, provider, status, cancel_requested, transport, sent, seq, version,
-                           answered, deliver_by, open_by, answer_by, due_at, head_hash, created, last_updated)
-         VALUES (?,?,?,?,?,?,?,0,NULL,0,0,0,0,?,?,?,?,?,?,?)",
+        "INSERT INTO task (id, referral, part_of, terms, request, system, inbox, provider, status, cancel_requested, transport, sent,
+                           seq, version, answered, deliver_by, open_by, answer_by, due_at, head_hash, created, last_updated)
+         VALUES (?,?,?,?,?,?,?,?,?,0,NULL,0,0,0,0,?,?,?,?,?,?,?)",
     )?
     .execute(params![
         task.id.0.as_bytes(),
         referral.id.0.as_bytes(),
+        task.part_of.as_ref().map(|id| id.0.as_bytes()),
+        task.terms.to_text(),
         referral.request.as_bytes(),
         submission.system.as_str(),
         task.inbox.as_str(),
@@ -154,6 +156,9 @@ fn insert_task(
         micros(now),
     ])?;
     lanes::make(c, task.id)?;
+    for resource in &task.resources {
+        append::insert_first(c, referral.id, Some(task.id), resource, now)?;
+    }
     let mut step = Step {
         task: task.id,
         referral: referral.id,

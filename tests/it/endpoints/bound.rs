@@ -50,7 +50,7 @@ async fn waiting(two: &Two, key: &str) -> WakeUp {
         body: body.to_string(),
     };
     let body = json!({"resourceType": "ServiceRequest", "id": request.to_string(), "status": "active"});
-    let submitted = Event::Submitted { route: None, route_set: "x".into(), inbox: A.parse().unwrap() };
+    let submitted = Event::Submitted { route: None, route_set: "x".into(), inbox: A.parse().unwrap(), instead_of: None };
     let event = NewEvent {
         event: submitted,
         actor: Actor::System(SYSTEM.parse().unwrap()),
@@ -71,6 +71,9 @@ async fn waiting(two: &Two, key: &str) -> WakeUp {
             id: task,
             inbox: A.parse().unwrap(),
             provider: A.parse().unwrap(),
+            part_of: None,
+            terms: Default::default(),
+            resources: vec![],
             deadlines: Default::default(),
             events: vec![event],
         }],

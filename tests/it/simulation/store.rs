@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use onward::{
     domain::{
-        Alert, AlertKind, Destination, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
+        Alert, AlertKind, Destination, InboxId, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
         SubscriptionStatus, SystemId, TaskId, breaker::Breaker, subscription::Progress,
     },
     store::{
@@ -136,6 +136,10 @@ impl Store for Reached {
     async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError> {
         let key = key.to_owned();
         reach!(self, find_tasks(&key))
+    }
+
+    async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
+        reach!(self, full_inboxes(capacities))
     }
 
     async fn referrals_of(

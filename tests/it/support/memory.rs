@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use onward::{
     domain::{
-        Alert, AlertKind, Clock, Destination, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
+        Alert, AlertKind, Clock, Destination, InboxId, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
         SubscriptionStatus, SystemId, TaskId, TransportStatus, WakeUp,
         breaker::{Breaker, Phase},
         subscription::Progress,
@@ -22,7 +22,7 @@ use onward::{
     },
     store::{
         ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-        DeadQuery, Due, EVENTS_KEPT, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, ResourceKey,
+        DeadQuery, Due, EVENTS_KEPT, JournalLine, LaneHead, LaneState, NewReferral, NewRoutes, Parties, Poll, ResourceKey,
         RoutesVersion, Settled, Share, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
         Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
     },
@@ -277,6 +277,12 @@ fn take_turns(
     }
 }
 
+/// What its Tasks' own resources are known by.
+fn own_names(new: &NewReferral) -> impl Iterator<Item = (String, ReferralId)> {
+    let own = new.tasks.iter().flat_map(|task| &task.resources).flat_map(|resource| &resource.names);
+    own.map(|name| (name.clone(), new.id))
+}
+
 fn among<T: PartialEq>(list: Option<&Vec<T>>, value: &T) -> bool {
     list.is_none_or(|list| list.contains(value))
 }
@@ -305,14 +311,17 @@ impl Store for Memory {
             }
             let names = new.resources.iter().flat_map(|resource| &resource.names);
             all.names.extend(names.map(|name| (name.clone(), new.id)));
-            let resources = new.resources.iter().map(|resource| StoredResource {
+            let own = new.tasks.iter().flat_map(|task| task.resources.iter().map(|resource| (Some(task.id), resource)));
+            let all_of_it = new.resources.iter().map(|resource| (None, resource)).chain(own);
+            all.names.extend(own_names(new));
+            let resources = all_of_it.map(|(task, resource)| StoredResource {
                 kind: resource.kind.clone(),
                 id: resource.id,
                 version: 1,
                 last_updated: now,
                 referral: new.id,
                 origin: resource.origin.clone(),
-                task: None,
+                task,
                 later: false,
                 body: resource.body.clone(),
             });
@@ -345,6 +354,8 @@ impl Store for Memory {
                     route_set: new.route_set.clone(),
                     inbox: task.inbox.clone(),
                     provider: task.provider.clone(),
+                    part_of: task.part_of,
+                    terms: task.terms.clone(),
                     state: TaskState { deadlines: task.deadlines, ..TaskState::new() },
                     seq: 0,
                     version: 0,
@@ -424,6 +435,16 @@ impl Store for Memory {
         }
         let found = found.into_iter().take(query.count);
         Ok(found.map(|(_, row)| (row.record.clone(), row.current().clone())).collect())
+    }
+
+    async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
+        let all = self.all()?;
+        let open = |inbox: &InboxId| {
+            let tasks = all.tasks.values().map(|row| &row.record);
+            tasks.filter(|task| task.inbox == *inbox && !task.state.status.is_terminal()).count()
+        };
+        let full = capacities.into_iter().filter(|(inbox, most)| open(inbox) >= *most as usize);
+        Ok(full.map(|(inbox, _)| inbox).collect())
     }
 
     async fn referrals_of(

@@ -23,6 +23,8 @@ fn one() -> (Picture, TaskId) {
         route_set: "1".into(),
         inbox: "life-rooms".parse().unwrap(),
         provider: "life-rooms".parse().unwrap(),
+        part_of: None,
+        terms: Default::default(),
         state: TaskState::new(),
         seq: 0,
         version: 0,

@@ -75,8 +75,7 @@ mod tests {
     fn both_ends_are_closed_and_nothing_beside_them() {
         let day = |text: &str| text.parse::<Date>().unwrap();
         let opening = Opening { closed: vec![(day("2026-12-24"), day("2027-01-02"))], ..Opening::default() };
-        for (text, closed) in
-            [("2026-12-23", false), ("2026-12-24", true), ("2027-01-02", true), ("2027-01-03", false)]
+        for (text, closed) in [("2026-12-23", false), ("2026-12-24", true), ("2027-01-02", true), ("2027-01-03", false)]
         {
             assert_eq!(opening.is_closed(day(text)), closed, "{text}");
         }

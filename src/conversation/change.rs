@@ -60,7 +60,11 @@ impl Conversation {
             let current = known.find(&format!("ServiceRequest/{request}")).ok_or(ConversationError::NotFound)?;
             if stored.task.is_some() {
                 let told = "this order was made of the referrer's ServiceRequest for one target; change the one that it is based on";
-                return Err(ConversationError::Rule(vec![Issue::error(IssueCode::BusinessRule, "ServiceRequest", told)]));
+                return Err(ConversationError::Rule(vec![Issue::error(
+                    IssueCode::BusinessRule,
+                    "ServiceRequest",
+                    told,
+                )]));
             }
             let mut tasks = self.store.find_tasks(&request.to_string()).await?;
             // a parent follows what becomes of its parts

@@ -3,11 +3,7 @@
 //!
 //! R4 `Task.partOf`; what follows from what is our own table (`src/domain/README.md` holds it, printed by a test).
 
-use super::{
-    deadline::Deadlines,
-    status::TaskStatus,
-    task::TaskState,
-};
+use super::{deadline::Deadlines, status::TaskStatus, task::TaskState};
 
 use TaskStatus::{Cancelled, Completed, EnteredInError, Failed, InProgress, Rejected, Requested};
 
@@ -67,7 +63,10 @@ mod tests {
     const CASES: &[(&str, &[&[TaskStatus]])] = &[
         ("entered-in-error", &[&[EnteredInError, EnteredInError]]),
         ("requested", &[&[Requested, Requested], &[Requested, EnteredInError]]),
-        ("in-progress", &[&[Requested, Received], &[Accepted, Completed], &[Rejected, OnHold], &[Requested, Cancelled]]),
+        (
+            "in-progress",
+            &[&[Requested, Received], &[Accepted, Completed], &[Rejected, OnHold], &[Requested, Cancelled]],
+        ),
         ("completed", &[&[Completed, Rejected], &[Completed, Failed, Cancelled], &[Completed, EnteredInError]]),
         ("cancelled", &[&[Cancelled, Cancelled]]),
         ("failed", &[&[Failed, Rejected], &[Failed, Cancelled]]),

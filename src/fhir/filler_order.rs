@@ -91,7 +91,10 @@ fn put_together(id: &str, own: &Value, request: &Value) -> Value {
     }
     let of_own = |name: &str| own.get(name).cloned().unwrap_or_default();
     order.insert("identifier".into(), of_own("identifier"));
-    order.insert("basedOn".into(), json!([{"reference": format!("ServiceRequest/{original}"), "type": "ServiceRequest"}]));
+    order.insert(
+        "basedOn".into(),
+        json!([{"reference": format!("ServiceRequest/{original}"), "type": "ServiceRequest"}]),
+    );
     order.insert("status".into(), request.get("status").cloned().unwrap_or_else(|| "active".into()));
     order.insert("intent".into(), "filler-order".into());
     let carried = request.as_object().into_iter().flatten();
@@ -122,7 +125,10 @@ mod tests {
         let id = Uuid::from_u128(5);
         let performer = json!({"reference": "Organization/life-rooms"});
         let made = make(&Order { id, request: &request(), performer: performer.clone(), at: Timestamp::UNIX_EPOCH });
-        assert_eq!((&made["id"], &made["intent"], &made["status"]), (&json!(id), &"filler-order".into(), &"active".into()));
+        assert_eq!(
+            (&made["id"], &made["intent"], &made["status"]),
+            (&json!(id), &"filler-order".into(), &"active".into())
+        );
         assert_eq!(made["basedOn"][0]["reference"], "ServiceRequest/r");
         assert_eq!(made["performer"], json!([performer]));
         assert_eq!(made["identifier"][0]["value"], format!("urn:uuid:{id}"));

@@ -52,8 +52,7 @@ pub fn make(line: &Line<'_>, body: &Value, origin: Option<&Origin>) -> Value {
     }
     // the record knows the parent by its identifier; by which id, another lane has found
     let parents = crate::fhir::tree::items(body, "partOf").iter().filter_map(|parent| parent.get("identifier"));
-    let parents: Vec<Value> =
-        parents.map(|identifier| json!({"type": "Task", "identifier": identifier})).collect();
+    let parents: Vec<Value> = parents.map(|identifier| json!({"type": "Task", "identifier": identifier})).collect();
     if !parents.is_empty() {
         object.insert("partOf".into(), parents.into());
     }

@@ -194,7 +194,8 @@ async fn a_copy_goes_to_each_and_the_parent_follows_to_the_end() {
     assert_eq!(known[0].get("reference"), None, "by which id the record has it, it knows itself");
     // the parent alone closes the request
     until("the request is closed", || async {
-        let is_closed = scene.record.resources("ServiceRequest").iter().any(|r| r["id"] == *request && r["status"] == "completed");
+        let is_closed =
+            scene.record.resources("ServiceRequest").iter().any(|r| r["id"] == *request && r["status"] == "completed");
         is_closed.then_some(())
     })
     .await;

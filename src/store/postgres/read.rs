@@ -57,10 +57,7 @@ pub(super) async fn find_tasks(link: &Link, key: &str) -> Result<Vec<TaskRecord>
 pub(super) const IS_FULL: &str = "SELECT count(*) >= $2::bigint AS is_full FROM (SELECT 1 FROM task WHERE inbox = $1
     AND status IN ('requested', 'received', 'accepted', 'in-progress', 'on-hold') LIMIT $2::bigint) open";
 
-pub(super) async fn full_inboxes(
-    link: &Link,
-    capacities: Vec<(InboxId, u32)>,
-) -> Result<Vec<InboxId>, StoreError> {
+pub(super) async fn full_inboxes(link: &Link, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
     let mut full = Vec::new();
     for (inbox, capacity) in capacities {
         let rows = link.query(IS_FULL, &[&inbox.as_str(), &i64::from(capacity)]).await?;

@@ -7,7 +7,12 @@ use tokio_postgres::{Row, types::FromSql};
 use uuid::Uuid;
 
 use crate::{
-    domain::{ReferralId, Side, TaskId, TransportStatus, clock::from_micros, deadline::{Deadlines, RouteTerms}, task::TaskState},
+    domain::{
+        ReferralId, Side, TaskId, TransportStatus,
+        clock::from_micros,
+        deadline::{Deadlines, RouteTerms},
+        task::TaskState,
+    },
     store::{StoreError, StoredResource, TaskRecord},
 };
 

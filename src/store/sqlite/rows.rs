@@ -7,7 +7,12 @@ use rusqlite::{Row, types::Type};
 use uuid::Uuid;
 
 use crate::{
-    domain::{ReferralId, TaskId, TransportStatus, clock::from_micros, deadline::{Deadlines, RouteTerms}, task::TaskState},
+    domain::{
+        ReferralId, TaskId, TransportStatus,
+        clock::from_micros,
+        deadline::{Deadlines, RouteTerms},
+        task::TaskState,
+    },
     store::{StoreError, StoredResource, TaskRecord},
 };
 

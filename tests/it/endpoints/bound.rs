@@ -50,7 +50,8 @@ async fn waiting(two: &Two, key: &str) -> WakeUp {
         body: body.to_string(),
     };
     let body = json!({"resourceType": "ServiceRequest", "id": request.to_string(), "status": "active"});
-    let submitted = Event::Submitted { route: None, route_set: "x".into(), inbox: A.parse().unwrap(), instead_of: None };
+    let submitted =
+        Event::Submitted { route: None, route_set: "x".into(), inbox: A.parse().unwrap(), instead_of: None };
     let event = NewEvent {
         event: submitted,
         actor: Actor::System(SYSTEM.parse().unwrap()),

@@ -21,7 +21,7 @@ async fn what_is_full_is_stood_in_for_and_told() {
     assert_eq!((instead.inbox.as_str(), instead.why.as_str(), route.as_deref()), (ROOMS, "full", Some("rooms")));
     let decision = scene.service.store().decision_of(third.referral).await.unwrap().unwrap();
     let decision: Value = serde_json::from_str(&decision).unwrap();
-    assert_eq!(decision["targets"][0]["instead-of"], ROOMS, "{decision}");
+    assert_eq!(decision["inboxes"][0]["instead-of"], "life-rooms, which is full", "{decision}");
     // it stays there when it is written anew, and a place that is free again is taken again
     scene.onward.must_change(SYSTEM, &third.id.to_string(), |request| request["priority"] = "asap".into()).await;
     scene.answer(ROOMS, &first.id.to_string(), "rejected").await;

@@ -49,8 +49,13 @@ async fn no_provider_sees_the_other() {
         for search in [
             "Task".to_owned(),
             format!("Task?part-of=Task/{}", sent.parent),
-            format!("Task?part-of=Task/{}&_include=Task:part-of&_include=Task:focus&_include=Task:based-on", sent.parent),
-            format!("Task?_id={own}&_revinclude=Task:part-of&_revinclude=Provenance:target&_revinclude=Communication:based-on"),
+            format!(
+                "Task?part-of=Task/{}&_include=Task:part-of&_include=Task:focus&_include=Task:based-on",
+                sent.parent
+            ),
+            format!(
+                "Task?_id={own}&_revinclude=Task:part-of&_revinclude=Provenance:target&_revinclude=Communication:based-on"
+            ),
             format!("Task?focus=ServiceRequest/{request}"),
             format!("Task?based-on=ServiceRequest/{request}"),
             format!("Task?_id={other}"),
@@ -69,7 +74,8 @@ async fn no_provider_sees_the_other() {
         ] {
             let answer = scene.get(provider, &search).await;
             assert_eq!(answer.status, 200, "{provider} {search}: {}", answer.describe());
-            let text = String::from_utf8(answer.body.to_vec()).unwrap();
+            // its links repeat what was asked
+            let text = answer.json()["entry"].to_string();
             assert_eq!(names(&text, &hidden), Vec::<String>::new(), "{provider} {search}");
             let parent = format!("\"id\":\"{}\"", sent.parent);
             assert!(!text.replace(' ', "").contains(&parent), "{provider} {search}");

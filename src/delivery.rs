@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -55,11 +56,18 @@ impl Deliveries {
     /// and arrives in its order.
     async fn referral(&self, task: &TaskRecord, seq: u64) -> Result<(Value, Vec<StoredResource>), StoreError> {
         let body = task_body(&*self.store, task.id, seq).await?;
+        let mut all = self.store.resources_of(task.referral).await?;
+        all.retain(|resource| resource.task.is_none_or(|of| of == task.id));
+        // what came with the referral tells when that was; where all of it was written anew, its first version does
+        let came = match all.iter().find(|resource| !resource.later && resource.task.is_none()) {
+            Some(first) => first.last_updated,
+            None => self.stored("ServiceRequest", task.request, Some(1)).await?.last_updated,
+        };
+        if task.created > came {
+            return Ok((body, self.as_of(task.created, all).await?));
+        }
         let mut carried = Vec::new();
-        for resource in self.store.resources_of(task.referral).await? {
-            if resource.task.is_some_and(|of| of != task.id) {
-                continue;
-            }
+        for resource in all {
             match (resource.later, resource.version) {
                 (false, _) => carried.push(resource),
                 (true, 1) => {}
@@ -67,6 +75,20 @@ impl Deliveries {
             }
         }
         Ok((body, carried))
+    }
+
+    /// What there was at a moment: a Task that was made later than its referral begins with what had been said by then.
+    async fn as_of(&self, at: Timestamp, all: Vec<StoredResource>) -> Result<Vec<StoredResource>, StoreError> {
+        let mut carried = Vec::with_capacity(all.len());
+        for resource in all {
+            if resource.last_updated <= at {
+                carried.push(resource);
+                continue;
+            }
+            let versions = self.store.versions(&resource.kind, resource.id).await?;
+            carried.extend(versions.into_iter().rfind(|version| version.last_updated <= at));
+        }
+        Ok(carried)
     }
 
     async fn push(

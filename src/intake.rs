@@ -284,7 +284,9 @@ impl Intake {
             return Err(IntakeError::Rule(missing.iter().map(|missing| insisted_on(place, missing)).collect()));
         }
         let targets = targets::found(registry, &decision, place)?;
-        if targets.iter().any(|target| matches!(target.inbox.kind, InboxKind::FhirRest(_))) {
+        let late = decision.terms.escalate_to.as_ref().and_then(|inbox| registry.inboxes.get(inbox));
+        let mut inboxes = targets.iter().map(|target| target.inbox).chain(late);
+        if inboxes.any(|inbox| matches!(inbox.kind, InboxKind::FhirRest(_))) {
             require_person(place, &request, &find)?;
             refuse_loose(apart, draft, &resources)?;
         }

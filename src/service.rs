@@ -424,7 +424,12 @@ impl Parts {
             conversation,
             endpoints: endpoints.clone(),
         };
-        let deadlines = Deadlines { store: store.clone(), relay: self.relay.clone(), registry: registry.clone() };
+        let deadlines = Deadlines {
+            store: store.clone(),
+            relay: self.relay.clone(),
+            registry: registry.clone(),
+            base_url: self.base_url.clone(),
+        };
         let teller = Teller {
             store: store.clone(),
             broker: self.broker.clone(),

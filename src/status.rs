@@ -18,6 +18,7 @@ use crate::{
 
 pub mod change;
 pub mod deadlines;
+mod escalation;
 pub mod parent;
 
 /// How often an answer is decided again because our own bookkeeping came in between.

@@ -203,6 +203,7 @@ impl Seeder {
             expected_seq: 1,
             events: events.into_iter().map(&mut written).collect(),
             resources: vec![],
+            tasks: vec![],
             unsent: false,
             state,
             answers: true,

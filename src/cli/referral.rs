@@ -131,6 +131,7 @@ fn told(event: &Event) -> String {
                 None => format!("to the triage inbox {inbox}, as no route matched (set {route_set}){instead}"),
             }
         }
+        Event::Escalated { to, task } => format!("to inbox {to} as well, as Task/{task}"),
         Event::Followed { part, status, to } => format!("{to}, as its part Task/{part} is {status}"),
         Event::PartChanged { part, status } => format!("its part Task/{part} is {status}"),
         Event::Delivered { remote, by_answer: true, .. } => {

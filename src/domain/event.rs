@@ -85,6 +85,13 @@ pub enum Event {
     NotOpened,
     /// The provider did not say in time what becomes of it.
     Overdue,
+    /// It was not answered in time, and another inbox has got the referral as well.
+    Escalated {
+        /// That inbox.
+        to: InboxId,
+        /// The Task there.
+        task: TaskId,
+    },
     /// The delivery became a dead letter.
     Undeliverable {
         /// Why, in words for the IT worklist.
@@ -241,6 +248,7 @@ impl Event {
             Self::DeliveryDelayed => "delivery-delayed",
             Self::NotOpened => "not-opened",
             Self::Overdue => "overdue",
+            Self::Escalated { .. } => "escalated",
             Self::Undeliverable { .. } => "undeliverable",
             Self::Answered { .. } => "answered",
             Self::Followed { .. } => "followed",

@@ -97,6 +97,16 @@ pub fn make(new: &NewTask<'_>) -> Value {
     task
 }
 
+/// How a Task, or an order, names the organisation that is to act on it.
+pub fn owner(id: &str, ods_code: &str, name: &str) -> Value {
+    json!({
+        "reference": format!("Organization/{id}"),
+        "type": "Organization",
+        "identifier": {"system": super::ods_code::ORGANISATION_SYSTEM, "value": ods_code},
+        "display": name,
+    })
+}
+
 /// How a part refers to its parent: also where that is not, its identifier says which is meant.
 fn part_of(parent: TaskId) -> Value {
     json!({

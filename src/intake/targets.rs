@@ -1,7 +1,7 @@
 //! The Tasks of a referral: one where it has one target, otherwise a parent and a part for each.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::IntakeError;
@@ -15,7 +15,7 @@ use crate::{
     fhir::{
         Issue, IssueCode,
         filler_order::{self, Order},
-        names, ods_code,
+        names,
         task::{self as fhir_task, NewTask},
     },
     routing::{Decision, Share, Target},
@@ -109,7 +109,8 @@ impl Tasks<'_> {
         share: Share,
     ) -> StoredTask {
         let id = TaskId::mint();
-        let owner = owner(target.provider);
+        let Provider { id: of, ods_code, name, .. } = target.provider;
+        let owner = fhir_task::owner(of.as_str(), ods_code, name);
         let order = (share == Share::Split).then(|| {
             let id = Uuid::now_v7();
             (id, filler_order::make(&Order { id, request: self.request, performer: owner.clone(), at: self.at }))
@@ -169,13 +170,4 @@ impl Tasks<'_> {
         };
         NewEvent { event, actor: Actor::System(self.system.clone()), body: Some(body.to_string()), lanes }
     }
-}
-
-fn owner(provider: &Provider) -> Value {
-    json!({
-        "reference": format!("Organization/{}", provider.id),
-        "type": "Organization",
-        "identifier": {"system": ods_code::ORGANISATION_SYSTEM, "value": provider.ods_code},
-        "display": provider.name,
-    })
 }

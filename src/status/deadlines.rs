@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use super::write_back_lanes;
+use super::{escalation, parent, write_back_lanes};
 use crate::{
     config::registry::Registry,
     domain::{Actor, Alert, AlertKind, Event, clock::instant},
@@ -32,6 +32,8 @@ pub struct Deadlines {
     pub relay: Relay,
     /// Which systems have a record.
     pub registry: Arc<ArcSwap<Registry>>,
+    /// Where this Onward is reached.
+    pub base_url: String,
 }
 
 impl Deadlines {
@@ -67,7 +69,8 @@ impl Deadlines {
         for _ in 0..MOVED_MAX {
             let append = self.decide(&task).await?;
             let names: Vec<_> = append.events.iter().map(|e| e.event.name()).collect();
-            match self.store.append(append).await {
+            let registry = self.registry.load_full();
+            match parent::commit(&*self.store, &registry, &task, append).await {
                 Ok(appended) => {
                     for event in names {
                         metrics::counter!("onward_events_total", "event" => event).increment(1);
@@ -93,7 +96,8 @@ impl Deadlines {
         if told.is_empty() {
             return Ok(Append { state, ..Append::to(task) });
         }
-        let lanes = write_back_lanes(&self.registry.load(), task);
+        let registry = self.registry.load_full();
+        let lanes = write_back_lanes(&registry, task);
         let mut body = task_body(&*self.store, task.id, task.version).await?;
         let mut events = Vec::new();
         let mut alerts = Vec::new();
@@ -103,7 +107,17 @@ impl Deadlines {
             let lanes = lanes.clone();
             events.push(NewEvent { event, actor: Actor::Onward, body: Some(body.to_string()), lanes });
         }
-        Ok(Append { events, state, alerts, ..Append::to(task) })
+        let is_overdue = events.iter().any(|new| new.event == Event::Overdue);
+        let further = match is_overdue {
+            true => escalation::further(&*self.store, &registry, &self.base_url, task, &body).await?,
+            false => None,
+        };
+        if let Some(further) = &further {
+            let event = Event::Escalated { to: further.inbox.clone(), task: further.id };
+            events.push(NewEvent { event, actor: Actor::Onward, body: None, lanes: vec![] });
+        }
+        let tasks = further.into_iter().collect();
+        Ok(Append { events, tasks, state, alerts, ..Append::to(task) })
     }
 }
 

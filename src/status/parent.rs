@@ -12,6 +12,7 @@ use crate::{
     domain::{
         Actor, Event, TaskStatus,
         parent::{concerns, follow},
+        task::TaskState,
     },
     fhir::{filler_order, task as fhir_task},
     lanes::task_body,
@@ -71,11 +72,13 @@ pub async fn with_parent(
             }
         }
         part.state = step.state;
+        moved.extend(step.tasks.iter().map(|further| (further.id, TaskState::new().status)));
     }
     if moved.is_empty() {
         return Ok(steps);
     }
-    let states: Vec<_> = parts.iter().map(|part| part.state).collect();
+    let further = steps.iter().flat_map(|step| &step.tasks).map(|_| TaskState::new());
+    let states: Vec<_> = parts.iter().map(|part| part.state).chain(further).collect();
     let state = follow(&states);
     let changes = concerns(&parent.state, &state);
     let last = moved.len() - 1;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{AskedBy, Attempt, NewEvent, NewResource, TaskRecord};
+use super::{AskedBy, Attempt, NewEvent, NewResource, NewTask, TaskRecord};
 use crate::domain::{Alert, Side, TaskId, WakeUp, task::TaskState};
 
 /// A step in a Task's life: events, the state after them, and what they settle, in one commit.
@@ -19,6 +19,8 @@ pub struct Append {
     pub events: Vec<NewEvent>,
     /// What is stored with it. A version that is there already, or a key that is taken, makes it [`Moved`](super::AppendError::Moved).
     pub resources: Vec<NewVersion>,
+    /// Further Tasks of the same referral.
+    pub tasks: Vec<NewTask>,
     /// It holds only if certainly nothing was sent: no try to deliver is under way or came to an end that nobody noted. Otherwise
     /// it is [`LeaseLost`](super::AppendError::LeaseLost).
     pub unsent: bool,
@@ -50,6 +52,7 @@ impl Append {
             expected_seq: task.seq,
             events: vec![],
             resources: vec![],
+            tasks: vec![],
             unsent: false,
             state: task.state,
             answers: false,

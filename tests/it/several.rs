@@ -23,6 +23,7 @@ use crate::support::{
     until,
 };
 
+mod late;
 mod openings;
 mod unseen;
 
@@ -64,6 +65,15 @@ impl Scene {
 
     /// The same with more keys for the inboxes of each.
     async fn with(routes: &str, rooms_inbox: &str, workers_inbox: &str) -> Self {
+        Self::of(routes, rooms_inbox, workers_inbox, |plan| plan).await
+    }
+
+    /// The same with a provider more.
+    async fn with_third(routes: &str, id: &str, inbox: &str) -> Self {
+        Self::of(routes, "", "", |plan| plan.provider(id, "RW499", inbox)).await
+    }
+
+    async fn of(routes: &str, rooms_inbox: &str, workers_inbox: &str, more: impl FnOnce(Plan) -> Plan) -> Self {
         let record = Server::double(&format!("record-of-{SYSTEM}")).await;
         let rooms = Server::double(&format!("server-of-{ROOMS}")).await;
         let inbox = format!("kind = \"fhir-rest\", base-url = \"{}\"{rooms_inbox}", rooms.base_url());
@@ -74,6 +84,7 @@ impl Scene {
             .provider(ROOMS, "RW4", &inbox)
             .provider(WORKERS, "U99999", &format!("kind = \"worklist\"{workers_inbox}"))
             .routes(routes);
+        let plan = more(plan);
         let service = plan.start().await;
         let onward = Onward::at(service.base_url());
         Self { _plan: plan, service, onward, record, rooms }

@@ -102,7 +102,8 @@ macro_rules! behaviours {
                 what_is_too_large_is_not_stored, an_activation_ends_what_was_told_of_the_one_before;
             search: finds_what_a_naive_filter_finds;
             several: a_parent_and_its_parts_are_kept, what_is_a_parts_own_is_seen_by_its_parties_alone,
-                an_inbox_is_full_with_its_last_open_task, of_parts_that_end_at_once_the_parent_hears_of_each;
+                an_inbox_is_full_with_its_last_open_task, of_parts_that_end_at_once_the_parent_hears_of_each,
+                a_step_may_make_a_further_task, a_step_that_is_refused_makes_none;
             subscriptions: one_is_kept_rewritten_and_forgotten, one_is_attended_to_by_one_at_a_time,
                 events_are_numbered_without_gaps_whatever_comes_twice;
             conversation: a_new_version_comes_with_a_step, a_state_is_kept_whole, what_a_sender_calls_a_resource_is_kept,

@@ -75,7 +75,11 @@ pub(super) async fn commit(conn: &Conn, begin: bool, statements: &[Statement<'_>
 /// What a group of steps has changed.
 pub(super) fn of_steps(picture: &Picture, now: Timestamp) -> Vec<Statement<'_>> {
     let mut all = added(picture, now);
-    let changed: Vec<&TaskPicture> = picture.tasks.values().filter(|t| t.changed).collect();
+    let fresh: Vec<&TaskPicture> = picture.tasks.values().filter(|t| t.fresh).collect();
+    if !fresh.is_empty() {
+        all.push(insert_tasks(&fresh));
+    }
+    let changed: Vec<&TaskPicture> = picture.tasks.values().filter(|t| t.changed && !t.fresh).collect();
     if !changed.is_empty() {
         all.push(update_tasks(&changed));
     }

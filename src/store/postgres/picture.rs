@@ -13,8 +13,8 @@ use super::rows::{duration_micros, micros, micros_after};
 use crate::{
     domain::{Alert, ReferralId, Side, TaskId, WakeUp, clock::from_micros, task::TaskState},
     store::{
-        Append, AppendError, Appended, AskedBy, Attempt, LaneHead, LaneState, NewEvent, NewVersion, Poll, ResourceKey,
-        Settle, Settled, StoreError, TaskRecord,
+        Append, AppendError, Appended, AskedBy, Attempt, LaneHead, LaneState, NewEvent, NewResource, NewTask,
+        NewVersion, Poll, ResourceKey, Settle, Settled, StoreError, TaskRecord,
         chain::{self, Line},
     },
 };
@@ -92,6 +92,8 @@ pub(super) struct TaskPicture {
     pub messages: Vec<Message>,
     /// Whether the Task's row is another than it was.
     pub changed: bool,
+    /// Whether it has no row yet.
+    pub fresh: bool,
 }
 
 /// A line to be written to the journal.
@@ -141,6 +143,24 @@ pub(super) struct Hand {
     pub holder: Option<i32>,
 }
 
+// === impl Version ===
+
+impl Version {
+    /// What comes with a referral, or with one of its Tasks alone.
+    pub(super) fn first(resource: &NewResource, referral: ReferralId, task: Option<TaskId>) -> Self {
+        Self {
+            kind: resource.kind.clone(),
+            id: resource.id,
+            version: 1,
+            referral,
+            origin: resource.origin.clone(),
+            task,
+            later: false,
+            body: resource.body.clone(),
+        }
+    }
+}
+
 // === impl Message ===
 
 impl Message {
@@ -179,6 +199,7 @@ impl TaskPicture {
             poll_holder: None,
             messages: Vec::new(),
             changed: true,
+            fresh: true,
         }
     }
 
@@ -448,6 +469,12 @@ impl Picture {
             return Err(AppendError::Moved);
         }
         let lines = lines(picture, &append.events, append.asked_by.as_ref(), hand.now)?;
+        let mut further = Vec::with_capacity(append.tasks.len());
+        for new in &append.tasks {
+            let task = TaskPicture::new(record_beside(&picture.record, new, hand.now));
+            let lines = self::lines(&task, &new.events, append.asked_by.as_ref(), hand.now)?;
+            further.push((new, task, lines));
+        }
         let is_taken = |new: &NewVersion| {
             let resource = &new.resource;
             self.known_versions.contains(&(resource.id, resource.kind.clone(), new.version))
@@ -480,6 +507,9 @@ impl Picture {
             picture.settle(settle, &self.kept_back, hand.now);
         }
         let mut wake_ups = self.write(append.task, &append.events, lines, None, hand);
+        for (new, task, lines) in further {
+            wake_ups.extend(self.add(new, task, lines, None, hand));
+        }
         let picture = self.tasks.get_mut(&append.task).ok_or(AppendError::Moved)?;
         picture.changed = true;
         let record = &mut picture.record;
@@ -529,6 +559,28 @@ impl Picture {
         Ok(Appended { task: picture.record.clone(), wake_ups, next })
     }
 
+    /// Puts a Task that is not stored yet into the picture, with what is its own.
+    pub(super) fn add(
+        &mut self,
+        new: &NewTask,
+        task: TaskPicture,
+        lines: Vec<NewLine>,
+        traceparent: Option<&str>,
+        hand: Hand,
+    ) -> Vec<WakeUp> {
+        let referral = task.record.referral;
+        for resource in &new.resources {
+            self.names.extend(resource.names.iter().map(|name| (name.clone(), referral)));
+            self.versions.push(Version::first(resource, referral, Some(new.id)));
+        }
+        self.tasks.insert(new.id, task);
+        let wake_ups = self.write(new.id, &new.events, lines, traceparent, hand);
+        if let Some(task) = self.tasks.get_mut(&new.id) {
+            task.record.answered = task.record.version;
+        }
+        wake_ups
+    }
+
     /// See [`crate::store::Store::append_together`].
     pub(super) fn append_together(&mut self, steps: &[Append], hand: Hand) -> Result<Vec<Appended>, AppendError> {
         let of_before = |task: &TaskId| self.tasks.get(task).cloned();
@@ -536,8 +588,13 @@ impl Picture {
         let known = (self.known_versions.clone(), self.known_keys.clone());
         let lengths =
             (self.journal.len(), self.versions.len(), self.keys.len(), self.attempts.len(), self.alerts.len());
+        let names = self.names.len();
         let all: Result<Vec<_>, _> = steps.iter().map(|step| self.append(step, hand)).collect();
         if all.is_err() {
+            for new in steps.iter().flat_map(|step| &step.tasks) {
+                self.tasks.remove(&new.id);
+            }
+            self.names.truncate(names);
             self.tasks.extend(before.into_iter().map(|task| (task.record.id, task)));
             (self.known_versions, self.known_keys) = known;
             self.journal.truncate(lengths.0);
@@ -639,6 +696,24 @@ pub(super) fn lines(
         lines.push(NewLine { task, seq, line, asked_by: asked_by.cloned() });
     }
     Ok(lines)
+}
+
+/// A further Task of the same referral as it is before its first event.
+fn record_beside(of: &TaskRecord, task: &NewTask, now: Timestamp) -> TaskRecord {
+    TaskRecord {
+        id: task.id,
+        inbox: task.inbox.clone(),
+        provider: task.provider.clone(),
+        part_of: task.part_of,
+        terms: task.terms.clone(),
+        state: TaskState { deadlines: task.deadlines, ..TaskState::new() },
+        seq: 0,
+        version: 0,
+        answered: 0,
+        created: now,
+        last_updated: now,
+        ..of.clone()
+    }
 }
 
 /// A Task as it is before its first event.

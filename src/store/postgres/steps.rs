@@ -242,6 +242,7 @@ fn task_picture(row: &Row) -> Result<TaskPicture, StoreError> {
         transport_since: get(row, "transport_since")?,
         messages: Vec::new(),
         changed: false,
+        fresh: false,
     })
 }
 

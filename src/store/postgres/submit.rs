@@ -155,30 +155,16 @@ fn insert(
     referral: &NewReferral,
     hand: Hand,
 ) -> Result<Vec<WakeUp>, StoreError> {
-    let own = referral.tasks.iter().flat_map(|task| task.resources.iter().map(|resource| (Some(task.id), resource)));
-    for (task, resource) in referral.resources.iter().map(|resource| (None, resource)).chain(own) {
+    for resource in &referral.resources {
         picture.names.extend(resource.names.iter().map(|name| (name.clone(), referral.id)));
-        picture.versions.push(Version {
-            kind: resource.kind.clone(),
-            id: resource.id,
-            version: 1,
-            referral: referral.id,
-            origin: resource.origin.clone(),
-            task,
-            later: false,
-            body: resource.body.clone(),
-        });
+        picture.versions.push(Version::first(resource, referral.id, None));
     }
     let mut wake_ups = Vec::new();
     for task in &referral.tasks {
         let record = picture::new_record(task.id, referral, &submission.system, task, hand.now);
         let new = TaskPicture::new(record);
         let lines = picture::lines(&new, &task.events, submission.asked_by.as_ref(), hand.now)?;
-        picture.tasks.insert(task.id, new);
-        wake_ups.extend(picture.write(task.id, &task.events, lines, submission.traceparent.as_deref(), hand));
-        if let Some(new) = picture.tasks.get_mut(&task.id) {
-            new.record.answered = new.record.version;
-        }
+        wake_ups.extend(picture.add(task, new, lines, submission.traceparent.as_deref(), hand));
     }
     Ok(wake_ups)
 }

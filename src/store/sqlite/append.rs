@@ -9,6 +9,7 @@ use super::{
     outbox::{self, NewMessage},
     read,
     rows::{micros, micros_after},
+    submit::{self, Of},
     trouble,
 };
 use crate::{
@@ -129,6 +130,17 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
         micros(last_updated),
         append.task.0.as_bytes(),
     ])?;
+    let of = Of {
+        referral: before.referral,
+        request: before.request,
+        system: before.system.as_str(),
+        route_set: &before.route_set,
+        traceparent: None,
+        asked_by: append.asked_by.as_ref(),
+    };
+    for task in &append.tasks {
+        submit::insert_task(c, &of, task, now, &mut wake_ups)?;
+    }
     if let Some(attempt) = &append.attempt {
         insert_attempt(c, append.task, attempt)?;
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
 
 use super::{
     append::{self, Step},
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{ReferralId, SystemId, TaskId, WakeUp, task::TaskState},
-    store::{NewReferral, NewTask, StoreError, Submission, Submit, Submitted, chain},
+    store::{AskedBy, NewReferral, NewTask, StoreError, Submission, Submit, Submitted, chain},
 };
 
 pub(super) fn submit(c: &Connection, submission: &Submission, now: Timestamp) -> Result<Submit, StoreError> {
@@ -110,8 +111,16 @@ fn insert(
     for resource in &referral.resources {
         append::insert_first(c, referral.id, None, resource, now)?;
     }
+    let of = Of {
+        referral: referral.id,
+        request: referral.request,
+        system: submission.system.as_str(),
+        route_set: &referral.route_set,
+        traceparent: submission.traceparent.as_deref(),
+        asked_by: submission.asked_by.as_ref(),
+    };
     for task in &referral.tasks {
-        insert_task(c, submission, referral, task, now, wake_ups)?;
+        insert_task(c, &of, task, now, wake_ups)?;
     }
     Ok(Submitted {
         referral: referral.id,
@@ -123,10 +132,19 @@ fn insert(
     })
 }
 
-fn insert_task(
+/// What a Task has of its referral, and of the request that made it.
+pub(super) struct Of<'a> {
+    pub referral: ReferralId,
+    pub request: Uuid,
+    pub system: &'a str,
+    pub route_set: &'a str,
+    pub traceparent: Option<&'a str>,
+    pub asked_by: Option<&'a AskedBy>,
+}
+
+pub(super) fn insert_task(
     c: &Connection,
-    submission: &Submission,
-    referral: &NewReferral,
+    of: &Of<'_>,
     task: &NewTask,
     now: Timestamp,
     wake_ups: &mut Vec<WakeUp>,
@@ -139,11 +157,11 @@ fn insert_task(
     )?
     .execute(params![
         task.id.0.as_bytes(),
-        referral.id.0.as_bytes(),
+        of.referral.0.as_bytes(),
         task.part_of.as_ref().map(|id| id.0.as_bytes()),
         task.terms.to_text(),
-        referral.request.as_bytes(),
-        submission.system.as_str(),
+        of.request.as_bytes(),
+        of.system,
         task.inbox.as_str(),
         task.provider.as_str(),
         state.status.code(),
@@ -157,16 +175,16 @@ fn insert_task(
     ])?;
     lanes::make(c, task.id)?;
     for resource in &task.resources {
-        append::insert_first(c, referral.id, Some(task.id), resource, now)?;
+        append::insert_first(c, of.referral, Some(task.id), resource, now)?;
     }
     let mut step = Step {
         task: task.id,
-        referral: referral.id,
-        system: submission.system.as_str(),
+        referral: of.referral,
+        system: of.system,
         inbox: task.inbox.as_str(),
-        route_set: &referral.route_set,
-        traceparent: submission.traceparent.as_deref(),
-        asked_by: submission.asked_by.as_ref(),
+        route_set: of.route_set,
+        traceparent: of.traceparent,
+        asked_by: of.asked_by,
         seq: 0,
         version: 0,
         head_hash: chain::START,

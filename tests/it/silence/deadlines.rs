@@ -164,7 +164,8 @@ async fn each_deadline_is_told_once_whoever_looks() {
     let (relay, _) = Relay::start(Arc::clone(&store), broker, stop.clone());
     for _ in 0..2 {
         let registry = Arc::new(arc_swap::ArcSwap::from_pointee(Registry::default()));
-        let looking = Deadlines { store: Arc::clone(&store), relay: relay.clone(), registry };
+        let base_url = "http://127.0.0.1".to_owned();
+        let looking = Deadlines { store: Arc::clone(&store), relay: relay.clone(), registry, base_url };
         tokio::spawn(looking.run(stop.clone()));
     }
     // a moment before, they look and find nothing: a Task that is due now is told, and none of the others

@@ -103,3 +103,66 @@ pub async fn of_parts_that_end_at_once_the_parent_hears_of_each(b: Bench) {
     }
     assert_eq!(ended, 1, "of the other nothing is stored");
 }
+
+fn further(part_of: Option<TaskId>) -> NewTask {
+    let deadlines = Deadlines { deliver_by: Some(start() + secs(5)), ..Deadlines::default() };
+    let order = resource("ServiceRequest", Uuid::now_v7(), r#"{"intent":"filler-order"}"#);
+    let order = NewResource { names: vec!["by-this".into()], ..order };
+    NewTask { part_of, deadlines, resources: vec![order], ..task_for("triage") }
+}
+
+pub async fn a_step_may_make_a_further_task(b: Bench) {
+    let late = one_task(&b, "a").await;
+    let new = further(Some(late.id));
+    let step = Append { events: vec![event(Some("{}"), &[])], tasks: vec![new.clone()], ..step(&late) };
+    let stepped = b.store.append(step).await.unwrap();
+    assert_eq!(stepped.task.seq, late.seq + 1);
+    let woken: Vec<_> = stepped.wake_ups.iter().map(|w| (w.task, w.side, w.seq, w.to.as_str())).collect();
+    assert_eq!(woken, [(new.id, Side::Delivery, 1, "triage")]);
+    let made = task(&b, new.id).await;
+    assert_eq!((made.referral, made.request, made.part_of), (late.referral, late.request, Some(late.id)));
+    assert_eq!((&made.identifier, &made.origin, &made.route_set), (&late.identifier, &late.origin, &late.route_set));
+    assert_eq!((made.seq, made.version, made.answered, made.inbox.as_str()), (1, 1, 1, "triage"));
+    assert_eq!((made.created, made.state.deadlines), (start(), new.deadlines));
+    let found = b.store.find_tasks(&late.request.to_string()).await.unwrap();
+    assert_eq!(found.iter().map(|task| task.id).collect::<Vec<_>>(), [late.id, new.id]);
+    let known = b.store.submitted(&"mersey-epr".parse().unwrap(), "a").await.unwrap().unwrap().0;
+    assert_eq!(known.tasks, [late.id, new.id]);
+    let (order, parties) = b.store.resource("ServiceRequest", new.resources[0].id, None).await.unwrap().unwrap();
+    assert_eq!((order.task, order.later, order.version), (Some(new.id), false, 1));
+    assert_eq!(parties.providers, [new.provider.clone()]);
+    let (_, parties) = b.store.resource("ServiceRequest", late.request, None).await.unwrap().unwrap();
+    assert_eq!(parties.providers.len(), 2);
+    let query = onward::store::TaskQuery {
+        systems: vec!["mersey-epr".parse().unwrap()],
+        count: 5,
+        ..onward::store::TaskQuery::default()
+    };
+    let named = b.store.referrals_of(query, vec![], vec!["by-this".into()]).await.unwrap();
+    assert_eq!(named, [late.referral]);
+    // it lives like any other
+    let held = lease(&b, new.id, Side::Delivery).await;
+    assert_eq!(held.head.seq, 1);
+    b.store.append(held.settle(Side::Delivery, done())).await.unwrap();
+    b.clock.advance(6);
+    let due = b.store.claim_deadlines(10, MINUTE).await.unwrap();
+    assert_eq!(due.iter().map(|task| task.id).collect::<Vec<_>>(), [new.id]);
+    assert_eq!(add(&b, new.id, &[]).await.task.seq, 2);
+}
+
+pub async fn a_step_that_is_refused_makes_none(b: Bench) {
+    let late = one_task(&b, "a").await;
+    let other = one_task(&b, "b").await;
+    let new = further(None);
+    let stale = Append { expected_seq: other.seq + 1, events: vec![event(None, &[])], ..step(&other) };
+    let step = Append { events: vec![event(None, &[])], tasks: vec![new.clone()], ..step(&late) };
+    let refused = b.store.append_together(vec![step.clone(), stale]).await;
+    assert!(matches!(refused, Err(AppendError::Moved)));
+    assert!(b.store.task(new.id).await.unwrap().is_none());
+    assert!(b.store.resource("ServiceRequest", new.resources[0].id, None).await.unwrap().is_none());
+    let both = vec![Append { expected_seq: 99, ..step.clone() }];
+    assert!(matches!(b.store.append_together(both).await, Err(AppendError::Moved)));
+    assert!(b.store.task(new.id).await.unwrap().is_none());
+    b.store.append(step).await.unwrap();
+    assert!(b.store.task(new.id).await.unwrap().is_some());
+}

@@ -22,7 +22,7 @@ use onward::{
     },
     store::{
         ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-        DeadQuery, Due, EVENTS_KEPT, JournalLine, LaneHead, LaneState, NewReferral, NewRoutes, Parties, Poll, ResourceKey,
+        DeadQuery, Due, EVENTS_KEPT, JournalLine, LaneHead, LaneState, NewReferral, NewRoutes, NewTask, Parties, Poll, ResourceKey,
         RoutesVersion, Settled, Share, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
         Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
     },
@@ -186,8 +186,18 @@ impl All {
                 // its endpoint's breaker lets messages through by now
                 *until = now;
             }
-            let resources = append.resources.clone();
-            done.push(row.step(append, now)?);
+            let (resources, further) = (append.resources.clone(), std::mem::take(&mut append.tasks));
+            let asked_by = append.asked_by.clone();
+            let mut stepped = row.step(append, now)?;
+            for new in further {
+                let (mut made, own) = beside(&row.record, &new, now);
+                stepped.wake_ups.extend(made.write(&new.events, None, asked_by.as_ref(), now));
+                made.record.answered = made.record.version;
+                names.extend(new.resources.into_iter().flat_map(|r| r.names).map(|name| (name, row.record.referral)));
+                rows.push(made);
+                later.extend(own);
+            }
+            done.push(stepped);
             for new in resources {
                 let resource = new.resource;
                 let is_there = self.resources(&resource.kind, resource.id).any(|known| known.version == new.version);
@@ -210,6 +220,12 @@ impl All {
                 });
             }
             rows.push(row);
+        }
+        for row in &rows {
+            let tasks = self.referrals.iter_mut().find(|r| r.submitted.referral == row.record.referral);
+            if let Some(tasks) = tasks.map(|r| &mut r.submitted.tasks).filter(|tasks| !tasks.contains(&row.record.id)) {
+                tasks.push(row.record.id);
+            }
         }
         self.tasks.extend(rows.into_iter().map(|row| (row.record.id, row)));
         self.later.extend(later);
@@ -275,6 +291,36 @@ fn take_turns(
             share.most = if taken < most { 0 } else { share.most - taken };
         }
     }
+}
+
+/// A further Task of the same referral, and what is its own.
+fn beside(of: &TaskRecord, new: &NewTask, now: Timestamp) -> (Row, Vec<StoredResource>) {
+    let own = new.resources.iter().map(|resource| StoredResource {
+        kind: resource.kind.clone(),
+        id: resource.id,
+        version: 1,
+        last_updated: now,
+        referral: of.referral,
+        origin: resource.origin.clone(),
+        task: Some(new.id),
+        later: false,
+        body: resource.body.clone(),
+    });
+    let record = TaskRecord {
+        id: new.id,
+        inbox: new.inbox.clone(),
+        provider: new.provider.clone(),
+        part_of: new.part_of,
+        terms: new.terms.clone(),
+        state: TaskState { deadlines: new.deadlines, ..TaskState::new() },
+        seq: 0,
+        version: 0,
+        answered: 0,
+        created: now,
+        last_updated: now,
+        ..of.clone()
+    };
+    (Row::new(record), own.collect())
 }
 
 /// What its Tasks' own resources are known by.

@@ -41,6 +41,7 @@ fn one() -> (Picture, TaskId) {
     // as if it had been loaded
     let task = picture.tasks.get_mut(&id).unwrap();
     task.changed = false;
+    task.fresh = false;
     task.messages.iter_mut().for_each(|m| m.fate = Fate::Kept);
     picture.journal.clear();
     picture.versions.clear();

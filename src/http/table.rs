@@ -57,7 +57,8 @@ pub(super) const SERVED: &[Served] = &[
     Served {
         kind: "Task",
         interactions: &[Read, Vread, HistoryInstance, HistoryType, SearchType, Update, Patch],
-        documentation: "How far a referral has come. A provider changes status, statusReason, businessStatus, note, output, \
+        documentation: "How far a referral has come. One that goes to several targets has a Task for each and a parent, found by \
+                        part-of, whose status follows from theirs and which nobody sets. A provider changes status, statusReason, businessStatus, note, output, \
                         executionPeriod, and its owner within its own organisation; If-Match is needed, by id or by a search.",
     },
     Served {

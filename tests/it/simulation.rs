@@ -20,7 +20,10 @@ use onward::{
 use proptest::test_runner::{Config as Cases, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
-use crate::support::{memory::Memory, plan::Plan};
+use crate::support::{
+    memory::{Memory, Row},
+    plan::Plan,
+};
 
 mod actors;
 mod broker;
@@ -69,7 +72,11 @@ fn config() -> &'static Config {
                 &format!("{}, ids = \"client\", answers = \"poll\", poll-every = \"2s\"", server(net::POLLED)),
             )
             .provider("listed", "C3C", "kind = \"worklist\"")
-            .routes(&["pushed", "polled", "listed"].map(route).concat())
+            .routes(&format!(
+                "{}[[route]]\nname = \"both\"\nwhen = {{ code = [\"https://epr.example/service|both\"] }}\n\
+                 to = [\"pushed\", \"listed\"]\nshare = \"split\"\n",
+                ["pushed", "polled", "listed"].map(route).concat()
+            ))
             .config()
     };
     CONFIG.get_or_init(make)
@@ -115,7 +122,7 @@ async fn simulate(schedule: &Schedule, traced: bool) -> Run {
     let mut outside = JoinSet::new();
     for (n, referral) in schedule.referrals.iter().enumerate() {
         outside.spawn(actors::refer(replicas.clone(), Arc::clone(&seen), n, referral.clone()));
-        if referral.inbox == Inbox::Listed {
+        if referral.inbox.targets().contains(&Inbox::Listed) {
             outside.spawn(actors::fetch(replicas.clone(), Arc::clone(&seen), n, referral.clone()));
         }
         if let Some(said) = referral.said {
@@ -191,9 +198,16 @@ async fn go_on_to_what_is_next(world: &World, memory: &Memory) {
 fn is_at_rest(memory: &Memory, schedule: &Schedule, seen: &Seen) -> bool {
     memory.rows().iter().all(|row| {
         let Some(n) = actors::number_of(row) else { return false };
+        if row.record.is_parent() {
+            return !row.outbox.iter().any(|m| m.is_open());
+        }
         let last = schedule.referrals[n].answers.last();
+        let told = seen.told.lock().unwrap().iter().filter(|m| **m == n).count();
+        let over = |row: &Row| actors::number_of(row) == Some(n) && row.record.state.status == TaskStatus::Cancelled;
+        let over = memory.rows().iter().filter(|row| !row.record.is_parent() && over(row)).count();
+        let is_told = told + over >= schedule.referrals[n].inbox.targets().len();
         let is_there = last.is_none_or(|last| row.record.state.status.code() == *last);
-        let is_answered = is_there && row.record.state.sent && seen.told.lock().unwrap().contains(&n);
+        let is_answered = is_there && row.record.state.sent && is_told;
         let is_over = row.record.state.status == TaskStatus::Cancelled;
         (is_answered || is_over) && !row.outbox.iter().any(|m| m.is_open())
     })
@@ -242,8 +256,12 @@ fn setting<T: std::str::FromStr>(name: &str) -> Option<T> {
 
 /// Runs many schedules by chance.
 fn many(name: &str, inboxes: &'static [Inbox], steps: usize) {
+    many_of(name, inboxes, steps, SCHEDULES);
+}
+
+fn many_of(name: &str, inboxes: &'static [Inbox], steps: usize, cases: u32) {
     let seed: u64 = setting("ONWARD_SIMULATION_SEED").unwrap_or_else(|| fastrand::u64(..));
-    let cases = setting("ONWARD_SIMULATION_SCHEDULES").unwrap_or(SCHEDULES);
+    let cases = setting("ONWARD_SIMULATION_SCHEDULES").unwrap_or(cases);
     println!("{name}: {cases} schedules, ONWARD_SIMULATION_SEED={seed}");
     let began = std::time::Instant::now();
     let config = Cases {
@@ -293,36 +311,47 @@ fn whatever_goes_wrong_mixed_referrals_end_right() {
     many("mixed", &[Inbox::Pushed, Inbox::Polled, Inbox::Listed], 160);
 }
 
+#[test]
+fn whatever_goes_wrong_split_referrals_end_right() {
+    // each takes as long as two
+    many_of("split", &[Inbox::Both], 160, SCHEDULES / 2);
+}
+
 /// A whole life without trouble, for one referral.
 fn calm(inbox: Inbox, said: Option<Said>) -> Schedule {
     let referral = Referral { inbox, answers: ANSWERS[0], in_record: true, said };
     Schedule { seed: 7, replicas: 2, latency_ms: 2, referrals: vec![referral], strikes: vec![] }
 }
 
-/// Each trouble alone at each step.
-fn each_alone(inbox: Inbox, said: Option<Said>) {
+/// Each trouble alone at each step, or of all of these one in so many: each trouble at other steps.
+fn each_alone(inbox: Inbox, said: Option<Said>, one_in: usize) {
     let steps = must_hold(&calm(inbox, said)).steps.len();
     for at in 0..steps {
-        for trouble in Trouble::EACH {
+        for trouble in Trouble::EACH.iter().skip(at % one_in).step_by(one_in) {
             must_hold(&Schedule { strikes: vec![Strike { at, trouble: *trouble }], ..calm(inbox, said) });
         }
     }
-    println!("{} schedules: each trouble alone at each step", steps * Trouble::EACH.len());
+    println!("{} schedules: each trouble alone at each step", steps * Trouble::EACH.len() / one_in);
 }
 
 #[test]
 fn no_single_trouble_harms_a_pushed_referral() {
-    each_alone(Inbox::Pushed, Some(Said::Cancel));
+    each_alone(Inbox::Pushed, Some(Said::Cancel), 1);
 }
 
 #[test]
 fn no_single_trouble_harms_a_polled_referral() {
-    each_alone(Inbox::Polled, Some(Said::Message));
+    each_alone(Inbox::Polled, Some(Said::Message), 1);
 }
 
 #[test]
 fn no_single_trouble_harms_a_listed_referral() {
-    each_alone(Inbox::Listed, None);
+    each_alone(Inbox::Listed, None, 1);
+}
+
+#[test]
+fn no_single_trouble_harms_a_split_referral() {
+    each_alone(Inbox::Both, Some(Said::Cancel), 6);
 }
 
 #[test]

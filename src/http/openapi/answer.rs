@@ -225,7 +225,7 @@ pub(super) fn headers() -> Value {
         "Location": always("The version that was made, by its URL.", text()),
         "WWW-Authenticate": always("How to show who one is.", text()),
         "Retry-After": always("After so many seconds it may be sent again.", json!({"type": "integer", "minimum": 1})),
-        "Link": may("Where each Task of the referral can be followed (rel=monitor)."),
+        "Link": may("The Task by which the referral can be followed (rel=monitor); of several targets it is the parent of theirs."),
         "Accept-Encoding": may("The codings that are taken, where it was the coding."),
         "Onward-Not-Repeatable": may("There was nothing to know this by: sent again, it would be made anew."),
     })

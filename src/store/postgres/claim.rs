@@ -351,7 +351,7 @@ const CLAIM_POLLS: &str = "WITH due AS MATERIALIZED (
             ORDER BY t.poll_at LIMIT d.most FOR UPDATE OF t SKIP LOCKED) c
     )
     UPDATE task t SET poll_at = $2::bigint, poll_holder = $3::integer FROM due WHERE t.id = due.id
-    RETURNING due.since, t.d_memory, t.id AS task_id, t.referral, t.request, t.system, t.inbox, t.provider, t.route_set,
+    RETURNING due.since, t.d_memory, t.id AS task_id, t.referral, t.part_of, t.terms, t.request, t.system, t.inbox, t.provider, t.route_set,
               t.identifier, t.origin, t.status, t.cancel_requested, t.transport, t.sent, t.information_requested, t.deliver_by,
               t.open_by, t.answer_by, t.seen_to, t.seq, t.version,
               t.answered, t.created, t.last_updated";

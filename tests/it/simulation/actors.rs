@@ -20,7 +20,7 @@ use super::{
     process::{Ground, Process},
     schedule::{Inbox, Referral, Said},
 };
-use crate::support::onward::our_id;
+use crate::support::{memory::Row, onward::our_id};
 
 /// Who asks a replica that says nothing turns to another after this time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -66,11 +66,13 @@ impl Replicas {
     }
 }
 
-fn code(inbox: Inbox) -> &'static str {
+/// The id of an inbox, and the code by which a route leads there.
+pub fn code(inbox: Inbox) -> &'static str {
     match inbox {
         Inbox::Pushed => "pushed",
         Inbox::Polled => "polled",
         Inbox::Listed => "listed",
+        Inbox::Both => "both",
     }
 }
 
@@ -261,7 +263,8 @@ pub async fn fetch(replicas: Replicas, seen: Arc<Seen>, n: usize, referral: Refe
     let task = loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let rows = replicas.ground.memory.rows();
-        let Some(row) = rows.iter().find(|row| number_of(row) == Some(n)) else { continue };
+        let is_it = |row: &&Row| number_of(row) == Some(n) && row.record.inbox.as_str() == code(Inbox::Listed);
+        let Some(row) = rows.iter().find(is_it) else { continue };
         if row.record.state.status == TaskStatus::Cancelled {
             return;
         }
@@ -273,6 +276,6 @@ pub async fn fetch(replicas: Replicas, seen: Arc<Seen>, n: usize, referral: Refe
 }
 
 /// The number of the referral that a Task is about.
-pub fn number_of(row: &crate::support::memory::Row) -> Option<usize> {
+pub fn number_of(row: &Row) -> Option<usize> {
     row.record.identifier.as_ref()?.rsplit_once("|r")?.1.parse().ok()
 }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onward::{
-    domain::{Event, Side, TaskStatus},
+    domain::{Event, Side, TaskId, TaskStatus, parent, task::TaskState},
     fhir::task::SEQ_EXTENSION,
 };
 use serde_json::Value;
 
 use super::{
-    actors::{Seen, number_of},
+    actors::{Seen, code, number_of},
     net::Servers,
     schedule::{Inbox, Referral, Said, Schedule, Trouble},
 };
@@ -25,23 +25,84 @@ pub fn faults(schedule: &Schedule, struck: &[Trouble], memory: &Memory, servers:
     let acknowledged = seen.acknowledged.lock().unwrap().clone();
     for (n, referral) in schedule.referrals.iter().enumerate() {
         let tasks: BTreeSet<_> = acknowledged.iter().filter(|(m, _)| *m == n).map(|(_, task)| *task).collect();
-        let stored: BTreeSet<_> =
-            rows.iter().filter(|row| number_of(row) == Some(n)).map(|row| row.record.id).collect();
-        if tasks != stored || stored.len() != 1 {
+        let own: Vec<&Row> = rows.iter().filter(|row| number_of(row) == Some(n)).collect();
+        // of several it is the parent
+        let first: BTreeSet<_> = own.first().map(|row| row.record.id).into_iter().collect();
+        let targets = referral.inbox.targets();
+        let parents = usize::from(targets.len() > 1);
+        if tasks != first || own.len() != targets.len() + parents {
+            let stored: Vec<_> = own.iter().map(|row| row.record.id).collect();
             wrong.push(format!("referral {n}: acknowledged {tasks:?}, stored {stored:?}"));
             continue;
         }
-        let row = rows.iter().find(|row| number_of(row) == Some(n)).unwrap();
+        let (parents, parts) = own.split_at(parents);
         let has_refusals = struck.contains(&Trouble::Refused);
-        if referral.said == Some(Said::Message) {
-            let taken = seen.said.lock().unwrap().contains(&n);
-            of_message(row, referral, taken, servers, &mut |what| wrong.push(format!("referral {n}: {what}")));
+        let taken = seen.said.lock().unwrap().contains(&n);
+        let says = |row: &Row| row.journal.iter().any(|line| matches!(line.event, Event::Message { .. }));
+        for (row, inbox) in parts.iter().zip(targets) {
+            let referral = &Referral { inbox: *inbox, ..referral.clone() };
+            if row.record.inbox.as_str() != code(*inbox) {
+                wrong.push(format!("referral {n}: it went to {}", row.record.inbox));
+            }
+            if referral.said == Some(Said::Message) {
+                // one that has ended hears nothing; another may
+                let taken = taken && !parts.iter().any(|other| other.record.id != row.record.id && says(other));
+                of_message(row, referral, taken, servers, &mut |what| wrong.push(format!("referral {n}: {what}")));
+            }
+            of_journal(row, referral, has_refusals, &mut |what| wrong.push(format!("referral {n}: {what}")));
+            of_record(row, servers, &mut |what| wrong.push(format!("referral {n}: {what}")));
         }
-        of_journal(row, referral, has_refusals, &mut |what| wrong.push(format!("referral {n}: {what}")));
-        of_record(row, servers, &mut |what| wrong.push(format!("referral {n}: {what}")));
+        for parent in parents {
+            of_parent(parent, parts, &mut |what| wrong.push(format!("the parent of referral {n}: {what}")));
+            of_record(parent, servers, &mut |what| wrong.push(format!("the parent of referral {n}: {what}")));
+        }
     }
-    of_receivers(schedule, struck, &rows, servers, &mut wrong);
+    of_receivers(struck, &rows, servers, &mut wrong);
     wrong
+}
+
+/// A parent is what follows from its parts, was so at each of their steps, and goes to no provider.
+fn of_parent(row: &Row, parts: &[&Row], wrong: &mut dyn FnMut(String)) {
+    let states: Vec<_> = parts.iter().map(|part| part.record.state).collect();
+    let follows = parent::follow(&states);
+    let told = |state: &TaskState| (state.status, state.cancel_requested, state.information_requested);
+    if told(&row.record.state) != told(&follows) {
+        wrong(format!("it is {:?}, its parts say {follows:?}", row.record.state));
+    }
+    let mut now: BTreeMap<TaskId, TaskStatus> =
+        parts.iter().map(|part| (part.record.id, TaskStatus::Requested)).collect();
+    for line in &row.journal {
+        match &line.event {
+            Event::Followed { part, status, to } => {
+                now.insert(*part, *status);
+                let follows = parent::status_of(now.values().copied());
+                if follows != *to {
+                    wrong(format!("it became {to} when {now:?}"));
+                }
+            }
+            Event::PartChanged { part, status } => drop(now.insert(*part, *status)),
+            Event::Submitted { .. }
+            | Event::WrittenBack { .. }
+            | Event::RecordNotFound { .. }
+            | Event::RequestClosed
+            | Event::RequestNotClosed { .. }
+            | Event::WriteBackFailed { .. }
+            | Event::Replayed { .. }
+            | Event::Superseded { side: Side::WriteBack, .. } => {}
+            other => wrong(format!("that should not happen: {other:?}")),
+        }
+    }
+    for part in parts {
+        if now.get(&part.record.id) != Some(&part.record.state.status) {
+            wrong(format!("it has not heard that {} is {}", part.record.id, part.record.state.status));
+        }
+        if part.record.part_of != Some(row.record.id) {
+            wrong(format!("{} is not a part of it", part.record.id));
+        }
+    }
+    if row.outbox.iter().any(|message| message.wake_up.side == Side::Delivery) {
+        wrong("something of it went to a provider".to_owned());
+    }
 }
 
 fn of_journal(row: &Row, referral: &Referral, has_refusals: bool, wrong: &mut dyn FnMut(String)) {
@@ -135,7 +196,7 @@ fn of_message(row: &Row, referral: &Referral, taken: bool, servers: &Servers, wr
     let server = match referral.inbox {
         Inbox::Pushed => &servers.pushed,
         Inbox::Polled => &servers.polled,
-        Inbox::Listed => return,
+        Inbox::Listed | Inbox::Both => return,
     };
     let number = row.record.identifier.as_ref().unwrap().rsplit_once("|r").unwrap().1;
     let is_it = |message: &&std::sync::Arc<Value>| message["identifier"][0]["value"] == format!("m{number}");
@@ -208,17 +269,15 @@ fn of_record(row: &Row, servers: &Servers, wrong: &mut dyn FnMut(String)) {
     }
 }
 
-fn of_receivers(schedule: &Schedule, struck: &[Trouble], rows: &[Row], servers: &Servers, wrong: &mut Vec<String>) {
+fn of_receivers(struck: &[Trouble], rows: &[Row], servers: &Servers, wrong: &mut Vec<String>) {
     // a server that gives the ids itself cannot know a request that comes to it twice from one that is new, the Task apart
     let repeats = struck.iter().any(|t| matches!(t, Trouble::Twice | Trouble::Late(_)));
     for (server, inbox, counts_all) in
         [(&servers.pushed, Inbox::Pushed, !repeats), (&servers.polled, Inbox::Polled, true)]
     {
         // what was cancelled is nowhere
-        let is_for = |row: &&Row| {
-            row.record.state.status != TaskStatus::Cancelled
-                && number_of(row).is_some_and(|n| schedule.referrals[n].inbox == inbox)
-        };
+        let is_for =
+            |row: &&Row| row.record.state.status != TaskStatus::Cancelled && row.record.inbox.as_str() == code(inbox);
         let mut expected: Vec<_> = rows.iter().filter(is_for).map(|row| row.record.id.to_string()).collect();
         let mut held: Vec<_> = server.resources("Task").iter().map(|t| our_id(t).unwrap()).collect();
         expected.sort();
@@ -226,8 +285,10 @@ fn of_receivers(schedule: &Schedule, struck: &[Trouble], rows: &[Row], servers: 
         if held != expected {
             wrong.push(format!("{inbox:?}: the receiver has {held:?}, should have {expected:?}"));
         }
+        // what is split has an order of its own beside the request
+        let orders = rows.iter().filter(is_for).filter(|row| row.record.part_of.is_some()).count();
         let requests = server.counts().get("ServiceRequest").copied().unwrap_or_default();
-        if counts_all && requests != expected.len() {
+        if counts_all && requests != expected.len() + orders {
             wrong.push(format!("{inbox:?}: {requests} ServiceRequests for {} Tasks", expected.len()));
         }
     }

@@ -39,7 +39,7 @@ pub enum Said {
     Message,
 }
 
-/// An inbox of each kind.
+/// An inbox of each kind, or two of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inbox {
     /// Pushed to a server that gives its own ids; its provider writes to Onward.
@@ -48,6 +48,20 @@ pub enum Inbox {
     Polled,
     /// Fetched.
     Listed,
+    /// Split: an order of its own for the one that is pushed to, and one for the one that fetches.
+    Both,
+}
+
+impl Inbox {
+    /// Those that it stands for.
+    pub fn targets(self) -> &'static [Self] {
+        match self {
+            Self::Pushed => &[Self::Pushed],
+            Self::Polled => &[Self::Polled],
+            Self::Listed => &[Self::Listed],
+            Self::Both => &[Self::Pushed, Self::Listed],
+        }
+    }
 }
 
 /// Something goes wrong at the n-th step that the replicas take together. A step is a call of the store, the broker or another

@@ -113,6 +113,7 @@ async fn every_search_goes_by_an_index() {
         store.claim_deadlines(10, MINUTE).await.unwrap();
         store.troubled(None, 10).await.unwrap();
         store.backlog().await.unwrap();
+        store.full_inboxes(vec![("inbox-3".parse().unwrap(), 100)]).await.unwrap();
         store.end_leases_of_the_dead().await.unwrap();
         let shares = Shares::even(10, 10);
         store.claim_due(Claim { shares, lease: MINUTE, republish_after: HOUR }).await.unwrap().wake_ups.len()

@@ -65,7 +65,6 @@ pub(in crate::cli) async fn run(asked: &Explain) -> Ended {
     let expected = if tree::resource_type(&body) == Some("Bundle") { "Bundle" } else { "ServiceRequest" };
     let validator = profiles::validator(&config).map_err(|error| Finding(error.to_string()))?;
     let now = at.unwrap_or_else(Timestamp::now);
-    let unavailable = |inbox: &InboxId| closed.contains(inbox).then_some(Unavailable::Closed);
     let asked = match system.as_ref().and_then(|id| registry.systems.get(id)) {
         Some(system) => asked_of(system, now),
         None => Asked::at(now),
@@ -75,8 +74,8 @@ pub(in crate::cli) async fn run(asked: &Explain) -> Ended {
     // how full an inbox is, only a store knows
     let today = WorkingTime::local(now).date();
     let unavailable = |inbox: &InboxId| {
-        let closed = registry.inboxes.get(inbox).is_some_and(|inbox| inbox.opening.is_closed(today));
-        closed.then_some(Unavailable::Closed)
+        let is_closed = registry.inboxes.get(inbox).is_some_and(|inbox| inbox.opening.is_closed(today));
+        (is_closed || closed.contains(inbox)).then_some(Unavailable::Closed)
     };
     let mut all = Vec::new();
     let mut unrouted = 0;

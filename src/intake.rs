@@ -26,6 +26,7 @@ use crate::{
     store::{AskedBy, NewReferral, NewResource, Store, StoreError, Submission, Submit, Submitted},
 };
 
+pub mod again;
 pub mod apart;
 mod divide;
 pub mod key;

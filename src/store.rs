@@ -20,6 +20,7 @@ mod chain;
 pub(crate) mod counts;
 pub mod postgres;
 pub(crate) mod recent;
+mod routed;
 mod routes;
 mod share;
 pub mod sqlite;
@@ -28,6 +29,7 @@ mod submission;
 mod trouble;
 
 pub use asked::AskedBy;
+pub use routed::{Routed, RoutedQuery, Sent};
 pub use routes::{
     ActivateError, Activation, NewRoutes, ROUTES_FILES_MAX_BYTES, ROUTES_TEXT_MAX_BYTES, RoutesVersion, Signed,
 };
@@ -314,6 +316,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// What was decided at routing, as JSON.
     async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError>;
+
+    /// So many referrals were stored at or after the one time and before the other.
+    async fn count_routed(&self, from: Timestamp, before: Timestamp) -> Result<u64, StoreError>;
+
+    /// Referrals in the order in which they were stored, with what was decided about each.
+    async fn routed(&self, query: RoutedQuery) -> Result<Vec<Routed>, StoreError>;
+
+    /// These requests to refer, as they came, in any order.
+    async fn sent(&self, submissions: Vec<Uuid>) -> Result<Vec<Sent>, StoreError>;
+
+    /// The first versions of what came with these referrals, as far as their sender has a name for it
+    /// ([`NewResource::origin`]), in the order of referrals and ids.
+    async fn named_at_first(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError>;
 
     /// The journal of a Task.
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError>;

@@ -80,6 +80,7 @@ impl Seeder {
     async fn one(&self, number: u32) -> Result<(), StoreError> {
         let unusable = |what: &str| StoreError::Corrupt(what.to_owned());
         let (system, inbox) = (self.plan.system_of(number), self.plan.inbox_of(number));
+        let decision = json!({"route": format!("service-{inbox}"), "inboxes": [{"to": format!("inbox-{inbox}")}]});
         let fate = Fate { answers: 3, number };
         let original = self.maker.make(&self.run, fate, &self.plan.record_base(system), &format!("s{inbox}"));
         let bundle: Value = serde_json::from_str(&original).map_err(|_| unusable("the referral is no JSON"))?;
@@ -143,7 +144,7 @@ impl Seeder {
             request,
             origin: Some(format!("sr-{number}")),
             route_set: "seed".into(),
-            decision: "{}".into(),
+            decision: decision.to_string(),
             resources,
             tasks: vec![NewTask {
                 id: task,

@@ -22,6 +22,7 @@ mod check;
 mod diff;
 mod explain;
 mod history;
+mod rehearse;
 mod rollback;
 mod show;
 mod shown;
@@ -44,6 +45,8 @@ pub(super) enum Routes {
     Rollback(rollback::Rollback),
     /// Prints a version as it was written.
     Show(show::Show),
+    /// Tries a route set on the referrals that came lately, and shows which would go elsewhere. Changes nothing.
+    Rehearse(rehearse::Rehearse),
 }
 
 pub(super) async fn run(routes: &Routes) -> Ended {
@@ -56,6 +59,7 @@ pub(super) async fn run(routes: &Routes) -> Ended {
         Routes::History(asked) => history::run(asked).await,
         Routes::Rollback(asked) => rollback::run(asked).await,
         Routes::Show(asked) => show::run(asked).await,
+        Routes::Rehearse(asked) => rehearse::run(asked).await,
     }
 }
 

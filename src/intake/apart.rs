@@ -270,6 +270,14 @@ fn entries(mut bundle: Value, faults: &mut Faults) -> Vec<Item> {
 }
 
 impl Apart {
+    /// Takes apart what was accepted before. Nothing is checked.
+    pub(super) fn accepted(body: Value) -> Self {
+        let mut passed = Faults::default();
+        let items =
+            if tree::resource_type(&body) == Some("Bundle") { entries(body, &mut passed) } else { vec![single(body)] };
+        Self::of(items, &mut passed)
+    }
+
     fn of(items: Vec<Item>, faults: &mut Faults) -> Self {
         let mut apart = Self { items, drafts: vec![], notes: vec![], links: vec![] };
         for index in 0..apart.items.len() {

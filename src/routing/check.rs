@@ -244,7 +244,9 @@ impl Check<'_> {
                         first if first.is_empty() => "every referral that it means".to_owned(),
                         first => format!("every referral with {first}"),
                     };
-                    format!("the coverage “{name}” has a gap: no route takes {what}. Add a route, or take that out of the coverage")
+                    format!(
+                        "the coverage “{name}” has a gap: no route takes {what}. Add a route, or take that out of the coverage"
+                    )
                 }
                 Covered::Unknown => format!(
                     "the coverage “{name}” has more than {COMBINATIONS_MAX} combinations of values and cannot be checked. Make several \

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::domain::{SystemId, working_days::WorkingTime};
 
-pub(super) use organisations::{is_ods_system, names_a_person};
 pub use organisations::same_ods;
+pub(super) use organisations::{is_ods_system, names_a_person};
 
 /// A code and the system it is from; also an identifier's system and value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

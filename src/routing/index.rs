@@ -91,7 +91,9 @@ impl Index {
             Condition::Performer(values) => values.iter().map(|one| self.id(&Keys::performer(one).own)).collect(),
             Condition::RequesterOrg(values) => values.iter().map(|one| self.id(&Keys::organisation(one).own)).collect(),
             Condition::Language(values) => values.iter().map(|one| self.id(&Keys::language_wanted(one).own)).collect(),
-            Condition::System(values) => values.iter().map(|one| self.id(&Keys::flat(kind, one.as_str()).own)).collect(),
+            Condition::System(values) => {
+                values.iter().map(|one| self.id(&Keys::flat(kind, one.as_str()).own)).collect()
+            }
             Condition::Consent(values) => values.iter().map(|one| self.id(&Keys::flat(kind, one.word()).own)).collect(),
             Condition::Urgency(values) => values.iter().map(|one| self.id(&Keys::flat(kind, one.word()).own)).collect(),
             Condition::PatientAge(_) | Condition::Time(_) | Condition::Fhirpath(_) => return None,
@@ -216,7 +218,8 @@ impl RouteSet {
         let first = candidates.iter().position(matches);
         let after = candidates.iter().skip(first.map_or(candidates.len(), |first| first + 1)).take(LOOKED_AT_MAX);
         let first = first.and_then(|first| candidates.get(first));
-        let mut told: Vec<usize> = first.into_iter().chain(after.filter(|at| matches(at))).copied().take(most).collect();
+        let mut told: Vec<usize> =
+            first.into_iter().chain(after.filter(|at| matches(at))).copied().take(most).collect();
         let known: HashSet<usize> = told.iter().copied().collect();
         let mut near: Vec<usize> = Vec::new();
         for key in said.all() {

@@ -98,12 +98,7 @@ impl RouteSet {
         Self::read_and(text, file_name, known, Held { rules: false, cases: true })
     }
 
-    fn read_and(
-        text: &str,
-        file_name: &str,
-        known: Known<'_>,
-        held: Held,
-    ) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
+    fn read_and(text: &str, file_name: &str, known: Known<'_>, held: Held) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
         if text.len() > TEXT_MAX_BYTES {
             return Err(vec![Fault::of_file(file_name, format!("it has more than {TEXT_MAX_BYTES} bytes"))]);
         }

@@ -61,14 +61,32 @@ fn pool(kind: Kind) -> &'static [&'static str] {
         Kind::Performer => &["U99999", "RW4", "svc|life", "HealthcareService/h"],
         Kind::RequesterOrg => &["RW4", "N82999", "n81111"],
         Kind::System => &["epr", "gp", "ward"],
-        Kind::PatientArea => {
-            &["L", "L1", "L2", "CH", "CH41", "lsoa:E01", "lsoa:E0100", "lsoa:E01006512", "in:town", "in:round", "in:field"]
-        }
+        Kind::PatientArea => &[
+            "L",
+            "L1",
+            "L2",
+            "CH",
+            "CH41",
+            "lsoa:E01",
+            "lsoa:E0100",
+            "lsoa:E01006512",
+            "in:town",
+            "in:round",
+            "in:field",
+        ],
         Kind::PatientAge => &["..17", "18..", "18..64", "65..", "40", "..18", "0..150"],
         Kind::Language => &["cy", "cy-GB", "en", "en-GB", "ar"],
         Kind::Consent => &["given", "refused", "absent"],
         Kind::Urgency => &["routine", "urgent", "asap", "stat"],
-        Kind::Time => &["working-hours", "working-days", "holidays", "sat,sun", "mon-fri 09:00-17:00", "17:00-09:00", "09:00-17:00"],
+        Kind::Time => &[
+            "working-hours",
+            "working-days",
+            "holidays",
+            "sat,sun",
+            "mon-fri 09:00-17:00",
+            "17:00-09:00",
+            "09:00-17:00",
+        ],
         Kind::Fhirpath => &["code.exists()", "priority = 'stat'", "performer.exists().not()"],
     }
 }
@@ -80,7 +98,8 @@ fn some_of(values: &'static [&'static str], most: usize) -> impl Strategy<Value 
 /// The conditions of a rule, of one to `most` kinds out of these.
 pub(super) fn a_when(kinds: &'static [Kind], most: usize) -> impl Strategy<Value = String> {
     subsequence(kinds, 1..=most.min(kinds.len())).prop_flat_map(|kinds| {
-        let line = |kind: Kind| some_of(pool(kind), 4).prop_map(move |values| format!("{} = {values:?}\n", kind.word()));
+        let line =
+            |kind: Kind| some_of(pool(kind), 4).prop_map(move |values| format!("{} = {values:?}\n", kind.word()));
         kinds.into_iter().map(line).collect::<Vec<_>>().prop_map(|lines| lines.concat())
     })
 }

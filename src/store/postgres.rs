@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use super::{
     ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-    DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, RoutesVersion, Shares, Signed, Store,
-    StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord,
-    Troubled, counts,
+    DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed, RoutedQuery, RoutesVersion,
+    Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted,
+    TaskQuery, TaskRecord, Troubled, counts,
     recent::{Fresh, Recent},
 };
 use crate::domain::{
@@ -45,6 +45,7 @@ mod picture;
 mod queue;
 mod read;
 mod replica;
+mod routed;
 mod routes;
 mod rows;
 mod search;
@@ -404,6 +405,22 @@ impl Store for PostgresStore {
 
     async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError> {
         read::decision_of(self.reader(), referral).await
+    }
+
+    async fn count_routed(&self, from: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
+        routed::count(self.searches(), from, before).await
+    }
+
+    async fn routed(&self, query: RoutedQuery) -> Result<Vec<Routed>, StoreError> {
+        routed::page(self.searches(), &query).await
+    }
+
+    async fn sent(&self, submissions: Vec<Uuid>) -> Result<Vec<Sent>, StoreError> {
+        routed::sent(self.searches(), &submissions).await
+    }
+
+    async fn named_at_first(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
+        routed::named_at_first(self.searches(), &referrals).await
     }
 
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {

@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use super::{
     ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-    DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, RoutesVersion, Shares, Signed, Store,
-    StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord,
-    Troubled,
+    DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed, RoutedQuery, RoutesVersion,
+    Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted,
+    TaskQuery, TaskRecord, Troubled,
     recent::{Fresh, Recent},
 };
 use crate::domain::{
@@ -36,6 +36,7 @@ mod migrate;
 mod outbox;
 mod pool;
 mod read;
+mod routed;
 mod routes;
 mod rows;
 mod search;
@@ -318,6 +319,22 @@ impl Store for SqliteStore {
 
     async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError> {
         self.readers.run(move |c| read::decision_of(c, referral)).await
+    }
+
+    async fn count_routed(&self, from: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
+        self.readers.run(move |c| routed::count(c, from, before)).await
+    }
+
+    async fn routed(&self, query: RoutedQuery) -> Result<Vec<Routed>, StoreError> {
+        self.readers.run(move |c| routed::page(c, &query)).await
+    }
+
+    async fn sent(&self, submissions: Vec<Uuid>) -> Result<Vec<Sent>, StoreError> {
+        self.readers.run(move |c| routed::sent(c, &submissions)).await
+    }
+
+    async fn named_at_first(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
+        self.readers.run(move |c| routed::named_at_first(c, &referrals)).await
     }
 
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {

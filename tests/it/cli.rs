@@ -15,6 +15,7 @@ mod dead;
 mod endpoints;
 mod postgres;
 mod privacy;
+mod rehearse;
 mod route_sets;
 mod routes;
 mod serve;

@@ -24,6 +24,7 @@ mod lanes;
 mod outbox;
 pub mod postgres;
 mod read;
+mod routed;
 mod routes;
 mod search;
 mod several;
@@ -92,6 +93,8 @@ macro_rules! behaviours {
             read: versions_and_parties, a_referral_with_all_that_travels_with_it, tasks_by_what_one_has_in_hand,
                 requests_by_identifier_and_id, referrals_by_what_is_beside_them_and_by_their_names, it_is_ready_until_it_is_closed,
                 one_that_beats_keeps_what_it_holds;
+            routed: they_come_in_the_order_in_which_they_were_stored, what_was_sent_is_given_as_it_came,
+                what_its_sender_has_a_name_for_is_given_as_it_was_at_first;
             trouble: dead_letters_are_found_and_paged, those_of_a_task_come_in_the_order_of_their_seq,
                 a_discarded_one_is_dead_no_more_and_never_sent, a_deadline_is_claimed_when_it_is_due_by_one_at_a_time,
                 claims_of_deadlines_do_not_share, tasks_in_trouble_are_told_until_somebody_sees_to_them,

@@ -84,8 +84,7 @@ pub(super) fn cover<'a>(
     });
     let candidates: Vec<Candidate> = candidates.collect();
     let left: Vec<usize> = (0..candidates.len()).collect();
-    let mut walk =
-        Walk { extents, sides, candidates, steps_left: steps_max, used: BTreeSet::new(), at: Vec::new() };
+    let mut walk = Walk { extents, sides, candidates, steps_left: steps_max, used: BTreeSet::new(), at: Vec::new() };
     match walk.walk(&left) {
         End::Taken => Covered::By(walk.used),
         End::Open => Covered::Open(walk.shown()),
@@ -120,9 +119,8 @@ fn taken(side: &Side, keyed: &HashMap<u32, Vec<usize>>, by: Option<Id>, extents:
     let mut taken: Vec<usize> = if own.len() < values.values.len() {
         own.iter().filter_map(|key| keyed.get(key)).flatten().copied().collect()
     } else {
-        let is_taken = |at: &usize| {
-            values.values.get(*at).is_some_and(|value| value.within.iter().any(|key| own.contains(key)))
-        };
+        let is_taken =
+            |at: &usize| values.values.get(*at).is_some_and(|value| value.within.iter().any(|key| own.contains(key)));
         (0..values.values.len()).filter(is_taken).collect()
     };
     if values.has_shapes {

@@ -104,7 +104,8 @@ impl Finder {
                 // any two expressions can be true of one referral
                 Wanted::Meeting => by_values(*kinds & rule.kinds).filter(|kind| *kind != Kind::Fhirpath).collect(),
             };
-            let cheapest = common.into_iter().filter_map(|kind| Some((self.cost(rule.get(kind)?, wanted, extents), kind)));
+            let cheapest =
+                common.into_iter().filter_map(|kind| Some((self.cost(rule.get(kind)?, wanted, extents), kind)));
             let Some((_, kind)) = cheapest.min() else {
                 found.extend(rules.iter().take(earlier(rules)));
                 continue;

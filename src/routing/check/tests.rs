@@ -86,7 +86,8 @@ fn one_rule_takes_all_that_another_takes() {
 
 #[test]
 fn what_is_shadowed_is_told_with_both_names_and_places() {
-    let text = [rule("near", 10, "a", "patient-area = ['L']"), rule("nearer", 20, "b", "patient-area = ['L1']")].concat();
+    let text =
+        [rule("near", 10, "a", "patient-area = ['L']"), rule("nearer", 20, "b", "patient-area = ['L1']")].concat();
     let same = [rule("a", 10, "a", "patient-area = ['L']"), rule("b", 10, "a", "patient-area = ['L1']")].concat();
     let told = |text: &str| match samples::read(text) {
         Ok(_) => panic!("nothing is told"),
@@ -94,21 +95,27 @@ fn what_is_shadowed_is_told_with_both_names_and_places() {
     };
     assert_eq!(
         told(&text),
-        ["routes.toml:6:1 route[1]: the route “nearer” never decides: “near” (line 1) is tried before it (its priority 10 before 20) and \
-          takes every referral that it takes. Give “nearer” a lower priority than 10, or take it out"]
+        [
+            "routes.toml:6:1 route[1]: the route “nearer” never decides: “near” (line 1) is tried before it (its priority 10 before 20) and \
+          takes every referral that it takes. Give “nearer” a lower priority than 10, or take it out"
+        ]
     );
     assert_eq!(
         told(&same),
-        ["routes.toml:6:1 route[1]: the route “b” never decides: “a” (line 1) is tried before it (of equal priorities the name that \
-          comes first in the alphabet) and takes every referral that it takes. Give “b” a lower priority than 10, or take it out"]
+        [
+            "routes.toml:6:1 route[1]: the route “b” never decides: “a” (line 1) is tried before it (of equal priorities the name that \
+          comes first in the alphabet) and takes every referral that it takes. Give “b” a lower priority than 10, or take it out"
+        ]
     );
 }
 
 #[test]
 fn several_rules_together_take_all_that_another_takes() {
     let unreachable = |whens: &[&str]| {
-        let rules: String =
-            (0..).zip(whens).map(|(n, when)| rule(&format!("r{n}"), n, if n % 2 == 0 { "a" } else { "b" }, when)).collect();
+        let rules: String = (0..)
+            .zip(whens)
+            .map(|(n, when)| rule(&format!("r{n}"), n, if n % 2 == 0 { "a" } else { "b" }, when))
+            .collect();
         let faults = faults(&rules);
         let last = format!("the route “r{}” never decides: “r0” (line", whens.len() - 1);
         assert!(faults.iter().all(|fault| fault.starts_with(&last) && fault.contains("together")), "{faults:?}");
@@ -148,7 +155,10 @@ fn several_rules_together_take_all_that_another_takes() {
             ],
             false,
         ),
-        (&["patient-area = ['in:round']", "patient-area = ['in:field']", "patient-area = ['in:field', 'in:round']"], true),
+        (
+            &["patient-area = ['in:round']", "patient-area = ['in:field']", "patient-area = ['in:field', 'in:round']"],
+            true,
+        ),
     ] {
         assert_eq!(unreachable(whens), expected, "{whens:?}");
     }
@@ -182,7 +192,11 @@ fn two_rules_of_one_priority_are_at_odds() {
         ("patient-age = ['..18']", "patient-age = ['18..']", Some("patient-age 18")),
         ("language = ['cy']", "language = ['cy-GB']", Some("language cy-gb")),
         ("language = ['cy']", "language = ['en']", None),
-        ("urgency = ['stat', 'asap']", "urgency = ['asap'], consent = ['given']", Some("consent given and urgency asap")),
+        (
+            "urgency = ['stat', 'asap']",
+            "urgency = ['asap'], consent = ['given']",
+            Some("consent given and urgency asap"),
+        ),
         ("urgency = ['stat']", "urgency = ['asap']", None),
         ("time = ['working-hours']", "time = ['sat,sun']", None),
         ("time = ['working-hours']", "time = ['mon 09:00-10:00']", Some("time mon 09:00, a working day")),
@@ -203,8 +217,10 @@ fn two_rules_of_one_priority_are_at_odds() {
     );
     assert_eq!(
         told,
-        ["the routes “x” (line 18) and “y” have the same priority 5, lead to different places, and both match a referral with \
-          code s|1. Give one of them another priority: the lower number decides"],
+        [
+            "the routes “x” (line 18) and “y” have the same priority 5, lead to different places, and both match a referral with \
+          code s|1. Give one of them another priority: the lower number decides"
+        ],
         "those that lead to one place are not at odds"
     );
     let terms = "[[route]]\nname = \"x\"\nto = \"a\"\nwhen = { code = ['1'] }\n\
@@ -278,7 +294,9 @@ fn a_coverage_without_a_gap_and_with_one() {
     let wide = format!(
         "{}{}[[coverage]]\nname = \"all\"\ncode = [{}]\ncategory = [{}]\n",
         // every combination of both is its own piece
-        (0..120).map(|n| rule(&format!("x{n}"), n, "a", &format!("code = ['s|{n}'], category = ['s|{n}']"))).collect::<String>(),
+        (0..120)
+            .map(|n| rule(&format!("x{n}"), n, "a", &format!("code = ['s|{n}'], category = ['s|{n}']")))
+            .collect::<String>(),
         rules("category", "s|", 120, 200),
         many("s|", 120),
         many("s|", 120),
@@ -293,7 +311,10 @@ fn no_more_than_fifty_of_a_kind_are_told() {
     let rules: String = (0..120).map(|n| rule(&format!("r{n:03}"), n + 1, "a", "code = ['1']")).collect();
     let told = faults(&rules);
     assert_eq!(told.len(), 51);
-    assert_eq!(told.iter().filter(|fault| fault.ends_with("There are more of the kind, which are not told")).count(), 1);
+    assert_eq!(
+        told.iter().filter(|fault| fault.ends_with("There are more of the kind, which are not told")).count(),
+        1
+    );
 }
 
 /// Whether a rule decides of any of these referrals.

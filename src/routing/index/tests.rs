@@ -54,8 +54,11 @@ fn a_rule_is_looked_at_by_whom_it_may_take_alone() {
     let request = serde_json::json!({"code": {"coding": [{"system": "s", "code": "7"}]}, "subject": {"reference": "#p"},
         "contained": [{"resourceType": "Patient", "id": "p", "address": [{"postalCode": "L3 1AA"}]}]});
     let (working_time, places) = Default::default();
-    let setting =
-        super::super::Setting { at: "2026-11-26T10:00:00Z".parse().unwrap(), working_time: &working_time, places: &places };
+    let setting = super::super::Setting {
+        at: "2026-11-26T10:00:00Z".parse().unwrap(),
+        working_time: &working_time,
+        places: &places,
+    };
     let facts = Facts::of(&"epr".parse().unwrap(), &request, super::super::Carried::nothing(), setting);
     let candidates = set.index.candidates(&set.index.said(&facts)).unwrap();
     let names: Vec<_> = candidates.iter().map(|at| set.routes()[*at as usize].name.as_str()).collect();
@@ -75,10 +78,17 @@ fn a_rule_with_too_many_pairs_is_found_by_one_condition() {
     let long = |n: usize| {
         let codes: Vec<String> = (0..30).map(|code| format!("s|{code}")).collect();
         let areas: Vec<String> = (0..30).map(|area| format!("L{area}")).collect();
-        format!("code = {codes:?}\npatient-area = {areas:?}\nrequester-org = [\"ORG{}\"]\nurgency = [\"stat\"]\n", n % 2)
+        format!(
+            "code = {codes:?}\npatient-area = {areas:?}\nrequester-org = [\"ORG{}\"]\nurgency = [\"stat\"]\n",
+            n % 2
+        )
     };
     let whens: Vec<String> = (0..40).map(long).collect();
     let set = read(&rules(&whens));
-    assert!(set.index.shapes.iter().all(|shape| *shape == (Kind::RequesterOrg, Some(Kind::Urgency))), "{:?}", set.index.shapes);
+    assert!(
+        set.index.shapes.iter().all(|shape| *shape == (Kind::RequesterOrg, Some(Kind::Urgency))),
+        "{:?}",
+        set.index.shapes
+    );
     assert_eq!(set.index.rules.len(), 2);
 }

@@ -18,6 +18,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0007_subscriptions.sql"),
     include_str!("migrations/0008_routes.sql"),
     include_str!("migrations/0009_several.sql"),
+    include_str!("migrations/0010_rehearsal.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

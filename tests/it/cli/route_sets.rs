@@ -144,5 +144,8 @@ fn a_referral_is_explained_by_another_set_at_another_time_with_an_inbox_closed()
     let day = explained(&["--routes", "other.toml", "--at", "2026-11-26T12:00:00Z"]);
     assert!(day.out.contains("Goes to triage: no route matches"), "{day:?}");
     let nobody = routes(&folder, &["explain", "no-such-file"]);
-    assert!(nobody.code == 1 && nobody.err.contains("“no-such-file” is no file, and as the id of a referral"), "{nobody:?}");
+    assert!(
+        nobody.code == 1 && nobody.err.contains("“no-such-file” is no file, and as the id of a referral"),
+        "{nobody:?}"
+    );
 }

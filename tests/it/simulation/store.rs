@@ -14,9 +14,9 @@ use onward::{
     },
     store::{
         ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-        DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, RoutesVersion, Shares, Signed,
-        Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery,
-        TaskRecord, Troubled,
+        DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed, RoutedQuery, RoutesVersion,
+        Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit,
+        Submitted, TaskQuery, TaskRecord, Troubled,
     },
 };
 use tokio::time::Instant;
@@ -184,6 +184,22 @@ impl Store for Reached {
 
     async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError> {
         reach!(self, decision_of(referral))
+    }
+
+    async fn count_routed(&self, from: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
+        reach!(self, count_routed(from, before))
+    }
+
+    async fn routed(&self, query: RoutedQuery) -> Result<Vec<Routed>, StoreError> {
+        reach!(self, routed(query))
+    }
+
+    async fn sent(&self, submissions: Vec<Uuid>) -> Result<Vec<Sent>, StoreError> {
+        reach!(self, sent(submissions))
+    }
+
+    async fn named_at_first(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
+        reach!(self, named_at_first(referrals))
     }
 
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {

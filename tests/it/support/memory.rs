@@ -22,9 +22,9 @@ use onward::{
     },
     store::{
         ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-        DeadQuery, Due, EVENTS_KEPT, JournalLine, LaneHead, LaneState, NewReferral, NewRoutes, NewTask, Parties, Poll, ResourceKey,
-        RoutesVersion, Settled, Share, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
-        Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
+        DeadQuery, Due, EVENTS_KEPT, JournalLine, LaneHead, LaneState, NewReferral, NewRoutes, NewTask, Parties, Poll,
+        ResourceKey, Routed, RoutedQuery, RoutesVersion, Sent, Settled, Share, Shares, Signed, Store, StoreError,
+        StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
     },
 };
 use uuid::Uuid;
@@ -72,6 +72,7 @@ struct Referral {
     digest: [u8; 32],
     identifier: Option<String>,
     decision: String,
+    sent: Arc<Sent>,
     resources: Vec<StoredResource>,
     submitted: Submitted,
 }
@@ -350,6 +351,12 @@ impl Store for Memory {
             }
         }
         let (mut done, mut wake_ups) = (Vec::new(), Vec::new());
+        let sent = Arc::new(Sent {
+            id: submission.id,
+            content_type: submission.content_type.clone(),
+            original: submission.original.clone(),
+            answer: submission.answer.clone(),
+        });
         for new in &submission.referrals {
             if let Some(known) = all.find(&submission.system, &new.key) {
                 done.push(Submitted { new: false, ..known.submitted.clone() });
@@ -385,6 +392,7 @@ impl Store for Memory {
                 digest: new.digest,
                 identifier: new.identifier.clone(),
                 decision: new.decision.clone(),
+                sent: sent.clone(),
                 resources: resources.collect(),
                 submitted: submitted.clone(),
             };
@@ -580,6 +588,49 @@ impl Store for Memory {
 
     async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError> {
         Ok(self.all()?.of(referral).map(|r| r.decision.clone()))
+    }
+
+    async fn count_routed(&self, from: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
+        let query = RoutedQuery { from, before, after: None, count: usize::MAX };
+        Ok(u64::try_from(self.routed(query).await?.len()).unwrap())
+    }
+
+    async fn routed(&self, query: RoutedQuery) -> Result<Vec<Routed>, StoreError> {
+        let all = self.all()?;
+        let mut found: Vec<Routed> = all
+            .referrals
+            .iter()
+            .map(|referral| Routed {
+                id: referral.submitted.referral,
+                request: referral.submitted.request,
+                system: referral.system.clone(),
+                at: referral.submitted.at,
+                submission: referral.sent.id,
+                bytes: u64::try_from(referral.sent.original.len()).unwrap(),
+                decision: referral.decision.clone(),
+            })
+            .filter(|one| one.at >= query.from && one.at < query.before)
+            .filter(|one| query.after.is_none_or(|after| (one.at, one.id) > after))
+            .collect();
+        found.sort_by_key(|one| (one.at, one.id));
+        found.truncate(query.count);
+        Ok(found)
+    }
+
+    async fn sent(&self, submissions: Vec<Uuid>) -> Result<Vec<Sent>, StoreError> {
+        let all = self.all()?;
+        let mut found: Vec<Sent> =
+            all.referrals.iter().filter(|r| submissions.contains(&r.sent.id)).map(|r| Sent::clone(&r.sent)).collect();
+        found.dedup_by_key(|sent| sent.id);
+        Ok(found)
+    }
+
+    async fn named_at_first(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
+        let all = self.all()?;
+        let of = all.referrals.iter().filter(|r| referrals.contains(&r.submitted.referral));
+        let mut found: Vec<_> = of.flat_map(|r| &r.resources).filter(|one| one.origin.is_some()).cloned().collect();
+        found.sort_by_key(|one| (one.referral, one.id));
+        Ok(found)
     }
 
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {

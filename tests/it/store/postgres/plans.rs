@@ -1,7 +1,7 @@
 //! Every search that is offered goes by an index: with many Tasks stored, what is read for a page is not much more than the page.
 //! Measured by what PostgreSQL counts, not by its plans.
 
-use onward::store::{Claim, TaskQuery};
+use onward::store::{Claim, RoutedQuery, TaskQuery};
 
 use super::*;
 use crate::support::until;
@@ -99,6 +99,15 @@ async fn every_search_goes_by_an_index() {
         store.referrals_of(system.clone(), vec![known.request], names).await.unwrap().len()
     };
     measured.push(("referrals by what is beside them".into(), measure(&place, beside).await));
+    let in_order = async |store: &dyn Store| {
+        let (from, before) = (at(30_000).unwrap(), at(30_100).unwrap());
+        assert_eq!(store.count_routed(from, before).await.unwrap(), 100);
+        let after = Some((from, known.referral));
+        store.routed(RoutedQuery { from, before, after: None, count: 10 }).await.unwrap();
+        store.routed(RoutedQuery { from, before, after, count: 10 }).await.unwrap();
+        store.named_at_first(vec![known.referral]).await.unwrap().len()
+    };
+    measured.push(("referrals in the order in which they were stored".into(), measure(&place, in_order).await));
     let reads = async |store: &dyn Store| {
         store.find_tasks(&known.request.to_string()).await.unwrap();
         store.resource("Task", known.id.0, None).await.unwrap();

@@ -155,7 +155,7 @@ impl InForce {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
             }
             let looked = self.look(followed).await;
             if let (Err(error), false) = (&looked, blind) {
@@ -163,6 +163,8 @@ impl InForce {
             }
             blind = looked.is_err();
         }
+        // one that is not there keeps nothing; where it comes back elsewhere nobody would end what was told of it
+        followed.end_alert(&mut *followed.state.lock().await).await;
     }
 
     /// Looks once, so that a process that starts has the active version before the first referral comes.
@@ -271,11 +273,17 @@ impl Followed {
         self.admission.shut(Gate::Routes, None);
         self.health.note(Part::Routes, Is::Ready, format!("version {number} ({hash}) is in force"), "");
         tracing::info!(route_set = hash, number, activation = active.seq, "route set {number} is in force");
-        if !state.nothing_told {
-            match self.store.end_alert(AlertKind::ConfigurationRefused, &self.subject).await {
-                Ok(_) => state.nothing_told = true,
-                Err(error) => tracing::warn!(%error, "an alert about the route set could not be ended"),
-            }
+        self.end_alert(state).await;
+    }
+
+    /// Ends what was told of this process.
+    async fn end_alert(&self, state: &mut State) {
+        if state.nothing_told {
+            return;
+        }
+        match self.store.end_alert(AlertKind::ConfigurationRefused, &self.subject).await {
+            Ok(_) => state.nothing_told = true,
+            Err(error) => tracing::warn!(%error, "an alert about the route set could not be ended"),
         }
     }
 

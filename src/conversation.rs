@@ -83,6 +83,7 @@ impl Conversation {
     async fn tell(&self, done: Vec<Appended>, event: &'static str) {
         for appended in done {
             let task = &appended.task;
+            let event = if task.is_parent() { "followed" } else { event };
             metrics::counter!("onward_events_total", "event" => event).increment(1);
             tracing::info!(task.id = %task.id, task.status = %task.state.status, event, "said after sending");
             self.relay.publish_all(appended.wake_ups).await;

@@ -389,8 +389,14 @@ impl Conversation {
         };
         let all = self.store.find_tasks(&tasks.first().map(|t| t.request).unwrap_or_default().to_string()).await?;
         let all = all.iter().filter(|task| task.referral == referral && !task.is_parent());
-        // between two sides of several it is the business of those two alone
-        let only = if all.count() > tasks.len() { tasks.first().map(|task| task.id) } else { None };
+        let of_all = all.count() == tasks.len();
+        if !of_all && tasks.len() > 1 && ready.author.by() == By::Referrer {
+            let told = "a message is for all targets of a referral or for one of them: write to each by itself";
+            let issue = Issue::error(IssueCode::BusinessRule, "Communication.about", told);
+            return Err(ConversationError::Rule(vec![issue]));
+        }
+        // between two sides of several it is the business of those two alone; and others may yet come
+        let only = if of_all && ready.author.by() == By::Referrer { None } else { tasks.first().map(|task| task.id) };
         let mut message = new_version("Communication", id, 1, &ready.body, Some(ready.key.clone()));
         message.resource.origin.clone_from(&ready.origin);
         first.resources = brought(ready.brought.clone());

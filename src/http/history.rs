@@ -1,9 +1,10 @@
 //! The history of a type: what changed of all that concerns a client, the newest first (R4 http, 3.1.0.12).
 
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     Shared,
@@ -13,9 +14,9 @@ use super::{
     surroundings::concerning,
 };
 use crate::{
-    fhir::{Issue, IssueCode, datetime, reference::encode},
+    fhir::{Issue, IssueCode, datetime, reference::encode, task::own_order},
     search::{COUNT_DEFAULT, COUNT_MAX},
-    store::{StoredResource, TaskQuery},
+    store::{StoreError, StoredResource, TaskQuery, TaskRecord},
 };
 
 /// So many Tasks are looked at for one page.
@@ -69,6 +70,7 @@ pub(super) async fn of_type(app: &Shared, kind: &str, caller: &Caller) -> Answer
     let mut waiting: BinaryHeap<Version> = BinaryHeap::new();
     let mut page: Vec<StoredResource> = Vec::new();
     let (mut looked_at, mut drained) = (0, false);
+    let mut seen: HashSet<Uuid> = HashSet::new();
     while page.len() <= asked.count {
         let frontier = query.after_change.filter(|_| !drained);
         if let Some(first) = waiting.peek()
@@ -89,15 +91,20 @@ pub(super) async fn of_type(app: &Shared, kind: &str, caller: &Caller) -> Answer
         let tasks = app.store.search_tasks(query.clone()).await?;
         drained = tasks.len() < CHUNK;
         looked_at += tasks.len();
-        for (task, _) in &tasks {
+        for (task, stored) in &tasks {
             (query.after, query.after_change) = (Some(task.id), Some(task.last_updated));
-            let id = if kind == "Task" { task.id.0 } else { task.request };
-            for version in app.store.versions(kind, id).await? {
-                let version = Version(version);
-                let wanted =
-                    asked.wants(version.0.last_updated) && asked.after.is_none_or(|after| version.place() < after);
-                if wanted {
-                    waiting.push(version);
+            for id in resources_of(kind, task, stored)? {
+                // what several Tasks are about comes with that which changed last
+                if !seen.insert(id) {
+                    continue;
+                }
+                for version in app.store.versions(kind, id).await? {
+                    let version = Version(version);
+                    let wanted =
+                        asked.wants(version.0.last_updated) && asked.after.is_none_or(|after| version.place() < after);
+                    if wanted {
+                        waiting.push(version);
+                    }
                 }
             }
         }
@@ -117,6 +124,19 @@ pub(super) async fn of_type(app: &Shared, kind: &str, caller: &Caller) -> Answer
         bundle["entry"] = entries.into();
     }
     Ok(Reply::ok(bundle))
+}
+
+/// The resources of this type that a Task tells of: itself, or its ServiceRequest and the order that was made of it for this target.
+fn resources_of(kind: &str, task: &TaskRecord, stored: &StoredResource) -> Result<Vec<Uuid>, StoreError> {
+    if kind == "Task" {
+        return Ok(vec![task.id.0]);
+    }
+    let mut ids = vec![task.request];
+    if task.part_of.is_some() {
+        let body = serde_json::from_str(&stored.body).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        ids.extend(own_order(&body));
+    }
+    Ok(ids)
 }
 
 fn link(base: &str, caller: &Caller, after: Option<&str>) -> String {

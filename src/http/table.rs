@@ -52,7 +52,8 @@ pub(super) const SERVED: &[Served] = &[
         interactions: &[Read, Vread, HistoryInstance, HistoryType, SearchType, Create, Update, Patch],
         documentation: "A referral. After sending, the system that referred changes it with If-Match, by id or by a search: revoked cancels, or asks the \
                         provider to confirm that; entered-in-error retracts; other content goes to the provider. Subject, the identifier \
-                        by which it is known, and what would route it elsewhere stay.",
+                        by which it is known, and what would route it elsewhere stay. Of one that is split each target has an order of \
+                        its own (intent filler-order), found by based-on or _id, which nobody changes by itself.",
     },
     Served {
         kind: "Task",

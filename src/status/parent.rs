@@ -40,7 +40,11 @@ pub async fn commit(
     {
         return store.append(step).await;
     }
+    let followed: Vec<_> = steps.iter().skip(1).flat_map(|step| &step.events).map(|new| new.event.name()).collect();
     let mut done = store.append_together(steps).await?.into_iter();
+    for event in followed {
+        metrics::counter!("onward_events_total", "event" => event).increment(1);
+    }
     let mut own = done.next().ok_or(AppendError::Moved)?;
     own.wake_ups.extend(done.flat_map(|appended| appended.wake_ups));
     Ok(own)

@@ -88,7 +88,11 @@ async fn no_provider_sees_the_other() {
         let text: String = scene.rooms.resources(resource).iter().map(ToString::to_string).collect();
         assert_eq!(names(&text, &[&sent.workers, of_workers.rsplit('/').next().unwrap()]), Vec::<String>::new());
     }
-    // the sender sees them all
+    // the sender sees them all, and each once
+    for (client, expected) in [(SYSTEM, 3), (ROOMS, 2), (WORKERS, 2)] {
+        let history = scene.get(client, "ServiceRequest/_history").await.json();
+        assert_eq!(ids(&history).len(), expected, "{client} {history}");
+    }
     let all = ids(&scene.get(SYSTEM, "Task").await.json());
     assert_eq!(all.len(), 3);
     scene.service.stop().await;

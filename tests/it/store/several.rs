@@ -130,7 +130,7 @@ pub async fn a_step_may_make_a_further_task(b: Bench) {
     assert_eq!(known.tasks, [late.id, new.id]);
     let (order, parties) = b.store.resource("ServiceRequest", new.resources[0].id, None).await.unwrap().unwrap();
     assert_eq!((order.task, order.later, order.version), (Some(new.id), false, 1));
-    assert_eq!(parties.providers, [new.provider.clone()]);
+    assert_eq!(parties.providers, std::slice::from_ref(&new.provider));
     let (_, parties) = b.store.resource("ServiceRequest", late.request, None).await.unwrap().unwrap();
     assert_eq!(parties.providers.len(), 2);
     let query = onward::store::TaskQuery {

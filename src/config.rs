@@ -3,6 +3,7 @@
 //! for beside `onward.toml`; what is written (the store) relative to the working directory.
 
 mod alerts;
+mod duplicates;
 mod endpoint;
 mod env;
 mod escalation;
@@ -130,6 +131,7 @@ impl Config {
         let (escalation, working_time) = escalation::read(root.section("escalation"));
         let (mut registry, ids) = read_registry::read(&mut root, &secrets, &broker.url, retry, escalation);
         registry.working_time = working_time;
+        registry.same_person = duplicates::read(root.section("duplicates"));
         let (mut files, mut route_warnings) = (Vec::new(), Vec::new());
         registry.places = places::read(root.section("places"), folder, &mut files);
         let section = root.section("registry");

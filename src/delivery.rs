@@ -55,7 +55,10 @@ impl Deliveries {
     /// The Task and what its referral carries, as they were when it was sent: what was said since has lane messages of its own,
     /// and arrives in its order.
     async fn referral(&self, task: &TaskRecord, seq: u64) -> Result<(Value, Vec<StoredResource>), StoreError> {
-        let body = task_body(&*self.store, task.id, seq).await?;
+        let mut body = task_body(&*self.store, task.id, seq).await?;
+        if let Some(other) = task.beside {
+            fhir_task::point_to(&mut body, other);
+        }
         let mut all = self.store.resources_of(task.referral).await?;
         all.retain(|resource| resource.task.is_none_or(|of| of == task.id));
         // what came with the referral tells when that was; where all of it was written anew, its first version does

@@ -29,6 +29,7 @@ use crate::{
 pub mod again;
 pub mod apart;
 mod divide;
+mod duplicate;
 pub mod key;
 mod openings;
 pub mod record;
@@ -120,6 +121,10 @@ pub struct Intake {
     pub admission: Arc<Admission>,
 }
 
+/// Referrals ready to be stored, the ServiceRequest of each, where each item of their request will lie, and what is said of what is open
+/// beside each.
+type Made = (Vec<NewReferral>, Vec<Value>, Vec<Option<String>>, Vec<Vec<Issue>>);
+
 /// What is asked beside R4 of what a system sends, at this moment.
 pub fn asked_of(system: &System, now: Timestamp) -> Asked<'_> {
     Asked { required: &system.profiles, rules: system.rules, ..Asked::at(now) }
@@ -152,7 +157,7 @@ impl Intake {
         if let Some(wrong) = wrong {
             return self.known(&incoming.system, &apart, &keys).await?.ok_or(wrong);
         }
-        let (referrals, requests, entries) = match self.make(&registry, system, &apart, &keys).await {
+        let (referrals, requests, entries, beside) = match self.make(&registry, system, &apart, &keys).await {
             Ok(made) => made,
             Err(error @ (IntakeError::Rule(_) | IntakeError::RecordAway(_))) => {
                 // a sender that did not hear our answer asks again: what was accepted once is not refused now, though by now
@@ -182,7 +187,10 @@ impl Intake {
                 self.tell(&system.id, &done);
                 let entries = entries_now(&apart, &done, entries);
                 let requests = done.iter().zip(requests).map(|(done, body)| done.new.then_some(body)).collect();
-                Ok(Accepted { referrals: done, requests, entries, minted, notes: apart.notes })
+                // what was known is answered as it was then
+                let beside = done.iter().zip(beside).filter(|(done, _)| done.new).flat_map(|(_, notes)| notes);
+                let notes = apart.notes.into_iter().chain(beside).collect();
+                Ok(Accepted { referrals: done, requests, entries, minted, notes })
             }
             Submit::Differs(index) => {
                 let place = &apart.items[apart.drafts[index].request].path;
@@ -192,32 +200,34 @@ impl Intake {
         }
     }
 
-    /// Every referral of a request, routed and ready to be stored, its ServiceRequest, and where each of its items will lie.
+    /// Every referral of a request, routed and ready to be stored, its ServiceRequest, where each of its items will lie, and what is
+    /// said of what is open beside it.
     async fn make(
         &self,
         registry: &Registry,
         system: &System,
         apart: &Apart,
         keys: &[key::Key],
-    ) -> Result<(Vec<NewReferral>, Vec<Value>, Vec<Option<String>>), IntakeError> {
-        let (mut referrals, mut requests) = (Vec::new(), Vec::new());
+    ) -> Result<Made, IntakeError> {
+        let (mut referrals, mut requests, mut beside) = (Vec::new(), Vec::new(), Vec::new());
         let mut entries: Vec<Option<String>> = vec![None; apart.items.len()];
         let mut issues = Vec::new();
         let openings = Openings::at(&*self.store, registry, self.store.now()).await?;
         for (draft, key) in apart.drafts.iter().zip(keys) {
             match self.referral((registry, &openings), system, apart, draft, key.clone()).await {
-                Ok((referral, request, ids)) => {
+                Ok((referral, request, ids, notes)) => {
                     for (item, id) in ids {
                         entries[item].get_or_insert_with(|| format!("{}/{id}", apart.items[item].kind));
                     }
                     referrals.push(referral);
                     requests.push(request);
+                    beside.push(notes);
                 }
                 Err(IntakeError::Rule(more)) => issues.extend(more),
                 Err(other) => return Err(other),
             }
         }
-        if issues.is_empty() { Ok((referrals, requests, entries)) } else { Err(IntakeError::Rule(issues)) }
+        if issues.is_empty() { Ok((referrals, requests, entries, beside)) } else { Err(IntakeError::Rule(issues)) }
     }
 
     /// The answer to a request of which every referral was accepted before with the same content.
@@ -251,8 +261,8 @@ impl Intake {
         }
     }
 
-    /// One ServiceRequest with all that belongs to it, routed and ready to be stored; the ServiceRequest as it will be read; and
-    /// which id each item got.
+    /// One ServiceRequest with all that belongs to it, routed and ready to be stored; the ServiceRequest as it will be read; which id
+    /// each item got; and what is said of what is open beside it.
     async fn referral(
         &self,
         (registry, openings): (&Registry, &Openings),
@@ -260,7 +270,7 @@ impl Intake {
         apart: &Apart,
         draft: &Draft,
         key: key::Key,
-    ) -> Result<(NewReferral, Value, Vec<(usize, Uuid)>), IntakeError> {
+    ) -> Result<(NewReferral, Value, Vec<(usize, Uuid)>, Vec<Issue>), IntakeError> {
         let ids: BTreeMap<usize, Uuid> = draft.members.iter().map(|item| (*item, Uuid::now_v7())).collect();
         let digest = apart.digest(draft);
         let mut resources = apart.rewritten(draft, &ids);
@@ -286,13 +296,30 @@ impl Intake {
         }
         let targets = targets::found(registry, &decision, place)?;
         let late = decision.terms.escalate_to.as_ref().and_then(|inbox| registry.inboxes.get(inbox));
-        let mut inboxes = targets.iter().map(|target| target.inbox).chain(late);
-        if inboxes.any(|inbox| matches!(inbox.kind, InboxKind::FhirRest(_))) {
+        let mut all = targets.iter().map(|target| target.inbox).chain(late);
+        if all.any(|inbox| matches!(inbox.kind, InboxKind::FhirRest(_))) {
             require_person(place, &request, &find)?;
             refuse_loose(apart, draft, &resources)?;
         }
-        let base_url = &self.base_url;
-        let tasks = targets::Tasks { base_url, registry, system: &system.id, request: &request, at: now };
+        let inboxes: Vec<_> = targets.iter().map(|target| target.inbox).collect();
+        let beside = duplicate::Routed {
+            registry,
+            system,
+            key: &key.text,
+            place,
+            request: &request,
+            find: &find,
+            inboxes: &inboxes,
+        };
+        let beside = self.beside(&beside).await?;
+        let tasks = targets::Tasks {
+            base_url: &self.base_url,
+            registry,
+            system: &system.id,
+            request: &request,
+            beside: &beside.tasks,
+            at: now,
+        };
         let tasks = tasks.make(&decision, &targets);
         let explanation = registry.routes.explain(&facts, &unavailable, EXPLAINED_MAX);
         let referral = NewReferral {
@@ -316,7 +343,7 @@ impl Intake {
                 .collect(),
             tasks,
         };
-        Ok((referral, request, ids.into_iter().collect()))
+        Ok((referral, request, ids.into_iter().collect(), beside.notes))
     }
 }
 

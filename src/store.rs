@@ -18,6 +18,7 @@ use crate::domain::{
 mod asked;
 mod chain;
 pub(crate) mod counts;
+mod namesakes;
 pub mod postgres;
 pub(crate) mod recent;
 mod routed;
@@ -29,6 +30,7 @@ mod submission;
 mod trouble;
 
 pub use asked::AskedBy;
+pub use namesakes::NAMESAKES_MAX;
 pub use routed::{Routed, RoutedQuery, Sent};
 pub use routes::{
     ActivateError, Activation, NewRoutes, ROUTES_FILES_MAX_BYTES, ROUTES_TEXT_MAX_BYTES, RoutesVersion, Signed,
@@ -98,6 +100,9 @@ pub struct TaskRecord {
     pub part_of: Option<TaskId>,
     /// What the route that decided says of the time its provider has.
     pub terms: RouteTerms,
+    /// The Task of another referral of the same person that was open in the same inbox when this one came: its provider's to
+    /// know, not its sender's.
+    pub beside: Option<TaskId>,
     /// What the state machine looks at.
     pub state: TaskState,
     /// Seq of the newest journal event.
@@ -282,6 +287,16 @@ pub trait Store: Send + Sync + 'static {
         ids: Vec<Uuid>,
         names: Vec<String>,
     ) -> Result<Vec<ReferralId>, StoreError>;
+
+    /// Open Tasks in these inboxes, the newest first, of referrals that are known by one of these names, each with the current
+    /// ServiceRequest and Patients of its referral: whose they are is for the caller to see. For each name no more than the newest
+    /// [`NAMESAKES_MAX`] referrals are looked at, and no more than `count` Tasks are given.
+    async fn open_by_name(
+        &self,
+        names: Vec<String>,
+        inboxes: Vec<InboxId>,
+        count: usize,
+    ) -> Result<Vec<(TaskRecord, Vec<StoredResource>)>, StoreError>;
 
     /// Tasks with their current content, in the order that the query asks for.
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError>;

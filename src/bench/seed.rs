@@ -129,6 +129,7 @@ impl Seeder {
                 route_set: "seed".into(),
                 inbox: inbox.clone(),
                 instead_of: None,
+                beside: None,
             },
             actor: Actor::System(system.clone()),
             body: Some(made.to_string()),
@@ -154,6 +155,7 @@ impl Seeder {
                 terms: RouteTerms::default(),
                 resources: vec![],
                 deadlines: Deadlines::default(),
+                beside: None,
                 events: vec![submitted],
             }],
         };

@@ -123,12 +123,14 @@ fn told(event: &Event) -> String {
             let route = route.as_deref().unwrap_or_default();
             format!("to several targets by route “{route}” (set {route_set}); each has a Task that is a part of this")
         }
-        Event::Submitted { route, route_set, inbox, instead_of } => {
+        Event::Submitted { route, route_set, inbox, instead_of, beside } => {
             let instead = instead_of.as_ref().map(|i| format!(", instead of {}, which is {}", i.inbox, i.why));
             let instead = instead.unwrap_or_default();
+            let beside =
+                beside.map(|other| format!("; Task {other} of the same person was open there")).unwrap_or_default();
             match route {
-                Some(route) => format!("to inbox {inbox} by route “{route}” (set {route_set}){instead}"),
-                None => format!("to the triage inbox {inbox}, as no route matched (set {route_set}){instead}"),
+                Some(route) => format!("to inbox {inbox} by route “{route}” (set {route_set}){instead}{beside}"),
+                None => format!("to the triage inbox {inbox}, as no route matched (set {route_set}){instead}{beside}"),
             }
         }
         Event::Escalated { to, task } => format!("to inbox {to} as well, as Task/{task}"),

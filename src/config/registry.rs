@@ -34,6 +34,20 @@ pub struct Registry {
     pub working_time: WorkingTime,
     /// When a message is tried again and given up, where an endpoint says nothing else.
     pub retry: RetryPolicy,
+    /// What becomes of a referral of a person of whom another one is open at the same service.
+    pub same_person: SamePerson,
+}
+
+/// What becomes of a referral of a person of whom another one is open at the same service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SamePerson {
+    /// Nothing is looked for.
+    Off,
+    /// It is accepted, and those are told who may know.
+    #[default]
+    Warn,
+    /// It is refused where its sender may know of the other one, and otherwise accepted as with `Warn`.
+    Refuse,
 }
 
 /// How an endpoint is to be treated.

@@ -59,6 +59,9 @@ pub enum Event {
         /// The inbox that the route names, in whose place that one stands.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instead_of: Option<InsteadOf>,
+        /// The Task of another referral of the same person that was open there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beside: Option<TaskId>,
     },
     /// The provider's system confirmed that it has the referral.
     Delivered {

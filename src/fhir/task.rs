@@ -279,6 +279,28 @@ pub fn is_ours(found: &Value, task: TaskId) -> bool {
         && tree::items(found, "identifier").iter().any(|i| i.get("value").and_then(Value::as_str) == Some(&*ours))
 }
 
+/// Code of the tag that points a provider to another referral of the same person.
+pub const ANOTHER_OPEN: &str = "another-referral-open";
+
+/// Tags a Task with another of the same person that was open in the same inbox when this one came. A tag of `meta` and no note: it is
+/// the provider's alone to see, and what a provider writes of a Task, tags apart, comes to its sender.
+pub fn point_to(task: &mut Value, other: TaskId) {
+    let Some(object) = task.as_object_mut() else { return };
+    let tag = json!({
+        "system": BUSINESS_SYSTEM,
+        "code": ANOTHER_OPEN,
+        "display": format!("When this came, another referral of this person was open here: Task/{other}"),
+    });
+    let meta = object.entry("meta").or_insert_with(|| json!({}));
+    let Some(meta) = meta.as_object_mut() else { return };
+    match meta.get_mut("tag").and_then(Value::as_array_mut) {
+        Some(tags) => tags.push(tag),
+        None => {
+            meta.insert("tag".into(), json!([tag]));
+        }
+    }
+}
+
 /// A stored resource as it is read: with its `meta.versionId` and `meta.lastUpdated`, the rest of `meta` kept.
 pub fn with_meta(mut resource: Value, version: u64, last_updated: Timestamp) -> Value {
     let Some(object) = resource.as_object_mut() else { return resource };

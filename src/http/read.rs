@@ -11,15 +11,15 @@ use super::{
     call::Caller,
     history,
     reply::{Answer, Fault, Reply, etag},
-    surroundings::{Found, organization, provenance_of},
+    surroundings::{Found, concerning, organization, provenance_of},
 };
 use crate::{
     auth::{Deed, may},
-    domain::{TaskId, clock::instant},
+    domain::{ProviderId, TaskId, clock::instant},
     fhir::{
         Issue, IssueCode, bundle, provenance,
         reference::is_resource_type,
-        task::{EVENT_EXTENSION, with_meta},
+        task::{EVENT_EXTENSION, point_to, with_meta},
     },
     lanes::task_body,
     search::Shape,
@@ -32,10 +32,19 @@ pub(super) fn resource_body(stored: &StoredResource) -> Result<Value, StoreError
     Ok(with_meta(body, stored.version, stored.last_updated))
 }
 
-/// A Task as it is read now.
-pub(super) async fn current(app: &Shared, task: &TaskRecord) -> Result<Value, StoreError> {
+/// A Task as this client reads it now.
+pub(super) async fn current(app: &Shared, caller: &Caller, task: &TaskRecord) -> Result<Value, StoreError> {
     let body = task_body(&*app.store, task.id, task.version).await?;
-    Ok(with_meta(body, task.version, task.last_updated))
+    let mut body = with_meta(body, task.version, task.last_updated);
+    point(&mut body, task, concerning(&caller.clients).providers.as_slice());
+    Ok(body)
+}
+
+/// Points its provider, and nobody else, to another referral of the same person.
+pub(super) fn point(body: &mut Value, task: &TaskRecord, seen_by: &[ProviderId]) {
+    if let Some(other) = task.beside.filter(|_| seen_by.contains(&task.provider)) {
+        point_to(body, other);
+    }
 }
 
 /// A Task that this client may see. One of another target of the same referral is not its business.
@@ -94,7 +103,7 @@ async fn current_of(app: &Shared, caller: &Caller, kind: &str, id: &str) -> Resu
         "Task" => {
             let task = visible_task(app, caller, id).await?;
             let (version, last_updated) = (task.version, task.last_updated);
-            let body = current(app, &task).await?;
+            let body = current(app, caller, &task).await?;
             Ok(Found { kind: kind.to_owned(), id: id.to_owned(), version, last_updated, owner: None, body })
         }
         "Provenance" if let Some((task, version)) = provenance::of_id(id) => {
@@ -155,7 +164,9 @@ pub(super) async fn vread(app: &Shared, kind: &str, id: &str, version: &str, cal
         let task = visible_task(app, caller, id).await?;
         let found = app.store.resource("Task", task.id.0, Some(wanted)).await?;
         let (stored, _) = found.ok_or_else(Fault::not_found)?;
-        return Ok(given(caller, resource_body(&stored)?, stored.version, stored.last_updated));
+        let mut body = resource_body(&stored)?;
+        point(&mut body, &task, &concerning(&caller.clients).providers);
+        return Ok(given(caller, body, stored.version, stored.last_updated));
     }
     if kind == "Provenance" && provenance::of_id(id).is_some() {
         let found = current_of(app, caller, kind, id).await?;
@@ -194,6 +205,7 @@ pub(super) async fn history(app: &Shared, kind: &str, id: &str, caller: &Caller)
 async fn task_history(app: &Shared, id: &str, caller: &Caller) -> Answer {
     let task = visible_task(app, caller, id).await?;
     let asked = history::asked(caller)?;
+    let seen_by = concerning(&caller.clients).providers;
     let versions = app.store.versions("Task", task.id.0).await?;
     let journal = app.store.journal(task.id).await?;
     let attempts = app.store.attempts(task.id).await?;
@@ -206,6 +218,7 @@ async fn task_history(app: &Shared, id: &str, caller: &Caller) -> Answer {
         let until_seq = next.map_or(u64::MAX, |n| n.version);
         let until = next.map(|n| n.last_updated);
         let mut body = resource_body(version)?;
+        point(&mut body, &task, &seen_by);
         let lines = journal.iter().filter(|l| (version.version..until_seq).contains(&l.seq)).map(line_extension);
         let tries = attempts
             .iter()
@@ -274,7 +287,7 @@ fn history_entry(app: &Shared, kind: &str, id: &str, version: u64, at: jiff::Tim
 /// `GET /fhir/Task/{id}/$package`: the whole referral as one Bundle.
 pub async fn package(State(app): State<Shared>, Path(id): Path<String>, caller: Caller) -> Answer {
     let task = visible_task(&app, &caller, &id).await?;
-    let mut all = vec![current(&app, &task).await?];
+    let mut all = vec![current(&app, &caller, &task).await?];
     let all_of_it = app.store.resources_of(task.referral).await?;
     for stored in all_of_it.into_iter().filter(|stored| stored.task.is_none_or(|id| id == task.id)) {
         all.push(resource_body(&stored)?);

@@ -6,11 +6,16 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{App, Shared, call::Caller, read::resource_body, reply::Fault};
+use super::{
+    App, Shared,
+    call::Caller,
+    read::{point, resource_body},
+    reply::Fault,
+};
 use crate::{
     auth::{Deed, may},
     config::registry::{Client, Registry},
-    domain::{Actor, ReferralId},
+    domain::{Actor, ProviderId, ReferralId},
     fhir::{ods_code, provenance, task::with_meta},
     store::{JournalLine, StoreError, StoredResource, TaskQuery, TaskRecord},
 };
@@ -110,9 +115,15 @@ impl Found {
         })
     }
 
-    /// A Task as it is stored.
-    pub(super) fn of_task(task: &TaskRecord, stored: &StoredResource) -> Result<Self, StoreError> {
-        Ok(Self { owner: Some(task.provider.to_string()), ..Self::of(stored)? })
+    /// A Task as it is stored and as these providers, or a system, may see it.
+    pub(super) fn of_task(
+        task: &TaskRecord,
+        stored: &StoredResource,
+        seen_by: &[ProviderId],
+    ) -> Result<Self, StoreError> {
+        let mut found = Self { owner: Some(task.provider.to_string()), ..Self::of(stored)? };
+        point(&mut found.body, task, seen_by);
+        Ok(found)
     }
 }
 
@@ -160,7 +171,7 @@ impl<'a> Surroundings<'a> {
                 }
             }
             for (task, stored) in &tasks {
-                all.push(Found::of_task(task, stored)?);
+                all.push(Found::of_task(task, stored, &self.query.providers)?);
                 if self.with_provenance {
                     let lines = self.app.store.journal(task.id).await?;
                     all.extend(lines.iter().filter_map(|line| provenance_of(&self.registry, task, line)));
@@ -181,7 +192,9 @@ impl<'a> Surroundings<'a> {
             let query =
                 TaskQuery { ids: Some(vec![uuid]), referrals: Some(vec![referral]), count: 1, ..self.query.clone() };
             let found = self.app.store.search_tasks(query).await?;
-            return Ok(found.first().map(|(task, stored)| Found::of_task(task, stored)).transpose()?.map(|f| f.body));
+            let seen_by = &self.query.providers;
+            let found = found.first().map(|(task, stored)| Found::of_task(task, stored, seen_by));
+            return Ok(found.transpose()?.map(|f| f.body));
         }
         let found = self.app.store.resource(kind, uuid, None).await?;
         // a reference leads nowhere beyond its own referral

@@ -329,7 +329,7 @@ fn without_own_base(mut task: Value, base_url: &str) -> Value {
 }
 
 async fn answered(app: &Shared, caller: &Caller, task: &TaskRecord) -> Answer {
-    let body = current(app, task).await?;
+    let body = current(app, caller, task).await?;
     let reply = Reply::ok(body.clone()).version(task.version, task.last_updated);
     Ok(match caller.prefers_return() {
         Some("minimal") => reply.body(None),

@@ -1,5 +1,7 @@
 //! The Tasks of a referral: one where it has one target, otherwise a parent and a part for each.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
@@ -60,6 +62,8 @@ pub(super) struct Tasks<'a> {
     pub(super) system: &'a SystemId,
     /// The ServiceRequest as it will be read.
     pub(super) request: &'a Value,
+    /// What is open of the same person in their inboxes.
+    pub(super) beside: &'a BTreeMap<InboxId, TaskId>,
     pub(super) at: Timestamp,
 }
 
@@ -96,6 +100,7 @@ impl Tasks<'_> {
             terms: RouteTerms::default(),
             resources: vec![],
             deadlines: Deadlines::default(),
+            beside: None,
             events: vec![self.submitted(route, inbox, None, &body, lanes)],
         }
     }
@@ -132,6 +137,7 @@ impl Tasks<'_> {
             terms: terms.clone(),
             resources: resources.into_iter().collect(),
             deadlines: Deadlines::made(self.at, self.registry.delayed_after(inbox)),
+            beside: self.beside.get(&inbox.id).copied(),
             events: vec![self.submitted(
                 route,
                 inbox.id.clone(),
@@ -162,11 +168,13 @@ impl Tasks<'_> {
         body: &Value,
         lanes: Vec<Side>,
     ) -> NewEvent {
+        let beside = self.beside.get(&inbox).copied();
         let event = Event::Submitted {
             route: route.cloned(),
             route_set: self.registry.routes.version().to_owned(),
             inbox,
             instead_of,
+            beside,
         };
         NewEvent { event, actor: Actor::System(self.system.clone()), body: Some(body.to_string()), lanes }
     }

@@ -58,8 +58,13 @@ pub(super) async fn further(
         Event::Submitted { route, .. } => route,
         _ => None,
     });
-    let submitted =
-        Event::Submitted { route, route_set: late.route_set.clone(), inbox: inbox.id.clone(), instead_of: None };
+    let submitted = Event::Submitted {
+        route,
+        route_set: late.route_set.clone(),
+        inbox: inbox.id.clone(),
+        instead_of: None,
+        beside: None,
+    };
     let resources = order.map(|(id, order)| NewResource {
         kind: "ServiceRequest".to_owned(),
         id,
@@ -76,6 +81,7 @@ pub(super) async fn further(
         terms: RouteTerms::default(),
         resources: resources.into_iter().collect(),
         deadlines: Deadlines::made(now, registry.delayed_after(inbox)),
+        beside: None,
         events: vec![NewEvent {
             event: submitted,
             actor: Actor::Onward,

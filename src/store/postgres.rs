@@ -367,6 +367,15 @@ impl Store for PostgresStore {
         search::referrals_of(self.searches(), &query, ids, names).await
     }
 
+    async fn open_by_name(
+        &self,
+        names: Vec<String>,
+        inboxes: Vec<InboxId>,
+        count: usize,
+    ) -> Result<Vec<(TaskRecord, Vec<StoredResource>)>, StoreError> {
+        search::open_by_name(self.reader(), names, &inboxes, count).await
+    }
+
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
         search::tasks(self.searches(), &query).await
     }

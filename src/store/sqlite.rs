@@ -279,6 +279,15 @@ impl Store for SqliteStore {
         self.readers.run(move |c| search::referrals_of(c, &query, &ids, &names)).await
     }
 
+    async fn open_by_name(
+        &self,
+        names: Vec<String>,
+        inboxes: Vec<InboxId>,
+        count: usize,
+    ) -> Result<Vec<(TaskRecord, Vec<StoredResource>)>, StoreError> {
+        self.readers.run(move |c| search::open_by_name(c, &names, &inboxes, count)).await
+    }
+
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
         self.readers.run(move |c| search::tasks(c, &query)).await
     }

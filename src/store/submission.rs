@@ -88,6 +88,8 @@ pub struct NewTask {
     pub resources: Vec<NewResource>,
     /// What is awaited by when.
     pub deadlines: Deadlines,
+    /// The Task of another referral of the same person that is open in the same inbox.
+    pub beside: Option<TaskId>,
     /// What happened first.
     pub events: Vec<NewEvent>,
 }

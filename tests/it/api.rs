@@ -11,6 +11,7 @@ mod answers;
 mod bad;
 mod capability;
 mod conversation;
+mod duplicates;
 mod fidelity;
 mod limits;
 mod openapi;

@@ -4,7 +4,10 @@ use onward::{
     config::registry::Detail,
     delivery::amqp::{EVENT_SYSTEM, MessageEvent},
     domain::TransportStatus,
-    fhir::task::{BUSINESS_SYSTEM, CANONICAL, EVENT_EXTENSION, INFORMATION_REQUESTED, SEQ_EXTENSION, TRANSPORT_SYSTEM},
+    fhir::task::{
+        ANOTHER_OPEN, BUSINESS_SYSTEM, CANONICAL, EVENT_EXTENSION, INFORMATION_REQUESTED, SEQ_EXTENSION,
+        TRANSPORT_SYSTEM,
+    },
 };
 use serde_json::Value;
 
@@ -23,7 +26,10 @@ fn code_systems_hold_exactly_our_codes() {
     assert_eq!(transport["url"], TRANSPORT_SYSTEM);
     assert_eq!(codes(&transport), TransportStatus::ALL.iter().map(|t| t.code()).collect::<Vec<_>>());
     let business = artefact("CodeSystem-business-status");
-    assert_eq!((&business["url"], codes(&business)), (&BUSINESS_SYSTEM.into(), vec![INFORMATION_REQUESTED]));
+    assert_eq!(
+        (&business["url"], codes(&business)),
+        (&BUSINESS_SYSTEM.into(), vec![INFORMATION_REQUESTED, ANOTHER_OPEN])
+    );
     let message = artefact("CodeSystem-message-event");
     assert_eq!(message["url"], EVENT_SYSTEM);
     assert_eq!(codes(&message), MessageEvent::ALL.iter().map(|e| e.code()).collect::<Vec<_>>());

@@ -21,6 +21,7 @@ use crate::support::memory::Memory;
 mod conversation;
 mod endpoints;
 mod lanes;
+mod namesakes;
 mod outbox;
 pub mod postgres;
 mod read;
@@ -93,6 +94,9 @@ macro_rules! behaviours {
             read: versions_and_parties, a_referral_with_all_that_travels_with_it, tasks_by_what_one_has_in_hand,
                 requests_by_identifier_and_id, referrals_by_what_is_beside_them_and_by_their_names, it_is_ready_until_it_is_closed,
                 one_that_beats_keeps_what_it_holds;
+            namesakes: open_ones_are_found_by_name_and_inbox_the_newest_first,
+                each_comes_with_its_request_and_persons_as_they_are_now,
+                of_a_name_that_everybody_has_only_the_newest_are_looked_at;
             routed: they_come_in_the_order_in_which_they_were_stored, what_was_sent_is_given_as_it_came,
                 what_its_sender_has_a_name_for_is_given_as_it_was_at_first;
             trouble: dead_letters_are_found_and_paged, those_of_a_task_come_in_the_order_of_their_seq,
@@ -182,12 +186,14 @@ pub fn task_for(inbox: &str) -> NewTask {
         terms: Default::default(),
         resources: vec![],
         deadlines: Deadlines::default(),
+        beside: None,
         events: vec![NewEvent {
             event: Event::Submitted {
                 route: None,
                 route_set: "2026-03-01".into(),
                 inbox: inbox.parse().unwrap(),
                 instead_of: None,
+                beside: None,
             },
             actor: Actor::System("mersey-epr".parse().unwrap()),
             body: Some(r#"{"status":"requested"}"#.into()),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Match, Page, cursor::Cursor, few::not_a_cursor, too_costly, world};
 use crate::{
-    domain::{ReferralId, TaskId},
+    domain::{ProviderId, ReferralId, TaskId},
     fhir::{Issue, IssueCode},
     http::{
         Shared,
@@ -258,13 +258,16 @@ impl<'w> Walk<'w> {
             if let Some(request) = found.last() {
                 (self.query.after, self.query.after_change) = (Some(TaskId(request.id)), Some(request.last_updated));
             }
-            found.iter().map(|stored| seen(None, stored)).collect::<Result<_, Fault>>()?
+            found.iter().map(|stored| seen(None, stored, &[])).collect::<Result<_, Fault>>()?
         } else {
             let found = self.app.store.search_tasks(self.query.clone()).await?;
             if let Some((task, _)) = found.last() {
                 (self.query.after, self.query.after_change) = (Some(task.id), Some(task.last_updated));
             }
-            found.iter().map(|(task, stored)| seen(Some(task), stored)).collect::<Result<_, Fault>>()?
+            found
+                .iter()
+                .map(|(task, stored)| seen(Some(task), stored, &self.query.providers))
+                .collect::<Result<_, Fault>>()?
         };
         self.drained = new.len() < count;
         self.looked_at += new.len();
@@ -312,10 +315,13 @@ impl<'w> Walk<'w> {
         };
         let changed: Vec<Seen> = if self.by_request {
             let found = self.app.store.find_requests(query, None).await?;
-            found.iter().map(|stored| seen(None, stored)).collect::<Result<_, Fault>>()?
+            found.iter().map(|stored| seen(None, stored, &[])).collect::<Result<_, Fault>>()?
         } else {
             let found = self.app.store.search_tasks(query).await?;
-            found.iter().map(|(task, stored)| seen(Some(task), stored)).collect::<Result<_, Fault>>()?
+            found
+                .iter()
+                .map(|(task, stored)| seen(Some(task), stored, &self.query.providers))
+                .collect::<Result<_, Fault>>()?
         };
         if changed.len() > MOVED_MAX {
             let told = "too much has changed since the first page was read: begin again";
@@ -348,7 +354,7 @@ impl<'w> Walk<'w> {
             let Some(request) = request.filter(|request| self.requests.insert(request.id.to_string())) else {
                 continue;
             };
-            let of_request = seen(None, request)?;
+            let of_request = seen(None, request, &[])?;
             requests.push(Seen { id: task.id, at: task.at, candidate: of_request.candidate });
         }
         Ok(requests)
@@ -360,9 +366,9 @@ fn concerning_of(query: &TaskQuery) -> TaskQuery {
     TaskQuery { systems: query.systems.clone(), providers: query.providers.clone(), ..TaskQuery::default() }
 }
 
-fn seen(task: Option<&TaskRecord>, stored: &StoredResource) -> Result<Seen, Fault> {
+fn seen(task: Option<&TaskRecord>, stored: &StoredResource, seen_by: &[ProviderId]) -> Result<Seen, Fault> {
     let found = match task {
-        Some(task) => Found::of_task(task, stored)?,
+        Some(task) => Found::of_task(task, stored, seen_by)?,
         None => Found::of(stored)?,
     };
     Ok(Seen {

@@ -341,6 +341,7 @@ fn insert_tasks<'v>(tasks: &[&'v TaskPicture]) -> Statement<'v> {
         column(tasks, |t| big(t.record.version)),
         column(tasks, |t| big(t.record.answered)),
         column(tasks, |t| t.head_hash.as_slice()),
+        column(tasks, |t| t.record.beside.map(|other| other.0)),
     )
 }
 
@@ -380,12 +381,12 @@ const INSERT_NAMES: &str = "INSERT INTO name (value, referral) SELECT * FROM UNN
 
 const INSERT_TASKS: &str = "INSERT INTO task (id, referral, part_of, terms, request, created, system, inbox, provider, route_set, identifier, origin,
                       status, transport, cancel_requested, sent, information_requested, seen_to, deliver_by, open_by, answer_by,
-                      due_at, transport_since, last_updated, seq, version, answered, head_hash)
+                      due_at, transport_since, last_updated, seq, version, answered, head_hash, beside)
     SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::bigint[], $7::text[], $8::text[],
                          $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::boolean[],
                          $16::boolean[], $17::boolean[], $18::boolean[], $19::bigint[], $20::bigint[], $21::bigint[],
                          $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[],
-                         $28::bytea[])";
+                         $28::bytea[], $29::uuid[])";
 
 const INSERT_JOURNAL: &str =
     "INSERT INTO journal (task, seq, at, event, actor, detail, salt, commitment, hash, request, correlation)

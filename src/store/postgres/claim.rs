@@ -354,7 +354,7 @@ const CLAIM_POLLS: &str = "WITH due AS MATERIALIZED (
     RETURNING due.since, t.d_memory, t.id AS task_id, t.referral, t.part_of, t.terms, t.request, t.system, t.inbox, t.provider, t.route_set,
               t.identifier, t.origin, t.status, t.cancel_requested, t.transport, t.sent, t.information_requested, t.deliver_by,
               t.open_by, t.answer_by, t.seen_to, t.seq, t.version,
-              t.answered, t.created, t.last_updated";
+              t.answered, t.created, t.last_updated, t.beside";
 
 /// See [`crate::store::Store::give_back_poll`].
 pub(super) async fn give_back_poll(

@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     // an older program would end a part and leave its parent as it was
     Step { sql: include_str!("migrations/0007_several.sql"), runs_from: 7 },
     Step { sql: include_str!("migrations/0008_rehearsal.sql"), runs_from: 7 },
+    Step { sql: include_str!("migrations/0009_duplicates.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

@@ -138,7 +138,7 @@ pub(super) fn shown(text: &str) -> std::borrow::Cow<'_, str> {
 
 /// The columns [`task_record`] reads, of `task t`.
 pub(super) const TASK_COLUMNS: &str = "t.id AS task_id, t.referral, t.part_of, t.terms, t.request, t.system, t.inbox, t.provider, t.route_set, t.identifier, \
-     t.origin, t.status, t.cancel_requested, t.transport, t.sent, t.information_requested, t.deliver_by, t.open_by, t.answer_by, t.seen_to, t.seq, t.version, t.answered, t.created, t.last_updated";
+     t.origin, t.status, t.cancel_requested, t.transport, t.sent, t.information_requested, t.deliver_by, t.open_by, t.answer_by, t.seen_to, t.seq, t.version, t.answered, t.created, t.last_updated, t.beside";
 
 /// A Task from [`TASK_COLUMNS`].
 pub(super) fn task_record(row: &Row) -> Result<TaskRecord, StoreError> {
@@ -155,6 +155,7 @@ pub(super) fn task_record(row: &Row) -> Result<TaskRecord, StoreError> {
         provider: parse(row, "provider")?,
         part_of: get::<Option<Uuid>>(row, "part_of")?.map(TaskId),
         terms: RouteTerms::of_text(get(row, "terms")?).map_err(corrupt)?,
+        beside: get::<Option<Uuid>>(row, "beside")?.map(TaskId),
         state: TaskState {
             status: parse(row, "status")?,
             cancel_requested: get(row, "cancel_requested")?,

@@ -8,8 +8,8 @@ use super::{
     rows::{self, RESOURCE_COLUMNS, TASK_COLUMNS, all, micros, stored_resource, task_record},
 };
 use crate::{
-    domain::ReferralId,
-    store::{StoreError, StoredResource, TaskQuery, TaskRecord},
+    domain::{InboxId, ReferralId, TaskStatus},
+    store::{NAMESAKES_MAX, StoreError, StoredResource, TaskQuery, TaskRecord, namesakes::together},
 };
 
 /// Conditions joined by AND, with their values.
@@ -74,6 +74,38 @@ pub(super) async fn referrals_of(
     let (systems, providers) = (texts(&query.systems, |s| s.as_str()), texts(&query.providers, |p| p.as_str()));
     let found = link.search(sql, &[&ids, &names, &rows::limit(query.count), &systems, &providers]).await?;
     all(&found, |row| rows::get(row, "referral").map(ReferralId))
+}
+
+pub(super) async fn open_by_name(
+    link: &Link,
+    names: Vec<String>,
+    inboxes: &[InboxId],
+    count: usize,
+) -> Result<Vec<(TaskRecord, Vec<StoredResource>)>, StoreError> {
+    // none that holds a NUL was ever stored
+    let names: Vec<String> = names.into_iter().filter(|name| !name.contains('\0')).collect();
+    if names.is_empty() || inboxes.is_empty() {
+        return Ok(Vec::new());
+    }
+    // one walk of the index for each name, from its newest referral on; an empty text added to a column keeps its own index out of it
+    let sql = sql!(
+        "WITH known AS MATERIALIZED (
+             SELECT DISTINCT n.referral FROM UNNEST($1::text[]) AS wanted (name)
+             CROSS JOIN LATERAL (SELECT referral FROM name WHERE value = wanted.name ORDER BY referral DESC LIMIT {NAMESAKES_MAX}) n),
+         open AS MATERIALIZED (
+             SELECT t.id FROM known JOIN task t ON t.referral = known.referral
+             WHERE t.inbox || '' = ANY($2) AND t.status || '' = ANY($3) ORDER BY t.id DESC LIMIT $4)
+         SELECT {TASK_COLUMNS}, {RESOURCE_COLUMNS} FROM open JOIN task t ON t.id = open.id
+         CROSS JOIN LATERAL (SELECT DISTINCT ON (s.id, s.kind) s.* FROM resource s
+                             WHERE s.referral = t.referral AND s.kind IN ('ServiceRequest', 'Patient')
+                             ORDER BY s.id, s.kind, s.version DESC) s
+         ORDER BY t.id DESC"
+    );
+    let open: Vec<&str> =
+        TaskStatus::ALL.iter().filter(|status| !status.is_terminal()).map(|status| status.code()).collect();
+    let inboxes = texts(inboxes, |inbox| inbox.as_str());
+    let rows = link.query(sql, &[&names, &inboxes, &open, &rows::limit(count)]).await?;
+    Ok(together(all(&rows, |row| Ok((task_record(row)?, stored_resource(row)?)))?))
 }
 
 pub(super) async fn tasks(link: &Link, query: &TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {

@@ -274,7 +274,7 @@ fn message(row: &Row) -> Result<Message, StoreError> {
 
 const LOCK_TASKS: &str = "SELECT t.id AS task_id, t.referral, t.part_of, t.terms, t.request, t.system, t.inbox, t.provider, t.route_set, t.identifier,
        t.origin, t.status, t.cancel_requested, t.transport, t.sent, t.information_requested, t.deliver_by,
-              t.open_by, t.answer_by, t.seen_to, t.seq, t.version, t.answered, t.created, t.last_updated,
+              t.open_by, t.answer_by, t.seen_to, t.seq, t.version, t.answered, t.created, t.last_updated, t.beside,
        t.head_hash, t.d_cursor, t.d_lease, t.d_until, t.d_holder, t.d_memory, t.w_cursor, t.w_lease, t.w_until, t.w_holder,
        t.w_memory, t.poll_at, t.poll_holder, t.due_at, t.transport_since
     FROM task t WHERE t.id = ANY($1) ORDER BY t.id FOR UPDATE";

@@ -19,6 +19,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0008_routes.sql"),
     include_str!("migrations/0009_several.sql"),
     include_str!("migrations/0010_rehearsal.sql"),
+    include_str!("migrations/0011_duplicates.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

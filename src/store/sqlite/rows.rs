@@ -124,7 +124,7 @@ pub(super) fn micros_after(at: Timestamp, later: std::time::Duration) -> i64 {
 /// The columns [`task_record`] reads, of `task t JOIN referral r ON r.id = t.referral`.
 pub(super) const TASK_COLUMNS: &str = "t.id AS task_id, t.referral, t.part_of, t.terms, t.system, t.inbox, t.provider, t.status, \
      t.cancel_requested, t.transport, t.sent, t.information_requested, t.deliver_by, t.open_by, t.answer_by, t.seen_to, t.seq, \
-     t.version, t.answered, t.created, t.last_updated, \
+     t.beside, t.version, t.answered, t.created, t.last_updated, \
      r.request, r.origin, r.identifier, r.route_set";
 /// Where they come from.
 pub(super) const TASK_SOURCE: &str = "task t JOIN referral r ON r.id = t.referral";
@@ -144,6 +144,7 @@ pub(super) fn task_record(row: &Row<'_>) -> rusqlite::Result<TaskRecord> {
         provider: parse(row, "provider")?,
         part_of: uuid_if(row, "part_of")?.map(TaskId),
         terms: terms(row)?,
+        beside: uuid_if(row, "beside")?.map(TaskId),
         state: TaskState {
             status: parse(row, "status")?,
             cancel_requested: row.get("cancel_requested")?,

@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, micros, stored_resource, task_record, uuid};
 use crate::{
-    domain::{ReferralId, TaskStatus},
-    store::{StoreError, StoredResource, TaskQuery, TaskRecord},
+    domain::{InboxId, ReferralId, TaskStatus},
+    store::{NAMESAKES_MAX, StoreError, StoredResource, TaskQuery, TaskRecord, namesakes::together},
 };
 
 /// SQLite joins no more than 500 selects.
@@ -77,6 +77,50 @@ pub(super) fn referrals_of(
     let mut statement = c.prepare_cached(&w.sql)?;
     let rows = statement.query_map(params_from_iter(w.values.iter()), |row| uuid(row, "referral").map(ReferralId))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn open_by_name(
+    c: &Connection,
+    names: &[String],
+    inboxes: &[InboxId],
+    count: usize,
+) -> Result<Vec<(TaskRecord, Vec<StoredResource>)>, StoreError> {
+    if names.is_empty() || inboxes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let w = open_of(names, inboxes, count);
+    let mut statement = c.prepare_cached(&w.sql)?;
+    let rows =
+        statement.query_map(params_from_iter(w.values.iter()), |row| Ok((task_record(row)?, stored_resource(row)?)))?;
+    Ok(together(rows.collect::<Result<_, _>>()?))
+}
+
+fn open_of(names: &[String], inboxes: &[InboxId], count: usize) -> Where {
+    let mut w = Where::default();
+    // one walk of the index for each name, from its newest referral on
+    let one = "SELECT * FROM (SELECT referral FROM name WHERE value = ? ORDER BY referral DESC LIMIT ?)";
+    for name in names {
+        w.value(name.clone());
+        w.value(NAMESAKES_MAX);
+    }
+    w.sql.push_str(&format!(
+        "WITH known AS MATERIALIZED ({}),
+         open AS MATERIALIZED (SELECT t.id FROM known CROSS JOIN task t ON t.referral = known.referral WHERE +t.inbox IN ",
+        union(&vec![one.to_owned(); names.len()], "referral")
+    ));
+    w.list(inboxes.iter().map(|inbox| inbox.as_str().to_owned()));
+    w.sql.push_str(" AND +t.status IN ");
+    w.list(TaskStatus::ALL.iter().filter(|status| !status.is_terminal()).map(|status| status.code()));
+    w.sql.push_str(&format!(
+        " ORDER BY t.id DESC LIMIT ?)
+         SELECT {TASK_COLUMNS}, {RESOURCE_COLUMNS} FROM open CROSS JOIN task t ON t.id = open.id
+         JOIN referral r ON r.id = t.referral
+         JOIN resource s ON s.referral = t.referral AND +s.kind IN ('ServiceRequest', 'Patient')
+         WHERE NOT EXISTS (SELECT 1 FROM resource n WHERE n.id = s.id AND n.kind = s.kind AND n.version > s.version)
+         ORDER BY t.id DESC"
+    ));
+    w.value(i64::try_from(count).unwrap_or(i64::MAX));
+    w
 }
 
 pub(super) fn tasks(c: &Connection, query: &TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
@@ -226,4 +270,33 @@ pub(super) fn requests(
     let mut statement = c.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(w.values.iter()), stored_resource)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn open_referrals_of_a_name_are_found_along_indexes() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        super::super::migrate::run(&mut connection, Path::new(":memory:")).unwrap();
+        let w = open_of(&["1".into(), "2".into()], &["mind".parse().unwrap()], 9);
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", w.sql)).unwrap();
+        let plan = statement.query_map(params_from_iter(w.values.iter()), |row| row.get("detail")).unwrap();
+        let plan: Vec<String> = plan.map(Result::unwrap).collect();
+        for step in [
+            "SEARCH name USING PRIMARY KEY (value=?)",
+            "SEARCH t USING INDEX task_by_referral (referral=?)",
+            "SEARCH s USING INDEX resource_by_referral (referral=?)",
+            "SEARCH n USING PRIMARY KEY (id=? AND kind=? AND version>?)",
+        ] {
+            assert!(plan.iter().any(|found| found.starts_with(step)), "{step}: {plan:#?}");
+        }
+        // only what was found so far is gone through
+        let scans = plan.iter().filter(|step| step.starts_with("SCAN"));
+        let of_tables = scans.filter(|step| !step.contains("known") && !step.contains("open") && !step.contains('('));
+        assert_eq!(of_tables.count(), 0, "{plan:#?}");
+    }
 }

@@ -152,8 +152,8 @@ pub(super) fn insert_task(
     let state = TaskState { deadlines: task.deadlines, ..TaskState::new() };
     c.prepare_cached(
         "INSERT INTO task (id, referral, part_of, terms, request, system, inbox, provider, status, cancel_requested, transport, sent,
-                           seq, version, answered, deliver_by, open_by, answer_by, due_at, head_hash, created, last_updated)
-         VALUES (?,?,?,?,?,?,?,?,?,0,NULL,0,0,0,0,?,?,?,?,?,?,?)",
+                           seq, version, answered, deliver_by, open_by, answer_by, due_at, head_hash, created, last_updated, beside)
+         VALUES (?,?,?,?,?,?,?,?,?,0,NULL,0,0,0,0,?,?,?,?,?,?,?,?)",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -172,6 +172,7 @@ pub(super) fn insert_task(
         chain::START,
         micros(now),
         micros(now),
+        task.beside.map(|other| other.0.into_bytes()),
     ])?;
     lanes::make(c, task.id)?;
     for resource in &task.resources {

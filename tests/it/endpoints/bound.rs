@@ -50,8 +50,13 @@ async fn waiting(two: &Two, key: &str) -> WakeUp {
         body: body.to_string(),
     };
     let body = json!({"resourceType": "ServiceRequest", "id": request.to_string(), "status": "active"});
-    let submitted =
-        Event::Submitted { route: None, route_set: "x".into(), inbox: A.parse().unwrap(), instead_of: None };
+    let submitted = Event::Submitted {
+        route: None,
+        route_set: "x".into(),
+        inbox: A.parse().unwrap(),
+        instead_of: None,
+        beside: None,
+    };
     let event = NewEvent {
         event: submitted,
         actor: Actor::System(SYSTEM.parse().unwrap()),
@@ -76,6 +81,7 @@ async fn waiting(two: &Two, key: &str) -> WakeUp {
             terms: Default::default(),
             resources: vec![],
             deadlines: Default::default(),
+            beside: None,
             events: vec![event],
         }],
     };

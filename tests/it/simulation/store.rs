@@ -151,6 +151,15 @@ impl Store for Reached {
         reach!(self, referrals_of(query, ids, names))
     }
 
+    async fn open_by_name(
+        &self,
+        names: Vec<String>,
+        inboxes: Vec<InboxId>,
+        count: usize,
+    ) -> Result<Vec<(TaskRecord, Vec<StoredResource>)>, StoreError> {
+        reach!(self, open_by_name(names, inboxes, count))
+    }
+
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
         reach!(self, search_tasks(query))
     }

@@ -42,8 +42,13 @@ pub async fn a_step_is_written_whole(b: Bench) {
     assert_eq!(task(&b, before.id).await.state, after, "and it was stored");
 
     let journal = b.store.journal(before.id).await.unwrap();
-    let submitted =
-        Event::Submitted { route: None, route_set: "2026-03-01".into(), inbox: before.inbox.clone(), instead_of: None };
+    let submitted = Event::Submitted {
+        route: None,
+        route_set: "2026-03-01".into(),
+        inbox: before.inbox.clone(),
+        instead_of: None,
+        beside: None,
+    };
     let at = start() + secs(10);
     assert_eq!(
         journal,

@@ -22,9 +22,10 @@ use onward::{
     },
     store::{
         ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-        DeadQuery, Due, EVENTS_KEPT, JournalLine, LaneHead, LaneState, NewReferral, NewRoutes, NewTask, Parties, Poll,
-        ResourceKey, Routed, RoutedQuery, RoutesVersion, Sent, Settled, Share, Shares, Signed, Store, StoreError,
-        StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
+        DeadQuery, Due, EVENTS_KEPT, JournalLine, LaneHead, LaneState, NAMESAKES_MAX, NewReferral, NewRoutes, NewTask,
+        Parties, Poll, ResourceKey, Routed, RoutedQuery, RoutesVersion, Sent, Settled, Share, Shares, Signed, Store,
+        StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord,
+        Troubled,
     },
 };
 use uuid::Uuid;
@@ -313,6 +314,7 @@ fn beside(of: &TaskRecord, new: &NewTask, now: Timestamp) -> (Row, Vec<StoredRes
         provider: new.provider.clone(),
         part_of: new.part_of,
         terms: new.terms.clone(),
+        beside: new.beside,
         state: TaskState { deadlines: new.deadlines, ..TaskState::new() },
         seq: 0,
         version: 0,
@@ -410,6 +412,7 @@ impl Store for Memory {
                     provider: task.provider.clone(),
                     part_of: task.part_of,
                     terms: task.terms.clone(),
+                    beside: task.beside,
                     state: TaskState { deadlines: task.deadlines, ..TaskState::new() },
                     seq: 0,
                     version: 0,
@@ -462,6 +465,40 @@ impl Store for Memory {
         };
         let all = self.all()?;
         Ok(all.tasks.values().map(|row| &row.record).filter(|task| is_it(task)).cloned().collect())
+    }
+
+    async fn open_by_name(
+        &self,
+        names: Vec<String>,
+        inboxes: Vec<InboxId>,
+        count: usize,
+    ) -> Result<Vec<(TaskRecord, Vec<StoredResource>)>, StoreError> {
+        let all = self.all()?;
+        let newest = usize::try_from(NAMESAKES_MAX).unwrap();
+        let known = |name: &String| {
+            let mut of: Vec<ReferralId> =
+                all.names.iter().filter(|(known, _)| known == name).map(|(_, of)| *of).collect();
+            of.sort();
+            of.into_iter().rev().take(newest)
+        };
+        let known: BTreeSet<ReferralId> = names.iter().flat_map(known).collect();
+        let open = all.tasks.values().rev().map(|row| &row.record).filter(|task| {
+            known.contains(&task.referral) && inboxes.contains(&task.inbox) && !task.state.status.is_terminal()
+        });
+        let with_persons = open.take(count).map(|task| {
+            let of = all.of(task.referral).into_iter().flat_map(|referral| &referral.resources);
+            let later = all.later.iter().filter(|one| one.referral == task.referral);
+            let kinds = ["ServiceRequest", "Patient"];
+            let mut current: BTreeMap<Uuid, StoredResource> = BTreeMap::new();
+            for one in of.chain(later).filter(|one| kinds.contains(&&*one.kind)) {
+                let known = current.entry(one.id).or_insert_with(|| one.clone());
+                if known.version < one.version {
+                    *known = one.clone();
+                }
+            }
+            (task.clone(), current.into_values().collect())
+        });
+        Ok(with_persons.collect())
     }
 
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {

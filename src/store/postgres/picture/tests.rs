@@ -25,6 +25,7 @@ fn one() -> (Picture, TaskId) {
         provider: "life-rooms".parse().unwrap(),
         part_of: None,
         terms: Default::default(),
+        beside: None,
         state: TaskState::new(),
         seq: 0,
         version: 0,

@@ -108,6 +108,11 @@ async fn every_search_goes_by_an_index() {
         store.named_at_first(vec![known.referral]).await.unwrap().len()
     };
     measured.push(("referrals in the order in which they were stored".into(), measure(&place, in_order).await));
+    let namesakes = async |store: &dyn Store| {
+        let names = vec!["R-777".into(), "R-8".into(), "R-9".into()];
+        store.open_by_name(names, vec![known.inbox.clone()], 50).await.unwrap().len()
+    };
+    measured.push(("open referrals of a name".into(), measure(&place, namesakes).await));
     let reads = async |store: &dyn Store| {
         store.find_tasks(&known.request.to_string()).await.unwrap();
         store.resource("Task", known.id.0, None).await.unwrap();

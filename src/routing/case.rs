@@ -141,6 +141,7 @@ impl fmt::Display for Expected {
 
 impl fmt::Display for CaseFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the referral goes {}; expected: {}", self.found, self.expected)
+        let verb = if self.found.starts_with("refused") { "is" } else { "goes" };
+        write!(f, "the referral {verb} {}; expected: {}", self.found, self.expected)
     }
 }

@@ -95,7 +95,7 @@ impl Check<'_> {
         for (at, route) in self.of.routes.iter().enumerate() {
             let Some(why) = never::why(route) else { continue };
             self.never.insert(at);
-            self.tell(route, format!("the route “{}” takes no referral: {why}, or take the route out", route.name));
+            self.tell(route, format!("the route “{}” takes no referral: {why}, or one route less", route.name));
         }
     }
 
@@ -144,12 +144,13 @@ impl Check<'_> {
             both => format!("both match a referral with {both}"),
         };
         format!(
-            "the routes “{}” ({}) and “{}” have the same priority {}, lead to different places, and {what}. Give one of them another \
-             priority: the lower number decides",
+            "the routes “{}” ({}) and “{}” have the same priority {}, {}, and {what}; needed: another priority for one of them: the \
+             lower number decides",
             one.name,
             self.line(one),
             two.name,
-            two.priority
+            two.priority,
+            difference(one, two)
         )
     }
 
@@ -191,12 +192,11 @@ impl Check<'_> {
                 told.push((
                     route,
                     format!(
-                        "the route “{}” never decides: “{}” ({}) is tried before it ({first}) and takes every referral that it takes. \
-                         Give “{}” a lower priority than {}, or take it out",
+                        "the route “{}” never decides: “{}” ({}) is tried before it ({first}) and takes every referral that it takes; \
+                         needed: a lower number than {} as its priority, or one route less",
                         route.name,
                         by.name,
                         self.line(by),
-                        route.name,
                         by.priority
                     ),
                 ));
@@ -210,8 +210,8 @@ impl Check<'_> {
                 told.push((
                     route,
                     format!(
-                        "the route “{}” never decides: {} are tried before it and together take every referral that it takes. Give it \
-                         a lower priority than one of these, or take it out",
+                        "the route “{}” never decides: {} are tried before it and together take every referral that it takes; needed: a \
+                         lower number than one of these as its priority, or one route less",
                         route.name,
                         self.names(by)
                     ),
@@ -245,12 +245,12 @@ impl Check<'_> {
                         first => format!("every referral with {first}"),
                     };
                     format!(
-                        "the coverage “{name}” has a gap: no route takes {what}. Add a route, or take that out of the coverage"
+                        "the coverage “{name}” has a gap: no route takes {what}; needed: a route for it, or a coverage without it"
                     )
                 }
                 Covered::Unknown => format!(
-                    "the coverage “{name}” has more than {COMBINATIONS_MAX} combinations of values and cannot be checked. Make several \
-                     of it"
+                    "the coverage “{name}” has more than {COMBINATIONS_MAX} combinations of values and cannot be checked; needed: several \
+                     that are smaller"
                 ),
             };
             self.tell_at(coverage.spot.clone(), message);
@@ -268,7 +268,7 @@ impl Check<'_> {
         match self.count.cmp(&(FAULTS_MAX + 1)) {
             std::cmp::Ordering::Less => self.found.push((spot, message)),
             std::cmp::Ordering::Equal => {
-                self.found.push((spot, format!("{message}. There are more of the kind, which are not told")));
+                self.found.push((spot, format!("{message}; and there are more of the kind, which are not told")));
             }
             std::cmp::Ordering::Greater => {}
         }
@@ -292,9 +292,25 @@ impl Check<'_> {
 
 /// Whether two rules do the same with a referral.
 fn lead_alike(one: &Route, two: &Route) -> bool {
-    let to = |route: &Route| route.to.iter().cloned().collect::<BTreeSet<_>>();
-    (one.share, &one.fallback, &one.terms) == (two.share, &two.fallback, &two.terms)
-        && (one.to == two.to || to(one) == to(two))
+    (one.share, &one.fallback, &one.terms) == (two.share, &two.fallback, &two.terms) && same_targets(one, two)
+}
+
+/// Whatever the order.
+fn same_targets(one: &Route, two: &Route) -> bool {
+    one.to == two.to || (one.to.len() == two.to.len() && one.to.iter().all(|inbox| two.to.contains(inbox)))
+}
+
+/// In what two rules differ that do not do the same.
+fn difference(one: &Route, two: &Route) -> &'static str {
+    if !same_targets(one, two) {
+        "lead to different inboxes"
+    } else if one.share != two.share {
+        "share the referral in different ways"
+    } else if one.fallback != two.fallback {
+        "have different inboxes stand in"
+    } else {
+        "give different times"
+    }
 }
 
 /// Such as “code 1, patient-area CH and urgency stat”.

@@ -15,6 +15,8 @@ const PAIRS_MAX: usize = 256;
 const ALL_PAIRS_MAX: usize = 1 << 20;
 /// A value that no more rules ask for is rare enough by itself.
 const FEW: usize = 4;
+/// Of so few rules all are tried: that costs less than to look at what the referral says.
+const TRIED_MAX: usize = 32;
 /// So many rules that ask for a value are remembered for explanations.
 const NEAR_MAX: usize = 100;
 /// No more rules behind the first that matches are looked at for an explanation.
@@ -202,7 +204,8 @@ impl RouteSet {
     /// The place of the first rule that matches.
     pub(super) fn first_match(&self, facts: &Facts<'_>) -> Option<usize> {
         let matches = |at: &usize| self.routes().get(*at).is_some_and(|route| route.matches(facts));
-        match self.index.candidates(&self.index.said(facts)) {
+        let is_large = self.routes().len() > TRIED_MAX;
+        match is_large.then(|| self.index.candidates(&self.index.said(facts))).flatten() {
             Some(candidates) => candidates.into_iter().map(|at| at as usize).find(matches),
             None => (0..self.routes().len()).find(matches),
         }

@@ -6,11 +6,11 @@ use crate::routing::{Condition, PerformerWanted, Route, facts};
 pub(super) fn why(route: &Route) -> Option<&'static str> {
     route.when.iter().find_map(|condition| match condition {
         Condition::Performer(wanted) if wanted.iter().all(is_never_named) => Some(
-            "a reference to a person, to a part of the referral or to one version of a resource is never held against a rule. Name an \
+            "a reference to a person, to a part of the referral or to one version of a resource is never held against a rule; needed: an \
              organisation or a service without “_history”",
         ),
         Condition::Fhirpath(wanted) if wanted.iter().all(|path| is_never_true(&path.to_string())) => {
-            Some("its FHIRPath expression is never true. Ask for something")
+            Some("its FHIRPath expression is never true; needed: one that can be")
         }
         _ => None,
     })

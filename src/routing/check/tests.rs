@@ -97,14 +97,14 @@ fn what_is_shadowed_is_told_with_both_names_and_places() {
         told(&text),
         [
             "routes.toml:6:1 route[1]: the route “nearer” never decides: “near” (line 1) is tried before it (its priority 10 before 20) and \
-          takes every referral that it takes. Give “nearer” a lower priority than 10, or take it out"
+          takes every referral that it takes; needed: a lower number than 10 as its priority, or one route less"
         ]
     );
     assert_eq!(
         told(&same),
         [
             "routes.toml:6:1 route[1]: the route “b” never decides: “a” (line 1) is tried before it (of equal priorities the name that \
-          comes first in the alphabet) and takes every referral that it takes. Give “b” a lower priority than 10, or take it out"
+          comes first in the alphabet) and takes every referral that it takes; needed: a lower number than 10 as its priority, or one route less"
         ]
     );
 }
@@ -172,7 +172,7 @@ fn two_rules_of_one_priority_are_at_odds() {
         assert_eq!(faults.len(), turned.len(), "{faults:?} {turned:?}");
         assert!(faults.iter().all(|fault| fault.starts_with("the routes “x” (line ")), "{faults:?}");
         assert!(faults.len() < 2, "{faults:?}");
-        let with = faults.first()?.split_once("and both match a referral with ")?.1.split_once(". Give")?.0;
+        let with = faults.first()?.split_once("and both match a referral with ")?.1.split_once("; needed")?.0;
         Some(with.to_owned())
     };
     for (one, two, expected) in [
@@ -218,14 +218,15 @@ fn two_rules_of_one_priority_are_at_odds() {
     assert_eq!(
         told,
         [
-            "the routes “x” (line 18) and “y” have the same priority 5, lead to different places, and both match a referral with \
-          code s|1. Give one of them another priority: the lower number decides"
+            "the routes “x” (line 18) and “y” have the same priority 5, lead to different inboxes, and both match a referral with \
+          code s|1; needed: another priority for one of them: the lower number decides"
         ],
         "those that lead to one place are not at odds"
     );
     let terms = "[[route]]\nname = \"x\"\nto = \"a\"\nwhen = { code = ['1'] }\n\
                  [[route]]\nname = \"y\"\nto = \"a\"\nanswer-within = \"2wd\"\nwhen = { code = ['1'], urgency = ['stat'] }\n";
-    assert_eq!(faults(terms).len(), 1);
+    let told = faults(terms);
+    assert!(told.len() == 1 && told[0].contains("priority 100, give different times, and both match"), "{told:?}");
 }
 
 #[test]
@@ -252,7 +253,7 @@ fn a_coverage_without_a_gap_and_with_one() {
         assert!(faults.len() < 2, "{faults:?}");
         let told = faults.into_iter().next()?;
         let gap = told.strip_prefix("the coverage “all” has a gap: no route takes every referral with ");
-        Some(gap.unwrap_or_else(|| panic!("{told}")).split_once(". Add").unwrap().0.to_owned())
+        Some(gap.unwrap_or_else(|| panic!("{told}")).split_once("; needed").unwrap().0.to_owned())
     };
     let by_urgency = ["code = ['s|1'], urgency = ['stat']", "code = ['s|1'], urgency = ['routine', 'urgent']"];
     for (rules, coverage, expected) in [
@@ -312,7 +313,7 @@ fn no_more_than_fifty_of_a_kind_are_told() {
     let told = faults(&rules);
     assert_eq!(told.len(), 51);
     assert_eq!(
-        told.iter().filter(|fault| fault.ends_with("There are more of the kind, which are not told")).count(),
+        told.iter().filter(|fault| fault.ends_with("; and there are more of the kind, which are not told")).count(),
         1
     );
 }

@@ -19,6 +19,7 @@ mod rehearse;
 mod route_sets;
 mod routes;
 mod serve;
+mod wrong_routes;
 
 /// The binary in this folder, knowing the hub's tokens and nothing else of ours.
 pub fn onward(folder: &Path, args: &[&str]) -> Command {

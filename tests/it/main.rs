@@ -22,6 +22,7 @@ mod layers;
 mod loops;
 mod overload;
 mod replicas;
+mod routes_schema;
 mod several;
 mod silence;
 mod simulation;

@@ -152,6 +152,11 @@ impl RouteSet {
         self.triage.as_ref()
     }
 
+    /// What stands behind the names that its rules ask for: `value-set NAME`, `area NAME`.
+    pub fn named_sets(&self) -> BTreeMap<String, serde_json::Value> {
+        named_sets(&self.routes)
+    }
+
     /// What receivers insist on.
     pub fn needs(&self) -> &[Need] {
         &self.needs
@@ -208,6 +213,11 @@ fn version_of(routes: &[Route], triage: Option<&InboxId>, needs: &[Need]) -> Str
     let canonical = serde_json::json!({ "routes": routes, "triage": triage, "needs": needs, "sets": sets }).to_string();
     let hash = digest::digest(&digest::SHA256, canonical.as_bytes());
     hash.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What stands behind the names that rules ask for.
+fn named_sets(routes: &[Route]) -> BTreeMap<String, serde_json::Value> {
+    routes.iter().flat_map(|route| &route.when).flat_map(named).collect()
 }
 
 /// The named sets that a condition asks for.

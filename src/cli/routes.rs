@@ -125,7 +125,8 @@ async fn kept(file: &ConfigFile) -> anyhow::Result<(Config, Arc<dyn Store>)> {
         let told = format!("{instead}. To keep them in the store, in versions, set [registry] source = \"store\"");
         return Err(Finding(told).into());
     }
-    let store = service::open_beside(&config.store.url).await?;
+    let made = "the store is made by `onward serve`, once: start that first";
+    let store = service::open_beside(&config.store.url).await.context(made)?;
     Ok((config, store))
 }
 

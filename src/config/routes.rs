@@ -115,6 +115,10 @@ pub fn beside(file: &Path) -> impl Fn(&str) -> Result<String, String> {
 /// Why it cannot be read.
 pub fn read_text(path: &Path, max_bytes: usize) -> Result<String, String> {
     let told = |error: std::io::Error| error.to_string();
+    // to open a pipe would wait for whoever writes to it
+    if !std::fs::metadata(path).map_err(told)?.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
     let mut text = String::new();
     let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
     std::fs::File::open(path).map_err(told)?.take(limit).read_to_string(&mut text).map_err(told)?;

@@ -114,13 +114,12 @@ impl RouteSet {
                 targets.push(Target { inbox: inbox.clone(), instead_of: None });
                 continue;
             };
-            let free = |one: &&InboxId| {
-                unavailable(one).is_none() && !route.to.contains(one) && targets.iter().all(|t| t.inbox != **one)
-            };
+            // who stands in for another target already has it: it goes nowhere else on that account
+            let free = |one: &&InboxId| unavailable(one).is_none() && !route.to.contains(one);
             let stands_in = route.fallback.iter().find(free).or(self.triage());
             let all_closed = || NoRoute::AllClosed { route: route.name.clone(), inbox: inbox.clone(), why };
             let stands_in = stands_in.ok_or_else(all_closed)?;
-            // triage gets it once, however many inboxes it stands in for, and also where it is a target of its own
+            // whoever stands in gets it once, for however many, and also where it is a target of its own
             if targets.iter().all(|target| target.inbox != *stands_in) && !route.to.contains(stands_in) {
                 targets.push(Target { inbox: stands_in.clone(), instead_of: Some((inbox.clone(), why)) });
             }

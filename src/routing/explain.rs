@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Coding, Condition, Facts, Path, Route, RouteSet, Target, Unavailable};
+use super::{Coding, Condition, Facts, Missing, Path, Route, RouteSet, Target, Unavailable};
 use crate::domain::InboxId;
 
 /// No text found in a referral is repeated beyond this many characters.
@@ -26,6 +26,9 @@ pub struct Explanation {
     /// Why it can go nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What receivers insist on and it lacks: it would be refused with these words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// The rule that decided; `None` where it is triage, or nothing.
     pub route: Option<String>,
     /// The triage inbox, if there is one.
@@ -121,12 +124,15 @@ impl RouteSet {
         };
         match decided {
             Ok(decision) => {
+                let told = |one: Missing| format!("{} (the inbox {} insists on it)", one.message, one.inbox);
+                let missing = self.missing(&decision, facts).into_iter().map(told).collect();
                 let inboxes = decision.targets.into_iter().map(goes).collect();
-                Explanation { version, inboxes, refused: None, route, triage, rules, left_out }
+                Explanation { version, inboxes, refused: None, missing, route, triage, rules, left_out }
             }
             Err(none) => Explanation {
                 version,
                 inboxes: Vec::new(),
+                missing: Vec::new(),
                 refused: Some(none.to_string()),
                 route,
                 triage,
@@ -235,6 +241,9 @@ impl fmt::Display for Explanation {
             (None, None) => {
                 writeln!(f, "Goes to {inboxes}: no route matches, and this inbox takes what no route does.")?
             }
+        }
+        for missing in &self.missing {
+            writeln!(f, "It is refused all the same: {missing}.")?;
         }
         writeln!(f, "Route set {}, in the order tried:", self.version)?;
         for rule in &self.rules {

@@ -29,12 +29,14 @@ pub struct Missing {
 }
 
 impl RouteSet {
-    /// What the receivers of a decision insist on and the referral lacks; what cannot be evaluated is lacking.
+    /// What the receivers of a decision insist on and the referral lacks, that of a late one included; what cannot be evaluated is
+    /// lacking.
     pub fn missing(&self, decision: &Decision, facts: &Facts<'_>) -> Vec<Missing> {
         let lacking = |need: &&Need| !need.fhirpath.holds(facts);
-        let asked = self.needs().iter().filter(|need| decision.inboxes().any(|inbox| need.to.contains(inbox)));
+        let receivers = || decision.inboxes().chain(decision.terms.escalate_to.as_ref());
+        let asked = self.needs().iter().filter(|need| receivers().any(|inbox| need.to.contains(inbox)));
         let of = |need: &Need| {
-            let inbox = decision.inboxes().find(|inbox| need.to.contains(inbox))?.clone();
+            let inbox = receivers().find(|inbox| need.to.contains(inbox))?.clone();
             Some(Missing { inbox, expression: need.fhirpath.to_string(), message: need.message.clone() })
         };
         asked.filter(lacking).filter_map(of).collect()

@@ -88,6 +88,14 @@ impl RouteSet {
         Self::read_and(text, file_name, known, Held { rules: true, cases: false })
     }
 
+    /// Reads a set that was held against itself when it was stored: here only whether what it names is known.
+    ///
+    /// # Errors
+    /// What it names and is not known.
+    pub fn read_again(text: &str, file_name: &str, known: Known<'_>) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
+        Self::read_and(text, file_name, known, Held { rules: false, cases: false })
+    }
+
     /// Reads a set whose rules may be at odds with each other.
     #[cfg(test)]
     pub(super) fn read_unchecked(
@@ -133,6 +141,11 @@ impl RouteSet {
         if reader.has_faults() {
             // half a set would only show faults that are none
             return Err(reader.finish().0);
+        }
+        let routes: Vec<Route> = routes;
+        if routes.is_empty() && triage.is_none() {
+            let told = "it has no route and no [triage]: every referral would be refused; an inbox under [triage] takes them all";
+            return Err(vec![Fault::of_file(file_name, told)]);
         }
         let Reading { known, files, .. } = reading;
         let (working_time, places) = (known.working_time, known.places);
@@ -184,7 +197,17 @@ impl Reading<'_> {
         let terms = Terms {
             acknowledge_within: table.get("acknowledge-within").and_then(|node| within(&node)),
             answer_within: table.get("answer-within").and_then(|node| within(&node)),
-            escalate_to: table.get("escalate-to").and_then(|node| self.inbox(&node)),
+            escalate_to: table.get("escalate-to").and_then(|node| {
+                let inbox = self.inbox(&node)?;
+                if to.as_ref().is_some_and(|to| to.contains(&inbox)) {
+                    node.fault(
+                        &format!("\"{inbox}\", which stands under to as well"),
+                        "an inbox that is no target itself",
+                    );
+                    return None;
+                }
+                Some(inbox)
+            }),
         };
         table.finish();
         Some(Route {

@@ -315,7 +315,7 @@ fn file(rules: &[(usize, u32, String)], triage: bool) -> String {
 proptest! {
     #[test]
     fn explain_and_decide_never_differ(
-        whens in prop::collection::vec((0u32..4, a_when()), 0..8),
+        whens in prop::collection::vec((0u32..4, a_when()), 1..8),
         triage in any::<bool>(),
         referral in a_referral(),
     ) {

@@ -20,7 +20,7 @@ use crate::{
     domain::{Alert, AlertKind, alert},
     health::{Health, Part, State as Is},
     lanes::Endpoints,
-    routing::RouteSet,
+    routing::{Known, RouteSet},
     store::{Activation, RoutesVersion, Store, StoreError},
 };
 
@@ -212,10 +212,10 @@ impl InForce {
     }
 }
 
-/// Reads a version beside a registry, aside: a large one takes its time, and tests of its own are part of it.
+/// Reads a version beside a registry, aside: a large one takes its time. It was held against itself when it was applied.
 async fn read(version: Arc<RoutesVersion>, registry: Arc<Registry>) -> Result<RouteSet, String> {
-    let reading = tokio::task::spawn_blocking(move || read_stored(&version, &registry));
-    match reading.await {
+    let task = tokio::task::spawn_blocking(move || reading(&version, &registry, RouteSet::read_again));
+    match task.await {
         Ok(read) => read.map(|(routes, _)| routes).map_err(|faults| first_of(&faults)),
         Err(error) => Err(format!("it could not be read: {error}")),
     }
@@ -323,9 +323,17 @@ impl Followed {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn read_stored(version: &RoutesVersion, registry: &Registry) -> routes::Read {
+    reading(version, registry, RouteSet::read)
+}
+
+fn reading(
+    version: &RoutesVersion,
+    registry: &Registry,
+    read: fn(&str, &str, Known<'_>) -> routes::Read,
+) -> routes::Read {
     let files = |name: &str| {
         let stored = version.files.get(name).cloned();
         stored.ok_or_else(|| "it was not stored with this version".to_owned())
     };
-    RouteSet::read(&version.text, &format!("route set {}", version.number), registry.known(&files))
+    read(&version.text, &format!("route set {}", version.number), registry.known(&files))
 }

@@ -75,6 +75,17 @@ fn changes(before: &RouteSet, after: &RouteSet) -> Vec<Value> {
     if before.triage() != after.triage() {
         changes.push(json!({"change": "changed", "key": "triage", "from": before.triage(), "to": after.triage()}));
     }
+    let (old, new) = (before.named_sets(), after.named_sets());
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    for name in names.into_iter().filter(|name| old.get(*name) != new.get(*name)) {
+        let items = |set: &BTreeMap<String, Value>| -> Vec<Value> {
+            set.get(name).and_then(Value::as_array).cloned().unwrap_or_default()
+        };
+        let (was, is) = (items(&old), items(&new));
+        let only =
+            |of: &[Value], other: &[Value]| json!(of.iter().filter(|one| !other.contains(one)).collect::<Vec<_>>());
+        changes.push(json!({"change": "changed", "key": name, "from": only(&was, &is), "to": only(&is, &was)}));
+    }
     let needs =
         |set: &RouteSet| -> BTreeSet<String> { set.needs().iter().map(|need| json!(need).to_string()).collect() };
     let (old, new) = (needs(before), needs(after));

@@ -149,3 +149,45 @@ fn a_referral_is_explained_by_another_set_at_another_time_with_an_inbox_closed()
         "{nobody:?}"
     );
 }
+
+#[test]
+fn what_a_name_stands_for_is_told_where_it_changed_and_what_is_missing_where_one_asks() {
+    let folder = merseyside();
+    let before = folder.path().join("before.toml");
+    fs::copy(folder.path().join("routes.toml"), &before).unwrap();
+    changed(
+        &folder,
+        &[
+            (
+                "CodeSystem/service|benefits-advice\",\n]",
+                "CodeSystem/service|benefits-advice\",\n    \"s|pensions\",\n]",
+            ),
+            ("\"L17\", \"L18\", \"L19\"]", "\"L17\", \"L18\"]"),
+        ],
+    );
+    let told = routes(&folder, &["diff", "routes.toml", "before.toml"]);
+    assert!(told.out.contains("~ value-set money: [] → [{\"system\":\"s\",\"code\":\"pensions\"}]"), "{told:?}");
+    assert!(told.out.contains("~ area liverpool: [{\"postcode\":\"L19\"}] → []"), "{told:?}");
+    // the ward's referral without its telephone
+    let bundle = folder.path().join("referrals/ward-bundle.json");
+    fs::write(&bundle, fs::read_to_string(&bundle).unwrap().replace("\"phone\"", "\"fax\"")).unwrap();
+    let by_before = ["explain", "referrals/ward-bundle.json", "--system", "ward-epr", "--routes", "before.toml"];
+    let refused = routes(&folder, &by_before);
+    assert!(refused.code == 1 && refused.err.contains("the test “a letter of the ward"), "{refused:?}");
+    let text = fs::read_to_string(&before).unwrap();
+    let (rest, test) = text.rsplit_once("[[test]]\nname = \"a letter of the ward").unwrap();
+    let (_, next) = test.split_once("[[test]]").unwrap();
+    fs::write(&before, format!("{rest}[[test]]{next}")).unwrap();
+    let explained = routes(&folder, &by_before);
+    assert!(explained.out.contains("It is refused all the same: give a telephone number"), "{explained:?}");
+}
+
+#[test]
+fn a_set_that_refuses_everything_or_is_no_file_is_refused() {
+    let folder = merseyside();
+    fs::write(folder.path().join("empty.toml"), "# nothing\n").unwrap();
+    let empty = routes(&folder, &["check", "empty.toml"]);
+    assert!(empty.code == 1 && empty.err.contains("it has no route and no [triage]"), "{empty:?}");
+    let no_file = routes(&folder, &["check", "referrals"]);
+    assert!(no_file.code == 1 && no_file.err.contains("it is no regular file"), "{no_file:?}");
+}

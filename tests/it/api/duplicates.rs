@@ -116,6 +116,10 @@ async fn where_it_is_refused_the_sender_is_told_why_and_the_same_again_is_not() 
     assert!(issue["diagnostics"].as_str().unwrap().ends_with(&request_of(&first)), "{issue}");
     assert_eq!(hub.rows(), rows, "nothing of it is stored");
     assert_eq!(gp.refer(&fixtures::to_link_workers("R1")).await.status, 200);
+    // under its own identifier, other content is no other referral
+    let mut changed = fixtures::to_link_workers("R1");
+    changed["reasonCode"][0]["text"] = "Debt worries.".into();
+    assert_eq!(gp.refer(&changed).await.status, 409);
     // of what another organisation sent nothing may be told: it is accepted, and the provider sees both
     let other = refers(&hub.sender(RIO), &from_rio("R3")).await;
     assert_eq!(told(&other), [""; 0]);

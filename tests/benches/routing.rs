@@ -1,6 +1,9 @@
 //! What it costs to decide where a referral goes, among so many rules: `cargo bench --bench routing`. One core. Beside each figure stands
 //! that of a walk over all rules, which finds the same.
 
+// a measurement has nobody to hand an error to
+#![allow(clippy::panic)]
+
 use std::collections::BTreeSet;
 
 use divan::{Bencher, black_box};

@@ -188,10 +188,13 @@ async fn a_copy_goes_to_each_and_the_parent_follows_to_the_end() {
     assert_eq!((again.status.as_u16(), again.links("monitor").len()), (200, 1));
     assert!(again.links("monitor")[0].ends_with(&sent.parent));
 
-    scene.answer(ROOMS, &sent.rooms, "rejected").await;
     scene.answer(WORKERS, &sent.workers, "accepted").await;
-    assert_eq!(scene.onward.task(SYSTEM, &sent.parent).await["status"], "in-progress");
     scene.answer(WORKERS, &sent.workers, "completed").await;
+    assert_eq!(scene.onward.task(SYSTEM, &sent.parent).await["status"], "in-progress");
+    scene.recorded(&sent.workers, "completed").await;
+    let open = scene.record.resources("ServiceRequest").iter().any(|r| r["id"] == *request && r["status"] == "active");
+    assert!(open, "what is left of it is still to be done");
+    scene.answer(ROOMS, &sent.rooms, "rejected").await;
     let ended = scene.onward.task(SYSTEM, &sent.parent).await;
     assert_eq!(ended["status"], "completed", "in the commit of the answer");
 
@@ -214,7 +217,7 @@ async fn a_copy_goes_to_each_and_the_parent_follows_to_the_end() {
     assert_eq!((closed(scene.events(&sent.workers).await), closed(scene.events(&sent.parent).await)), (0, 1));
     assert!(scene.events(&sent.parent).await.iter().any(|event| matches!(
         event,
-        Event::Followed { part, status: TaskStatus::Completed, to: TaskStatus::Completed } if part.to_string() == sent.workers
+        Event::Followed { part, status: TaskStatus::Rejected, to: TaskStatus::Completed } if part.to_string() == sent.rooms
     )));
     scene.service.stop().await;
 }

@@ -232,7 +232,7 @@ const steps = {
       const both = `${ours.status} and ${of.status} for ${JSON.stringify(patch)}`;
       holds(ours.status >= 400 && ours.status < 500 && of.status >= 400, both);
       issues(ours.body);
-      const after = await onward('gp', 'GET', `Task/${one.id}`);
+      const after = await onward('link-workers', 'GET', `Task/${one.id}`);
       same(after.body, now.body);
     });
   },

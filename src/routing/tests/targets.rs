@@ -119,6 +119,12 @@ message = "nobody gets here"
     assert_eq!(missing(&json!({}), &[]), ["b: say why the person comes", "a: give a telephone number"]);
     let other = parse(&text.replace("say why", "tell why")).unwrap();
     assert_ne!(routes.version(), other.version());
+    // where it goes when it is late is asked for as well, while somebody is there to answer
+    let late = parse(&text.replace("to = [\"a\", \"b\"]\n", "to = \"b\"\nescalate-to = \"a\"\n")).unwrap();
+    let request = json!({"reasonCode": [{"text": "x"}]});
+    let facts = facts_at(NOW, "epr", &request, &[]);
+    let told = late.missing(&decide(&late, &facts).unwrap(), &facts);
+    assert_eq!(told.iter().map(|one| one.inbox.as_str()).collect::<Vec<_>>(), ["a"]);
 }
 
 const ROUTES: &str = r#"

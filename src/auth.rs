@@ -14,13 +14,14 @@ pub enum Deed {
 }
 
 /// The one of these clients that may do it. A system sees what it sent, a provider what was routed to it, only a provider
-/// answers, and only the system changes what it sent; to all others it must look as if it were not there.
+/// answers, and only the system changes what it sent; to all others it must look as if it were not there. Who keeps the directory has
+/// to do with no referral.
 pub fn may<'c>(clients: &'c [Client], deed: Deed, parties: &Parties) -> Option<&'c Client> {
     clients.iter().find(|client| match (client, deed) {
         (Client::System(id), Deed::Read | Deed::Change) => *id == parties.system,
         (Client::System(_), Deed::Answer) => false,
         (Client::Provider(id), Deed::Read | Deed::Answer) => parties.providers.contains(id),
-        (Client::Provider(_), Deed::Change) => false,
+        (Client::Provider(_), Deed::Change) | (Client::Steward(_), _) => false,
     })
 }
 
@@ -60,6 +61,16 @@ mod tests {
         assert!(may(&[provider("epr")], Deed::Read, &parties()).is_none());
         assert!(may(&[system("life-rooms")], Deed::Read, &parties()).is_none());
         assert!(may(&[], Deed::Read, &parties()).is_none());
+    }
+
+    #[test]
+    fn who_keeps_the_directory_sees_no_referral() {
+        for id in ["epr", "life-rooms", "anna"] {
+            let steward = [Client::Steward(id.parse().unwrap())];
+            for deed in [Deed::Read, Deed::Answer, Deed::Change] {
+                assert!(may(&steward, deed, &parties()).is_none(), "{id}: {deed:?}");
+            }
+        }
     }
 
     proptest! {

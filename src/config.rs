@@ -24,7 +24,7 @@ use std::{
 };
 
 use crate::{
-    domain::{InboxId, ProviderId, SystemId, retry::RetryPolicy, rule_level::RuleLevels},
+    domain::{InboxId, ProviderId, StewardId, SystemId, retry::RetryPolicy, rule_level::RuleLevels},
     routing::RouteSet,
     toml_reader,
 };
@@ -40,7 +40,7 @@ pub use secret::{Secret, TokenHash};
 pub use sections::{Broker, Level, Limits, Log, LogFormat, Profiles, Server, Store};
 pub use url::{BrokerUrl, HiddenUrl, StoreUrl};
 
-use registry::{Inbox, InboxKind, Provider, System};
+use registry::{Inbox, InboxKind, Provider, Steward, System};
 use secret::Secrets;
 
 /// The file that is read where none is named.
@@ -161,7 +161,7 @@ impl Config {
     }
 
     /// What runs with no configuration: a store under `data_dir`, the embedded broker, loopback, one system, one provider
-    /// and one worklist, all called `local`, with one token for both sides. `env` may override keys as everywhere.
+    /// and one worklist, all called `local`, with one token for both sides and for the directory. `env` may override keys as everywhere.
     pub fn embedded(data_dir: &Path, token: TokenHash, env: &Env) -> Loaded {
         let (mut config, warnings) = Self::parse("", Path::new(DEFAULT_FILE), env)?;
         if env.get("ONWARD__STORE__URL").is_none() {
@@ -176,7 +176,7 @@ impl Config {
 
 fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotAnId> {
     let (system_id, provider_id): (SystemId, ProviderId) = ("local".parse()?, "local".parse()?);
-    let inbox_id: InboxId = "local".parse()?;
+    let (inbox_id, steward_id): (InboxId, StewardId) = ("local".parse()?, "local".parse()?);
     let (name, ods_code) = ("Local".to_owned(), "LOCAL".to_owned());
     let system = System {
         id: system_id.clone(),
@@ -190,6 +190,7 @@ fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotA
         read: None,
         write_back: None,
     };
+    let steward = Steward { id: steward_id.clone(), name: name.clone(), tokens: vec![token.clone()] };
     let provider = Provider { id: provider_id.clone(), name, ods_code, tokens: vec![token], hooks: vec![] };
     let inbox = Inbox {
         id: inbox_id.clone(),
@@ -202,6 +203,7 @@ fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotA
     Ok(Registry {
         systems: BTreeMap::from([(system_id, system)]),
         providers: BTreeMap::from([(provider_id, provider)]),
+        stewards: BTreeMap::from([(steward_id, steward)]),
         inboxes: BTreeMap::from([(inbox_id.clone(), inbox)]),
         routes: RouteSet::all_to(inbox_id),
         ..Registry::default()

@@ -22,7 +22,7 @@ mod change;
 mod known;
 mod message;
 
-pub use message::{Author, Incoming, Said, unfit};
+pub use message::{Incoming, Said, unfit};
 
 /// How often something is decided again because the other side came in between.
 const MOVED_MAX: usize = 20;

@@ -18,6 +18,7 @@ use crate::domain::{
 mod asked;
 mod chain;
 pub(crate) mod counts;
+mod directory;
 mod namesakes;
 pub mod postgres;
 pub(crate) mod recent;
@@ -30,6 +31,11 @@ mod submission;
 mod trouble;
 
 pub use asked::AskedBy;
+pub use directory::{
+    DIRECTORY_BODY_MAX_BYTES, DIRECTORY_SOURCE_MAX_BYTES, DIRECTORY_WRITES_MAX, Decided, Decision, DirectoryEntry,
+    DirectoryError, DirectoryStore, DirectoryWrite, NewProposal, PROPOSALS_PENDING_MAX, Proposal, ProposalQuery,
+    Sourced,
+};
 pub use namesakes::NAMESAKES_MAX;
 pub use routed::{Routed, RoutedQuery, Sent};
 pub use routes::{
@@ -251,7 +257,7 @@ pub struct Due {
 
 /// The port. Two implementations must pass the same behavioural suite (`tests/it/store.rs`).
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: DirectoryStore {
     /// The store's clock.
     fn now(&self) -> Timestamp;
 

@@ -1,4 +1,4 @@
-//! Reads `[[system]]`, `[[provider]]` and `[[inbox]]`, and checks what one says of another.
+//! Reads `[[system]]`, `[[provider]]`, `[[steward]]` and `[[inbox]]`, and checks what one says of another.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,13 +8,13 @@ use std::{
 
 use super::{
     BrokerUrl, Registry, TokenHash, endpoint, escalation, opening,
-    registry::{Answers, Endpoint, Inbox, InboxKind, Provider, System},
+    registry::{Answers, Endpoint, Inbox, InboxKind, Provider, Steward, System},
     secret::Secrets,
     url::base_url,
 };
 use crate::{
     domain::{
-        InboxId, ProviderId, SystemId,
+        InboxId, ProviderId, StewardId, SystemId,
         deadline::Escalation,
         parent::RESERVED,
         retry::RetryPolicy,
@@ -38,6 +38,7 @@ pub(super) struct Ids {
     pub(super) systems: BTreeSet<SystemId>,
     pub(super) providers: BTreeSet<ProviderId>,
     pub(super) inboxes: BTreeSet<InboxId>,
+    stewards: BTreeSet<StewardId>,
     /// What inboxes are for, in the words of the file; none where two are for the same.
     services: BTreeMap<String, Option<InboxId>>,
 }
@@ -61,7 +62,7 @@ struct Reading<'s, 'e> {
     owners: BTreeMap<TokenHash, String>,
 }
 
-/// Reads all three lists. The routes are left empty; `retry` and `escalation` hold for every endpoint that says nothing else.
+/// Reads all four lists. The routes are left empty; `retry` and `escalation` hold for every endpoint that says nothing else.
 pub(super) fn read(
     root: &mut Table<'_>,
     secrets: &Secrets<'_>,
@@ -74,9 +75,11 @@ pub(super) fn read(
     let systems = root.tables("system");
     let providers = root.tables("provider");
     let inboxes = root.tables("inbox");
+    let stewards = root.tables("steward");
     systems.into_iter().for_each(|table| reading.system(table));
     providers.into_iter().for_each(|table| reading.provider(table));
     inboxes.into_iter().for_each(|table| reading.inbox(table));
+    stewards.into_iter().for_each(|table| reading.steward(table));
     (reading.registry, reading.ids)
 }
 
@@ -175,6 +178,22 @@ impl Reading<'_, '_> {
         }
     }
 
+    fn steward(&mut self, mut table: Table<'_>) {
+        let id = new_id(&mut table, &mut self.ids.stewards);
+        let name = named_for_people(&mut table);
+        let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("steward {id}")));
+        if tokens.is_empty() {
+            table.warn(
+                "tokens",
+                "none: this steward can neither write the directory nor decide what is proposed for it",
+            );
+        }
+        table.finish();
+        if let (Some(id), Some(name)) = (id, name) {
+            self.registry.stewards.insert(id.clone(), Steward { id, name, tokens });
+        }
+    }
+
     /// The hashes of `tokens`. One token belongs to one client.
     fn tokens(&mut self, table: &mut Table<'_>, owner: Option<String>) -> Vec<TokenHash> {
         let owner = owner.unwrap_or_else(|| "another client".to_owned());
@@ -261,9 +280,14 @@ fn rules(table: &mut Table<'_>) -> RuleLevels {
     levels
 }
 
+/// `name`
+fn named_for_people(table: &mut Table<'_>) -> Option<String> {
+    table.need("name", "a name for people").and_then(|node| node.line(NAME_CHARS_MAX))
+}
+
 /// `name` and `ods-code`.
 fn named(table: &mut Table<'_>) -> (Option<String>, Option<String>) {
-    let name = table.need("name", "a name for people").and_then(|node| node.line(NAME_CHARS_MAX));
+    let name = named_for_people(table);
     let ods_code = |node: Node<'_>| {
         let text = node.text(ODS)?;
         if !is_ods_code(text) {

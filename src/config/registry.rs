@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Secret, TokenHash, opening::Opening};
 use crate::{
     domain::{
-        Destination, InboxId, ProviderId, Side, SystemId, Terms, deadline::Escalation, endpoint, retry::RetryPolicy,
-        rule_level::RuleLevels, working_days::WorkingTime,
+        Destination, InboxId, ProviderId, Side, StewardId, SystemId, Terms, deadline::Escalation, endpoint,
+        retry::RetryPolicy, rule_level::RuleLevels, working_days::WorkingTime,
     },
     routing::{Known, Places, RouteSet, Setting},
 };
@@ -24,6 +24,8 @@ pub struct Registry {
     pub systems: BTreeMap<SystemId, System>,
     /// The organisations that receive them.
     pub providers: BTreeMap<ProviderId, Provider>,
+    /// Who keeps the directory.
+    pub stewards: BTreeMap<StewardId, Steward>,
     /// Where referrals wait for them.
     pub inboxes: BTreeMap<InboxId, Inbox>,
     /// Which referral goes to which inbox.
@@ -70,6 +72,8 @@ pub enum Client {
     System(SystemId),
     /// A provider.
     Provider(ProviderId),
+    /// Who keeps the directory. No referral is anything to them.
+    Steward(StewardId),
 }
 
 /// An originating system.
@@ -153,6 +157,17 @@ pub struct Provider {
     pub hooks: Vec<String>,
 }
 
+/// Who keeps the directory of services: a person, or a tool of hers.
+#[derive(Debug, Clone)]
+pub struct Steward {
+    /// Its id, by which what was written is signed.
+    pub id: StewardId,
+    /// The name for people.
+    pub name: String,
+    /// The tokens that may be shown.
+    pub tokens: Vec<TokenHash>,
+}
+
 /// Where referrals for a provider, or for one of its services, wait.
 #[derive(Debug, Clone)]
 pub struct Inbox {
@@ -229,7 +244,7 @@ pub enum Ids {
 // === impl Registry ===
 
 impl Registry {
-    /// Whom a presented token stands for: nobody, or one client. Only the embedded registry has one token for two.
+    /// Whom a presented token stands for: nobody, or one client. Only the embedded registry has one token for all.
     /// How long it takes does not tell whether or where it is found.
     pub fn client_of(&self, token: &str) -> Vec<Client> {
         let shown = TokenHash::of(token);
@@ -237,8 +252,11 @@ impl Registry {
         let is_shown = |tokens: &[TokenHash]| tokens.iter().filter(|token| token.is(&shown)).count() > 0;
         let systems = self.systems.values().filter(|system| is_shown(&system.tokens));
         let providers = self.providers.values().filter(|provider| is_shown(&provider.tokens));
+        let stewards = self.stewards.values().filter(|steward| is_shown(&steward.tokens));
         let systems = systems.map(|system| Client::System(system.id.clone()));
-        systems.chain(providers.map(|provider| Client::Provider(provider.id.clone()))).collect()
+        let providers = providers.map(|provider| Client::Provider(provider.id.clone()));
+        let stewards = stewards.map(|steward| Client::Steward(steward.id.clone()));
+        systems.chain(providers).chain(stewards).collect()
     }
 }
 

@@ -113,8 +113,11 @@ fn the_example_loads_and_shows_the_true_defaults() {
     let folder = folder_with(&[("onward.toml", &example), ("routes.toml", &routes)]);
     let secret = |name: &'static str| (name, format!("{name}-0123456789"));
     let names = ["RIO_TOKEN", "RIO_READ_TOKEN", "RIO_WRITE_TOKEN", "LIFE_ROOMS_TOKEN", "LIFE_ROOMS_SERVER_TOKEN"];
-    let env: Env =
-        names.into_iter().chain(["LINK_WORKERS_TOKEN", "ONWARD_BROKER_PASSWORD", "ALERTS_TOKEN"]).map(secret).collect();
+    let env: Env = names
+        .into_iter()
+        .chain(["LINK_WORKERS_TOKEN", "ANNA_TOKEN", "ONWARD_BROKER_PASSWORD", "ALERTS_TOKEN"])
+        .map(secret)
+        .collect();
     let path = folder.path().join("onward.toml");
     let (config, warnings) = Config::load(Some(&path), &env).unwrap();
     assert_eq!(warnings, []);
@@ -439,12 +442,16 @@ fn where_the_store_has_the_routes_the_route_file_is_not_even_looked_at() {
 }
 
 #[test]
-fn with_no_configuration_one_token_stands_for_both_sides() {
+fn with_no_configuration_one_token_stands_for_both_sides_and_the_directory() {
     let (config, warnings) = Config::embedded(Path::new("data"), TokenHash::of(TOKEN), &Env::default()).unwrap();
     assert_eq!(warnings, []);
     assert_eq!(config.store.url.to_string(), "sqlite:data/onward.db");
-    let both = [Client::System("local".parse().unwrap()), Client::Provider("local".parse().unwrap())];
-    assert_eq!(config.registry.client_of(TOKEN), both);
+    let all = [
+        Client::System("local".parse().unwrap()),
+        Client::Provider("local".parse().unwrap()),
+        Client::Steward("local".parse().unwrap()),
+    ];
+    assert_eq!(config.registry.client_of(TOKEN), all);
     assert_eq!(config.registry.client_of("something-else-altogether"), []);
     let (request, now) = (serde_json::json!({}), "2026-11-26T10:00:00Z".parse().unwrap());
     let setting = config.registry.setting(now);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::registry::{Client, Registry},
-    domain::{Actor, Event, ReferralId, Side, TaskId, task::By},
+    domain::{Actor, Event, ProviderId, ReferralId, Side, SystemId, TaskId, task::By},
     fhir::{
         Issue, IssueCode, canonical,
         reference::{Target, parse},
@@ -32,7 +32,10 @@ use crate::{
 
 /// Who writes: one of the two sides of a referral.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Author(pub Client);
+enum Author {
+    System(SystemId),
+    Provider(ProviderId),
+}
 
 /// A message that someone sent.
 #[derive(Debug, Clone)]
@@ -70,24 +73,33 @@ struct Ready {
 }
 
 impl Author {
+    /// A client as the side of a referral that it can be.
+    fn of(client: &Client) -> Option<Self> {
+        match client {
+            Client::System(id) => Some(Self::System(id.clone())),
+            Client::Provider(id) => Some(Self::Provider(id.clone())),
+            Client::Steward(_) => None,
+        }
+    }
+
     fn by(&self) -> By {
-        match &self.0 {
-            Client::System(_) => By::Referrer,
-            Client::Provider(_) => By::Provider,
+        match self {
+            Self::System(_) => By::Referrer,
+            Self::Provider(_) => By::Provider,
         }
     }
 
     fn actor(&self) -> Actor {
-        match &self.0 {
-            Client::System(id) => Actor::System(id.clone()),
-            Client::Provider(id) => Actor::Provider(id.clone()),
+        match self {
+            Self::System(id) => Actor::System(id.clone()),
+            Self::Provider(id) => Actor::Provider(id.clone()),
         }
     }
 
     fn has_to_do_with(&self, task: &TaskRecord) -> bool {
-        match &self.0 {
-            Client::System(id) => task.system == *id,
-            Client::Provider(id) => task.provider == *id,
+        match self {
+            Self::System(id) => task.system == *id,
+            Self::Provider(id) => task.provider == *id,
         }
     }
 }
@@ -106,7 +118,7 @@ impl Conversation {
         let (registry, now) = (self.registry.load_full(), self.store.now());
         let system = incoming.clients.iter().find_map(|client| match client {
             Client::System(id) => registry.systems.get(id),
-            Client::Provider(_) => None,
+            Client::Provider(_) | Client::Steward(_) => None,
         });
         faults.check(&incoming.body, &self.validator, &system.map_or(Asked::at(now), |system| asked_of(system, now)));
         faults.refuse_invalid()?;
@@ -135,7 +147,7 @@ impl Conversation {
         let mut faults = Faults::default();
         faults.check(&body, &self.validator, &Asked::at(self.store.now()));
         unfit(&body).into_iter().for_each(|issue| faults.rule(issue));
-        let author = Author(Client::Provider(task.provider.clone()));
+        let author = Author::Provider(task.provider.clone());
         let key = ResourceKey {
             author: author.actor().to_string(),
             key: format!("copy:{key}"),
@@ -162,9 +174,9 @@ impl Conversation {
         let Some(referral) = tasks.first().map(|task| task.referral) else { return Err(ConversationError::NotFound) };
         let known = Known::of(&*self.store, referral).await?;
         let place = Place { registry: &registry, base_url: &self.base_url, known: &known, tasks: &tasks };
-        let system = match &author.0 {
-            Client::System(id) => registry.systems.get(id),
-            Client::Provider(_) => None,
+        let system = match &author {
+            Author::System(id) => registry.systems.get(id),
+            Author::Provider(_) => None,
         };
         let mut resource = placed("Communication", id, sent);
         // what a provider wrote on its own server has a name there
@@ -230,7 +242,8 @@ impl Conversation {
                 let place = format!("Communication.{element}[{index}]");
                 let Some(found) = self.tasks_named(reference, &incoming.clients).await? else { continue };
                 let mut visible = self.parts_for_parent(found.tasks).await?;
-                visible.retain(|task| incoming.clients.iter().any(|c| Author(c.clone()).has_to_do_with(task)));
+                visible
+                    .retain(|task| incoming.clients.iter().filter_map(Author::of).any(|who| who.has_to_do_with(task)));
                 if visible.is_empty() {
                     let told = "there is no such referral, or it is not for this client";
                     return Ok(Err(Issue::error(IssueCode::NotFound, place, told)));
@@ -258,7 +271,7 @@ impl Conversation {
                 return Ok(Err(Issue::error(IssueCode::BusinessRule, place, told)));
             }
         }
-        let author = incoming.clients.iter().cloned().map(Author).find(|author| author.has_to_do_with(first));
+        let author = incoming.clients.iter().filter_map(Author::of).find(|author| author.has_to_do_with(first));
         Ok(match author {
             Some(author) => {
                 tasks.retain(|task| author.has_to_do_with(task));
@@ -312,6 +325,7 @@ impl Conversation {
             match client {
                 Client::System(id) => query.systems.push(id.clone()),
                 Client::Provider(id) => query.providers.push(id.clone()),
+                Client::Steward(_) => {}
             }
         }
         let mut tasks = Vec::new();

@@ -100,6 +100,10 @@ name_id! {
     /// Where referrals for a provider, or for one of its services, wait.
     InboxId
 }
+name_id! {
+    /// Who keeps the directory of services: a person, or a tool of hers.
+    StewardId
+}
 impl InboxId {
     /// What stands for the inbox of a Task that is in none: the parent of those of several targets.
     pub fn of_parent() -> Self {

@@ -64,16 +64,17 @@ fn kind(method: &Method, path: &str, clients: &[Client]) -> Kind {
     if *method == Method::GET || *method == Method::HEAD || clients.is_empty() {
         return Kind::Read;
     }
-    let only_provider = !clients.iter().any(|client| matches!(client, Client::System(_)));
+    let refers = clients.iter().any(|client| matches!(client, Client::System(_)));
     // a Task that a search names is answered, too
     let is_task = path.strip_prefix("/fhir/Task").is_some_and(|below| below.is_empty() || below.starts_with('/'));
-    if only_provider || is_task { Kind::Answer } else { Kind::Referral }
+    if !refers || is_task { Kind::Answer } else { Kind::Referral }
 }
 
 fn name(clients: &[Client]) -> String {
     match clients.first() {
         Some(Client::System(id)) => format!("system {id}"),
         Some(Client::Provider(id)) => format!("provider {id}"),
+        Some(Client::Steward(id)) => format!("steward {id}"),
         None => STRANGER.to_owned(),
     }
 }

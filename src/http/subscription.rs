@@ -31,23 +31,25 @@ const BODY_MAX_BYTES: usize = 65_536;
 /// So many events are told at once.
 const EVENTS_MAX: u64 = channel::COUNT_MAX;
 
+/// As whom a client subscribes; nobody subscribes who has to do with no referral.
+fn as_subscriber(client: &Client) -> Option<Subscriber> {
+    match client {
+        Client::System(id) => Some(Subscriber::System(id.clone())),
+        Client::Provider(id) => Some(Subscriber::Provider(id.clone())),
+        Client::Steward(_) => None,
+    }
+}
+
 /// Whose subscription a caller makes.
 fn subscriber(caller: &Caller) -> Option<Subscriber> {
-    caller.clients.first().map(|client| match client {
-        Client::System(id) => Subscriber::System(id.clone()),
-        Client::Provider(id) => Subscriber::Provider(id.clone()),
-    })
+    caller.clients.iter().find_map(as_subscriber)
 }
 
 /// A subscription that is this caller's.
 async fn own(app: &Shared, caller: &Caller, id: &str) -> Result<Subscription, Fault> {
     let id: Uuid = id.parse().map_err(|_| Fault::not_found())?;
     let found = app.store.subscription(id).await?.ok_or_else(Fault::not_found)?;
-    let is_own = |client: &Client| match (client, &found.owner) {
-        (Client::System(a), Subscriber::System(b)) => a == b,
-        (Client::Provider(a), Subscriber::Provider(b)) => a == b,
-        _ => false,
-    };
+    let is_own = |client: &Client| as_subscriber(client).as_ref() == Some(&found.owner);
     if caller.clients.iter().any(is_own) { Ok(found) } else { Err(Fault::not_found()) }
 }
 
@@ -214,11 +216,7 @@ pub async fn search(app: &Shared, caller: &Caller, asked: &[(String, String)]) -
     let base = format!("{}/fhir", app.base_url);
     let search = Search::read("Subscription", asked, &base, caller.is_lenient()).map_err(Fault::invalid)?;
     let mut found = Vec::new();
-    for client in &caller.clients {
-        let owner = match client {
-            Client::System(id) => Subscriber::System(id.clone()),
-            Client::Provider(id) => Subscriber::Provider(id.clone()),
-        };
+    for owner in caller.clients.iter().filter_map(as_subscriber) {
         found.extend(app.store.subscriptions(&owner).await?.iter().map(notification::resource));
     }
     let world = World { base: &base, now: jiff::Timestamp::now(), owner: None, find: &|_, _| None };

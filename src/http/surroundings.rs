@@ -56,6 +56,7 @@ pub(super) fn concerning(clients: &[Client]) -> TaskQuery {
         match client {
             Client::System(id) => query.systems.push(id.clone()),
             Client::Provider(id) => query.providers.push(id.clone()),
+            Client::Steward(_) => {}
         }
     }
     query

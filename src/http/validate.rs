@@ -60,7 +60,7 @@ pub async fn validate(State(app): State<Shared>, uri: Uri, request: AnyOrder) ->
     let registry = app.registry.load_full();
     let system = call.caller.clients.iter().find_map(|client| match client {
         Client::System(id) => registry.systems.get(id),
-        Client::Provider(_) => None,
+        Client::Provider(_) | Client::Steward(_) => None,
     });
     let now = app.store.now();
     let asked = system.map_or(Asked::at(now), |system| asked_of(system, now));

@@ -195,10 +195,10 @@ pub(super) fn fits_as_key(caller: &Caller) -> Result<(), Fault> {
 fn sender(caller: &Caller) -> Result<SystemId, Fault> {
     let system = caller.clients.iter().find_map(|client| match client {
         Client::System(id) => Some(id.clone()),
-        Client::Provider(_) => None,
+        Client::Provider(_) | Client::Steward(_) => None,
     });
     system.ok_or_else(|| {
-        let told = "only an originating system may refer; this token is a provider's";
+        let told = "only an originating system may refer; this token is none of such a system";
         Fault::new(StatusCode::FORBIDDEN, Issue::error(IssueCode::Forbidden, "http.Authorization", told))
     })
 }

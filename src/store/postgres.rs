@@ -37,6 +37,7 @@ pub mod bare;
 mod batch;
 mod breakers;
 mod claim;
+mod directory;
 mod link;
 mod migrate;
 mod names;
@@ -57,6 +58,7 @@ mod tls;
 mod trouble;
 
 use claim::Claimer;
+use directory::Writing;
 use link::{Link, Settings, Use};
 use queue::Queue;
 use replica::Replica;
@@ -131,6 +133,7 @@ const ROOM: &str =
 pub struct PostgresStore {
     submissions: Queue<Submissions>,
     steps: [Queue<Steps>; STEP_WRITERS],
+    directory: Queue<Writing>,
     /// For what belongs to no single Task.
     chores: Link,
     /// For the beat alone: nothing shall stand before it.
@@ -218,6 +221,7 @@ impl PostgresStore {
                 replica: Arc::clone(&replica),
             }),
             steps: std::array::from_fn(|_| Queue::start(steps())),
+            directory: Queue::start(Writing { link: link(Use::Statements), time: time.clone() }),
             chores,
             pulse: link(Use::Statements),
             readers: std::array::from_fn(|_| link(Use::Statements)),
@@ -678,6 +682,7 @@ impl Store for PostgresStore {
         for steps in &self.steps {
             steps.close().await;
         }
+        self.directory.close().await;
         if let Err(error) = self.replica.end(&self.chores, self.now()).await {
             tracing::warn!(%error, "what this process held is free only when its leases end");
         }

@@ -30,6 +30,7 @@ mod append;
 pub mod bare;
 mod breakers;
 mod claim;
+mod directory;
 mod journal;
 mod lanes;
 mod migrate;

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::support::memory::Memory;
 
 mod conversation;
+mod directory;
 mod endpoints;
 mod lanes;
 mod namesakes;
@@ -116,6 +117,11 @@ macro_rules! behaviours {
             conversation: a_new_version_comes_with_a_step, a_state_is_kept_whole, what_a_sender_calls_a_resource_is_kept,
                 a_key_is_taken_once, what_is_one_tasks_concerns_its_parties, steps_of_several_are_stored_together,
                 it_knows_whether_a_try_is_under_way;
+            directory: an_entry_has_versions_that_never_change, all_or_none_of_a_write_is_stored,
+                what_changed_is_told_in_order, an_entry_of_a_source_is_there_once, of_many_who_write_at_once_one_does,
+                what_is_too_much_for_a_directory_is_not_stored, a_proposal_is_kept_and_found,
+                a_proposal_is_decided_once_and_with_what_it_writes, of_many_who_decide_at_once_one_does,
+                no_provider_has_more_proposals_waiting_than_may_be;
         );
     };
     (@ $name:ident, $make:path; $($room:ident: $($behaviour:ident),+;)+) => {

@@ -48,6 +48,25 @@ kind = "worklist"
 }
 
 #[test]
+fn a_steward_has_a_name_and_tokens_of_its_own() {
+    let with = |lines: &str| format!("[[steward]]\nid = \"anna\"\n{lines}\n");
+    let (config, warnings) = load(&with("name = \"Anna\"\ntokens = [{ env = \"TOKEN_A\" }]"), &env(&[])).unwrap();
+    assert_eq!(config.registry.client_of(TOKEN), [Client::Steward("anna".parse().unwrap())]);
+    assert_eq!(config.registry.stewards.values().next().unwrap().name, "Anna");
+    assert!(!warnings.iter().any(|told| told.contains("steward")), "{warnings:?}");
+    let (_, warnings) = load(&with("name = \"Anna\""), &env(&[])).unwrap();
+    assert!(warnings.iter().any(|told| told.contains("neither write the directory")), "{warnings:?}");
+
+    assert_eq!(faults(&with("tokens = []"), &[]).len(), 1, "no name");
+    let more = faults(&with("name = \"Anna\"\nods-code = \"RW4\""), &[]);
+    assert!(more.len() == 1 && more[0].contains("ods-code"), "{more:?}");
+    let same = "name = \"Anna\"\ntokens = [{ env = \"TOKEN_A\" }]\n[[provider]]\nid = \"p\"\nname = \"P\"\nods-code = \"ABC\"\ntokens = [{ env = \"TOKEN_A\" }]";
+    let told = faults(&with(same), &[]);
+    assert!(told.len() == 1 && told[0].contains("provider p has already"), "{told:?}");
+    assert_eq!(faults(&format!("{}{}", with("name = \"A\""), with("name = \"B\"")), &[]).len(), 1);
+}
+
+#[test]
 fn a_system_says_what_it_is_held_against() {
     let with = |lines: &str| format!("[[system]]\nid = \"epr\"\nname = \"An EPR\"\nods-code = \"RW4\"\n{lines}\n");
     let rules = |lines: &str| {

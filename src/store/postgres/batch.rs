@@ -16,8 +16,8 @@ use crate::{
 
 /// A statement with its values.
 pub(super) struct Statement<'v> {
-    sql: &'static str,
-    values: Vec<Box<dyn ToSql + Sync + Send + 'v>>,
+    pub sql: &'static str,
+    pub values: Vec<Box<dyn ToSql + Sync + Send + 'v>>,
 }
 
 macro_rules! statement {

@@ -128,7 +128,7 @@ impl Writer for Steps {
 }
 
 /// Nothing may be left of a transaction on a connection that goes on; one that cannot even do that is of no more use.
-async fn roll_back(conn: &Conn) {
+pub(super) async fn roll_back(conn: &Conn) {
     if conn.is_open() {
         let _ = conn.run("ROLLBACK").await;
     }

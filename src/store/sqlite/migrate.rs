@@ -20,6 +20,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0009_several.sql"),
     include_str!("migrations/0010_rehearsal.sql"),
     include_str!("migrations/0011_duplicates.sql"),
+    include_str!("migrations/0012_directory.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

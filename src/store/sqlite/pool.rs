@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::rows::store_error;
-use crate::store::{ActivateError, AppendError, StoreError, counts};
+use crate::store::{ActivateError, AppendError, DirectoryError, StoreError, counts};
 
 /// As many writes share one commit at the most: enough to make the fsync cheap, few enough to keep the wait short.
 pub(super) const GROUP_MAX: usize = 128;
@@ -22,6 +22,7 @@ pub(super) trait WorkError: From<StoreError> + Send + 'static {}
 impl WorkError for StoreError {}
 impl WorkError for AppendError {}
 impl WorkError for ActivateError {}
+impl WorkError for DirectoryError {}
 
 /// Answers the one who asked, once it is known whether the group's commit held.
 type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;

@@ -59,6 +59,12 @@ impl From<rusqlite::Error> for crate::store::ActivateError {
     }
 }
 
+impl From<rusqlite::Error> for crate::store::DirectoryError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(store_error(error))
+    }
+}
+
 impl From<rusqlite::Error> for crate::store::AppendError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(store_error(error))

@@ -99,6 +99,8 @@ macro_rules! reach {
     }};
 }
 
+mod directory;
+
 #[async_trait]
 impl Store for Reached {
     fn now(&self) -> Timestamp {

@@ -31,10 +31,12 @@ use onward::{
 use uuid::Uuid;
 
 mod alerts;
+mod directory;
 mod routes;
 mod row;
 
 use alerts::Alerts;
+use directory::Directory;
 use routes::Routes;
 pub use row::{Message, Row, State};
 
@@ -58,6 +60,7 @@ struct All {
     alerts: Alerts,
     subscriptions: Vec<Attended>,
     routes: Routes,
+    directory: Directory,
 }
 
 /// A subscription, when it is attended to next, and its events.

@@ -14,6 +14,9 @@ pub mod status;
 pub mod subscriptions;
 pub mod writeback;
 
+// where people can be referred to
+pub mod directory;
+
 // who is told of what waits for a person
 pub mod alerts;
 

@@ -1,0 +1,173 @@
+//! What providers propose for the directory, and what becomes of it. A provider proposes for what is its own; a steward approves or
+//! declines; the provider may take back what nobody has decided.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Checked, Directory, Draft, WriteError, body_of};
+use crate::{
+    domain::{ProposalStatus, ProviderId},
+    fhir::{Issue, IssueCode},
+    store::{Decision, DirectoryEntry, DirectoryError, NewProposal, Proposal, StoreError},
+};
+
+/// A proposal with what it would change.
+#[derive(Debug, Clone)]
+pub struct Proposed {
+    /// The proposal.
+    pub proposal: Proposal,
+    /// The entry as it is proposed.
+    pub body: Value,
+    /// The version that it was made on; none where the entry is new.
+    pub before: Option<Value>,
+    /// The entry's version now; none where there is none yet.
+    pub version_now: Option<u64>,
+}
+
+/// What differs between two versions of an entry, as JSON Patch (RFC 6902) says it, with what stood there before.
+pub fn changes(before: Option<&Value>, after: &Value) -> Vec<Value> {
+    let nothing = json!({});
+    let before = before.unwrap_or(&nothing);
+    let patch = serde_json::to_value(json_patch::diff(before, after)).unwrap_or_default();
+    let Value::Array(mut operations) = patch else { return Vec::new() };
+    for operation in &mut operations {
+        let path = operation.get("path").and_then(Value::as_str).unwrap_or_default();
+        if let Some(old) = before.pointer(path).filter(|_| !path.is_empty()).cloned()
+            && let Some(operation) = operation.as_object_mut()
+            && operation.get("op").is_some_and(|op| op != "add")
+        {
+            operation.insert("was".to_owned(), old);
+        }
+    }
+    operations
+}
+
+/// Whether a provider may propose this; the words for why not.
+fn is_own(checked: &Checked, is_new: bool, provider: &ProviderId, directory: &Directory) -> Result<(), WriteError> {
+    if !is_new && checked.owner_before.as_ref() != Some(provider) {
+        return Err(WriteError::Forbidden("this entry is not your own: its provider, or a steward, changes it"));
+    }
+    let rule = |expression: &str, told: &str| {
+        Err(WriteError::Rule(vec![Issue::error(IssueCode::BusinessRule, expression, told)]))
+    };
+    if checked.owner.as_ref() != Some(provider) {
+        return rule(
+            checked.kind.code(),
+            "what you propose must be your own: let providedBy, managingOrganization or partOf lead to your Organization",
+        );
+    }
+    let registry = directory.registry.load();
+    let of_another = |inbox| registry.inboxes.get(inbox).is_none_or(|inbox| inbox.provider != *provider);
+    if checked.inboxes.iter().any(of_another) {
+        return rule("HealthcareService.endpoint", "this is the inbox of another provider: name one of yours");
+    }
+    Ok(())
+}
+
+impl Directory {
+    /// Keeps what a provider proposes until it is decided.
+    ///
+    /// # Errors
+    /// [`WriteError`]
+    pub async fn propose(&self, draft: Draft, provider: &ProviderId) -> Result<Proposal, WriteError> {
+        let is_new = draft.before.is_none();
+        // a steward sees to the stories when it is decided
+        let checked = self.check_one(Draft { story_checked: true, ..draft }).await?;
+        is_own(&checked, is_new, provider, self)?;
+        let write = checked.into_write("");
+        let new = NewProposal {
+            id: Uuid::now_v7(),
+            provider: provider.clone(),
+            kind: write.kind,
+            entry: write.id,
+            over: write.over,
+            source: write.source,
+            body: write.body,
+        };
+        Ok(self.store.add_proposal(new).await?)
+    }
+
+    /// A proposal with what it would change.
+    ///
+    /// # Errors
+    /// [`WriteError::NotFound`] where there is none.
+    pub async fn proposed(&self, id: Uuid) -> Result<Proposed, WriteError> {
+        let proposal = self.store.proposal(id).await?.ok_or(WriteError::NotFound)?;
+        let body = serde_json::from_str(&proposal.new.body).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        let new = &proposal.new;
+        let before = match new.over {
+            0 => None,
+            over => self.store.directory_entry(new.kind, new.entry, Some(over)).await?,
+        };
+        let before = before.as_ref().map(body_of).transpose()?;
+        let version_now = self.store.directory_entry(new.kind, new.entry, None).await?.map(|entry| entry.version);
+        Ok(Proposed { proposal, body, before, version_now })
+    }
+
+    /// Makes a proposal an entry, or a version of one. It is looked at once more: what it refers to may be gone.
+    ///
+    /// # Errors
+    /// [`WriteError`]; [`DirectoryError::Moved`] where the entry has another version than the one that it was made on.
+    pub async fn approve(
+        &self,
+        id: Uuid,
+        by: &str,
+        story_checked: bool,
+    ) -> Result<(Proposal, DirectoryEntry), WriteError> {
+        let Proposed { proposal, body, version_now, .. } = self.proposed(id).await?;
+        if proposal.status != ProposalStatus::Pending {
+            return Err(DirectoryError::Decided(proposal.status).into());
+        }
+        let new = &proposal.new;
+        if version_now.unwrap_or(0) != new.over {
+            return Err(DirectoryError::Moved { kind: new.kind, id: new.entry }.into());
+        }
+        let before = self.store.directory_entry(new.kind, new.entry, None).await?;
+        let draft = Draft { kind: new.kind, id: new.entry, before, body, story_checked };
+        let mut checked = self.check_one(draft).await?;
+        checked.over = new.over;
+        let signature = format!("provider {}, approved by {by}", new.provider);
+        let decision = Decision { status: ProposalStatus::Approved, by: by.to_owned(), reason: None };
+        let write = checked.into_write(&signature);
+        match self.store.decide_proposal(id, decision, Some(write)).await? {
+            (proposal, Some(entry)) => Ok((proposal, entry)),
+            _ => Err(StoreError::Corrupt("an approval that wrote nothing".to_owned()).into()),
+        }
+    }
+
+    /// Refuses a proposal, and says why; or takes it back for its provider.
+    ///
+    /// # Errors
+    /// [`WriteError`]
+    pub async fn close(
+        &self,
+        id: Uuid,
+        status: ProposalStatus,
+        by: &str,
+        reason: Option<String>,
+    ) -> Result<Proposal, WriteError> {
+        let decision = Decision { status, by: by.to_owned(), reason };
+        Ok(self.store.decide_proposal(id, decision, None).await?.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_change_is_told_with_what_stood_there() {
+        let before = json!({"name": "Garden", "active": true, "telecom": [{"value": "0151 496 0000"}]});
+        let after = json!({"name": "The Garden", "telecom": [{"value": "0151 496 0000"}], "comment": "new"});
+        let mut told = changes(Some(&before), &after);
+        told.sort_by_key(|operation| operation["path"].to_string());
+        let expected = [
+            json!({"op": "remove", "path": "/active", "was": true}),
+            json!({"op": "add", "path": "/comment", "value": "new"}),
+            json!({"op": "replace", "path": "/name", "value": "The Garden", "was": "Garden"}),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(changes(Some(&after), &after), Vec::<Value>::new());
+        assert_eq!(changes(None, &json!({"name": "New"})), [json!({"op": "add", "path": "/name", "value": "New"})]);
+    }
+}

@@ -41,7 +41,7 @@ pub(crate) use parse::within;
 pub use parse::{FILES_MAX_BYTES, Known, TEXT_MAX_BYTES};
 pub use path::Path;
 pub use person::{Age, Ages, Consented, Language, Urgency};
-pub use place::{AreaWanted, Homes, NamedArea, Piece, Point};
+pub use place::{AreaWanted, Homes, NamedArea, Piece};
 pub use places::{Place, Places, PlacesError};
 pub use wanted::{CodeWanted, PerformerWanted, ValueSet};
 

@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, io::Read};
 
-use super::place::{Point, lsoa};
+use super::place::lsoa;
+use crate::domain::Point;
 
 /// More postcodes than this no table holds; the United Kingdom has 2.7 million, ended ones included.
 const ROWS_MAX: usize = 4_000_000;

@@ -1,6 +1,6 @@
 //! When one shape certainly lies in another, and when two certainly have a place in common.
 
-use crate::routing::{Piece, Point};
+use crate::{domain::Point, routing::Piece};
 
 /// What rounding may make of a distance on the earth, and more.
 const DOUBT_METRES: f64 = 0.01;

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{list, text};
-use crate::routing::{
-    outward_of,
-    person::Consented,
-    place::{Homes, Point, lsoa},
-    places::Places,
+use crate::{
+    domain::Point,
+    routing::{
+        outward_of,
+        person::Consented,
+        place::{Homes, lsoa},
+        places::Places,
+    },
 };
 
 /// R4's own extensions of an address: the point, and the census tract, which in England is the LSOA.

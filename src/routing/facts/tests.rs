@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::routing::place::Point;
+use crate::domain::Point;
 
 fn facts_with<'a>(request: &'a Value, carried: &'a [(&'a str, Value)]) -> Facts<'a> {
     let find = move |reference: &str| carried.iter().find(|(name, _)| *name == reference).map(|(_, resource)| resource);

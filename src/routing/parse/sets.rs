@@ -12,10 +12,11 @@ use super::{
     when::{read_text, values},
 };
 use crate::{
+    domain::Point,
     fhir::{Limits, gate},
     routing::{
         Coding,
-        place::{NamedArea, Piece, Point, lsoa},
+        place::{NamedArea, Piece, lsoa},
         wanted::{CodeWanted, ValueSet},
     },
     toml_reader::{Node, Table, quoted},

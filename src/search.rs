@@ -3,7 +3,9 @@
 
 mod compare;
 mod date;
+mod kept;
 mod leads;
+mod near;
 mod parameter;
 mod read;
 mod shape;
@@ -16,7 +18,9 @@ use crate::{
     fhirpath::Expression,
 };
 
+pub use kept::Kept;
 pub use leads::Leads;
+pub use near::{Around, NEAR, Near, NearParameter};
 pub use parameter::{CONTROLS, Control, codes, leads_to_identifiers, modifiers, parameter, parameters};
 pub use shape::Shape;
 
@@ -32,6 +36,8 @@ pub struct Search {
     pub of: String,
     /// All of these must hold.
     pub conditions: Vec<Condition>,
+    /// And what it must be near, which is for the caller to see to: where a resource lies, it does not always say itself.
+    pub near: Option<Near>,
     /// What the matches lead to is brought along.
     pub includes: Vec<Include>,
     /// What leads to the matches is brought along.

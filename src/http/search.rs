@@ -135,6 +135,9 @@ async fn page(
 ) -> Result<Page, Fault> {
     let kind = &*search.of;
     let leads = search.leads();
+    if search.near.is_some() {
+        return Err(too_costly("http", "what travels with a referral is not looked for by where it lies"));
+    }
     match (&leads, kind) {
         (Leads::Nothing, "Task" | "ServiceRequest") => walk::page(app, search, caller, surroundings, base).await,
         (Leads::Nothing, "Organization") => few::organisations(search, surroundings, base),

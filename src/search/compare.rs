@@ -17,7 +17,7 @@ use crate::{
 type Named<'a> = (&'a str, &'a str);
 
 /// The elements that an expression finds; none where it cannot be told.
-fn elements<'a>(expression: &'a Expression, resource: &'a Value, now: jiff::Timestamp) -> Vec<Node<'a>> {
+pub(super) fn elements<'a>(expression: &'a Expression, resource: &'a Value, now: jiff::Timestamp) -> Vec<Node<'a>> {
     let found = expression.evaluate(Node::resource(resource), &Context::new(resource, now)).unwrap_or_default();
     let nodes = found.iter().filter_map(|item| match item {
         Item::Node(node) if node.value.is_some() => Some(*node),
@@ -118,12 +118,12 @@ impl Condition {
 }
 
 /// What a Reference says literally; a canonical or a URL is its own.
-fn reference_text(value: &Value) -> Option<&str> {
+pub(super) fn reference_text(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("reference").and_then(Value::as_str))
 }
 
 /// The type and id of the resource of this server that a reference names.
-fn local<'a>(node: &Node<'a>, base: &str) -> Option<Named<'a>> {
+pub(super) fn local<'a>(node: &Node<'a>, base: &str) -> Option<Named<'a>> {
     named(reference_text(node.value?)?, base)
 }
 
@@ -208,7 +208,7 @@ fn has_words(words: &str, node: &Node<'_>, value: &Value) -> bool {
 }
 
 /// The texts of a string, a name or an address.
-fn strings(value: &Value) -> Vec<&str> {
+pub(super) fn strings(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => vec![text],
         Value::Object(object) => {
@@ -234,7 +234,7 @@ pub(super) fn plain(text: &str) -> String {
 
 impl How {
     /// Whether what is found is so; what is wanted is plain already, but where it must be exactly that.
-    fn holds(self, wanted: &str, found: &str) -> bool {
+    pub(super) fn holds(self, wanted: &str, found: &str) -> bool {
         match self {
             Self::Exact => wanted == found,
             Self::Contains => plain(found).contains(wanted),

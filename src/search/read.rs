@@ -5,6 +5,7 @@ use super::{
     COUNT_DEFAULT, COUNT_MAX, Condition, How, Include, Reference, Search, Shape, Sort, Test, Token, Wanted,
     compare::{codes_of, plain},
     date::{Prefix, Span},
+    near,
     parameter::{CONTROLS, parameter, parameters},
 };
 use crate::{
@@ -35,6 +36,7 @@ pub(super) fn read(of: &str, pairs: &[(String, String)], base: &str, lenient: bo
         revincludes: Vec::new(),
         sort: Vec::new(),
         count: COUNT_DEFAULT,
+        near: None,
         after: None,
         total: false,
         shape: Shape::Whole,
@@ -64,14 +66,14 @@ pub(super) fn read(of: &str, pairs: &[(String, String)], base: &str, lenient: bo
 }
 
 /// Why a parameter is not taken.
-enum Refused {
+pub(super) enum Refused {
     /// It is not known here: who is lenient goes on without it.
     Unknown(Issue),
     /// It is known, and cannot be read: going on would answer another question.
     Wrong(Issue),
 }
 
-type Taken<T> = Result<T, Refused>;
+pub(super) type Taken<T> = Result<T, Refused>;
 
 /// The name of a parameter as an outcome may repeat it.
 fn shown(name: &str) -> String {
@@ -79,11 +81,11 @@ fn shown(name: &str) -> String {
     format!("http.{name}")
 }
 
-fn unknown(name: &str, told: impl Into<String>) -> Refused {
+pub(super) fn unknown(name: &str, told: impl Into<String>) -> Refused {
     Refused::Unknown(Issue::error(IssueCode::NotSupported, shown(name), told))
 }
 
-fn wrong(name: &str, told: impl Into<String>) -> Refused {
+pub(super) fn wrong(name: &str, told: impl Into<String>) -> Refused {
     Refused::Wrong(Issue::error(IssueCode::Value, shown(name), told))
 }
 
@@ -122,7 +124,11 @@ impl Search {
                 }
             }
             "_elements" => self.shape = Shape::of_elements(value),
-            _ => self.conditions.push(condition(&self.of, name, value, base, 1)?),
+            _ => match near::read(&self.of, name, value) {
+                Some(_) if self.near.is_some() => return Err(near::twice(name)),
+                Some(near) => self.near = Some(near?),
+                None => self.conditions.push(condition(&self.of, name, value, base, 1)?),
+            },
         }
         Ok(())
     }
@@ -130,7 +136,8 @@ impl Search {
 
 fn known(of: &str) -> String {
     let controls = CONTROLS.iter().map(|control| control.name).filter(|name| !name.contains(':'));
-    parameters(of).map(|parameter| parameter.name).chain(controls).collect::<Vec<_>>().join(", ")
+    let near = near::NEAR.iter().filter(|near| near.of == of).map(|near| near.name);
+    parameters(of).map(|parameter| parameter.name).chain(near).chain(controls).collect::<Vec<_>>().join(", ")
 }
 
 fn condition(of: &str, name: &str, value: &str, base: &str, depth: usize) -> Taken<Condition> {
@@ -325,7 +332,7 @@ fn include(of: &str, name: &str, value: &str) -> Taken<Include> {
 }
 
 /// The parts between marks that are not escaped (R4 search, 3.1.1.5.4).
-fn split(text: &str, mark: char) -> impl Iterator<Item = &str> {
+pub(super) fn split(text: &str, mark: char) -> impl Iterator<Item = &str> {
     let mut escaped = false;
     text.split(move |c: char| {
         let is_mark = c == mark && !escaped;
@@ -335,7 +342,7 @@ fn split(text: &str, mark: char) -> impl Iterator<Item = &str> {
 }
 
 /// Without the signs that escape.
-fn unescaped(text: &str) -> String {
+pub(super) fn unescaped(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {

@@ -2,6 +2,7 @@
 //! reads it.
 
 pub mod entry;
+pub mod index;
 mod known;
 mod proposals;
 mod write;

@@ -231,7 +231,7 @@ mod tests {
                 "name",
                 "name:contains",
                 "name:exact",
-                "location.name"
+                r"location\.name"
             ],
             proptest::collection::vec(
                 prop_oneof![code(), code().prop_map(|code| format!("s|{code}")), Just("t|a".to_owned())],

@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod event;
 pub mod ids;
 pub mod lane;
+pub mod measured;
 pub mod parent;
 pub mod point;
 pub mod retry;

@@ -11,8 +11,12 @@ use uuid::Uuid;
 
 use crate::domain::{
     Actor, Alert, AlertKind, Destination, Event, InboxId, ProviderId, ReferralId, Side, Subscriber, Subscription,
-    SubscriptionEvent, SubscriptionStatus, SystemId, TaskId, TaskStatus, WakeUp, breaker::Breaker,
-    deadline::RouteTerms, subscription::Progress, task::TaskState,
+    SubscriptionEvent, SubscriptionStatus, SystemId, TaskId, TaskStatus, WakeUp,
+    breaker::Breaker,
+    deadline::RouteTerms,
+    measured::{Day, FirstAnswer},
+    subscription::Progress,
+    task::TaskState,
 };
 
 mod asked;
@@ -284,6 +288,28 @@ pub trait Store: DirectoryStore {
 
     /// Those of these inboxes that hold so many open Tasks, or more. It costs no more than to count up to there.
     async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError>;
+
+    /// The days on which first answers were noted in an inbox, after the one and up to the other, in their order, with how many
+    /// there were on each; of so many days.
+    async fn answer_days(
+        &self,
+        inbox: &InboxId,
+        after: Option<Day>,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<(Day, u32)>, StoreError>;
+
+    /// The first answers that were noted in an inbox from one day to another, both included; so many of them.
+    async fn first_answers(
+        &self,
+        inbox: &InboxId,
+        first: Day,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<FirstAnswer>, StoreError>;
+
+    /// How many open Tasks of each inbox have no first answer; inboxes where none is open are left out, and parents count nowhere.
+    async fn waiting(&self) -> Result<Vec<(InboxId, u64)>, StoreError>;
 
     /// Referrals to which a resource or a Task with one of these ids belongs, or which are known by one of these names, as far as they
     /// concern the systems and providers of the query, and at most as many as its count.

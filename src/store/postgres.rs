@@ -22,7 +22,10 @@ use super::{
 };
 use crate::domain::{
     Alert, AlertKind, Clock, Destination, InboxId, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
-    SubscriptionStatus, SystemId, TaskId, breaker::Breaker, subscription::Progress,
+    SubscriptionStatus, SystemId, TaskId,
+    breaker::Breaker,
+    measured::{Day, FirstAnswer},
+    subscription::Progress,
 };
 
 /// A statement with the columns of a Task or a resource put in, made once.
@@ -39,6 +42,7 @@ mod breakers;
 mod claim;
 mod directory;
 mod link;
+mod measured;
 mod migrate;
 mod names;
 mod outbox;
@@ -360,6 +364,30 @@ impl Store for PostgresStore {
 
     async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
         read::full_inboxes(self.reader(), capacities).await
+    }
+
+    async fn answer_days(
+        &self,
+        inbox: &InboxId,
+        after: Option<Day>,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<(Day, u32)>, StoreError> {
+        measured::days(self.searches(), inbox, after, last, count).await
+    }
+
+    async fn first_answers(
+        &self,
+        inbox: &InboxId,
+        first: Day,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<FirstAnswer>, StoreError> {
+        measured::answers(self.searches(), inbox, first, last, count).await
+    }
+
+    async fn waiting(&self) -> Result<Vec<(InboxId, u64)>, StoreError> {
+        measured::waiting(self.searches()).await
     }
 
     async fn referrals_of(

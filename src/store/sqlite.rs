@@ -23,7 +23,10 @@ use super::{
 };
 use crate::domain::{
     Alert, AlertKind, Clock, Destination, InboxId, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
-    SubscriptionStatus, SystemId, TaskId, breaker::Breaker, subscription::Progress,
+    SubscriptionStatus, SystemId, TaskId,
+    breaker::Breaker,
+    measured::{Day, FirstAnswer},
+    subscription::Progress,
 };
 
 mod append;
@@ -33,6 +36,7 @@ mod claim;
 mod directory;
 mod journal;
 mod lanes;
+mod measured;
 mod migrate;
 mod outbox;
 mod pool;
@@ -269,6 +273,32 @@ impl Store for SqliteStore {
 
     async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
         self.readers.run(move |c| read::full_inboxes(c, capacities)).await
+    }
+
+    async fn answer_days(
+        &self,
+        inbox: &InboxId,
+        after: Option<Day>,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<(Day, u32)>, StoreError> {
+        let inbox = inbox.clone();
+        self.readers.run(move |c| measured::days(c, &inbox, after, last, count)).await
+    }
+
+    async fn first_answers(
+        &self,
+        inbox: &InboxId,
+        first: Day,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<FirstAnswer>, StoreError> {
+        let inbox = inbox.clone();
+        self.readers.run(move |c| measured::answers(c, &inbox, first, last, count)).await
+    }
+
+    async fn waiting(&self) -> Result<Vec<(InboxId, u64)>, StoreError> {
+        self.readers.run(measured::waiting).await
     }
 
     async fn referrals_of(

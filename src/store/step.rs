@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{AskedBy, Attempt, NewEvent, NewResource, NewTask, TaskRecord};
-use crate::domain::{Alert, Side, TaskId, WakeUp, task::TaskState};
+use crate::domain::{Alert, Side, TaskId, WakeUp, measured::FirstAnswer, task::TaskState};
 
 /// A step in a Task's life: events, the state after them, and what they settle, in one commit.
 #[derive(Debug, Clone)]
@@ -64,6 +64,12 @@ impl Append {
             alerts: vec![],
             asked_by: AskedBy::current(),
         }
+    }
+
+    /// What is noted with it at `now`, where it is the first answer of the Task that it is stored over. A parent has none of its own.
+    pub fn first_answer(&self, before: &TaskRecord, now: Timestamp) -> Option<FirstAnswer> {
+        let events = self.events.iter().map(|new| &new.event);
+        FirstAnswer::of(&before.state, before.created, events, now).filter(|_| !before.is_parent())
     }
 }
 

@@ -22,6 +22,7 @@ mod conversation;
 mod directory;
 mod endpoints;
 mod lanes;
+mod measured;
 mod namesakes;
 mod outbox;
 pub mod postgres;
@@ -98,6 +99,8 @@ macro_rules! behaviours {
             namesakes: open_ones_are_found_by_name_and_inbox_the_newest_first,
                 each_comes_with_its_request_and_persons_as_they_are_now,
                 of_a_name_that_everybody_has_only_the_newest_are_looked_at;
+            measured: a_first_answer_is_noted_once, a_step_that_is_not_stored_notes_nothing, answers_are_found_by_their_days,
+                those_that_wait_are_counted_by_inbox;
             routed: they_come_in_the_order_in_which_they_were_stored, what_was_sent_is_given_as_it_came,
                 what_its_sender_has_a_name_for_is_given_as_it_was_at_first;
             trouble: dead_letters_are_found_and_paged, those_of_a_task_come_in_the_order_of_their_seq,

@@ -96,6 +96,15 @@ pub(super) fn of_steps(picture: &Picture, now: Timestamp) -> Vec<Statement<'_>> 
             column(&rows, |(_, a)| a.why.as_deref().map(shown)),
         ));
     }
+    if !picture.answers.is_empty() {
+        let rows: Vec<_> = picture.answers.iter().collect();
+        all.push(statement!(INSERT_ANSWERS;
+            column(&rows, |(inbox, _)| inbox.as_str()),
+            column(&rows, |(_, answer)| answer.day.0),
+            column(&rows, |(_, answer)| i64::from(answer.waited_min)),
+            column(&rows, |(_, answer)| answer.accepted),
+        ));
+    }
     if !picture.alerts.is_empty() {
         all.push(raise(&picture.alerts, now));
     }
@@ -378,6 +387,9 @@ const REFERRALS_CHANGED: &str = "UPDATE referral SET changed = $2::bigint
 
 const INSERT_NAMES: &str = "INSERT INTO name (value, referral) SELECT * FROM UNNEST($1::text[], $2::uuid[])
     ON CONFLICT DO NOTHING";
+
+const INSERT_ANSWERS: &str = "INSERT INTO answer (inbox, day, waited_min, accepted)
+    SELECT * FROM UNNEST($1::text[], $2::integer[], $3::bigint[], $4::boolean[])";
 
 const INSERT_TASKS: &str = "INSERT INTO task (id, referral, part_of, terms, request, created, system, inbox, provider, route_set, identifier, origin,
                       status, transport, cancel_requested, sent, information_requested, seen_to, deliver_by, open_by, answer_by,

@@ -11,7 +11,9 @@ use uuid::Uuid;
 
 use super::rows::{duration_micros, micros, micros_after};
 use crate::{
-    domain::{Alert, ReferralId, Side, TaskId, WakeUp, clock::from_micros, task::TaskState},
+    domain::{
+        Alert, InboxId, ReferralId, Side, TaskId, WakeUp, clock::from_micros, measured::FirstAnswer, task::TaskState,
+    },
     store::{
         Append, AppendError, Appended, AskedBy, Attempt, LaneHead, LaneState, NewEvent, NewResource, NewTask,
         NewVersion, Poll, ResourceKey, Settle, Settled, StoreError, TaskRecord,
@@ -127,6 +129,8 @@ pub(super) struct Picture {
     pub names: Vec<(String, ReferralId)>,
     pub attempts: Vec<(TaskId, Attempt)>,
     pub alerts: Vec<Alert>,
+    /// First answers of inboxes.
+    pub answers: Vec<(InboxId, FirstAnswer)>,
     /// The destinations whose breakers keep messages back, where the group puts anything aside.
     pub kept_back: HashSet<(Side, String)>,
     /// Versions of resources that are there already, as far as the group is about them.
@@ -503,6 +507,9 @@ impl Picture {
                 body: new.resource.body.clone(),
             });
         }
+        if let Some(answer) = append.first_answer(&picture.record, hand.now) {
+            self.answers.push((picture.record.inbox.clone(), answer));
+        }
         if let Some(settle) = &append.settle {
             picture.settle(settle, &self.kept_back, hand.now);
         }
@@ -588,13 +595,14 @@ impl Picture {
         let known = (self.known_versions.clone(), self.known_keys.clone());
         let lengths =
             (self.journal.len(), self.versions.len(), self.keys.len(), self.attempts.len(), self.alerts.len());
-        let names = self.names.len();
+        let (names, answers) = (self.names.len(), self.answers.len());
         let all: Result<Vec<_>, _> = steps.iter().map(|step| self.append(step, hand)).collect();
         if all.is_err() {
             for new in steps.iter().flat_map(|step| &step.tasks) {
                 self.tasks.remove(&new.id);
             }
             self.names.truncate(names);
+            self.answers.truncate(answers);
             self.tasks.extend(before.into_iter().map(|task| (task.record.id, task)));
             (self.known_versions, self.known_keys) = known;
             self.journal.truncate(lengths.0);

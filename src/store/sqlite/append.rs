@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{
-    journal, lanes,
+    journal, lanes, measured,
     outbox::{self, NewMessage},
     read,
     rows::{micros, micros_after},
@@ -79,6 +79,9 @@ pub(super) fn append(c: &Connection, append: &Append, now: Timestamp) -> Result<
     }
     for new in &append.resources {
         insert_version(c, before.referral, new, now)?;
+    }
+    if let Some(answer) = append.first_answer(&before, now) {
+        measured::note(c, before.inbox.as_str(), answer)?;
     }
     let (head_hash, since): ([u8; 32], Option<i64>) = c
         .prepare_cached("SELECT head_hash, transport_since FROM task WHERE id = ?")?

@@ -21,6 +21,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0010_rehearsal.sql"),
     include_str!("migrations/0011_duplicates.sql"),
     include_str!("migrations/0012_directory.sql"),
+    include_str!("migrations/0013_measured.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use onward::{
     domain::{
         Alert, AlertKind, Destination, InboxId, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
-        SubscriptionStatus, SystemId, TaskId, breaker::Breaker, subscription::Progress,
+        SubscriptionStatus, SystemId, TaskId,
+        breaker::Breaker,
+        measured::{Day, FirstAnswer},
+        subscription::Progress,
     },
     store::{
         ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
@@ -142,6 +145,32 @@ impl Store for Reached {
 
     async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
         reach!(self, full_inboxes(capacities))
+    }
+
+    async fn answer_days(
+        &self,
+        inbox: &InboxId,
+        after: Option<Day>,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<(Day, u32)>, StoreError> {
+        let inbox = inbox.clone();
+        reach!(self, answer_days(&inbox, after, last, count))
+    }
+
+    async fn first_answers(
+        &self,
+        inbox: &InboxId,
+        first: Day,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<FirstAnswer>, StoreError> {
+        let inbox = inbox.clone();
+        reach!(self, first_answers(&inbox, first, last, count))
+    }
+
+    async fn waiting(&self) -> Result<Vec<(InboxId, u64)>, StoreError> {
+        reach!(self, waiting())
     }
 
     async fn referrals_of(

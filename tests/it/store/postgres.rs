@@ -101,6 +101,7 @@ fn again() -> Bench {
         "attempt",
         "breaker",
         "alert",
+        "answer",
         "routes_activation",
         "routes",
     ] {
@@ -289,6 +290,21 @@ async fn schemas_of_several_versions() {
 
     place.sql("DELETE FROM onward_schema");
     assert!(matches!(beside(), Err(OpenError::Older { found: 0, .. })));
+}
+
+/// What the migration makes of the journal is what was noted as it happened.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_from_before_they_were_noted_are_found_in_the_journal() {
+    let Some(place) = Place::new() else { return };
+    let b = place.bench();
+    let noted = measured::many_answers(&b).await;
+    place.sql("DROP TABLE answer");
+    place.sql("DROP INDEX task_open_by_inbox");
+    place.sql("CREATE INDEX task_open_by_inbox ON task (inbox)");
+    let url = place.url.clone();
+    let step = include_str!("../../../src/store/postgres/migrations/0011_measured.sql");
+    block_on(async move { raw(&url).await.batch_execute(step).await.unwrap() });
+    assert_eq!(measured::noted(&b, "life-rooms").await, noted);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

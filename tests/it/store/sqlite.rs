@@ -225,6 +225,24 @@ async fn what_was_begun_is_finished_before_another_may_open() {
     assert_eq!(count(), 500);
 }
 
+/// What the migration makes of the journal is what was noted as it happened.
+#[tokio::test]
+async fn answers_from_before_they_were_noted_are_found_in_the_journal() {
+    let (folder, clock) = closed();
+    let b = bench_in(&folder, &clock);
+    let noted = measured::many_answers(&b).await;
+    drop(b);
+    let c = raw(folder.path());
+    c.execute_batch(
+        "DROP TABLE answer; DROP INDEX task_open_by_inbox; CREATE INDEX task_open_by_inbox ON task (inbox)",
+    )
+    .unwrap();
+    c.execute_batch(include_str!("../../../src/store/sqlite/migrations/0013_measured.sql")).unwrap();
+    drop(c);
+    let b = bench_in(&folder, &clock);
+    assert_eq!(measured::noted(&b, "life-rooms").await, noted);
+}
+
 #[tokio::test]
 async fn a_newer_schema_is_refused_and_left_alone() {
     let (folder, clock) = closed();

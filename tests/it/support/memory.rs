@@ -15,8 +15,9 @@ use jiff::Timestamp;
 use onward::{
     domain::{
         Alert, AlertKind, Clock, Destination, InboxId, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
-        SubscriptionStatus, SystemId, TaskId, TransportStatus, WakeUp,
+        SubscriptionStatus, SystemId, TaskId, TaskStatus, TransportStatus, WakeUp,
         breaker::{Breaker, Phase},
+        measured::{Day, FirstAnswer},
         subscription::Progress,
         task::TaskState,
     },
@@ -61,6 +62,7 @@ struct All {
     subscriptions: Vec<Attended>,
     routes: Routes,
     directory: Directory,
+    answers: Vec<(InboxId, FirstAnswer)>,
 }
 
 /// A subscription, when it is attended to next, and its events.
@@ -180,7 +182,7 @@ impl All {
     /// Makes steps on copies of the rows, which take their places only if all of it could be done.
     fn step_together(&mut self, steps: Vec<Append>, now: Timestamp) -> Result<Vec<Appended>, AppendError> {
         let (mut rows, mut later, mut keys, mut done) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut names = Vec::new();
+        let (mut names, mut answers) = (Vec::new(), Vec::new());
         let alerts = steps.iter().flat_map(|append| append.alerts.clone()).collect();
         for mut append in steps {
             let mut row = self.tasks.get(&append.task).cloned().ok_or(AppendError::Moved)?;
@@ -193,6 +195,7 @@ impl All {
             }
             let (resources, further) = (append.resources.clone(), std::mem::take(&mut append.tasks));
             let asked_by = append.asked_by.clone();
+            answers.extend(append.first_answer(&row.record, now).map(|answer| (row.record.inbox.clone(), answer)));
             let mut stepped = row.step(append, now)?;
             for new in further {
                 let (mut made, own) = beside(&row.record, &new, now);
@@ -236,6 +239,7 @@ impl All {
         self.later.extend(later);
         self.keys.extend(keys);
         self.names.extend(names);
+        self.answers.extend(answers);
         self.alerts.raise(alerts, now);
         Ok(done)
     }
@@ -539,6 +543,46 @@ impl Store for Memory {
         };
         let full = capacities.into_iter().filter(|(inbox, most)| open(inbox) >= *most as usize);
         Ok(full.map(|(inbox, _)| inbox).collect())
+    }
+
+    async fn answer_days(
+        &self,
+        inbox: &InboxId,
+        after: Option<Day>,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<(Day, u32)>, StoreError> {
+        let mut days = BTreeMap::new();
+        for (_, answer) in self.all()?.answers.iter().filter(|(of, _)| of == inbox) {
+            *days.entry(answer.day).or_default() += 1;
+        }
+        let wanted = days.into_iter().filter(|(day, _)| after.is_none_or(|after| *day > after) && *day <= last);
+        Ok(wanted.take(count).collect())
+    }
+
+    async fn first_answers(
+        &self,
+        inbox: &InboxId,
+        first: Day,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<FirstAnswer>, StoreError> {
+        let all = self.all()?;
+        let wanted = |(of, answer): &&(InboxId, FirstAnswer)| of == inbox && (first..=last).contains(&answer.day);
+        let mut found: Vec<FirstAnswer> = all.answers.iter().filter(wanted).map(|(_, answer)| *answer).collect();
+        found.sort_by_key(|answer| (answer.day, answer.waited_min));
+        found.truncate(count);
+        Ok(found)
+    }
+
+    async fn waiting(&self) -> Result<Vec<(InboxId, u64)>, StoreError> {
+        let mut waiting = BTreeMap::new();
+        for task in self.all()?.tasks.values().map(|row| &row.record) {
+            if matches!(task.state.status, TaskStatus::Requested | TaskStatus::Received) && !task.is_parent() {
+                *waiting.entry(task.inbox.clone()).or_default() += 1;
+            }
+        }
+        Ok(waiting.into_iter().collect())
     }
 
     async fn referrals_of(

@@ -1,7 +1,10 @@
 //! Every search that is offered goes by an index: with many Tasks stored, what is read for a page is not much more than the page.
 //! Measured by what PostgreSQL counts, not by its plans.
 
-use onward::store::{Claim, RoutedQuery, TaskQuery};
+use onward::{
+    domain::measured::Day,
+    store::{Claim, RoutedQuery, TaskQuery},
+};
 
 use super::*;
 use crate::support::until;
@@ -14,7 +17,8 @@ const READ_MAX: i64 = 3_000;
 fn read_so_far(place: &Place) -> (i64, i64) {
     let rows = place.sql(
         "SELECT sum(seq_tup_read)::bigint, sum(idx_tup_fetch)::bigint FROM pg_stat_user_tables
-         WHERE schemaname = current_schema() AND relname IN ('task', 'referral', 'resource', 'name', 'outbox', 'journal')",
+         WHERE schemaname = current_schema()
+           AND relname IN ('task', 'referral', 'resource', 'name', 'outbox', 'journal', 'answer')",
     );
     (rows[0].get(0), rows[0].get::<_, Option<i64>>(1).unwrap_or_default())
 }
@@ -25,6 +29,7 @@ fn fill(place: &Place) {
          r AS (INSERT INTO referral SELECT ('00000000-0000-7000-8000-' || x)::uuid, ('00000000-0000-7000-8001-' || x)::uuid,
                  ('00000000-0000-7000-8002-' || x)::uuid, n * 1000000, 'system-' || n % 20, 'key-' || n, '\\x00', 'id|' || n, NULL,
                  '1', '{{}}', n * 1000000 FROM n),
+         a AS (INSERT INTO answer SELECT 'inbox-' || n % 10, n / 100, 60, true FROM n),
          m AS (INSERT INTO name SELECT 'R-' || n, ('00000000-0000-7000-8000-' || x)::uuid FROM n),
          s AS (INSERT INTO resource (id, referral, version, last_updated, later, kind, body)
                SELECT ('00000000-0000-7000-8002-' || x)::uuid, ('00000000-0000-7000-8000-' || x)::uuid, 1, n * 1000000, false,
@@ -128,6 +133,9 @@ async fn every_search_goes_by_an_index() {
         store.troubled(None, 10).await.unwrap();
         store.backlog().await.unwrap();
         store.full_inboxes(vec![("inbox-3".parse().unwrap(), 100)]).await.unwrap();
+        store.answer_days(&known.inbox, Some(Day(100)), Day(i32::MAX), 10).await.unwrap();
+        store.first_answers(&known.inbox, Day(100), Day(110), 100).await.unwrap();
+        store.waiting().await.unwrap();
         store.end_leases_of_the_dead().await.unwrap();
         let shares = Shares::even(10, 10);
         store.claim_due(Claim { shares, lease: MINUTE, republish_after: HOUR }).await.unwrap().wake_ups.len()

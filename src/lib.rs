@@ -30,6 +30,7 @@ pub mod fhir;
 pub mod fhirpath;
 pub mod health;
 pub mod patch;
+pub mod places;
 pub mod resolve;
 pub mod search;
 pub mod store;

@@ -1,7 +1,6 @@
 //! Decides which inboxes a referral goes to, by the rules a trust's IT team wrote, and tells why. Pure: it is handed the
 //! text of the route file and what a referral says, and reads nothing by itself.
 
-mod area;
 mod case;
 mod check;
 mod condition;
@@ -16,7 +15,6 @@ mod parse;
 mod path;
 mod person;
 mod place;
-mod places;
 mod wanted;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -27,7 +25,6 @@ use serde::Serialize;
 use crate::domain::{InboxId, working_days::Within};
 use index::Index;
 
-pub use area::{Area, outward_of};
 pub use case::{Case, CaseFailed, Expected};
 pub(crate) use check::Coverage;
 pub(crate) use condition::is_ods_code;
@@ -42,7 +39,6 @@ pub use parse::{FILES_MAX_BYTES, Known, TEXT_MAX_BYTES};
 pub use path::Path;
 pub use person::{Age, Ages, Consented, Language, Urgency};
 pub use place::{AreaWanted, Homes, NamedArea, Piece};
-pub use places::{Place, Places, PlacesError};
 pub use wanted::{CodeWanted, PerformerWanted, ValueSet};
 
 /// The priority of a route that gives none.

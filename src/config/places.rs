@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use crate::{routing::Places, toml_reader::Table};
+use crate::{places::Places, toml_reader::Table};
 
 /// A file as it lay when it was read.
 #[derive(Clone, PartialEq, Eq)]

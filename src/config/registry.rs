@@ -14,7 +14,8 @@ use crate::{
         Destination, InboxId, ProviderId, Side, StewardId, SystemId, Terms, deadline::Escalation, endpoint,
         retry::RetryPolicy, rule_level::RuleLevels, working_days::WorkingTime,
     },
-    routing::{Known, Places, RouteSet, Setting},
+    places::Places,
+    routing::{Known, RouteSet, Setting},
 };
 
 /// Everyone who takes part, and the routes. Replaced as a whole when the files change.

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, io::Read};
 
-use super::place::lsoa;
+use super::{
+    centre::{Centre, Mean, coarse},
+    postcode::outward_of,
+};
 use crate::domain::Point;
 
 /// More postcodes than this no table holds; the United Kingdom has 2.7 million, ended ones included.
@@ -18,6 +21,8 @@ pub struct Places {
     /// In the order of the first.
     rows: Vec<Row>,
     lsoas: Vec<Box<str>>,
+    /// Outward codes, each with the mean of its postcodes.
+    outward: HashMap<[u8; 4], Mean>,
 }
 
 /// What is known of a postcode.
@@ -113,6 +118,11 @@ impl Places {
         places.rows.sort_by_key(|row| row.postcode);
         places.rows.dedup_by_key(|row| row.postcode);
         places.rows.shrink_to_fit();
+        for row in &places.rows {
+            if let Some((point, outward)) = row.point.zip(outward(&row.postcode)) {
+                places.outward.entry(outward).or_default().add(point);
+            }
+        }
         Ok(places)
     }
 
@@ -125,6 +135,14 @@ impl Places {
         Some(Place { lsoa, point: row.point })
     }
 
+    /// About where a postcode, an outward code or a postcode area lies: as exactly as is known. None where the text is none of these,
+    /// or one that no table knows.
+    pub fn centre(&self, postcode: &str) -> Option<Centre> {
+        let exact = self.find(postcode).and_then(|place| place.point).map(Centre::exact);
+        let mean = || self.outward.get(&filled(outward_of(postcode)?.as_bytes())?)?.centre();
+        exact.or_else(mean).or_else(|| coarse(postcode))
+    }
+
     /// How many postcodes it knows.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -134,6 +152,27 @@ impl Places {
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+}
+
+/// The beginning of an LSOA code: a letter of the nation (E, W, S, N, or 9 for Northern Ireland's data zones is none), then digits.
+pub fn lsoa(text: &str) -> Option<String> {
+    let tidy = text.trim().to_ascii_uppercase();
+    let (nation, digits) = tidy.split_at_checked(1)?;
+    let fits = matches!(nation, "E" | "W" | "S" | "N") && digits.len() <= 8 && digits.len() >= 2;
+    (fits && digits.bytes().all(|b| b.is_ascii_digit())).then_some(tidy)
+}
+
+/// The outward code of a postcode that was packed: all but its last three.
+fn outward(packed: &[u8; 8]) -> Option<[u8; 4]> {
+    let letters = packed.iter().take_while(|letter| **letter != 0).count();
+    filled(packed.get(..letters.checked_sub(3)?)?)
+}
+
+/// An outward code, filled up with zeros.
+fn filled(code: &[u8]) -> Option<[u8; 4]> {
+    let mut filled = [0; 4];
+    filled.get_mut(..code.len())?.copy_from_slice(code);
+    Some(filled)
 }
 
 /// A whole postcode in capitals without its space.
@@ -170,6 +209,15 @@ mod tests {
         assert_eq!(places.find("M11ZZ").map(|place| place.lsoa), Some(None));
         for unknown in ["L1 9ZY", "L1", "", "L1-9ZZ", "L1 9ZZ 9ZZ"] {
             assert_eq!(places.find(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_lsoa() {
+        assert_eq!(lsoa(" e01006512 ").as_deref(), Some("E01006512"));
+        assert_eq!(lsoa("E01").as_deref(), Some("E01"));
+        for bad in ["", "E", "E0", "L01006512", "E010065123", "E01A"] {
+            assert_eq!(lsoa(bad), None, "{bad}");
         }
     }
 

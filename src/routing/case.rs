@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Carried, Decision, Facts, Places, RouteSet, Setting, Unavailable};
+use super::{Carried, Decision, Facts, RouteSet, Setting, Unavailable};
 use crate::{
     domain::{InboxId, SystemId, working_days::WorkingTime},
+    places::Places,
     toml_reader::Spot,
 };
 

@@ -14,9 +14,11 @@ use super::{
     hours::Moment,
     person::{Age, Consented, Urgency},
     place::Homes,
+};
+use crate::{
+    domain::{SystemId, working_days::WorkingTime},
     places::Places,
 };
-use crate::domain::{SystemId, working_days::WorkingTime};
 
 pub use organisations::same_ods;
 pub(super) use organisations::{is_ods_system, names_a_person};

@@ -1,7 +1,8 @@
 //! Keys by which values of conditions and what a referral says find each other without comparing each with each: a value has one key,
 //! and what is said has the keys of all values that take it. The index and the checks of a set know no other order among values.
 
-use super::{Area, CodeWanted, Coding, Kind, Language, PerformerWanted, Piece};
+use super::{CodeWanted, Coding, Kind, Language, PerformerWanted, Piece};
+use crate::places::Area;
 
 /// The key of a value, and those of the values that take all that it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,11 +13,12 @@ use std::{
 };
 
 use super::{
-    DEFAULT_PRIORITY, Need, Parts, Path, Places, Route, RouteSet, Share, Terms,
+    DEFAULT_PRIORITY, Need, Parts, Path, Route, RouteSet, Share, Terms,
     check::{self, Checked},
 };
 use crate::{
     domain::{InboxId, SystemId, working_days::WorkingTime},
+    places::Places,
     toml_reader::{self, Fault, Node, Spot, Table, quoted},
 };
 

@@ -3,8 +3,8 @@
 use proptest::{prelude::*, sample::subsequence};
 use serde_json::{Value, json};
 
-use super::{Carried, Facts, Kind, Known, Places, RouteSet, Setting};
-use crate::{domain::working_days::WorkingTime, toml_reader::Fault};
+use super::{Carried, Facts, Kind, Known, RouteSet, Setting};
+use crate::{domain::working_days::WorkingTime, places::Places, toml_reader::Fault};
 
 /// What the samples name.
 pub(super) const SETS: &str = r#"

@@ -4,7 +4,10 @@ use proptest::{prelude::*, sample::subsequence};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::working_days::{Within, WorkingTime};
+use crate::{
+    domain::working_days::{Within, WorkingTime},
+    places::Places,
+};
 
 mod conditions;
 mod targets;

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use divan::{Bencher, black_box};
 use onward::{
     domain::working_days::WorkingTime,
-    routing::{Carried, EXPLAINED_MAX, Facts, Known, Places, RouteSet, Setting, all_open},
+    places::Places,
+    routing::{Carried, EXPLAINED_MAX, Facts, Known, RouteSet, Setting, all_open},
 };
 use serde_json::{Value, json};
 

@@ -9,7 +9,8 @@ use std::{
 use boon::{Compiler, SchemaIndex, Schemas};
 use onward::{
     domain::working_days::WorkingTime,
-    routing::{Known, Places, RouteSet},
+    places::Places,
+    routing::{Known, RouteSet},
 };
 use serde_json::Value;
 

@@ -7,12 +7,8 @@ use serde_json::Value;
 use super::{list, text};
 use crate::{
     domain::Point,
-    routing::{
-        outward_of,
-        person::Consented,
-        place::{Homes, lsoa},
-        places::Places,
-    },
+    places::{Places, lsoa, outward_of},
+    routing::{person::Consented, place::Homes},
 };
 
 /// R4's own extensions of an address: the point, and the census tract, which in England is the LSOA.

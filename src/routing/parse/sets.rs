@@ -14,9 +14,10 @@ use super::{
 use crate::{
     domain::Point,
     fhir::{Limits, gate},
+    places::lsoa,
     routing::{
         Coding,
-        place::{NamedArea, Piece, lsoa},
+        place::{NamedArea, Piece},
         wanted::{CodeWanted, ValueSet},
     },
     toml_reader::{Node, Table, quoted},

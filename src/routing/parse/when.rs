@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, str::FromStr};
 
 use super::{Reading, name, path};
 use crate::{
+    places::lsoa,
     routing::{
         Condition, Coverage,
         condition::is_ods_code,
         person::{Consented, Urgency},
-        place::{AreaWanted, Piece, lsoa},
+        place::{AreaWanted, Piece},
         wanted::CodeWanted,
     },
     toml_reader::{Node, Table, quoted},

@@ -33,6 +33,7 @@ mod broker;
 mod check;
 mod dead;
 mod demo;
+mod directory;
 mod endpoints;
 mod notify;
 mod referral;
@@ -76,6 +77,9 @@ enum Command {
     /// Endpoints: who is spoken to, who is left alone, and what waits for them.
     #[command(subcommand)]
     Endpoints(endpoints::Endpoints),
+    /// The directory of services: what was measured of it.
+    #[command(subcommand)]
+    Directory(directory::Commands),
     /// The IT worklist: everything that waits for somebody, and what to do about it.
     Worklist(worklist::Worklist),
     /// The version, and where what it knows of FHIR comes from.
@@ -124,6 +128,7 @@ pub fn main() -> ExitCode {
             Command::Broker(command) => broker::run(command).await,
             Command::Dead(dead) => dead::run(&dead).await,
             Command::Endpoints(endpoints) => endpoints::run(&endpoints).await,
+            Command::Directory(command) => directory::run(&command).await,
             Command::Worklist(worklist) => worklist::run(&worklist).await,
             Command::About(about) => about::run(&about),
         }

@@ -3,6 +3,7 @@
 //! for beside `onward.toml`; what is written (the store) relative to the working directory.
 
 mod alerts;
+pub mod directory;
 mod duplicates;
 mod endpoint;
 mod env;
@@ -133,6 +134,7 @@ impl Config {
         registry.working_time = working_time;
         registry.same_person = duplicates::read(root.section("duplicates"));
         let (mut files, mut route_warnings) = (Vec::new(), Vec::new());
+        registry.directory = directory::read(root.section("directory"));
         registry.places = places::read(root.section("places"), folder, &mut files);
         let section = root.section("registry");
         let (routes, text) = Routes::read(section, root.section("routes"), folder);

@@ -4,6 +4,7 @@
 pub mod entry;
 pub mod index;
 mod known;
+pub mod measured;
 mod proposals;
 mod write;
 

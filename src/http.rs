@@ -10,6 +10,7 @@ use crate::{
     admission::Admission,
     config::{Limits, Registry, Roles},
     conversation::Conversation,
+    directory::measured::Measured,
     fhir::XmlWriter,
     health::Health,
     intake::Intake,
@@ -69,6 +70,8 @@ pub struct App {
     pub status: Status,
     /// What is said after sending.
     pub conversation: Conversation,
+    /// What was measured of inboxes.
+    pub measured: Arc<Measured>,
     /// XML in and out.
     pub xml: Arc<XmlWriter>,
     /// What is refused for being too much.

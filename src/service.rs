@@ -14,6 +14,7 @@ use crate::{
     config::{BrokerUrl, Config, Registry, Role, StoreUrl, routes::Source},
     conversation::Conversation,
     delivery::{Deliveries, copies::Copies},
+    directory::measured::Measured,
     domain::{Side, SystemClock},
     fhir::XmlWriter,
     health::{Health, Watch},
@@ -110,6 +111,7 @@ pub struct Service {
     address: SocketAddr,
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
+    measured: Arc<Measured>,
     source: Source,
     /// How the configuration's files were when it started.
     stamps: reload::Stamps,
@@ -223,6 +225,11 @@ impl Service {
         lanes.push(guarded(&died, &stop_lanes, async move {
             stop.run_until_cancelled(telemetry::keep_up(figures)).await;
         }));
+        let measured = Arc::new(Measured::new(Arc::clone(&store)));
+        if config.server.roles.has(Role::Api) {
+            let measuring = Arc::clone(&measured).run(Arc::clone(&registry), CancellationToken::clone(&stop_lanes));
+            lanes.push(guarded(&died, &stop_lanes, measuring));
+        }
         let app = Arc::new(App {
             store: Arc::clone(&store),
             health: Arc::clone(&health),
@@ -241,6 +248,7 @@ impl Service {
             },
             status,
             conversation,
+            measured: Arc::clone(&measured),
             xml,
             limits: config.limits.clone(),
             roles: config.server.roles,
@@ -261,6 +269,7 @@ impl Service {
             address,
             store,
             broker,
+            measured,
             source: config.routes.source,
             stamps,
             in_force,
@@ -298,6 +307,11 @@ impl Service {
     /// Its broker.
     pub fn broker(&self) -> Arc<dyn Broker> {
         Arc::clone(&self.broker)
+    }
+
+    /// What it has measured of its inboxes.
+    pub fn measured(&self) -> &Measured {
+        &self.measured
     }
 
     /// Takes up systems, providers and inboxes as they are in `registry`, and the routes unless the store has them, all at once.

@@ -9,8 +9,8 @@ use crate::toml_reader::{Fault, Reader};
 
 const PREFIX: &str = "ONWARD__";
 /// The tables whose keys a variable may override. Lists are left out: which item would be meant?
-const SECTIONS: [&str; 10] =
-    ["server", "store", "broker", "retry", "limits", "http", "log", "routes", "registry", "places"];
+const SECTIONS: [&str; 11] =
+    ["server", "store", "broker", "retry", "limits", "http", "log", "routes", "registry", "places", "directory"];
 
 /// Variables by name. Its Debug shows names only.
 #[derive(Clone, Default)]

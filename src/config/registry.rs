@@ -8,7 +8,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Secret, TokenHash, opening::Opening};
+use super::{Secret, TokenHash, directory::Directory, opening::Opening};
 use crate::{
     domain::{
         Destination, InboxId, ProviderId, Side, StewardId, SystemId, Terms, deadline::Escalation, endpoint,
@@ -33,6 +33,8 @@ pub struct Registry {
     pub routes: RouteSet,
     /// Where postcodes lie.
     pub places: Arc<Places>,
+    /// What is told of the directory.
+    pub directory: Directory,
     /// When people work, and so when the time counts that providers have.
     pub working_time: WorkingTime,
     /// When a message is tried again and given up, where an endpoint says nothing else.

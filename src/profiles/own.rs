@@ -20,6 +20,7 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("eligible-age", include_str!("../../profiles/StructureDefinition-eligible-age.json")),
     ("accessibility", include_str!("../../profiles/StructureDefinition-accessibility.json")),
     ("assured", include_str!("../../profiles/StructureDefinition-assured.json")),
+    ("measured", include_str!("../../profiles/StructureDefinition-measured.json")),
     ("practice-story", include_str!("../../profiles/StructureDefinition-practice-story.json")),
     ("transport-status", include_str!("../../profiles/CodeSystem-transport-status.json")),
     ("business-status", include_str!("../../profiles/CodeSystem-business-status.json")),

@@ -3,6 +3,7 @@
 use onward::{
     config::registry::Detail,
     delivery::amqp::{EVENT_SYSTEM, MessageEvent},
+    directory::entry::MEASURED,
     domain::TransportStatus,
     fhir::task::{
         ANOTHER_OPEN, BUSINESS_SYSTEM, CANONICAL, EVENT_EXTENSION, INFORMATION_REQUESTED, SEQ_EXTENSION,
@@ -43,4 +44,5 @@ fn code_systems_hold_exactly_our_codes() {
 fn extensions_are_named_as_we_write_them() {
     assert_eq!(artefact("StructureDefinition-journal-seq")["url"], SEQ_EXTENSION);
     assert_eq!(artefact("StructureDefinition-journal-event")["url"], EVENT_EXTENSION);
+    assert_eq!(artefact("StructureDefinition-measured")["url"], MEASURED);
 }

@@ -187,3 +187,14 @@ fn how_long_a_provider_has_is_said_for_all_or_for_one_inbox() {
         assert_eq!(told.len(), 1, "{wrong}: {told:?}");
     }
 }
+
+#[test]
+fn of_how_many_answers_anything_is_told() {
+    let minimum = |text: &str| load(text, &env(&[])).map(|(config, _)| config.registry.directory.minimum_count).ok();
+    assert_eq!(minimum(""), Some(10));
+    for (given, taken) in [(4, None), (5, Some(5)), (1_000, Some(1_000)), (1_001, None)] {
+        assert_eq!(minimum(&format!("[directory]\nminimum-count = {given}\n")), taken, "{given}");
+    }
+    let (config, _) = load("", &env(&[("ONWARD__DIRECTORY__MINIMUM_COUNT", "20")])).unwrap();
+    assert_eq!(config.registry.directory.minimum_count, 20);
+}

@@ -17,6 +17,7 @@ mod roles;
 pub mod routes;
 mod secret;
 mod sections;
+mod tls;
 mod url;
 
 use std::{
@@ -39,6 +40,7 @@ pub use roles::{Role, Roles};
 pub use routes::Routes;
 pub use secret::{Secret, TokenHash};
 pub use sections::{Broker, Level, Limits, Log, LogFormat, Profiles, Server, Store};
+pub use tls::{Clients, Listener, Tls};
 pub use url::{BrokerUrl, HiddenUrl, StoreUrl};
 
 use registry::{Inbox, InboxKind, Provider, Steward, System};
@@ -52,6 +54,8 @@ pub const DEFAULT_FILE: &str = "onward.toml";
 pub struct Config {
     /// Where it listens.
     pub server: Server,
+    /// Where it listens as well.
+    pub listeners: Vec<Listener>,
     /// Where referrals are kept.
     pub store: Store,
     /// What wakes the workers.
@@ -122,7 +126,8 @@ impl Config {
 
         let store = Store::read(root.section("store"), &secrets);
         let broker = Broker::read(root.section("broker"), &secrets);
-        let server = Server::read(root.section("server"), &store.url, &broker.url);
+        let server = Server::read(root.section("server"), &store.url, &broker.url, folder);
+        let listeners = Listener::read_all(&mut root, folder);
         let retry = sections::retry(root.section("retry"), RetryPolicy::default());
         let limits = Limits::read(root.section("limits"));
         let http = Http::read(root.section("http"));
@@ -157,7 +162,21 @@ impl Config {
         }
         files.extend(secrets.into_files());
         Ok((
-            Self { server, store, broker, retry, limits, http, log, profiles, alerts, routes, registry, files },
+            Self {
+                server,
+                listeners,
+                store,
+                broker,
+                retry,
+                limits,
+                http,
+                log,
+                profiles,
+                alerts,
+                routes,
+                registry,
+                files,
+            },
             warnings,
         ))
     }
@@ -186,14 +205,23 @@ fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotA
         ods_code: ods_code.clone(),
         kind: "local".to_owned(),
         tokens: vec![token.clone()],
+        certificate_names: vec![],
         profiles: Vec::new(),
         hooks: vec![],
         rules: RuleLevels::default(),
         read: None,
         write_back: None,
     };
-    let steward = Steward { id: steward_id.clone(), name: name.clone(), tokens: vec![token.clone()] };
-    let provider = Provider { id: provider_id.clone(), name, ods_code, tokens: vec![token], hooks: vec![] };
+    let steward =
+        Steward { id: steward_id.clone(), name: name.clone(), tokens: vec![token.clone()], certificate_names: vec![] };
+    let provider = Provider {
+        id: provider_id.clone(),
+        name,
+        ods_code,
+        tokens: vec![token],
+        certificate_names: vec![],
+        hooks: vec![],
+    };
     let inbox = Inbox {
         id: inbox_id.clone(),
         provider: provider_id.clone(),

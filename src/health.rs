@@ -41,6 +41,8 @@ pub enum Part {
     Outbox,
     /// What says where a referral goes, where the store has it.
     Routes,
+    /// By what clients know the service.
+    Certificate,
 }
 
 /// What is known of a part. Holds no secret and no patient data.
@@ -88,12 +90,14 @@ impl Part {
             Self::Intake => "intake",
             Self::Outbox => "outbox",
             Self::Routes => "routes",
+            Self::Certificate => "certificate",
         }
     }
 
-    /// What the whole service is when this part is so: only without a broker are referrals still accepted.
+    /// What the whole service is when this part is so: without a broker referrals are still accepted, and a certificate is that of one
+    /// listener.
     fn weighs(self, state: State) -> State {
-        if self == Self::Broker { state.min(State::Degraded) } else { state }
+        if matches!(self, Self::Broker | Self::Certificate) { state.min(State::Degraded) } else { state }
     }
 }
 

@@ -41,6 +41,7 @@ pub mod config;
 pub mod http;
 pub mod service;
 pub mod telemetry;
+pub mod tls;
 pub mod toml_reader;
 
 // seen working, and measured

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::Instant};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -31,9 +31,11 @@ use crate::{
     },
     subscriptions::Notifier,
     telemetry,
+    tls::TlsError,
     writeback::WriteBacks,
 };
 
+mod listeners;
 pub mod profiles;
 mod queues;
 mod reload;
@@ -43,6 +45,7 @@ pub use reload::log_faults;
 pub use routes::{TAKEN_UP_WITHIN, Unfit, read_stored};
 
 use self::{
+    listeners::Listeners,
     profiles::ProfilesUnusable,
     routes::{Followed, InForce},
 };
@@ -65,7 +68,7 @@ pub enum StartError {
     #[error(transparent)]
     Postgres(#[from] postgres::OpenError),
     /// It cannot listen.
-    #[error("[server] listen: cannot listen on {address}")]
+    #[error("cannot listen on {address}, which [server] or [[listener]] names")]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -78,6 +81,9 @@ pub enum StartError {
     /// Profiles cannot be used.
     #[error(transparent)]
     Profiles(#[from] ProfilesUnusable),
+    /// A certificate to be shown cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] TlsError),
     /// HTTPS cannot be spoken.
     #[error(transparent)]
     Roots(#[from] NoRoots),
@@ -108,7 +114,7 @@ pub async fn open_beside(url: &StoreUrl) -> Result<Arc<dyn Store>, StartError> {
 /// A running service.
 pub struct Service {
     base_url: String,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
     measured: Arc<Measured>,
@@ -148,10 +154,9 @@ impl Service {
         let resolver = Resolver::system();
         let client = FhirClient::with_resolver(resolver.clone())?;
         let store = open_store(&config.store.url).await?;
-        let address = config.server.listen;
-        let listen = |source| StartError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let listeners = Listeners::open(&config).await?;
+        let addresses = listeners.addresses.clone();
+        let address = *addresses.first().unwrap_or(&config.server.listen);
         let base_url = config.server.base_url_at(address);
         let broker: Arc<dyn Broker> = match &config.broker.url {
             BrokerUrl::Embedded => Arc::new(Embedded::new(Default::default())),
@@ -219,6 +224,8 @@ impl Service {
             free_disk_bytes: config.limits.free_disk_bytes,
             outbox: outbox::Bounds { messages: config.limits.outbox_messages, age: config.limits.outbox_age },
         };
+        let certificates = listeners.certificates(Arc::clone(&health));
+        lanes.push(guarded(&died, &stop_lanes, certificates.run(CancellationToken::clone(&stop_lanes))));
         watch.first_look().await;
         lanes.push(guarded(&died, &stop_lanes, watch.run(CancellationToken::clone(&stop_lanes))));
         let (figures, stop) = (metrics.clone(), CancellationToken::clone(&stop_lanes));
@@ -262,11 +269,11 @@ impl Service {
         let api = app.roles.has(Role::Api);
         let router = if api { http::router(app) } else { http::keepers_router(app) };
         let (router, http2) = (http::around(router, &config.http), config.http.http2);
-        let serving = async move { http::serve::serve(listener, router, &limits, http2, stop).await };
+        let serving = async move { http::serve::serve(listeners.doors, router, &limits, http2, stop).await };
         let http = guarded(&died, &stop_http, serving);
         Ok(Self {
             base_url,
-            address,
+            addresses,
             store,
             broker,
             measured,
@@ -294,9 +301,9 @@ impl Service {
         &self.base_url
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens: `[server]` first, then each `[[listener]]` in the order of the file.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Its store.

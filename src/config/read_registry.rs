@@ -1,7 +1,7 @@
 //! Reads `[[system]]`, `[[provider]]`, `[[steward]]` and `[[inbox]]`, and checks what one says of another.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fmt::Display,
     str::FromStr,
 };
@@ -10,6 +10,7 @@ use super::{
     BrokerUrl, Registry, TokenHash, endpoint, escalation, opening,
     registry::{Answers, Endpoint, Inbox, InboxKind, Provider, Steward, System},
     secret::Secrets,
+    tls,
     url::base_url,
 };
 use crate::{
@@ -60,6 +61,8 @@ struct Reading<'s, 'e> {
     ids: Ids,
     /// Whose every token is.
     owners: BTreeMap<TokenHash, String>,
+    /// Whose every name in a certificate is.
+    names: BTreeMap<String, String>,
 }
 
 /// Reads all four lists. The routes are left empty; `retry` and `escalation` hold for every endpoint that says nothing else.
@@ -71,7 +74,15 @@ pub(super) fn read(
     escalation: Escalation,
 ) -> (Registry, Ids) {
     let registry = Registry { retry, ..Registry::default() };
-    let mut reading = Reading { secrets, broker, escalation, registry, ids: Ids::default(), owners: BTreeMap::new() };
+    let mut reading = Reading {
+        secrets,
+        broker,
+        escalation,
+        registry,
+        ids: Ids::default(),
+        owners: BTreeMap::new(),
+        names: BTreeMap::new(),
+    };
     let systems = root.tables("system");
     let providers = root.tables("provider");
     let inboxes = root.tables("inbox");
@@ -91,6 +102,7 @@ impl Reading<'_, '_> {
         let (name, ods_code) = named(&mut table);
         let kind = table.get("kind").and_then(|node| node.line(NAME_CHARS_MAX)).unwrap_or_else(|| "other".to_owned());
         let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("system {id}")));
+        let certificate_names = self.names(&mut table, id.as_ref().map(|id| format!("system {id}")));
         let (profiles, rules) = (profiles(&mut table), rules(&mut table));
         let hooks = hooks(&mut table);
         let timeout = endpoint::timeout(&mut table);
@@ -100,7 +112,7 @@ impl Reading<'_, '_> {
         if write_back.is_none() {
             table.warn("write-back", "none: statuses do not get into the record, its users must look for them here");
         }
-        if tokens.is_empty() {
+        if tokens.is_empty() && certificate_names.is_empty() {
             table.warn("tokens", "none: this system cannot send anything");
         }
         table.finish();
@@ -114,7 +126,19 @@ impl Reading<'_, '_> {
         if let (Some(id), Some(name), Some(ods_code)) = (id, name, ods_code) {
             self.registry.systems.insert(
                 id.clone(),
-                System { id, name, ods_code, kind, tokens, profiles, rules, hooks, read, write_back },
+                System {
+                    id,
+                    name,
+                    ods_code,
+                    kind,
+                    tokens,
+                    certificate_names,
+                    profiles,
+                    rules,
+                    hooks,
+                    read,
+                    write_back,
+                },
             );
         }
     }
@@ -123,6 +147,7 @@ impl Reading<'_, '_> {
         let id = new_id(&mut table, &mut self.ids.providers);
         let (name, ods_code) = named(&mut table);
         let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("provider {id}")));
+        let certificate_names = self.names(&mut table, id.as_ref().map(|id| format!("provider {id}")));
         let hooks = hooks(&mut table);
         let inbox = table.get("inbox");
         let inbox_id = inbox.as_ref().and(id.as_ref()).and_then(|id| id.as_str().parse::<InboxId>().ok());
@@ -136,7 +161,10 @@ impl Reading<'_, '_> {
             inbox.finish();
             Some((kind?, escalation, opening))
         });
-        if tokens.is_empty() && kind.as_ref().is_some_and(|(kind, ..)| needs_token(kind)) {
+        if tokens.is_empty()
+            && certificate_names.is_empty()
+            && kind.as_ref().is_some_and(|(kind, ..)| needs_token(kind))
+        {
             table.warn("tokens", NO_TOKEN);
         }
         table.finish();
@@ -145,7 +173,7 @@ impl Reading<'_, '_> {
             let inbox = Inbox { id: inbox_id.clone(), provider: id.clone(), service: None, kind, escalation, opening };
             self.registry.inboxes.insert(inbox_id, inbox);
         }
-        self.registry.providers.insert(id.clone(), Provider { id, name, ods_code, tokens, hooks });
+        self.registry.providers.insert(id.clone(), Provider { id, name, ods_code, tokens, certificate_names, hooks });
     }
 
     fn inbox(&mut self, mut table: Table<'_>) {
@@ -182,7 +210,8 @@ impl Reading<'_, '_> {
         let id = new_id(&mut table, &mut self.ids.stewards);
         let name = named_for_people(&mut table);
         let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("steward {id}")));
-        if tokens.is_empty() {
+        let certificate_names = self.names(&mut table, id.as_ref().map(|id| format!("steward {id}")));
+        if tokens.is_empty() && certificate_names.is_empty() {
             table.warn(
                 "tokens",
                 "none: this steward can neither write the directory nor decide what is proposed for it",
@@ -190,8 +219,24 @@ impl Reading<'_, '_> {
         }
         table.finish();
         if let (Some(id), Some(name)) = (id, name) {
-            self.registry.stewards.insert(id.clone(), Steward { id, name, tokens });
+            self.registry.stewards.insert(id.clone(), Steward { id, name, tokens, certificate_names });
         }
+    }
+
+    /// `certificate-names`. One name belongs to one client.
+    fn names(&mut self, table: &mut Table<'_>, owner: Option<String>) -> Vec<String> {
+        let owner = owner.unwrap_or_else(|| "another client".to_owned());
+        let names = tls::names(table);
+        for name in &names {
+            match self.names.entry(name.clone()) {
+                Entry::Vacant(free) => drop(free.insert(owner.clone())),
+                Entry::Occupied(taken) => {
+                    let told = format!("found \"{name}\", which is a name of {}; allowed: each name once", taken.get());
+                    table.fault("certificate-names", told);
+                }
+            }
+        }
+        names
     }
 
     /// The hashes of `tokens`. One token belongs to one client.

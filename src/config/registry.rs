@@ -92,6 +92,8 @@ pub struct System {
     pub kind: String,
     /// The tokens it may show.
     pub tokens: Vec<TokenHash>,
+    /// By which names in a certificate it is known. None: it needs no certificate.
+    pub certificate_names: Vec<String>,
     /// Profiles to which each resource of their types that it sends must conform.
     pub profiles: Vec<String>,
     /// How gravely the NHS's rules are taken for what it sends.
@@ -156,6 +158,8 @@ pub struct Provider {
     pub ods_code: String,
     /// The tokens it may show.
     pub tokens: Vec<TokenHash>,
+    /// By which names in a certificate it is known. None: it needs no certificate.
+    pub certificate_names: Vec<String>,
     /// Where it may have itself told of changes: URLs, and all that lies below them.
     pub hooks: Vec<String>,
 }
@@ -169,6 +173,8 @@ pub struct Steward {
     pub name: String,
     /// The tokens that may be shown.
     pub tokens: Vec<TokenHash>,
+    /// By which names in a certificate it is known. None: it needs no certificate.
+    pub certificate_names: Vec<String>,
 }
 
 /// Where referrals for a provider, or for one of its services, wait.
@@ -247,15 +253,23 @@ pub enum Ids {
 // === impl Registry ===
 
 impl Registry {
-    /// Whom a presented token stands for: nobody, or one client. Only the embedded registry has one token for all.
-    /// How long it takes does not tell whether or where it is found.
-    pub fn client_of(&self, token: &str) -> Vec<Client> {
-        let shown = TokenHash::of(token);
-        // no early end: every hash is compared
-        let is_shown = |tokens: &[TokenHash]| tokens.iter().filter(|token| token.is(&shown)).count() > 0;
-        let systems = self.systems.values().filter(|system| is_shown(&system.tokens));
-        let providers = self.providers.values().filter(|provider| is_shown(&provider.tokens));
-        let stewards = self.stewards.values().filter(|steward| is_shown(&steward.tokens));
+    /// Whom a token stands for that is shown over a connection whose certificate has these names; without a token, whom the
+    /// certificate stands for: nobody, or one client. Only the embedded registry has one token for several. A client that has names is
+    /// believed its token only beside one of them. How long it takes does not tell whether or where a token is found.
+    pub fn client_of(&self, token: Option<&str>, names: &[String]) -> Vec<Client> {
+        let shown = token.map(TokenHash::of);
+        let is_it = |tokens: &[TokenHash], known: &[String]| {
+            // no early end: every hash is compared
+            let by_token = |shown| tokens.iter().filter(|token| token.is(shown)).count() > 0;
+            let by_name = known.iter().any(|name| names.contains(name));
+            match &shown {
+                Some(shown) => by_token(shown) && (known.is_empty() || by_name),
+                None => by_name,
+            }
+        };
+        let systems = self.systems.values().filter(|one| is_it(&one.tokens, &one.certificate_names));
+        let providers = self.providers.values().filter(|one| is_it(&one.tokens, &one.certificate_names));
+        let stewards = self.stewards.values().filter(|one| is_it(&one.tokens, &one.certificate_names));
         let systems = systems.map(|system| Client::System(system.id.clone()));
         let providers = providers.map(|provider| Client::Provider(provider.id.clone()));
         let stewards = stewards.map(|steward| Client::Steward(steward.id.clone()));

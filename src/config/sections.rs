@@ -11,6 +11,7 @@ use jiff::SignedDuration;
 use super::{
     BrokerUrl, Roles, StoreUrl,
     secret::Secrets,
+    tls::{self, Tls},
     url::{base_url, broker_url, is_open_to_listeners, store_url},
 };
 use crate::{
@@ -27,6 +28,8 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct Server {
     /// The address it listens on. Default `127.0.0.1:8787`.
     pub listen: SocketAddr,
+    /// How it speaks there; none: in clear.
+    pub tls: Option<Tls>,
     /// How others reach it, without a slash at the end. `None`: as it listens, see [`Server::base_url_at`].
     pub base_url: Option<String>,
     /// What this process does. Default everything.
@@ -160,15 +163,10 @@ impl Profiles {
 // === impl Server ===
 
 impl Server {
-    pub(super) fn read(mut table: Table<'_>, store: &StoreUrl, broker: &BrokerUrl) -> Self {
-        let allowed = "ADDRESS:PORT, such as \"127.0.0.1:8787\"";
-        let listen = table.get("listen").and_then(|node| {
-            let listen: SocketAddr = node.parse(allowed)?;
-            if !listen.ip().is_loopback() {
-                node.warn("listens beyond this machine without TLS of its own: put TLS before it, or tokens and referrals can be read on the way");
-            }
-            Some(listen)
-        });
+    pub(super) fn read(mut table: Table<'_>, store: &StoreUrl, broker: &BrokerUrl, folder: &Path) -> Self {
+        let node = table.get("listen");
+        let tls = Tls::read(&mut table, folder);
+        let listen = node.and_then(|node| tls::listen(&node, tls.is_some()));
         let base_url = table.get("base-url").and_then(|node| {
             let url = base_url(&node)?;
             if is_open_to_listeners(&url) {
@@ -178,7 +176,7 @@ impl Server {
         });
         let roles = table.get("roles").and_then(|node| Roles::read(&node, store, broker)).unwrap_or(Roles::ALL);
         let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8787)));
-        let server = Self { listen, base_url, roles };
+        let server = Self { listen, tls, base_url, roles };
         if server.listen.ip().is_unspecified() && server.base_url.is_none() {
             table.warn(
                 "base-url",
@@ -197,7 +195,8 @@ impl Server {
 
     /// How others reach it when it listens at `bound`, which differs from `listen` where that asks for port 0.
     pub fn base_url_at(&self, bound: SocketAddr) -> String {
-        self.base_url.clone().unwrap_or_else(|| format!("http://{bound}"))
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.base_url.clone().unwrap_or_else(|| format!("{scheme}://{bound}"))
     }
 }
 

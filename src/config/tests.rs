@@ -223,7 +223,7 @@ timeout = "1s"
     let got = faults(text, &[]);
     let wanted = [
         ":3:10 server.listen: found \"localhost\"; allowed: ADDRESS:PORT",
-        ":4:1 server.port: found an unknown key; allowed: listen, base-url",
+        ":4:1 server.port: found an unknown key; allowed: listen, tls, base-url",
         ":6:7 store.url: found another URL; allowed: \"sqlite:PATH\" or",
         ":8:7 broker.url: found a password in the URL and one beside it; allowed: one of the two",
         ":10:12 broker.prefetch: found a text; allowed: a whole number from 1 to 1000",
@@ -266,7 +266,7 @@ fn a_secret_in_a_file_ends_before_its_line_break_and_the_file_is_watched() {
     let text = "[[system]]\nid = \"a\"\nname = \"n\"\nods-code = \"RW4\"\ntokens = [{ file = \"a.token\" }]\n";
     let folder = folder_with(&[("a.token", &format!("{TOKEN}\n")), ("onward.toml", text)]);
     let (config, _) = Config::load(Some(&folder.path().join("onward.toml")), &Env::default()).unwrap();
-    assert_eq!(config.registry.client_of(TOKEN).len(), 1);
+    assert_eq!(config.registry.client_of(Some(TOKEN), &[]).len(), 1);
     assert_eq!(config.files, [folder.path().join("onward.toml"), folder.path().join("a.token")]);
 }
 
@@ -302,7 +302,7 @@ fn the_environment_overrides_keys_of_tables() {
     let found = |name: &str, message: &str| {
         got.iter().any(|fault| fault.starts_with(&format!("environment {name}: {message}")))
     };
-    assert!(found("ONWARD__SERVER__PORT", "found an unknown key; allowed: listen, base-url"), "{got:#?}");
+    assert!(found("ONWARD__SERVER__PORT", "found an unknown key; allowed: listen, tls, base-url"), "{got:#?}");
     assert!(
         found("ONWARD__SYSTEM__ID", "found an unknown variable") && found("ONWARD__STORE", "found an unknown variable")
     );
@@ -451,8 +451,8 @@ fn with_no_configuration_one_token_stands_for_both_sides_and_the_directory() {
         Client::Provider("local".parse().unwrap()),
         Client::Steward("local".parse().unwrap()),
     ];
-    assert_eq!(config.registry.client_of(TOKEN), all);
-    assert_eq!(config.registry.client_of("something-else-altogether"), []);
+    assert_eq!(config.registry.client_of(Some(TOKEN), &[]), all);
+    assert_eq!(config.registry.client_of(Some("something-else-altogether"), &[]), []);
     let (request, now) = (serde_json::json!({}), "2026-11-26T10:00:00Z".parse().unwrap());
     let setting = config.registry.setting(now);
     let facts = Facts::of(&"local".parse().unwrap(), &request, Carried::nothing(), setting);

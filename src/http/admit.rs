@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::Request,
-    http::{Method, StatusCode, header},
+    http::{Extensions, Method, StatusCode, header},
 };
 
 use super::{App, reply::Fault};
@@ -14,6 +14,7 @@ use crate::{
     auth,
     config::registry::Client,
     fhir::{Issue, IssueCode},
+    tls::Shown,
 };
 
 /// Who shows no token that is known. Such a request is answered before its body is read.
@@ -34,7 +35,7 @@ pub type Held = Arc<Place>;
 /// Finds a place for a request, and notes in it who sends it.
 pub fn enter(app: &App, request: &mut Request) -> Result<Held, Fault> {
     let shown = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(auth::bearer);
-    let clients = shown.map(|token| app.registry.load().client_of(token)).unwrap_or_default();
+    let clients = app.registry.load().client_of(shown, names_of(request.extensions()));
     let kind = kind(request.method(), request.uri().path(), &clients);
     if kind != Kind::Answer && request.extensions().get::<Crowded>().is_some() {
         return Err(Fault::unavailable("there are as many connections as may be; try again shortly"));
@@ -68,6 +69,11 @@ fn kind(method: &Method, path: &str, clients: &[Client]) -> Kind {
     // a Task that a search names is answered, too
     let is_task = path.strip_prefix("/fhir/Task").is_some_and(|below| below.is_empty() || below.starts_with('/'));
     if !refers || is_task { Kind::Answer } else { Kind::Referral }
+}
+
+/// The names in the certificate that a connection's client showed.
+pub fn names_of(extensions: &Extensions) -> &[String] {
+    extensions.get::<Arc<Shown>>().map(|shown| shown.names.as_slice()).unwrap_or_default()
 }
 
 fn name(clients: &[Client]) -> String {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     App, Shared,
-    admit::{Held, Known},
+    admit::{Held, Known, names_of},
     coding::{self, Undecoded},
     patching,
     prefer::{self, Handling},
@@ -68,10 +68,14 @@ impl FromRequestParts<Shared> for Caller {
         let shown = parts.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(auth::bearer);
         let clients = match parts.extensions.get::<Known>() {
             Some(Known(clients)) => clients.clone(),
-            None => shown.map(|token| app.registry.load().client_of(token)).unwrap_or_default(),
+            None => app.registry.load().client_of(shown, names_of(&parts.extensions)),
         };
         if clients.is_empty() {
-            let told = if shown.is_some() { "the token is not known" } else { "a bearer token is needed" };
+            let told = if shown.is_some() {
+                "the token is not known, or not over a connection that shows its client's certificate"
+            } else {
+                "a bearer token is needed, or a client's certificate that is known"
+            };
             let code = if shown.is_some() { IssueCode::Security } else { IssueCode::Login };
             return Err(Fault::new(StatusCode::UNAUTHORIZED, Issue::error(code, "http.Authorization", told)));
         }

@@ -11,6 +11,7 @@ use hyper_util::{
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
@@ -22,7 +23,7 @@ use super::{
     connection::{Given, PIECE_BYTES, Patience, Verdict, Watch},
     patient::Patient,
 };
-use crate::config::Limits;
+use crate::{config::Limits, tls::Acceptor};
 
 /// A pause after a failed accept, which mostly means that file handles have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -80,18 +81,47 @@ fn builder(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
     if http2 { builder } else { builder.http1_only() }
 }
 
+/// Where connections come from.
+pub struct Door {
+    /// Listening.
+    pub listener: TcpListener,
+    /// How it speaks; none: in clear.
+    pub acceptor: Option<Arc<Acceptor>>,
+}
+
+/// The places for connections, of all doors together.
+struct Places {
+    connections: Arc<Semaphore>,
+    spare: Arc<Semaphore>,
+    open: TaskTracker,
+}
+
 /// Serves until `stop`, then lets what is under way finish within `limits.drain`.
-pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, http2: bool, stop: CancellationToken) {
+pub async fn serve(doors: Vec<Door>, router: Router, limits: &Limits, http2: bool, stop: CancellationToken) {
+    let places = Places {
+        connections: Arc::new(Semaphore::new(limits.connections)),
+        spare: Arc::new(Semaphore::new(SPARE_CONNECTIONS)),
+        open: TaskTracker::new(),
+    };
+    let all = doors.into_iter().map(|door| at(door, &places, &router, limits, http2, &stop));
+    futures_util::future::join_all(all).await;
+    places.open.close();
+    if tokio::time::timeout(limits.drain, places.open.wait()).await.is_err() {
+        tracing::warn!("some requests were cut off");
+    }
+}
+
+/// Takes the connections of one door until `stop`.
+async fn at(door: Door, places: &Places, router: &Router, limits: &Limits, http2: bool, stop: &CancellationToken) {
+    let Door { listener, acceptor } = door;
+    let Places { connections, spare, open } = places;
     let builder = builder(limits, http2);
-    let connections = Arc::new(Semaphore::new(limits.connections));
-    let spare = Arc::new(Semaphore::new(SPARE_CONNECTIONS));
-    let open = TaskTracker::new();
     loop {
         // a connection for which there is not even a spare place waits in the system's own queue
         let (place, crowded) = tokio::select! {
             biased;
-            place = Arc::clone(&connections).acquire_owned() => (place, false),
-            place = Arc::clone(&spare).acquire_owned() => (place, true),
+            place = Arc::clone(connections).acquire_owned() => (place, false),
+            place = Arc::clone(spare).acquire_owned() => (place, true),
             () = stop.cancelled() => break,
         };
         let accepted = tokio::select! { accepted = listener.accept() => accepted, () = stop.cancelled() => break };
@@ -121,22 +151,18 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, http2
         } else {
             router.clone()
         };
-        let stop = stop.clone();
+        let (stop, acceptor) = (stop.clone(), acceptor.clone());
         open.spawn(async move {
-            one(stream, &builder, router, patience, &stop).await;
+            one(stream, acceptor.as_deref(), &builder, router, patience, &stop).await;
             drop(place);
         });
-    }
-    drop(listener);
-    open.close();
-    if tokio::time::timeout(limits.drain, open.wait()).await.is_err() {
-        tracing::warn!("some requests were cut off");
     }
 }
 
 /// Serves one connection to its end.
 async fn one(
     stream: TcpStream,
+    acceptor: Option<&Acceptor>,
     builder: &auto::Builder<TokioExecutor>,
     router: Router,
     patience: Patience,
@@ -151,6 +177,38 @@ async fn one(
     if !spoke {
         return;
     }
+    let Some(acceptor) = acceptor else { return speak(stream, builder, router, patience, stop).await };
+    let agreed = tokio::select! {
+        agreed = tokio::time::timeout(patience.idle, acceptor.accept(stream)) => agreed,
+        () = stop.cancelled() => return,
+    };
+    match agreed {
+        Ok(Ok((stream, shown))) => {
+            let router = match shown {
+                Some(shown) => router.layer(axum::Extension(Arc::new(shown))),
+                None => router,
+            };
+            speak(stream, builder, router, patience, stop).await;
+        }
+        // who it was is told by no name: whoever can reach the port can do so as often as they like
+        Ok(Err(error)) => refused(&error),
+        Err(_) => refused(&"the client did not agree in time"),
+    }
+}
+
+fn refused(why: &dyn std::fmt::Display) {
+    metrics::counter!("onward_tls_refused_total").increment(1);
+    tracing::debug!(%why, "no agreement on TLS");
+}
+
+/// Speaks HTTP over a connection to its end.
+async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    builder: &auto::Builder<TokioExecutor>,
+    router: Router,
+    patience: Patience,
+    stop: &CancellationToken,
+) {
     let watch = Watch::new(patience);
     let stream = TokioIo::new(Patient::new(stream, patience.takes_within));
     let watched = Watched { router, watch: Arc::clone(&watch) };

@@ -30,4 +30,5 @@ mod stop;
 mod store;
 mod support;
 mod surroundings;
+mod tls;
 mod writeback;

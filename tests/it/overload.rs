@@ -243,7 +243,7 @@ async fn who_is_refused_is_not_asked_for_the_body() {
     for more in
         ["Content-Length: 4000000\r\nExpect: 100-continue", "Content-Length: 4000000", "Transfer-Encoding: chunked"]
     {
-        let mut stream = TcpStream::connect(taken.service.address()).await.unwrap();
+        let mut stream = TcpStream::connect(taken.service.addresses()[0]).await.unwrap();
         let head = format!(
             "POST /fhir/ServiceRequest HTTP/1.1\r\nHost: onward\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/fhir+json\r\n{more}\r\n\r\n",

@@ -52,6 +52,13 @@ end() {
     wait_for 10 gone "$1"
 }
 
+# apt_install_for COMMAND…: installs the Debian packages of the same names whose commands are not there.
+apt_install_for() {
+    local command missing=()
+    for command in "$@"; do command -v "$command" >/dev/null || missing+=("$command"); done
+    if ((${#missing[@]} > 0)); then apt_install "${missing[@]}"; fi
+}
+
 # apt_install PACKAGE…: installs Debian packages, or says which are missing and fails.
 apt_install() {
     if [[ $EUID -ne 0 ]] || ! command -v apt-get >/dev/null; then

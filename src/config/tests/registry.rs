@@ -41,9 +41,13 @@ kind = "worklist"
     assert_eq!(config.registry.inboxes.values().filter(|i| i.provider.as_str() == "p").count(), 2);
     assert!(warnings.len() == 1 && warnings[0].contains("no route file"), "{warnings:?}");
 
-    assert_eq!(config.registry.client_of(TOKEN), [Client::System("epr".parse().unwrap())]);
-    assert_eq!(config.registry.client_of("another-token-of-some-length"), [], "what we send is no key to us");
-    assert_eq!(config.registry.client_of(""), []);
+    assert_eq!(config.registry.client_of(Some(TOKEN), &[]), [Client::System("epr".parse().unwrap())]);
+    assert_eq!(
+        config.registry.client_of(Some("another-token-of-some-length"), &[]),
+        [],
+        "what we send is no key to us"
+    );
+    assert_eq!(config.registry.client_of(Some(""), &[]), []);
     assert!(Detail::None < Detail::Codes && Detail::Codes < Detail::Summary && Detail::Summary < Detail::Full);
 }
 
@@ -51,7 +55,7 @@ kind = "worklist"
 fn a_steward_has_a_name_and_tokens_of_its_own() {
     let with = |lines: &str| format!("[[steward]]\nid = \"anna\"\n{lines}\n");
     let (config, warnings) = load(&with("name = \"Anna\"\ntokens = [{ env = \"TOKEN_A\" }]"), &env(&[])).unwrap();
-    assert_eq!(config.registry.client_of(TOKEN), [Client::Steward("anna".parse().unwrap())]);
+    assert_eq!(config.registry.client_of(Some(TOKEN), &[]), [Client::Steward("anna".parse().unwrap())]);
     assert_eq!(config.registry.stewards.values().next().unwrap().name, "Anna");
     assert!(!warnings.iter().any(|told| told.contains("steward")), "{warnings:?}");
     let (_, warnings) = load(&with("name = \"Anna\""), &env(&[])).unwrap();

@@ -1,0 +1,138 @@
+//! Where it listens, and that the certificates there are current.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use crate::{
+    config::{Config, Listener},
+    health::{Health, Part, State},
+    http::serve::Door,
+    tls::{Acceptor, TlsError},
+};
+
+/// The files of certificates are looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// A certificate that ends so soon is told: renewing one takes a trust's IT team and its authority a while.
+const TOLD_BEFORE: SignedDuration = SignedDuration::from_hours(21 * 24);
+
+/// Where it listens.
+pub(super) struct Listeners {
+    /// Every address, that of `[server] listen` first, with its port where that was left to the system.
+    pub addresses: Vec<SocketAddr>,
+    /// All doors, that of `[server]` first.
+    pub doors: Vec<Door>,
+    /// The certificates, each with the address it is shown at.
+    certificates: Vec<(SocketAddr, Arc<Acceptor>)>,
+}
+
+/// Looks after certificates.
+pub(super) struct Certificates {
+    shown: Vec<(SocketAddr, Arc<Acceptor>)>,
+    health: Arc<Health>,
+}
+
+// === impl Listeners ===
+
+impl Listeners {
+    /// Listens everywhere, or nowhere.
+    pub async fn open(config: &Config) -> Result<Self, StartError> {
+        let first = Listener { listen: config.server.listen, tls: config.server.tls.clone() };
+        let mut listeners = Self { addresses: vec![], doors: vec![], certificates: vec![] };
+        for Listener { listen, tls } in std::iter::once(first).chain(config.listeners.iter().cloned()) {
+            let acceptor = tls.map(|tls| Acceptor::open(tls, config.http.http2)).transpose()?.map(Arc::new);
+            let failed = |source| StartError::Listen { address: listen, source };
+            let listener = TcpListener::bind(listen).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            listeners.addresses.push(address);
+            listeners.certificates.extend(acceptor.clone().map(|acceptor| (address, acceptor)));
+            listeners.doors.push(Door { listener, acceptor });
+        }
+        Ok(listeners)
+    }
+
+    /// Who looks after their certificates; what is found is told to `health`, at once for the first time.
+    pub fn certificates(&self, health: Arc<Health>) -> Certificates {
+        let certificates = Certificates { shown: self.certificates.clone(), health };
+        certificates.look(Timestamp::now());
+        certificates
+    }
+}
+
+// === impl Certificates ===
+
+impl Certificates {
+    /// Takes up what changes, and tells what ends soon, until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        if self.shown.is_empty() {
+            return stop.cancelled().await;
+        }
+        let this = Arc::new(self);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let looking = Arc::clone(&this);
+            // files may lie on a disk that is slow, or away
+            let looked = tokio::task::spawn_blocking(move || looking.look(Timestamp::now())).await;
+            if let Err(error) = looked {
+                tracing::error!(%error, "certificates were not looked at");
+            }
+        }
+    }
+
+    fn look(&self, now: Timestamp) {
+        let mut worst: Option<(State, String, &'static str)> = None;
+        for (address, acceptor) in &self.shown {
+            let renewed = acceptor.renew(now);
+            if let Ok(true) = renewed {
+                tracing::info!(%address, until = %acceptor.expires(), "another certificate is in use");
+            }
+            let ends = acceptor.expires();
+            let seconds = ends.as_second() as f64;
+            metrics::gauge!("onward_certificate_expires_timestamp_seconds", "listener" => address.to_string())
+                .set(seconds);
+            let found = of_certificate(*address, ends.duration_since(now), renewed.err().as_ref());
+            if worst.as_ref().is_none_or(|worst| found.0 > worst.0) {
+                worst = Some(found);
+            }
+        }
+        if let Some((state, detail, advice)) = worst {
+            self.health.note(Part::Certificate, state, detail, advice);
+        }
+    }
+}
+
+fn of_certificate(
+    address: SocketAddr,
+    left: SignedDuration,
+    refused: Option<&TlsError>,
+) -> (State, String, &'static str) {
+    let days = left.as_hours() / 24;
+    if left <= SignedDuration::ZERO {
+        let told = format!("the certificate shown at {address} has ended");
+        return (
+            State::Unavailable,
+            told,
+            "get another one and put it in the place of the file: it is taken up by itself",
+        );
+    }
+    if let Some(why) = refused {
+        let told =
+            format!("the files for {address} have changed and cannot be used, the certificate before is in use: {why}");
+        return (State::Degraded, told, "put right the file that is named: it is taken up by itself");
+    }
+    if left < TOLD_BEFORE {
+        let told = format!("the certificate shown at {address} ends in {days} days");
+        return (
+            State::Degraded,
+            told,
+            "get another one and put it in the place of the file: it is taken up by itself",
+        );
+    }
+    (State::Ready, format!("the certificate shown at {address} holds for {days} days"), "")
+}

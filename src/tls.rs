@@ -1,0 +1,192 @@
+//! TLS where Onward is spoken to: TLS 1.2 and 1.3 with the suites that rustls holds current, a certificate that is taken anew when its
+//! files change, and clients that show one of their own. What a name in a client's certificate is worth is the registry's to say.
+
+mod pem;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::WebPkiClientVerifier,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::config::{Clients, Tls};
+
+/// Why a listener's certificate cannot be used, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{}: cannot be read ({why}); the user that Onward runs as must be able to", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// A file holds nothing of what it should.
+    #[error("{}: holds no {what} in PEM", file.display())]
+    Empty {
+        /// The file.
+        file: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// A file holds something else.
+    #[error("{}: {why}", file.display())]
+    Unusable {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The certificate does not hold yet, or no longer.
+    #[error("{}: the certificate holds from {from} to {to}, and not now; get another one", file.display())]
+    OutOfDate {
+        /// The file.
+        file: PathBuf,
+        /// From when on it holds.
+        from: Timestamp,
+        /// Until when.
+        to: Timestamp,
+    },
+}
+
+/// What a client's certificate says, which one of the listener's authorities has signed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The DNS names of its subjectAltName, in small letters.
+    pub names: Vec<String>,
+}
+
+/// Takes connections over TLS.
+pub struct Acceptor {
+    tls: Tls,
+    http2: bool,
+    current: ArcSwap<Current>,
+}
+
+struct Current {
+    config: Arc<ServerConfig>,
+    stamps: Vec<Stamp>,
+    expires: Timestamp,
+}
+
+/// A file as it lay when it was read.
+type Stamp = Option<(SystemTime, u64)>;
+
+// === impl Acceptor ===
+
+impl Acceptor {
+    /// Reads certificate, key and authorities. One that is out of date is taken: clients refuse it, and health says why.
+    ///
+    /// # Errors
+    /// [`TlsError`]
+    pub fn open(tls: Tls, http2: bool) -> Result<Self, TlsError> {
+        let current = read(&tls, http2)?;
+        Ok(Self { tls, http2, current: ArcSwap::from_pointee(current) })
+    }
+
+    /// Takes files that have changed since; whether there was something to take. What cannot be used, or does not hold now, changes
+    /// nothing: the certificate before stays. It reads files and blocks for that long.
+    ///
+    /// # Errors
+    /// [`TlsError`]
+    pub fn renew(&self, now: Timestamp) -> Result<bool, TlsError> {
+        if stamps(&self.tls) == self.current.load().stamps {
+            return Ok(false);
+        }
+        let found = read(&self.tls, self.http2)?;
+        if found.expires <= now {
+            let (from, to) = pem::validity(&self.tls.certificate)?;
+            return Err(TlsError::OutOfDate { file: self.tls.certificate.clone(), from, to });
+        }
+        self.current.store(Arc::new(found));
+        Ok(true)
+    }
+
+    /// When the certificate in use ends.
+    pub fn expires(&self) -> Timestamp {
+        self.current.load().expires
+    }
+
+    /// Agrees on TLS over a connection; what the client showed, where it showed a certificate.
+    ///
+    /// # Errors
+    /// Where they do not agree: the client speaks no version or suite of ours, shows no certificate where one is required, or one of
+    /// another authority.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<Shown>)> {
+        let config = Arc::clone(&self.current.load().config);
+        let stream = TlsAcceptor::from(config).accept(stream).await?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let shown = shown.map(|certificate| Shown { names: pem::names(certificate) });
+        Ok((stream, shown))
+    }
+}
+
+fn files(tls: &Tls) -> Vec<&Path> {
+    let mut files = vec![tls.certificate.as_path(), tls.key.as_path()];
+    if let Clients::Asked { roots, .. } = &tls.clients {
+        files.push(roots);
+    }
+    files
+}
+
+fn stamps(tls: &Tls) -> Vec<Stamp> {
+    let stamp = |file: &Path| {
+        let about = std::fs::metadata(file).ok()?;
+        Some((about.modified().ok()?, about.len()))
+    };
+    files(tls).into_iter().map(stamp).collect()
+}
+
+fn read(tls: &Tls, http2: bool) -> Result<Current, TlsError> {
+    // looked at before the files are read: what changes meanwhile is seen at the next look
+    let stamps = stamps(tls);
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let chain = pem::certificates(&tls.certificate)?;
+    let key = pem::key(&tls.key)?;
+    let (_, expires) = pem::validity(&tls.certificate)?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&tls.certificate, &error))?;
+    let builder = match &tls.clients {
+        Clients::Unasked => builder.with_no_client_auth(),
+        Clients::Asked { roots, required } => builder.with_client_cert_verifier(verifier(roots, *required, provider)?),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::Unusable { file: tls.key.clone(), why: "is not the key of the certificate".to_owned() }
+        }
+        error => unusable(&tls.certificate, &error),
+    })?;
+    config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+    Ok(Current { config: Arc::new(config), stamps, expires })
+}
+
+fn verifier(
+    roots: &Path,
+    required: bool,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
+    let mut trusted = RootCertStore::empty();
+    for certificate in pem::certificates(roots)? {
+        trusted.add(certificate).map_err(|error| unusable(roots, &error))?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(trusted), provider);
+    let builder = if required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|error| unusable(roots, &error))
+}
+
+fn unusable(file: &Path, why: &dyn std::fmt::Display) -> TlsError {
+    TlsError::Unusable { file: file.to_owned(), why: format!("cannot be used: {why}") }
+}

@@ -1,0 +1,57 @@
+//! What certificate files hold.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{Error, PemObject as _},
+};
+use x509_parser::{extensions::GeneralName, parse_x509_certificate};
+
+use super::TlsError;
+
+fn told(file: &Path, what: &'static str, error: Error) -> TlsError {
+    let file = file.to_owned();
+    match error {
+        Error::Io(why) => TlsError::Unreadable { file, why },
+        Error::NoItemsFound => TlsError::Empty { file, what },
+        // what stands in a key file is told to nobody
+        _ => TlsError::Unusable { file, why: format!("is no PEM with a {what}") },
+    }
+}
+
+/// All certificates of a file, one at least.
+pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    const WHAT: &str = "certificate";
+    let all = CertificateDer::pem_file_iter(file).map_err(|error| told(file, WHAT, error))?;
+    let all: Vec<_> = all.collect::<Result<_, _>>().map_err(|error| told(file, WHAT, error))?;
+    if all.is_empty() { Err(TlsError::Empty { file: file.to_owned(), what: WHAT }) } else { Ok(all) }
+}
+
+/// The first key of a file.
+pub(super) fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(file).map_err(|error| told(file, "key", error))
+}
+
+/// From when to when the first certificate of a file holds.
+pub(super) fn validity(file: &Path) -> Result<(Timestamp, Timestamp), TlsError> {
+    let unusable = |why: String| TlsError::Unusable { file: file.to_owned(), why };
+    let all = certificates(file)?;
+    let first = all.first().ok_or_else(|| TlsError::Empty { file: file.to_owned(), what: "certificate" })?;
+    let (_, parsed) = parse_x509_certificate(first).map_err(|error| unusable(format!("is no certificate: {error}")))?;
+    let moment = |at: x509_parser::time::ASN1Time| Timestamp::from_second(at.timestamp()).unwrap_or(Timestamp::MAX);
+    let validity = parsed.validity();
+    Ok((moment(validity.not_before), moment(validity.not_after)))
+}
+
+/// The DNS names of a certificate's subjectAltName, in small letters (RFC 6125, 6.4.4: the common name is none).
+pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, parsed)) = parse_x509_certificate(certificate) else { return vec![] };
+    let Ok(Some(names)) = parsed.subject_alternative_name() else { return vec![] };
+    let dns = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    };
+    names.value.general_names.iter().filter_map(dns).collect()
+}

@@ -1,11 +1,18 @@
 //! The directory of services: who offers what, where, for whom and how soon. Stewards write it, providers propose for it, every client
 //! reads it.
 
+mod element;
 pub mod entry;
+mod identity;
+pub mod import;
 pub mod index;
 mod known;
 pub mod measured;
+mod merge;
+pub mod open_referral;
+pub mod plan;
 mod proposals;
+pub mod spreadsheet;
 mod write;
 
 use std::sync::Arc;

@@ -32,6 +32,7 @@ mod conversation;
 mod health;
 mod history;
 mod matching;
+pub mod open_referral;
 pub mod openapi;
 mod patching;
 mod patient;
@@ -82,6 +83,8 @@ pub struct App {
     pub base_url: String,
     /// Whether pages of other origins may speak to it from a browser.
     pub cors: bool,
+    /// The directory as open data, as it was made last.
+    pub open_referral: open_referral::Shelf,
     /// What `/openapi.json` says.
     pub document: openapi::Document,
     /// What `/metrics` shows.
@@ -103,7 +106,8 @@ pub fn router(app: Shared) -> Router {
     let fhir = refusing(resources().merge(bundle))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), reply::render))
         .with_state(Arc::clone(&app));
-    keepers_router(app).merge(fhir)
+    let open = open_referral::router(Arc::clone(&app));
+    keepers_router(app).merge(fhir).merge(open)
 }
 
 /// The routes of resources, and of what is beside them: all that an entry of a batch may ask for.

@@ -261,6 +261,7 @@ impl Service {
             roles: config.server.roles,
             base_url: base_url.clone(),
             cors: !config.http.cors.origins.is_empty(),
+            open_referral: http::open_referral::Shelf::default(),
             document: http::openapi::Document::default(),
             metrics,
         });

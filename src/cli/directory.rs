@@ -1,19 +1,55 @@
 //! `onward directory`
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use clap::Subcommand;
 
-use super::Ended;
+use super::{ConfigFile, Ended, Finding, operator, print_json};
+use crate::{
+    config::{Config, Env},
+    directory::{Directory, spreadsheet},
+    service::{self, profiles},
+};
 
+mod export;
+mod feed;
+mod files;
+mod import;
 mod measured;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Commands {
+    /// Takes services in from elsewhere: the same again changes nothing.
+    #[command(subcommand)]
+    Import(import::Import),
+    /// Gives the whole directory out.
+    #[command(subcommand)]
+    Export(export::Export),
+    /// An empty spreadsheet with every column, and one line that shows how it is filled.
+    Template,
     /// What was measured of inboxes: how soon they answer, how many they accept, how many wait.
     Measured(measured::Asked),
 }
 
 pub(super) async fn run(asked: &Commands) -> Ended {
     match asked {
+        Commands::Import(asked) => import::run(asked).await,
+        Commands::Export(asked) => export::run(asked).await,
         Commands::Measured(asked) => measured::run(asked).await,
+        Commands::Template => {
+            print!("{}", spreadsheet::template());
+            Ok(())
+        }
     }
+}
+
+/// The directory of the store that the configuration names, beside a service that may be running.
+async fn open(file: &ConfigFile) -> anyhow::Result<(Config, Directory)> {
+    let config = file.load(&Env::of_process())?;
+    let store = service::open_beside(&config.store.url).await?;
+    let validator = profiles::validator(&config).map_err(|error| Finding(error.to_string()))?;
+    let registry = Arc::new(ArcSwap::from_pointee(config.registry.clone()));
+    let base = config.server.base_url_at(config.server.listen);
+    Ok((config, Directory::new(store, registry, Arc::new(validator), &base)))
 }

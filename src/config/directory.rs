@@ -11,11 +11,13 @@ const MINIMUM_COUNT_MOST: u32 = 1_000;
 pub struct Directory {
     /// What was measured of an inbox is told of so many answers or more. Default 10.
     pub minimum_count: u32,
+    /// Whether anybody may read the directory as open data, without a token. Default no.
+    pub open: bool,
 }
 
 impl Default for Directory {
     fn default() -> Self {
-        Self { minimum_count: 10 }
+        Self { minimum_count: 10, open: false }
     }
 }
 
@@ -24,6 +26,8 @@ pub(super) fn read(mut table: Table<'_>) -> Directory {
     let default = Directory::default();
     let minimum_count =
         table.get("minimum-count").and_then(|node| node.number(MINIMUM_COUNT_LEAST, MINIMUM_COUNT_MOST));
+    let open = table.get("open").and_then(|node| node.bool());
     table.finish();
-    Directory { minimum_count: minimum_count.unwrap_or(default.minimum_count) }
+    let minimum_count = minimum_count.unwrap_or(default.minimum_count);
+    Directory { minimum_count, open: open.unwrap_or(default.open) }
 }

@@ -21,6 +21,7 @@ pub(super) const TEXTS: &[(&str, &str)] = &[
     ("accessibility", include_str!("../../profiles/StructureDefinition-accessibility.json")),
     ("assured", include_str!("../../profiles/StructureDefinition-assured.json")),
     ("measured", include_str!("../../profiles/StructureDefinition-measured.json")),
+    ("open-referral", include_str!("../../profiles/StructureDefinition-open-referral.json")),
     ("practice-story", include_str!("../../profiles/StructureDefinition-practice-story.json")),
     ("transport-status", include_str!("../../profiles/CodeSystem-transport-status.json")),
     ("business-status", include_str!("../../profiles/CodeSystem-business-status.json")),

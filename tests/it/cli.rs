@@ -12,6 +12,7 @@ use crate::support::{hub, until};
 
 mod check;
 mod dead;
+mod directory;
 mod endpoints;
 mod postgres;
 mod privacy;

@@ -20,6 +20,7 @@ mod endpoints;
 mod fuzz;
 mod layers;
 mod loops;
+mod open_referral;
 mod overload;
 mod replicas;
 mod routes_schema;

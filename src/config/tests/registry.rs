@@ -202,3 +202,11 @@ fn of_how_many_answers_anything_is_told() {
     let (config, _) = load("", &env(&[("ONWARD__DIRECTORY__MINIMUM_COUNT", "20")])).unwrap();
     assert_eq!(config.registry.directory.minimum_count, 20);
 }
+
+#[test]
+fn the_directory_is_open_data_only_where_somebody_says_so() {
+    let open = |text: &str| load(text, &env(&[])).map(|(config, _)| config.registry.directory.open).ok();
+    assert_eq!(open(""), Some(false));
+    assert_eq!(open("[directory]\nopen = true\n"), Some(true));
+    assert_eq!(open("[directory]\nopen = \"yes\"\n"), None);
+}

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    config::registry::Endpoint,
+    config::{Outbound, registry::Endpoint},
     fhir::{
         IssueCode,
         gate::{self, Limits},
@@ -105,6 +105,9 @@ pub enum CallError {
     /// No connection, so nothing was sent.
     #[error("cannot connect")]
     Connect,
+    /// It may not be connected to, so nothing was sent.
+    #[error("not connected to: {NOT_ALLOWED}")]
+    NotAllowed,
     /// No answer in time. Whether the server acted is unknown.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
@@ -155,9 +158,16 @@ pub struct FhirClient {
     transport: Arc<dyn Transport>,
 }
 
-/// Looks names up for the connector.
+/// Looks names up for the connector, and lets it connect only to what is allowed: to the very addresses that were looked at.
 #[derive(Clone)]
-struct Names(Resolver);
+struct Names(Resolver, Arc<Outbound>);
+
+/// Every address of a name is one that may not be connected to.
+#[derive(Debug, thiserror::Error)]
+#[error("{NOT_ALLOWED}")]
+struct NotAllowed;
+
+const NOT_ALLOWED: &str = "scheme, host or address is none that [outbound] allows";
 
 impl tower_service::Service<dns::Name> for Names {
     type Response = std::vec::IntoIter<SocketAddr>;
@@ -169,9 +179,13 @@ impl tower_service::Service<dns::Name> for Names {
     }
 
     fn call(&mut self, name: dns::Name) -> Self::Future {
-        let resolver = self.0.clone();
+        let Self(resolver, outbound) = self.clone();
         Box::pin(async move {
-            let found = resolver.resolve(name.as_str()).await?;
+            let mut found = resolver.resolve(name.as_str()).await?;
+            found.retain(|address| outbound.allows(*address));
+            if found.is_empty() {
+                return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, NotAllowed));
+            }
             // the connector puts the port in
             Ok(found.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect::<Vec<_>>().into_iter())
         })
@@ -179,13 +193,24 @@ impl tower_service::Service<dns::Name> for Names {
 }
 
 /// Over TCP and TLS.
-struct Connections(Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>);
+struct Connections {
+    http: Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>,
+    outbound: Arc<Outbound>,
+}
 
 #[async_trait]
 impl Transport for Connections {
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, CallError> {
-        let sent = self.0.request(request).await;
-        let response = sent.map_err(|error| if error.is_connect() { CallError::Connect } else { CallError::Broken })?;
+        let uri = request.uri();
+        // an address in a URL is looked up by nobody
+        if !self.outbound.allows_url(uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default()) {
+            return Err(CallError::NotAllowed);
+        }
+        let response = self.http.request(request).await.map_err(|error| match error {
+            error if is_not_allowed(&error) => CallError::NotAllowed,
+            error if error.is_connect() => CallError::Connect,
+            _ => CallError::Broken,
+        })?;
         let (parts, body) = response.into_parts();
         let bytes = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
         let bytes = bytes.map_err(|error| {
@@ -199,21 +224,35 @@ impl Transport for Connections {
     }
 }
 
+/// Whether no connection was made because of where it would have gone.
+fn is_not_allowed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if error.is::<NotAllowed>() || within.is_some_and(|within| within.is::<NotAllowed>()) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 impl FhirClient {
-    /// A client that trusts the machine's root certificates.
+    /// A client that trusts the machine's root certificates and connects to what is allowed.
     ///
     /// # Errors
     /// [`NoRoots`] where the machine has none.
-    pub fn new() -> Result<Self, NoRoots> {
-        Self::with_resolver(Resolver::system())
+    pub fn new(outbound: &Outbound) -> Result<Self, NoRoots> {
+        Self::with_resolver(Resolver::system(), outbound)
     }
 
     /// The same, with names looked up by this resolver.
     ///
     /// # Errors
     /// [`NoRoots`] where the machine has none.
-    pub fn with_resolver(resolver: Resolver) -> Result<Self, NoRoots> {
-        let mut tcp = HttpConnector::new_with_resolver(Names(resolver));
+    pub fn with_resolver(resolver: Resolver, outbound: &Outbound) -> Result<Self, NoRoots> {
+        let outbound = Arc::new(outbound.clone());
+        let mut tcp = HttpConnector::new_with_resolver(Names(resolver, Arc::clone(&outbound)));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -232,7 +271,7 @@ impl FhirClient {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .build(connector);
-        Ok(Self::over(Arc::new(Connections(http))))
+        Ok(Self::over(Arc::new(Connections { http, outbound })))
     }
 
     /// A client whose requests go out this way.

@@ -10,6 +10,7 @@ mod env;
 mod escalation;
 mod http;
 pub mod opening;
+mod outbound;
 mod places;
 mod read_registry;
 pub mod registry;
@@ -35,6 +36,7 @@ pub use crate::toml_reader::Fault;
 pub use alerts::Alerts;
 pub use env::Env;
 pub use http::{Cors, Http};
+pub use outbound::{Outbound, literal};
 pub use registry::Registry;
 pub use roles::{Role, Roles};
 pub use routes::Routes;
@@ -66,6 +68,8 @@ pub struct Config {
     pub limits: Limits,
     /// How clients may speak to it.
     pub http: Http,
+    /// Where it may connect to.
+    pub outbound: Outbound,
     /// How it logs.
     pub log: Log,
     /// What resources are held against beside R4.
@@ -131,6 +135,9 @@ impl Config {
         let retry = sections::retry(root.section("retry"), RetryPolicy::default());
         let limits = Limits::read(root.section("limits"));
         let http = Http::read(root.section("http"));
+        let mut own = std::iter::once(server.listen).chain(listeners.iter().map(|listener| listener.listen));
+        let loopback = own.all(|at| at.ip().is_loopback());
+        let outbound = Outbound::read(root.section("outbound"), loopback);
         let log = Log::read(root.section("log"));
         let profiles = Profiles::read(root.section("profiles"), folder);
         let alerts = Alerts::read(root.section("alerts"), &secrets);
@@ -152,6 +159,13 @@ impl Config {
                 Err(faults) => other_faults.extend(faults),
             }
         }
+        for what in outbound.out_of_reach(&registry) {
+            let told = format!(
+                "found the endpoint of {what} where Onward may not connect to; allowed: another one, or its address in \
+                 [outbound] allow (this machine itself is allowed only where Onward listens to nobody else)"
+            );
+            root.fault("outbound", told);
+        }
         root.finish();
 
         let (mut faults, mut warnings) = reader.finish();
@@ -170,6 +184,7 @@ impl Config {
                 retry,
                 limits,
                 http,
+                outbound,
                 log,
                 profiles,
                 alerts,

@@ -152,7 +152,7 @@ impl Service {
         }
         let metrics = telemetry::metrics();
         let resolver = Resolver::system();
-        let client = FhirClient::with_resolver(resolver.clone())?;
+        let client = FhirClient::with_resolver(resolver.clone(), &config.outbound)?;
         let store = open_store(&config.store.url).await?;
         let listeners = Listeners::open(&config).await?;
         let addresses = listeners.addresses.clone();

@@ -20,7 +20,7 @@ use super::{ConfigFile, Ended};
 use crate::{
     broker::{Outlet, rabbitmq},
     client::FhirClient,
-    config::{BrokerUrl, Env},
+    config::{BrokerUrl, Env, Outbound},
     delivery::amqp,
 };
 
@@ -169,7 +169,11 @@ impl Management {
         };
         let user = options.admin.as_deref().unwrap_or_default();
         let authorization = format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.trim_end_matches('\n'))));
-        Ok(Self { client: FhirClient::new()?, base: base.trim_end_matches('/').to_owned(), authorization })
+        Ok(Self {
+            client: FhirClient::new(&Outbound::anywhere())?,
+            base: base.trim_end_matches('/').to_owned(),
+            authorization,
+        })
     }
 
     async fn provision(&self, outlet: &Outlet, vhost: &str, options: &Provision) -> Ended {

@@ -70,7 +70,7 @@ pub(super) async fn run(options: &Options) -> Ended {
         tell("routes", super::routes::in_force(&config).await.map(|it| said_of(&it)).map_err(|e| format!("{e:#}")));
     }
     tell("broker", broker(&config).await);
-    let client = FhirClient::new()?;
+    let client = FhirClient::new(&config.outbound)?;
     for (what, endpoint) in endpoints(&config) {
         tell(&what, reach(&client, &endpoint).await);
     }

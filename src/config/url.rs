@@ -242,6 +242,16 @@ pub(super) fn is_open_to_listeners(base_url: &str) -> bool {
     Parts::of(base_url).is_some_and(|parts| parts.scheme == "http" && !is_loopback(parts.host))
 }
 
+/// Scheme and host of a URL, the host without its port.
+pub(super) fn scheme_and_host(url: &str) -> Option<(&str, &str)> {
+    let parts = Parts::of(url)?;
+    let host = match parts.host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next()?,
+        None => parts.host.split(':').next()?,
+    };
+    Some((parts.scheme, host))
+}
+
 /// Whether this is an origin as a browser writes it (RFC 6454, 6.2), which is what it is compared with letter by letter.
 pub(super) fn is_origin(text: &str) -> bool {
     let usual = |parts: &Parts<'_>| match parts.scheme {

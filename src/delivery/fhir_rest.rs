@@ -42,7 +42,9 @@ pub async fn deliver(
     let sent = client.send_text(&to, Method::POST, "", &[("idempotency-key", key)], bundle).await;
     let answer = match sent {
         Ok(answer) => answer,
-        Err(error @ (CallError::Connect | CallError::Unusable(_))) => return not_sent(error.failure()),
+        Err(error @ (CallError::Connect | CallError::NotAllowed | CallError::Unusable(_))) => {
+            return not_sent(error.failure());
+        }
         Err(error) => return failed(error.failure()),
     };
     match answer.failure() {

@@ -21,6 +21,7 @@ mod fuzz;
 mod layers;
 mod loops;
 mod open_referral;
+mod outbound;
 mod overload;
 mod replicas;
 mod routes_schema;

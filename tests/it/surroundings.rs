@@ -16,7 +16,7 @@ use std::{
 use onward::{
     broker::{Broker as _, RabbitMq, rabbitmq as amqp},
     client::{CallError, FhirClient},
-    config::registry::Endpoint,
+    config::{Outbound, registry::Endpoint},
     demo::{
         caller::{Answered, Call, Caller},
         double::{self, Double},
@@ -238,7 +238,9 @@ fn endpoint(base_url: String) -> Endpoint {
 async fn a_resolver_that_hangs_holds_up_its_own_endpoint_only() {
     let double = Double::start(double::Options::default()).await.unwrap();
     let hanging = Arc::new(Hanging::default());
-    let client = FhirClient::with_resolver(Resolver::over(Arc::clone(&hanging) as Arc<dyn Lookup>)).unwrap();
+    let client =
+        FhirClient::with_resolver(Resolver::over(Arc::clone(&hanging) as Arc<dyn Lookup>), &Outbound::anywhere())
+            .unwrap();
     let slow = endpoint("http://slow.example/fhir".to_owned());
     let fast = endpoint(double.base_url().replace("127.0.0.1", "fast.example"));
     let begun = Instant::now();

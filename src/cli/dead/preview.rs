@@ -92,7 +92,7 @@ pub(super) async fn show(
     let gone = || Finding(format!("{} is not a dead letter any more", letter.message));
     let head = store.dead_head(letter.message).await?.ok_or_else(gone)?;
     let task = store.task(letter.task).await?.ok_or_else(gone)?;
-    let (client, rehearsal) = FhirClient::new()?.rehearsing();
+    let (client, rehearsal) = FhirClient::new(&config.outbound)?.rehearsing();
     let broker = Arc::new(HeldBack::default());
     let base_url = config.server.base_url_at(config.server.listen);
     let registry = Arc::new(ArcSwap::from_pointee(config.registry));

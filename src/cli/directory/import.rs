@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{ConfigFile, Ended, Finding, feed, files, open, operator, print_json};
 use crate::{
     client::FhirClient,
+    config::Env,
     directory::{
         open_referral::{Feed, Row, Told},
         plan::{Import as Plan, Planned},
@@ -83,7 +84,8 @@ pub(super) async fn run(asked: &Import) -> Ended {
             for from in from {
                 if from.starts_with("https://") || from.starts_with("http://") {
                     whole = true;
-                    feed::take(from, &FhirClient::new()?, &mut feed).await?;
+                    let outbound = how.file.load(&Env::of_process())?.outbound;
+                    feed::take(from, &FhirClient::new(&outbound)?, &mut feed).await?;
                 } else {
                     let path = PathBuf::from(from);
                     whole |= path.is_dir();

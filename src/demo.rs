@@ -15,6 +15,7 @@ pub mod double;
 pub mod ledger;
 mod progress;
 pub mod referrals;
+mod services;
 pub mod stage;
 pub mod tally;
 
@@ -71,6 +72,9 @@ pub enum DemoError {
     /// The service does not start.
     #[error("the service does not start: {0}")]
     Start(String),
+    /// The directory cannot be filled.
+    #[error("the directory cannot be filled: {0}")]
+    Directory(String),
     /// Ctrl-C before the end.
     #[error("interrupted")]
     Interrupted,
@@ -103,13 +107,18 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
     let records = Arc::new(records);
     let providers = providers(&stage);
 
+    let kept = config.clone();
     let service = Service::start(config).await.map_err(|error| DemoError::Start(error.to_string()))?;
     let base_url = service.base_url().to_owned();
     let fhir_base = format!("{base_url}/fhir");
+    let listed = services::fill(&kept, &base_url).await.map_err(DemoError::Directory)?;
     let working = Working::new(ledger.clone(), options.pace, options.seed);
     open(&stage, providers, &working, &fhir_base);
     if !options.quiet {
-        say(&format!("{}\nOnward listens at {base_url}; {total} referrals are sent\n", tally::cast_line()));
+        say(&format!(
+            "{}\nOnward listens at {base_url}; {listed} services are in its directory; {total} referrals are sent\n",
+            tally::cast_line()
+        ));
     }
 
     let sending = Sending { caller: Caller::new(), fhir_base, ledger: ledger.clone() };
@@ -268,6 +277,8 @@ All that was referred by it, and how far it has come:
 What a provider sees, and the history of one Task:
   curl -s {reader} '{base_url}/fhir/Task?owner=Organization/link-workers&_include=Task:focus'
   curl -s {reader} {base_url}/fhir/Task/ID/_history
+What there is for somebody who is lonely, in the directory:
+  curl -s {reader} '{base_url}/fhir/HealthcareService?service-type=loneliness'
 "
     )
 }

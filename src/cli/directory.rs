@@ -38,7 +38,7 @@ pub(super) async fn run(asked: &Commands) -> Ended {
         Commands::Export(asked) => export::run(asked).await,
         Commands::Measured(asked) => measured::run(asked).await,
         Commands::Template => {
-            print!("{}", spreadsheet::template());
+            say!("{}", spreadsheet::template().trim_end());
             Ok(())
         }
     }

@@ -49,6 +49,10 @@ pub(super) fn to_fhir(row: &Map<String, Value>, source: &str, resource: &mut Map
     set(resource, "eligibility", eligible);
     set(resource, "communication", objects(row, "languages").filter_map(language).collect::<Vec<_>>());
     schedule::to_fhir(row, resource);
+    // what stands behind an inbox is known to our own spreadsheet alone
+    if let Some(inbox) = row.get(super::OWN).and_then(Value::as_object).and_then(|own| text(own, "inbox")) {
+        set(resource, "endpoint", vec![json!({"reference": format!("{}/{inbox}", EntryKind::Endpoint)})]);
+    }
 }
 
 /// What a row of `service` says by its resource.

@@ -2,6 +2,8 @@
 
 use serde_json::{Number, Value, json};
 
+use crate::domain::InboxId;
+
 /// Yes or no, however people write it.
 pub(super) fn yes_or_no(cell: &str) -> Result<bool, &'static str> {
     match cell.to_lowercase().trim_end_matches('.') {
@@ -89,6 +91,11 @@ pub(super) fn secure_page(cell: &str) -> Result<String, &'static str> {
         .ok()
         .filter(|page| page.starts_with("https://"))
         .ok_or("the address of a page that begins with https://")
+}
+
+/// The id of an inbox of the configuration.
+pub(super) fn inbox(cell: &str) -> Result<String, &'static str> {
+    cell.parse::<InboxId>().map(|id| id.as_str().to_owned()).map_err(|_| "the id of an inbox in onward.toml")
 }
 
 /// The youngest and the oldest.

@@ -33,6 +33,7 @@ pub(super) enum Column {
     Capacity,
     WaitingTime,
     AcceptsReferrals,
+    Inbox,
     Wheelchair,
     Accessibility,
     Languages,
@@ -48,7 +49,7 @@ pub(super) enum Column {
 }
 
 /// Every header that is understood, in letters and digits alone.
-const HEADERS: [(Column, &[&str]); 36] = [
+const HEADERS: [(Column, &[&str]); 37] = [
     (Column::Id, &["id", "serviceid", "ref", "reference", "uniqueid", "number", "no"]),
     (
         Column::Name,
@@ -180,6 +181,7 @@ const HEADERS: [(Column, &[&str]); 36] = [
             "opentoreferrals",
         ],
     ),
+    (Column::Inbox, &["inbox", "onwardinbox", "referralinbox"]),
     (
         Column::Wheelchair,
         &[
@@ -224,7 +226,7 @@ const HEADERS: [(Column, &[&str]); 36] = [
 ];
 
 /// The sheet that is given to those who have none, with an example.
-pub(super) const TEMPLATE: [(&str, &str); 34] = [
+pub(super) const TEMPLATE: [(&str, &str); 35] = [
     ("ID", "garden-1"),
     ("Name", "Walled garden group"),
     ("Organisation", "Mersey Green Hands"),
@@ -247,6 +249,7 @@ pub(super) const TEMPLATE: [(&str, &str); 34] = [
     ("Capacity", "yes"),
     ("Waiting time", "2 weeks"),
     ("Accepts referrals", "yes"),
+    ("Inbox", ""),
     ("Wheelchair access", "yes"),
     ("Accessibility", "Raised beds, accessible toilet, hearing loop"),
     ("Languages", "English, Polish"),

@@ -176,6 +176,7 @@ impl Line<'_> {
         if let Some(accepts) = self.read(Column::AcceptsReferrals, cells::yes_or_no) {
             set(&mut own, "accepts_referrals", accepts);
         }
+        set_text(&mut own, "inbox", self.read(Column::Inbox, cells::inbox).as_deref());
         let mut story = Map::new();
         let parts = [("problem", Column::StoryProblem), ("done", Column::StoryDone), ("result", Column::StoryResult)];
         for (part, column) in parts {

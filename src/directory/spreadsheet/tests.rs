@@ -119,6 +119,17 @@ fn every_fault_is_told_at_once_by_line_and_column() {
 }
 
 #[test]
+fn an_inbox_that_is_named_is_what_the_service_stands_behind() {
+    let sheet = Sheet::read(b"Name,Inbox\nGarden,garden-group\nShed,\n", SOURCE);
+    let planned = plan(sheet);
+    let endpoint = |at: usize| planned.created[at].body.get("endpoint").cloned();
+    assert_eq!(endpoint(0), Some(json!([{"reference": "Endpoint/garden-group"}])));
+    assert_eq!(endpoint(1), None);
+    let faulty = Sheet::read(b"Name,Inbox\nGarden,The garden group\n", SOURCE);
+    assert_eq!(faulty.faults[0].due, "the id of an inbox in onward.toml");
+}
+
+#[test]
 fn a_sheet_that_cannot_be_used_says_why() {
     let told = |bytes: &[u8]| Sheet::read(bytes, SOURCE).faults.into_iter().map(|f| f.what).collect::<Vec<_>>();
     assert_eq!(told(b""), ["the file is empty or no CSV"]);

@@ -178,7 +178,9 @@ async fn what_goes_out_is_as_the_schemas_want_it_wherever_it_came_from() {
     };
     let hub = Hub::start().await;
     import(&hub, "csv", &fixture("services.csv"), TEAM, &["--story-checked"]).json();
-    import(&hub, "open-referral", &fixture("open-referral"), FEED, &[]).json();
+    let report = import(&hub, "open-referral", &fixture("open-referral"), FEED, &[]).json();
+    // two organisations, two places, a taxonomy, six services
+    assert_eq!(counts(&report), (11, 0, 0, 0), "{report:#}");
     let ran = run(hub.folder(), &["directory", "export", "open-referral", "out"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     let out = hub.folder().join("out");

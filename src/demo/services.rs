@@ -1,0 +1,63 @@
+//! The directory of the demonstration: the services of `fixtures/directory`, some of them behind the inboxes that are played.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use uuid::Uuid;
+
+use crate::{
+    config::Config,
+    directory::{Directory, plan::Import, spreadsheet::Sheet},
+    service::{self, profiles},
+};
+
+/// The spreadsheet.
+const SERVICES: &str = include_str!("../../fixtures/directory/services.csv");
+/// Where it comes from.
+const SOURCE: &str = "https://merseyside.example/services";
+/// Which service stands behind which inbox.
+const BEHIND: [(&str, &str); 3] =
+    [("housing-support", "housing-support"), ("hub-walton", "life-rooms"), ("hub-birkenhead", "link-workers")];
+
+/// Fills the directory; how many services that were. Those of an earlier run are the same again.
+///
+/// # Errors
+/// What went wrong, in words.
+pub(super) async fn fill(config: &Config, base_url: &str) -> Result<usize, String> {
+    let store = service::open_beside(&config.store.url).await.map_err(|error| error.to_string())?;
+    let validator = profiles::validator(config).map_err(|error| error.to_string())?;
+    let registry = Arc::new(ArcSwap::from_pointee(config.registry.clone()));
+    let directory = Directory::new(store, registry, Arc::new(validator), base_url);
+    let filled = fill_from(&directory, &sheet()).await;
+    directory.store.close().await;
+    filled
+}
+
+/// The spreadsheet with one more column.
+fn sheet() -> String {
+    let mut lines = SERVICES.lines();
+    let head = lines.next().unwrap_or_default();
+    let with_inbox = lines.map(|line| {
+        let id = line.split(',').next().unwrap_or_default();
+        let inbox = BEHIND.iter().find(|(service, _)| *service == id).map_or("", |(_, inbox)| inbox);
+        format!("{line},{inbox}\n")
+    });
+    std::iter::once(format!("{head},Inbox\n")).chain(with_inbox).collect()
+}
+
+async fn fill_from(directory: &Directory, sheet: &str) -> Result<usize, String> {
+    let Sheet { rows, services, faults, .. } = Sheet::read(sheet.as_bytes(), SOURCE);
+    if let Some(fault) = faults.first() {
+        return Err(format!("line {}: {}", fault.line, fault.what));
+    }
+    let source = directory.source(SOURCE).await.map_err(|error| error.to_string())?;
+    let known = source.known().map_err(|error| error.to_string())?;
+    let plan = Import { source: SOURCE, rows, known, whole: true, retire: false };
+    let planned = plan.plan(&mut Uuid::now_v7);
+    let passed = directory.pass(&planned, &source, SOURCE, true).await.map_err(|error| error.to_string())?;
+    if let Some(told) = planned.skipped.iter().chain(&passed.refused).next() {
+        return Err(format!("{} {}: {}", told.what, told.id, told.why));
+    }
+    directory.take(passed, "demo").await.map_err(|error| error.to_string())?;
+    Ok(services)
+}

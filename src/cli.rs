@@ -77,7 +77,7 @@ enum Command {
     /// Endpoints: who is spoken to, who is left alone, and what waits for them.
     #[command(subcommand)]
     Endpoints(endpoints::Endpoints),
-    /// The directory of services: taken in from elsewhere, given out, and what was measured of it.
+    /// The directory of services: what is proposed for it, taken in from elsewhere, given out, and what was measured of it.
     #[command(subcommand)]
     Directory(directory::Commands),
     /// The IT worklist: everything that waits for somebody, and what to do about it.

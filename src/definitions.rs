@@ -181,6 +181,7 @@ pub struct SearchParameter {
 #[expect(missing_docs, reason = "they are named as the specification names them")]
 pub enum SearchKind {
     Date,
+    Number,
     Reference,
     String,
     Token,
@@ -273,6 +274,7 @@ impl SearchKind {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Date => "date",
+            Self::Number => "number",
             Self::Reference => "reference",
             Self::String => "string",
             Self::Token => "token",

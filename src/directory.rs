@@ -7,12 +7,14 @@ mod identity;
 pub mod import;
 pub mod index;
 mod known;
+mod live;
 pub mod measured;
 mod merge;
 pub mod open_referral;
 pub mod plan;
 mod proposals;
 pub mod spreadsheet;
+pub mod told;
 mod write;
 
 use std::sync::Arc;
@@ -24,16 +26,19 @@ use uuid::Uuid;
 
 use crate::{
     config::Registry,
-    domain::{EntryKind, StewardId, working_days::WorkingTime},
+    domain::{EntryKind, Point, StewardId, working_days::WorkingTime},
     fhir::task::with_meta,
     profiles::Validator,
+    search::Search,
     store::{DirectoryEntry, Store, StoreError},
 };
 
 pub use known::referred;
-pub use proposals::{Proposed, changes};
+pub use live::Live;
+pub use proposals::Proposed;
 pub use write::{Checked, Draft, WriteError, check};
 
+use index::Candidate;
 use known::Known;
 
 /// See the module's documentation.
@@ -46,6 +51,8 @@ pub struct Directory {
     pub validator: Arc<Validator>,
     /// This server's FHIR base, without a slash at its end.
     pub base: String,
+    /// All entries in memory, as far as searches need them.
+    pub live: Live,
 }
 
 /// How a steward signs what is written.
@@ -85,7 +92,28 @@ impl Directory {
         validator: Arc<Validator>,
         base_url: &str,
     ) -> Self {
-        Self { store, registry, validator, base: format!("{base_url}/fhir") }
+        Self { store, registry, validator, base: format!("{base_url}/fhir"), live: Live::default() }
+    }
+
+    /// The entries of a kind that may be what is looked for, and all that are: the nearest first where `near` says from where and
+    /// how far in metres, otherwise in the order of their ids. What anybody has written before this is among them.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn candidates(
+        &self,
+        kind: EntryKind,
+        search: &Search,
+        near: Option<(Point, f64)>,
+    ) -> Result<Vec<Candidate>, StoreError> {
+        let places = Arc::clone(&self.registry.load().places);
+        let state = self.live.fresh(&*self.store, &places, &self.base).await?;
+        Ok(state.index.candidates(kind, search, near))
+    }
+
+    /// What the registry makes of a kind, in the order of ids.
+    pub fn of_registry(&self, kind: EntryKind) -> Vec<Value> {
+        entry::all_of_registry(&self.registry.load(), kind, &self.base, day(self.store.now()))
     }
 
     /// A draft of a new entry, or over the current version of one that is there.
@@ -120,7 +148,9 @@ impl Directory {
         let (registry, now) = (self.registry.load_full(), self.store.now());
         let before: Vec<Value> =
             drafts.iter().filter_map(|draft| draft.before.as_ref()).map(body_of).collect::<Result<_, _>>()?;
-        let beside = drafts.iter().map(|draft| ((draft.kind, draft.id), draft.body.clone()));
+        // what is too large is refused, however much it refers to
+        let beside = drafts.iter().filter(|draft| write::fits(&draft.body));
+        let beside = beside.map(|draft| ((draft.kind, draft.id), draft.body.clone()));
         let known = Known::of(&*self.store, &registry, &self.base, &before, beside).await?;
         Ok(drafts.into_iter().map(|draft| check(draft, &known, &self.validator, now)).collect())
     }

@@ -10,7 +10,7 @@ use crate::{
     admission::Admission,
     config::{Limits, Registry, Roles},
     conversation::Conversation,
-    directory::measured::Measured,
+    directory::{Directory, measured::Measured},
     fhir::XmlWriter,
     health::Health,
     intake::Intake,
@@ -29,6 +29,7 @@ mod coding;
 mod conditional;
 mod connection;
 mod conversation;
+mod directory;
 mod health;
 mod history;
 mod matching;
@@ -73,6 +74,8 @@ pub struct App {
     pub conversation: Conversation,
     /// What was measured of inboxes.
     pub measured: Arc<Measured>,
+    /// Who offers what, where.
+    pub directory: Directory,
     /// XML in and out.
     pub xml: Arc<XmlWriter>,
     /// What is refused for being too much.

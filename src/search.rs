@@ -10,6 +10,7 @@ mod parameter;
 mod read;
 mod shape;
 
+use rust_decimal::Decimal;
 use serde_json::Value;
 
 use crate::{
@@ -94,6 +95,8 @@ enum Wanted {
     /// The identifier of what is referred to.
     Identifier(Token),
     Date(date::Prefix, date::Span),
+    /// A number, or one that lies in a Range.
+    Number(Decimal),
     Text(How, String),
     Uri(How, String),
 }

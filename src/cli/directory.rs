@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use clap::Subcommand;
 
-use super::{ConfigFile, Ended, Finding, operator, print_json};
+use super::{ConfigFile, Ended, Finding, operator, print_json, reason};
 use crate::{
     config::{Config, Env},
     directory::{Directory, spreadsheet},
@@ -17,9 +17,18 @@ mod feed;
 mod files;
 mod import;
 mod measured;
+mod proposals;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Commands {
+    /// Lists what providers propose, the oldest first.
+    Proposals(proposals::List),
+    /// Shows a proposal: the entry as it is proposed, and what would change.
+    Show(proposals::Show),
+    /// Makes a proposal an entry, or a version of one.
+    Approve(proposals::Approve),
+    /// Refuses a proposal, and says why.
+    Decline(proposals::Decline),
     /// Takes services in from elsewhere: the same again changes nothing.
     #[command(subcommand)]
     Import(import::Import),
@@ -36,6 +45,10 @@ pub(super) async fn run(asked: &Commands) -> Ended {
     match asked {
         Commands::Import(asked) => import::run(asked).await,
         Commands::Export(asked) => export::run(asked).await,
+        Commands::Proposals(asked) => proposals::list(asked).await,
+        Commands::Show(asked) => proposals::show(asked).await,
+        Commands::Approve(asked) => proposals::approve(asked).await,
+        Commands::Decline(asked) => proposals::decline(asked).await,
         Commands::Measured(asked) => measured::run(asked).await,
         Commands::Template => {
             say!("{}", spreadsheet::template().trim_end());
@@ -52,4 +65,9 @@ async fn open(file: &ConfigFile) -> anyhow::Result<(Config, Directory)> {
     let registry = Arc::new(ArcSwap::from_pointee(config.registry.clone()));
     let base = config.server.base_url_at(config.server.listen);
     Ok((config, Directory::new(store, registry, Arc::new(validator), &base)))
+}
+
+/// How somebody at this machine signs.
+fn signature() -> String {
+    format!("operator {}", operator())
 }

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use crate::{
     config::Registry,
-    domain::{EntryKind, InboxId, ProviderId},
+    domain::{EntryKind, InboxId, Point, ProviderId},
     fhir::{
         ods_code,
         reference::{Target, parse},
         task::CANONICAL,
         tree,
     },
+    places::Places,
     store::Sourced,
 };
 
@@ -165,6 +166,14 @@ pub fn inboxes_of(body: &Value, registry: &Registry, base: &str) -> Vec<InboxId>
         (kind == EntryKind::Endpoint && registry.inboxes.contains_key(&id)).then_some(id)
     };
     endpoints.filter_map(inbox).collect()
+}
+
+/// Where a Location lies: where it says itself, or about where its postcode is. Only to find it by: nobody is told that it lies there.
+pub fn point(body: &Value, places: &Places) -> Option<Point> {
+    let degrees = |name: &str| body.get("position")?.get(name)?.as_f64();
+    let said = degrees("latitude").zip(degrees("longitude"));
+    let said = said.and_then(|(latitude, longitude)| Point::of_degrees(latitude, longitude));
+    said.or_else(|| Some(places.centre(tree::text(body, "address.postalCode")?)?.point))
 }
 
 /// The practice stories of an entry.

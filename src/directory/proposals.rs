@@ -24,6 +24,13 @@ pub struct Proposed {
     pub version_now: Option<u64>,
 }
 
+impl Proposed {
+    /// Whether the entry has another version by now than the one that this was made on.
+    pub fn is_stale(&self) -> bool {
+        self.version_now.unwrap_or(0) != self.proposal.new.over
+    }
+}
+
 /// What differs between two versions of an entry, as JSON Patch (RFC 6902) says it, with what stood there before.
 pub fn changes(before: Option<&Value>, after: &Value) -> Vec<Value> {
     let nothing = json!({});
@@ -124,7 +131,9 @@ impl Directory {
         }
         let before = self.store.directory_entry(new.kind, new.entry, None).await?;
         let draft = Draft { kind: new.kind, id: new.entry, before, body, story_checked };
+        let is_new = draft.before.is_none();
         let mut checked = self.check_one(draft).await?;
+        is_own(&checked, is_new, &new.provider, self)?;
         checked.over = new.over;
         let signature = format!("provider {}, approved by {by}", new.provider);
         let decision = Decision { status: ProposalStatus::Approved, by: by.to_owned(), reason: None };

@@ -96,6 +96,10 @@ pub fn check(draft: Draft, known: &Known<'_>, validator: &Validator, now: Timest
         let told = format!("{} is expected here", article(kind));
         return Err(WriteError::Invalid(vec![Issue::error(IssueCode::Invalid, kind.code(), told)]));
     }
+    if !fits(&body) {
+        let told = format!("an entry has at most {DIRECTORY_BODY_MAX_BYTES} bytes");
+        return Err(WriteError::Rule(vec![Issue::error(IssueCode::TooLong, kind.code(), told)]));
+    }
     let body = entry::kept(body);
     let (mut invalid, mut rule) = (Vec::new(), Vec::new());
     let profile = [entry::profile(kind)];
@@ -124,6 +128,11 @@ pub fn check(draft: Draft, known: &Known<'_>, validator: &Validator, now: Timest
     let inboxes = entry::inboxes_of(&body, known.registry, known.base);
     let over = before.map_or(0, |before| before.version);
     Ok(Checked { kind, id, over, body, owner, owner_before, inboxes })
+}
+
+/// Whether an entry is no larger than may be.
+pub(super) fn fits(body: &Value) -> bool {
+    body.to_string().len() <= DIRECTORY_BODY_MAX_BYTES
 }
 
 const fn article(kind: EntryKind) -> &'static str {
@@ -160,10 +169,6 @@ fn unfit(kind: EntryKind, body: &Value) -> Vec<Issue> {
     if body.get("contained").is_some() {
         let told = "an entry contains no other resource: make that an entry of its own and refer to it";
         issues.push(Issue::error(IssueCode::BusinessRule, format!("{kind}.contained"), told));
-    }
-    if body.to_string().len() > DIRECTORY_BODY_MAX_BYTES {
-        let told = format!("an entry has at most {DIRECTORY_BODY_MAX_BYTES} bytes");
-        issues.push(Issue::error(IssueCode::TooLong, kind.code(), told));
     }
     issues
 }

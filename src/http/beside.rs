@@ -6,7 +6,7 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 
-use super::{Shared, batch, capability, health, openapi, read, subscription, table, validate};
+use super::{Shared, batch, capability, directory::proposals, health, openapi, read, subscription, table, validate};
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,16 @@ pub(super) enum Deed {
     SubscriptionEvents,
     /// It is said what would be said of a resource.
     Validate,
+    /// What is proposed for the directory is listed.
+    Proposals,
+    /// A proposal is given.
+    Proposal,
+    /// A proposal becomes an entry.
+    Approve,
+    /// A proposal is refused.
+    Decline,
+    /// A proposal is taken back.
+    Withdraw,
     /// Whether the process answers.
     Live,
     /// Whether it can take referrals.
@@ -52,7 +62,8 @@ pub(super) const SYSTEM: &[(&str, &str)] = &[
 ];
 
 use Deed::{
-    Bundle, Figures, Live, Metadata, OpenApi, Package, Ready, SubscriptionEvents, SubscriptionStatus, Validate,
+    Approve, Bundle, Decline, Figures, Live, Metadata, OpenApi, Package, Proposal, Proposals, Ready,
+    SubscriptionEvents, SubscriptionStatus, Validate, Withdraw,
 };
 
 /// All of them.
@@ -64,6 +75,11 @@ pub(super) const BESIDE: &[Beside] = &[
     of(SubscriptionEvents, "get", "/fhir/Subscription/{id}/$events"),
     of(Validate, "post", "/fhir/{kind}/$validate"),
     of(Validate, "post", "/fhir/{kind}/{id}/$validate"),
+    of(Proposals, "get", "/directory/proposals"),
+    of(Proposal, "get", "/directory/proposals/{id}"),
+    of(Approve, "post", "/directory/proposals/{id}/approve"),
+    of(Decline, "post", "/directory/proposals/{id}/decline"),
+    of(Withdraw, "post", "/directory/proposals/{id}/withdraw"),
     of(OpenApi, "get", "/openapi.json"),
     of(Live, "get", "/health/live"),
     of(Ready, "get", "/health/ready"),
@@ -82,7 +98,12 @@ impl Deed {
 
     /// Whether a client must show who it is.
     pub(super) const fn needs_token(self) -> bool {
-        matches!(self, Bundle | Package | SubscriptionStatus | SubscriptionEvents | Validate)
+        matches!(self, Bundle | Package | SubscriptionStatus | SubscriptionEvents | Validate) || self.is_of_directory()
+    }
+
+    /// Whether it is about what is proposed for the directory.
+    pub(super) const fn is_of_directory(self) -> bool {
+        matches!(self, Proposals | Proposal | Approve | Decline | Withdraw)
     }
 
     fn handler(self) -> MethodRouter<Shared> {
@@ -94,6 +115,11 @@ impl Deed {
             SubscriptionStatus => get(subscription::status),
             SubscriptionEvents => get(subscription::events),
             Validate => post(validate::validate),
+            Proposals => get(proposals::list),
+            Proposal => get(proposals::read),
+            Approve => post(proposals::approve),
+            Decline => post(proposals::decline),
+            Withdraw => post(proposals::withdraw),
             Live => get(health::live),
             Ready => get(health::ready),
             Figures => get(health::figures),

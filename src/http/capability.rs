@@ -12,7 +12,7 @@ use super::{
 use crate::{
     definitions::SearchKind,
     fhir::task::CANONICAL,
-    search::{CONTROLS, parameters},
+    search::{CONTROLS, NEAR, parameters},
     subscriptions::TOPIC,
 };
 
@@ -30,6 +30,10 @@ fn resource(served: &Served) -> Value {
     let codes: Vec<Value> = served.interactions.iter().map(|it| json!({"code": it.code()})).collect();
     let parameters = parameters(kind)
         .map(|parameter| json!({"name": parameter.name, "definition": parameter.url, "type": parameter.kind.code()}));
+    let near = NEAR
+        .iter()
+        .filter(|near| near.of == kind)
+        .map(|near| json!({"name": near.name, "definition": near.url, "type": "special", "documentation": near.told}));
     let mut told = json!({
         "type": kind,
         "documentation": served.documentation,
@@ -39,7 +43,7 @@ fn resource(served: &Served) -> Value {
         "updateCreate": false,
         "conditionalRead": "full-support",
         "conditionalDelete": "not-supported",
-        "searchParam": parameters.collect::<Vec<_>>(),
+        "searchParam": parameters.chain(near).collect::<Vec<_>>(),
     });
     for (name, list) in [("searchInclude", includes(kind)), ("searchRevInclude", revincludes(kind))] {
         // FHIR has no empty lists

@@ -139,7 +139,7 @@ impl Operation {
     const fn is_fhir(&self) -> bool {
         match self.of {
             Of::Table { .. } => true,
-            Of::Beside(deed) => !deed.is_keepers() && !matches!(deed, Deed::OpenApi),
+            Of::Beside(deed) => !deed.is_keepers() && !deed.is_of_directory() && !matches!(deed, Deed::OpenApi),
         }
     }
 
@@ -166,6 +166,11 @@ impl Operation {
                 Deed::SubscriptionEvents => "events-Subscription".to_owned(),
                 Deed::Validate if self.path.contains("{id}") => "validate-instance".to_owned(),
                 Deed::Validate => "validate".to_owned(),
+                Deed::Proposals => "proposals".to_owned(),
+                Deed::Proposal => "read-proposal".to_owned(),
+                Deed::Approve => "approve-proposal".to_owned(),
+                Deed::Decline => "decline-proposal".to_owned(),
+                Deed::Withdraw => "withdraw-proposal".to_owned(),
                 Deed::Live => "live".to_owned(),
                 Deed::Ready => "ready".to_owned(),
                 Deed::Figures => "metrics".to_owned(),
@@ -212,6 +217,11 @@ const fn beside_summary(deed: Deed) -> &'static str {
         Deed::SubscriptionStatus => "How it is with a Subscription",
         Deed::SubscriptionEvents => "What a Subscription was to be told",
         Deed::Validate => "What would be said of a resource, without anything being done",
+        Deed::Proposals => "What is proposed for the directory: a provider's own, or all for a steward",
+        Deed::Proposal => "A proposal, with the entry as it is proposed and what would change",
+        Deed::Approve => "A proposal becomes an entry of the directory, or a version of one",
+        Deed::Decline => "A proposal is refused, with the reason",
+        Deed::Withdraw => "A proposal is taken back by its provider",
         Deed::Live => "Whether the process answers",
         Deed::Ready => "Whether referrals can be accepted, and how each part is",
         Deed::Figures => "Figures, as Prometheus reads them",

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use super::{
     Shared,
     call::Caller,
-    history,
+    directory, history,
     reply::{Answer, Fault, Reply, etag},
-    surroundings::{Found, concerning, organization, provenance_of},
+    surroundings::{Found, concerning, provenance_of},
 };
 use crate::{
     auth::{Deed, may},
-    domain::{ProviderId, TaskId, clock::instant},
+    domain::{EntryKind, ProviderId, TaskId, clock::instant},
     fhir::{
         Issue, IssueCode, bundle, provenance,
         reference::is_resource_type,
@@ -87,7 +87,7 @@ async fn visible(
     Ok(stored)
 }
 
-fn given(caller: &Caller, body: Value, version: u64, last_updated: jiff::Timestamp) -> Reply {
+pub(super) fn given(caller: &Caller, body: Value, version: u64, last_updated: jiff::Timestamp) -> Reply {
     let reply = Reply::ok(body).version(version, last_updated);
     if caller.has_already(version) { reply.status(StatusCode::NOT_MODIFIED).body(None) } else { reply }
 }
@@ -112,15 +112,15 @@ async fn current_of(app: &Shared, caller: &Caller, kind: &str, id: &str) -> Resu
             let line = lines.iter().find(|line| line.seq == version).ok_or_else(Fault::not_found)?;
             provenance_of(&app.registry.load(), &task, line).ok_or_else(Fault::not_found)
         }
-        "Organization" if let Some(body) = organization(&app.registry.load(), id) => Ok(Found {
-            kind: kind.to_owned(),
-            id: id.to_owned(),
-            version: 1,
-            last_updated: jiff::Timestamp::UNIX_EPOCH,
-            owner: None,
-            body,
-        }),
-        _ => Ok(Found::of(&visible(app, caller, kind, id, None).await?)?),
+        _ => {
+            // the directory is everybody's; what else has such a type travels with a referral
+            if let Ok(kind) = kind.parse::<EntryKind>()
+                && let Some(found) = directory::one(app, kind, id).await?
+            {
+                return Ok(found);
+            }
+            Ok(Found::of(&visible(app, caller, kind, id, None).await?)?)
+        }
     }
 }
 
@@ -128,8 +128,8 @@ async fn current_of(app: &Shared, caller: &Caller, kind: &str, id: &str) -> Resu
 pub(super) async fn read(app: &Shared, kind: &str, id: &str, caller: &Caller) -> Answer {
     let shape = shape(caller)?;
     let found = current_of(app, caller, kind, id).await?;
-    if kind == "Organization" && found.body.get("meta").is_none() {
-        // an organisation of the registry has no versions
+    if kind.parse::<EntryKind>().is_ok() && found.body.get("meta").is_none() {
+        // what the registry makes has no versions
         return Ok(Reply::ok(shape.cut(found.body)));
     }
     Ok(given(caller, shape.cut(found.body), found.version, found.last_updated))
@@ -176,6 +176,11 @@ pub(super) async fn vread(app: &Shared, kind: &str, id: &str, version: &str, cal
             Err(Fault::not_found())
         };
     }
+    if let Ok(kind) = kind.parse::<EntryKind>()
+        && let Some(reply) = directory::vread(app, kind, id, wanted, caller).await?
+    {
+        return Ok(reply);
+    }
     let stored = visible(app, caller, kind, id, Some(wanted)).await?;
     Ok(given(caller, resource_body(&stored)?, stored.version, stored.last_updated))
 }
@@ -190,6 +195,11 @@ pub(super) async fn history(app: &Shared, kind: &str, id: &str, caller: &Caller)
         let asked = history::asked(caller)?;
         let entry = history_entry(app, kind, id, 1, found.last_updated, found.body);
         return Ok(Reply::ok(history::of_one(app, kind, id, caller, &asked, vec![(1, entry)])));
+    }
+    if let Ok(kind) = kind.parse::<EntryKind>()
+        && let Some(reply) = directory::versions(app, kind, id, caller).await?
+    {
+        return Ok(reply);
     }
     let stored = visible(app, caller, kind, id, None).await?;
     let asked = history::asked(caller)?;
@@ -269,7 +279,14 @@ pub(super) fn entry_of(app: &Shared, version: &StoredResource) -> Result<Value, 
     Ok(history_entry(app, &version.kind, &version.id.to_string(), version.version, version.last_updated, body))
 }
 
-fn history_entry(app: &Shared, kind: &str, id: &str, version: u64, at: jiff::Timestamp, body: Value) -> Value {
+pub(super) fn history_entry(
+    app: &Shared,
+    kind: &str,
+    id: &str,
+    version: u64,
+    at: jiff::Timestamp,
+    body: Value,
+) -> Value {
     let url = format!("{kind}/{id}");
     let first = version == 1;
     json!({

@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 use super::{Shared, admit, conditional::Conditional, request_timeout};
 use crate::{
     conversation::ConversationError,
+    directory::WriteError,
     fhir::{
         Issue, IssueCode,
         negotiate::{Format, of_accept},
@@ -22,7 +23,7 @@ use crate::{
     },
     intake::IntakeError,
     status::StatusError,
-    store::{AskedBy, StoreError},
+    store::{AskedBy, DirectoryError, StoreError},
 };
 
 /// A client that met something that is away is asked to come again after so many seconds, drawn by lot so that not all come
@@ -114,6 +115,11 @@ impl Fault {
         self.status == StatusCode::NOT_FOUND
     }
 
+    /// This client may not.
+    pub fn forbidden(told: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, Issue::error(IssueCode::Forbidden, "http.Authorization", told))
+    }
+
     /// Not just now.
     pub fn unavailable(told: &str) -> Self {
         let issue = Issue::error(IssueCode::Transient, "%resource", told);
@@ -150,6 +156,48 @@ impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the store failed a request");
         Self::unavailable("the store is not available just now; nothing was changed that was not answered")
+    }
+}
+
+impl From<DirectoryError> for Fault {
+    fn from(error: DirectoryError) -> Self {
+        let told = error.to_string();
+        let fault =
+            |status, code, expression: String, told: String| Self::new(status, Issue::error(code, expression, told));
+        match error {
+            DirectoryError::Moved { kind, .. } => {
+                let told = format!("{told}: read it again and decide again");
+                fault(StatusCode::CONFLICT, IssueCode::Conflict, format!("{kind}.meta.versionId"), told)
+            }
+            DirectoryError::SourceTaken { kind, .. } => {
+                let told = format!("{told}: change that one, or give another identifier");
+                fault(StatusCode::CONFLICT, IssueCode::Duplicate, format!("{kind}.identifier"), told)
+            }
+            DirectoryError::TooLarge => {
+                fault(StatusCode::PAYLOAD_TOO_LARGE, IssueCode::TooLong, "%resource".to_owned(), told)
+            }
+            DirectoryError::TooManyPending => {
+                let told = format!("{told}: wait until some are decided, or withdraw some");
+                fault(StatusCode::UNPROCESSABLE_ENTITY, IssueCode::TooCostly, "%resource".to_owned(), told)
+            }
+            DirectoryError::NoProposal => Self::not_found(),
+            DirectoryError::Decided(_) => {
+                fault(StatusCode::CONFLICT, IssueCode::Conflict, "%resource".to_owned(), told)
+            }
+            DirectoryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<WriteError> for Fault {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Invalid(issues) => Self::invalid(issues),
+            WriteError::Rule(issues) => Self::with(StatusCode::UNPROCESSABLE_ENTITY, issues),
+            WriteError::Forbidden(told) => Self::forbidden(told),
+            WriteError::NotFound => Self::not_found(),
+            WriteError::Directory(error) => error.into(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod carried;
 mod cursor;
+mod entries;
 mod few;
 mod walk;
 
@@ -12,7 +13,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::{StatusCode, header},
 };
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use super::{
     Shared,
@@ -22,7 +23,7 @@ use super::{
     surroundings::{Found, Surroundings},
 };
 use crate::{
-    domain::ReferralId,
+    domain::{EntryKind, ReferralId},
     fhir::{Issue, IssueCode, outcome, reference::encode},
     search::{Leads, Search, World},
 };
@@ -63,10 +64,19 @@ impl FromRequest<Shared> for Form {
 /// A page brings along no more than this.
 const INCLUDED_MAX: usize = 2_000;
 
-/// A resource that is found, with the referral that it goes with; none of an organisation of the registry.
+/// A resource that is found.
 struct Match {
+    /// The referral that it goes with; none of an entry of the directory.
     referral: Option<ReferralId>,
     found: Found,
+    /// How far it is, where that was asked.
+    metres: Option<f64>,
+}
+
+impl Match {
+    fn of(referral: ReferralId, found: Found) -> Self {
+        Self { referral: Some(referral), found, metres: None }
+    }
 }
 
 /// The matches of a page.
@@ -90,6 +100,10 @@ pub(super) async fn search(app: &Shared, kind: &str, caller: &Caller, asked: &[(
     let of_changes = kind == "Provenance" || search.revincludes.iter().any(|include| include.from == "Provenance");
     let mut surroundings = Surroundings::new(app, caller, of_changes);
     let page = page(app, &search, caller, &mut surroundings, &base).await?;
+    if kind.parse::<EntryKind>().is_ok() && page.matches.iter().all(|found| found.referral.is_none()) {
+        let brought = entries::along::brought_along(app, &search, &page.matches, &base).await?;
+        return Ok(Reply::ok(bundle(&base, &search, page, brought)));
+    }
     let brought = match (search.includes.as_slice(), search.revincludes.as_slice()) {
         ([], []) => Vec::new(),
         (_, []) => led_to(&search, &page.matches, &surroundings, &base).await?,
@@ -134,13 +148,15 @@ async fn page(
     base: &str,
 ) -> Result<Page, Fault> {
     let kind = &*search.of;
+    if let Ok(kind) = kind.parse::<EntryKind>() {
+        return entries::page(app, kind, search, surroundings, base).await;
+    }
     let leads = search.leads();
     if search.near.is_some() {
         return Err(too_costly("http", "what travels with a referral is not looked for by where it lies"));
     }
     match (&leads, kind) {
         (Leads::Nothing, "Task" | "ServiceRequest") => walk::page(app, search, caller, surroundings, base).await,
-        (Leads::Nothing, "Organization") => few::organisations(search, surroundings, base),
         (Leads::Nothing, _) if search.conditions.is_empty() && search.sort.is_empty() && !search.total => {
             carried::page(app, search, caller, surroundings).await
         }
@@ -270,6 +286,15 @@ async fn brought_along(
     Ok(brought)
 }
 
+/// How far a match is from where it is looked for (R4 extension-location-distance), in kilometres to three decimals.
+fn distance(metres: f64) -> Value {
+    let kilometres = Number::from_f64((metres).round() / 1_000.0);
+    json!({
+        "url": "http://hl7.org/fhir/StructureDefinition/location-distance",
+        "valueDistance": {"value": kilometres, "unit": "km", "system": "http://unitsofmeasure.org", "code": "km"},
+    })
+}
+
 fn bundle(base: &str, search: &Search, page: Page, brought: Vec<Value>) -> Value {
     let url = |after: Option<&str>| {
         let given = search.used.iter().filter(|(n, _)| n != "_after").map(|(n, v)| (n.as_str(), v.as_str()));
@@ -282,13 +307,17 @@ fn bundle(base: &str, search: &Search, page: Page, brought: Vec<Value>) -> Value
     if let Some(next) = &page.next {
         links.push(json!({"relation": "next", "url": url(Some(&next.text()))}));
     }
-    let entry = |body: Value, mode: &str| {
+    let entry = |body: Value, mode: &str, metres: Option<f64>| {
         let of = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let full_url = format!("{base}/{}/{}", of("resourceType"), of("id"));
-        json!({"fullUrl": full_url, "resource": search.shape.cut(body), "search": {"mode": mode}})
+        let mut entry = json!({"fullUrl": full_url, "resource": search.shape.cut(body), "search": {"mode": mode}});
+        if let Some(metres) = metres {
+            entry["search"]["extension"] = json!([distance(metres)]);
+        }
+        entry
     };
-    let mut entries: Vec<Value> = page.matches.into_iter().map(|m| entry(m.found.body, "match")).collect();
-    entries.extend(brought.into_iter().map(|body| entry(body, "include")));
+    let mut entries: Vec<Value> = page.matches.into_iter().map(|m| entry(m.found.body, "match", m.metres)).collect();
+    entries.extend(brought.into_iter().map(|body| entry(body, "include", None)));
     if !search.ignored.is_empty() {
         entries.push(json!({"resource": outcome(&search.ignored), "search": {"mode": "outcome"}}));
     }

@@ -4,19 +4,21 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     App, Shared,
     call::Caller,
+    directory,
     read::{point, resource_body},
     reply::Fault,
 };
 use crate::{
     auth::{Deed, may},
     config::registry::{Client, Registry},
-    domain::{Actor, ProviderId, ReferralId},
-    fhir::{ods_code, provenance, task::with_meta},
+    directory::entry::organization,
+    domain::{Actor, EntryKind, ProviderId, ReferralId},
+    fhir::{provenance, task::with_meta},
     store::{JournalLine, StoreError, StoredResource, TaskQuery, TaskRecord},
 };
 
@@ -60,18 +62,6 @@ pub(super) fn concerning(clients: &[Client]) -> TaskQuery {
         }
     }
     query
-}
-
-/// A provider as an Organization.
-pub(super) fn organization(registry: &Registry, id: &str) -> Option<Value> {
-    let provider = registry.providers.get(&id.parse().ok()?)?;
-    Some(json!({
-        "resourceType": "Organization",
-        "id": provider.id.as_str(),
-        "identifier": [{"system": ods_code::ORGANISATION_SYSTEM, "value": provider.ods_code}],
-        "active": true,
-        "name": provider.name,
-    }))
 }
 
 /// The Provenance of a change of a Task; none of what did not change it.
@@ -183,11 +173,11 @@ impl<'a> Surroundings<'a> {
         Ok(())
     }
 
-    /// One resource that goes with a referral, or an organisation of the registry, read by itself: where only few are asked for, all
+    /// One resource that goes with a referral, or an entry of the directory, read by itself: where only few are asked for, all
     /// that goes with their referrals is much more. None of what is not there, or not this client's.
     pub(super) async fn one(&self, referral: Option<ReferralId>, kind: &str, id: &str) -> Result<Option<Value>, Fault> {
         let (Some(referral), Ok(uuid)) = (referral, id.parse::<uuid::Uuid>()) else {
-            return Ok(self.organisation(kind, id).cloned());
+            return self.of_directory(kind, id).await;
         };
         if kind == "Task" {
             let query =
@@ -204,8 +194,14 @@ impl<'a> Surroundings<'a> {
         });
         match own {
             Some((stored, _)) => Ok(Some(resource_body(&stored)?)),
-            None => Ok(self.organisation(kind, id).cloned()),
+            None => self.of_directory(kind, id).await,
         }
+    }
+
+    /// What everybody sees: an entry of the directory.
+    async fn of_directory(&self, kind: &str, id: &str) -> Result<Option<Value>, Fault> {
+        let Ok(kind) = kind.parse::<EntryKind>() else { return Ok(None) };
+        Ok(directory::one(self.app, kind, id).await?.map(|found| found.body))
     }
 
     /// What goes with a referral, in no order.
@@ -222,10 +218,5 @@ impl<'a> Surroundings<'a> {
     /// An organisation of the registry.
     pub(super) fn organisation(&self, kind: &str, id: &str) -> Option<&Value> {
         self.organisations.get(id).filter(|_| kind == "Organization")
-    }
-
-    /// All of them.
-    pub(super) fn organisations(&self) -> impl Iterator<Item = &Value> {
-        self.organisations.values()
     }
 }

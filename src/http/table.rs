@@ -6,7 +6,8 @@ use axum::{
     routing::{MethodRouter, delete, get, patch, post, put},
 };
 
-use super::{Shared, call::Caller, conversation, history, matching, read, search, subscription, write};
+use super::{Shared, call::Caller, conversation, directory, history, matching, read, search, subscription, write};
+use crate::domain::EntryKind;
 
 /// What can be done with the resources of a type (R4 http.html).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,9 @@ const fn carried(kind: &'static str) -> Served {
     }
 }
 
+/// What can be done with entries of the directory.
+const OF_DIRECTORY: &[Interaction] = &[Read, Vread, HistoryInstance, SearchType, Create, Update];
+
 /// Every type that is served, and how.
 pub(super) const SERVED: &[Served] = &[
     Served {
@@ -76,9 +80,29 @@ pub(super) const SERVED: &[Served] = &[
                         resource of the referral.",
     },
     Served {
+        kind: "HealthcareService",
+        interactions: OF_DIRECTORY,
+        documentation: "What is on offer: an entry of the directory (IHE mCSD ITI-90), read by every client. Stewards write it; what a \
+                        provider writes of its own is kept as a proposal (202). One that names the Endpoint of an inbox stands behind \
+                        it. A search with near or near-postcode gives the nearest first, with location-distance. What travels with a \
+                        referral is found by _id, and by what is beside it.",
+    },
+    Served {
+        kind: "Location",
+        interactions: OF_DIRECTORY,
+        documentation: "Where it is: an entry of the directory, as HealthcareService.",
+    },
+    Served {
         kind: "Organization",
-        interactions: READ,
-        documentation: "Providers, and organisations that travel with referrals. A search goes over providers; of the others _id finds.",
+        interactions: OF_DIRECTORY,
+        documentation: "Who offers it: an entry of the directory, as HealthcareService. Each provider of the registry is one, which \
+                        its configuration alone changes.",
+    },
+    Served {
+        kind: "Endpoint",
+        interactions: OF_DIRECTORY,
+        documentation: "Where a system is reached: an entry of the directory, as HealthcareService. Each inbox of the registry is one, \
+                        which its configuration alone changes.",
     },
     Served {
         kind: "Subscription",
@@ -108,9 +132,7 @@ pub(super) const SERVED: &[Served] = &[
     carried("Flag"),
     carried("Goal"),
     carried("Group"),
-    carried("HealthcareService"),
     carried("List"),
-    carried("Location"),
     carried("Medication"),
     carried("MedicationRequest"),
     carried("MedicationStatement"),
@@ -191,6 +213,8 @@ impl Interaction {
             (SearchType, ..) => get(move |State(app): State<Shared>, caller: Caller| async move {
                 search::search(&app, kind, &caller, &caller.query).await
             }),
+            (Create, ..) if let Ok(kind) = kind.parse::<EntryKind>() => directory::post(kind),
+            (Update, ..) if let Ok(kind) = kind.parse::<EntryKind>() => directory::put(kind),
             (Create, "ServiceRequest", _) => post(write::create),
             (Create, "Communication", _) => post(conversation::say),
             (Create, "Subscription", _) => post(subscription::create),

@@ -1,5 +1,6 @@
 //! Whether a condition holds for a resource.
 
+use rust_decimal::Decimal;
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 
@@ -92,6 +93,7 @@ impl Condition {
             Wanted::Date(prefix, span) => {
                 Span::of_element(value).is_some_and(|found| prefix.holds(*span, found, world.now))
             }
+            Wanted::Number(number) => is_in(*number, value),
             Wanted::Url(url) => reference_text(value).is_some_and(|found| found == url),
             Wanted::Reference { kind, id, version } => {
                 let Some((found_kind, found_id)) = local(node, world.base) else { return false };
@@ -113,6 +115,21 @@ impl Condition {
                 let beyond = || PERSON.contains(&self.parameter.name) || is_contained();
                 own || (beyond() && target_is(node, resource, world, is))
             }
+        }
+    }
+}
+
+/// Whether a number is this one, or lies in this Range: an end that is not said is open.
+fn is_in(wanted: Decimal, value: &Value) -> bool {
+    let number = |value: &Value| value.as_number().and_then(|number| number.as_str().parse::<Decimal>().ok());
+    let end = |name: &str| value.get(name).and_then(|end| number(end.get("value")?));
+    match value {
+        Value::Number(_) => number(value) == Some(wanted),
+        _ => {
+            let (low, high) = (end("low"), end("high"));
+            (low.is_some() || high.is_some())
+                && low.is_none_or(|low| low <= wanted)
+                && high.is_none_or(|high| wanted <= high)
         }
     }
 }
@@ -171,10 +188,10 @@ fn is_token(token: &Token, node: &Node<'_>, value: &Value, parameter: &SearchPar
     }
 }
 
-/// The codes of the one element that a parameter looks at.
+/// The codes of the one element that a parameter looks at, where it may have no others.
 pub(super) fn codes_of(parameter: &SearchParameter) -> Option<&'static definitions::CodeSet> {
     let (of, element) = parameter.expression.split_once('.')?;
-    definitions::resource_named(of)?.child(element)?.1.binding?.codes
+    definitions::resource_named(of)?.child(element)?.1.binding.filter(|binding| binding.is_required)?.codes
 }
 
 fn is_identifier(token: &Token, identifier: &Value) -> bool {
@@ -274,6 +291,11 @@ impl Sort {
                     let at = if self.descending && span.to < jiff::Timestamp::MAX { span.to } else { span.from };
                     // before the year 0 as well, so that texts lie as moments do
                     Some(format!("{:024}", at.as_nanosecond() + 1_000_000_000_000_000_000_000))
+                }
+                SearchKind::Number => {
+                    let least = value.pointer("/low/value").or_else(|| value.pointer("/high/value")).unwrap_or(value);
+                    // so that texts lie as numbers do, down to a billion below zero
+                    Some(format!("{:025.6}", least.as_f64()? + 1_000_000_000.0))
                 }
                 SearchKind::Reference => reference_text(value).map(str::to_owned),
                 SearchKind::Uri => value.as_str().map(str::to_owned),

@@ -45,7 +45,7 @@ const fn control(name: &'static str, kind: &'static str, told: &'static str) -> 
 /// The modifiers by which a parameter of this kind is asked for otherwise, beside the type of what a reference leads to.
 pub const fn modifiers(kind: SearchKind) -> &'static [&'static str] {
     match kind {
-        SearchKind::Date => &["missing"],
+        SearchKind::Date | SearchKind::Number => &["missing"],
         SearchKind::Reference => &["missing", "identifier", "text"],
         SearchKind::String => &["missing", "exact", "contains"],
         SearchKind::Token => &["missing", "not", "text"],
@@ -68,17 +68,46 @@ pub fn codes(parameter: &SearchParameter) -> Vec<&'static str> {
 const OF_NO_USE: &[&str] = &["_security", "_source", "_tag", "_profile"];
 
 /// What R4 does not have and people look for all the same. `about` finds what was said about a referral, by the reference to its
-/// ServiceRequest or its Task, whichever of them a message names itself.
-static BEYOND_R4: &[(&str, &[SearchParameter])] = &[(
-    "Communication",
-    &[SearchParameter {
-        name: "about",
-        kind: SearchKind::Reference,
-        expression: "Communication.about",
-        targets: &[],
-        url: "https://onward.example/fhir/SearchParameter/Communication-about",
-    }],
-)];
+/// ServiceRequest or its Task, whichever of them a message names itself. Of a service it is asked whether it has room, takes referrals,
+/// and is for somebody of an age.
+static BEYOND_R4: &[(&str, &[SearchParameter])] = &[
+    (
+        "Communication",
+        &[SearchParameter {
+            name: "about",
+            kind: SearchKind::Reference,
+            expression: "Communication.about",
+            targets: &[],
+            url: "https://onward.example/fhir/SearchParameter/Communication-about",
+        }],
+    ),
+    (
+        "HealthcareService",
+        &[
+            SearchParameter {
+                name: "accepts-referrals",
+                kind: SearchKind::Token,
+                expression: "HealthcareService.extension.where(url = 'https://onward.example/fhir/StructureDefinition/accepts-referrals').value",
+                targets: &[],
+                url: "https://onward.example/fhir/SearchParameter/HealthcareService-accepts-referrals",
+            },
+            SearchParameter {
+                name: "capacity",
+                kind: SearchKind::Token,
+                expression: "HealthcareService.extension.where(url = 'https://onward.example/fhir/StructureDefinition/capacity').value",
+                targets: &[],
+                url: "https://onward.example/fhir/SearchParameter/HealthcareService-capacity",
+            },
+            SearchParameter {
+                name: "eligible-age",
+                kind: SearchKind::Number,
+                expression: "HealthcareService.extension.where(url = 'https://onward.example/fhir/StructureDefinition/eligible-age').value",
+                targets: &[],
+                url: "https://onward.example/fhir/SearchParameter/HealthcareService-eligible-age",
+            },
+        ],
+    ),
+];
 
 /// The parameter of this name.
 pub fn parameter(of: &str, name: &str) -> Option<&'static SearchParameter> {

@@ -251,6 +251,9 @@ fn wanted(parameter: &SearchParameter, name: &str, modifier: Option<&str>, value
             let span = Span::of(&text.replace(' ', "+")).ok_or_else(|| wrong(name, told))?;
             Wanted::Date(prefix, span)
         }
+        (SearchKind::Number, None) => {
+            Wanted::Number(value.parse().map_err(|_| wrong(name, "use a number, without a prefix"))?)
+        }
         (SearchKind::String, None) => Wanted::Text(How::Starts, plain(&unescaped(value))),
         (SearchKind::String, Some("contains")) => Wanted::Text(How::Contains, plain(&unescaped(value))),
         (SearchKind::String, Some("exact")) => Wanted::Text(How::Exact, unescaped(value)),

@@ -46,3 +46,31 @@ fn extensions_are_named_as_we_write_them() {
     assert_eq!(artefact("StructureDefinition-journal-event")["url"], EVENT_EXTENSION);
     assert_eq!(artefact("StructureDefinition-measured")["url"], MEASURED);
 }
+
+#[test]
+fn search_parameters_are_those_that_searches_know() {
+    use onward::search::{NEAR, parameters};
+    let folder = format!("{}/profiles", env!("CARGO_MANIFEST_DIR"));
+    let mut files: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    files.retain(|name| name.starts_with("SearchParameter-"));
+    let own = |url: &&str| url.starts_with(CANONICAL);
+    let mut known: Vec<&str> = NEAR.iter().map(|near| near.url).filter(own).collect();
+    for kind in ["Communication", "HealthcareService", "Location", "Organization", "Endpoint"] {
+        for parameter in parameters(kind).filter(|parameter| own(&parameter.url)) {
+            let told = artefact(&format!("SearchParameter-{kind}-{}", parameter.name));
+            let said = (parameter.url, parameter.name, parameter.kind.code(), parameter.expression);
+            let of = |name: &str| told[name].as_str().unwrap();
+            assert_eq!(said, (of("url"), of("code"), of("type"), of("expression")));
+            known.push(parameter.url);
+        }
+    }
+    assert_eq!(files.len(), known.len(), "{known:?} {files:?}");
+    for near in NEAR.iter().filter(|near| own(&near.url)) {
+        let told = artefact(&format!("SearchParameter-{}-{}", near.of, near.name));
+        assert_eq!(
+            (&told["url"], &told["code"], &told["type"]),
+            (&near.url.into(), &near.name.into(), &"special".into())
+        );
+    }
+}

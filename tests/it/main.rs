@@ -16,6 +16,7 @@ mod conformance;
 mod conversation;
 mod crash;
 mod delivery;
+mod directory;
 mod endpoints;
 mod fuzz;
 mod layers;

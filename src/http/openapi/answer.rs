@@ -17,10 +17,12 @@ fn own(operation: &Operation) -> &'static [u16] {
             Interaction::Delete => &[204, 400],
             Interaction::Create if served.kind == "Subscription" => &[201, 400, 413, 415, 422],
             Interaction::Create if served.kind == "Communication" => &[200, 201, 400, 404, 409, 413, 415, 422],
+            Interaction::Create if is_of_directory(served.kind) => &[200, 201, 202, 400, 403, 409, 412, 413, 415, 422],
             Interaction::Create => &[200, 201, 400, 403, 409, 413, 415, 422],
             Interaction::Update | Interaction::Patch if below.is_empty() => {
                 &[200, 201, 400, 403, 404, 405, 409, 412, 413, 415, 422]
             }
+            Interaction::Update if is_of_directory(served.kind) => &[200, 202, 400, 403, 404, 409, 412, 413, 415, 422],
             Interaction::Update | Interaction::Patch => &[200, 400, 403, 404, 409, 412, 413, 415, 422, 428],
         },
         Of::Beside(deed) => match deed {
@@ -29,8 +31,17 @@ fn own(operation: &Operation) -> &'static [u16] {
             Deed::OpenApi => &[200, 304],
             Deed::Package | Deed::SubscriptionStatus | Deed::SubscriptionEvents => &[200, 400, 404],
             Deed::Validate => &[200, 400, 404, 413, 415],
+            Deed::Proposals => &[200, 400, 403],
+            Deed::Proposal => &[200, 404],
+            Deed::Approve => &[200, 400, 403, 404, 409, 422],
+            Deed::Decline => &[200, 400, 403, 404, 409, 413, 415],
+            Deed::Withdraw => &[200, 403, 404, 409],
         },
     }
+}
+
+fn is_of_directory(kind: &str) -> bool {
+    kind.parse::<crate::domain::EntryKind>().is_ok()
 }
 
 /// The answers of an operation by their statuses.
@@ -39,6 +50,12 @@ pub(super) fn responses(operation: &Operation) -> Value {
     for status in own(operation) {
         let told = match status {
             200 | 201 => done(operation, *status),
+            202 => {
+                let told = "It is kept as a proposal, which Location names: a steward of the directory decides it.";
+                let mut told = fhir(told, &reference("schemas", "OperationOutcome"));
+                told["headers"] = json!({"X-Request-ID": required("X-Request-ID"), "Location": required("Location")});
+                told
+            }
             204 => json!({"description": "It is no more.", "headers": {"X-Request-ID": required("X-Request-ID")}}),
             304 => json!({"description": "What the client has is what there is.",
                           "headers": {"ETag": required("ETag"), "X-Request-ID": required("X-Request-ID")}}),
@@ -99,6 +116,17 @@ fn done(operation: &Operation, status: u16) -> Value {
             }
             Deed::Package => ("All resources of the referral.", reference("schemas", "Collection")),
             Deed::Validate => ("What would be said.", reference("schemas", "OperationOutcome")),
+            Deed::Proposals => {
+                return plain(
+                    "The proposals, in the order in which they came.",
+                    "application/json",
+                    &reference("schemas", "Proposals"),
+                );
+            }
+            Deed::Proposal => return plain("The proposal.", "application/json", &reference("schemas", "Proposal")),
+            Deed::Approve | Deed::Decline | Deed::Withdraw => {
+                return plain("The proposal as it is now.", "application/json", &reference("schemas", "Proposal"));
+            }
             Deed::OpenApi => {
                 let mut told = plain("This document.", "application/json", &json!({"type": "object"}));
                 told["headers"]["ETag"] = required("ETag");
@@ -119,11 +147,12 @@ fn of_done(operation: &Operation, status: u16) -> Value {
     match operation.of {
         Of::Table { served, interaction, .. } => {
             let names: &[&str] = match interaction {
-                // an organisation of the registry has no versions
-                Interaction::Read if served.kind == "Organization" => &[],
+                // what the registry makes has no versions
+                Interaction::Read if is_of_directory(served.kind) => &[],
                 Interaction::Read | Interaction::Vread | Interaction::Update | Interaction::Patch => {
                     &["ETag", "Last-Modified"]
                 }
+                Interaction::Create if is_of_directory(served.kind) => &["ETag", "Last-Modified"],
                 Interaction::Create => &["ETag", "Last-Modified", "Location"],
                 Interaction::HistoryInstance
                 | Interaction::HistoryType
@@ -136,7 +165,7 @@ fn of_done(operation: &Operation, status: u16) -> Value {
             if status == 201 && names.contains(&"ETag") {
                 headers["Location"] = required("Location");
             }
-            if interaction == Interaction::Create && served.kind != "Subscription" {
+            if interaction == Interaction::Create && served.kind != "Subscription" && !is_of_directory(served.kind) {
                 headers["Onward-Not-Repeatable"] = reference("headers", "Onward-Not-Repeatable");
                 if served.kind == "ServiceRequest" {
                     headers["Link"] = reference("headers", "Link");
@@ -180,11 +209,11 @@ const REFUSALS: &[(u16, &str, &str, &[&str])] = &[
     (404, "Absent", "It is not there, or not for this client.", &[]),
     (405, "NotAllowed", "The search finds nothing, and ids are given here.", &[]),
     (406, "NotAcceptable", "It can be given as application/fhir+json and application/fhir+xml.", &[]),
-    (409, "Conflict", "Something else was sent before under the same name.", &[]),
+    (409, "Conflict", "Something else was sent before under the same name, or was decided or changed meanwhile.", &[]),
     (412, "Outdated", "There is a newer version than the one that the change was made from.", &[]),
     (413, "TooLarge", "The body is larger than may be, or has too many entries.", &[]),
     (415, "Unsupported", "The body is of a type or in a coding that is not taken.", &["Accept-Encoding"]),
-    (422, "Refused", "It is valid and breaks a rule of referrals.", &[]),
+    (422, "Refused", "It is valid and breaks a rule of referrals or of the directory.", &[]),
     (428, "VersionNeeded", "If-Match is needed.", &[]),
     (429, "TooMany", "This client asks for more than its share.", &["Retry-After"]),
     (

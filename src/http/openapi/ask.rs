@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 use super::{Of, Operation};
 use crate::{
     definitions::{Kind, SearchKind, types},
+    domain::{EntryKind, ProposalStatus},
     http::{beside::Deed, table::Interaction},
     intake::apart::KEY_MAX_BYTES,
-    search::{CONTROLS, codes, leads_to_identifiers, modifiers, parameters as search_parameters},
+    search::{CONTROLS, NEAR, codes, leads_to_identifiers, modifiers, parameters as search_parameters},
 };
 
 /// The parameters of an operation.
@@ -25,9 +26,15 @@ pub(super) fn parameters(operation: &Operation) -> Vec<Value> {
             Interaction::SearchType => vec!["_after", "Prefer-handling"],
             Interaction::Delete => vec![],
             Interaction::Create if served.kind == "Subscription" => vec!["Prefer-return"],
+            Interaction::Create if is_of_directory(served.kind) => {
+                vec!["If-None-Exist", "story-checked", "Prefer-return"]
+            }
             Interaction::Create => vec!["If-None-Exist", "Idempotency-Key", "traceparent", "Prefer-return"],
             // by a search the version need not be named
             Interaction::Update | Interaction::Patch if below.is_empty() => vec!["Prefer-return"],
+            Interaction::Update if is_of_directory(served.kind) => {
+                vec!["If-Match-may", "story-checked", "Prefer-return"]
+            }
             Interaction::Update | Interaction::Patch => vec!["If-Match", "Prefer-return"],
         },
         Of::Beside(deed) => match deed {
@@ -35,9 +42,17 @@ pub(super) fn parameters(operation: &Operation) -> Vec<Value> {
             Deed::Validate => vec!["mode", "profile"],
             Deed::OpenApi => vec!["If-None-Match"],
             Deed::SubscriptionEvents => vec!["eventsSinceNumber", "eventsUntilNumber", "content"],
-            Deed::Metadata | Deed::Package | Deed::SubscriptionStatus | Deed::Live | Deed::Ready | Deed::Figures => {
-                vec![]
-            }
+            Deed::Proposals => vec!["status", "after", "count"],
+            Deed::Approve => vec!["story-checked"],
+            Deed::Metadata
+            | Deed::Package
+            | Deed::SubscriptionStatus
+            | Deed::Proposal
+            | Deed::Decline
+            | Deed::Withdraw
+            | Deed::Live
+            | Deed::Ready
+            | Deed::Figures => vec![],
         },
     };
     if operation.is_fhir() {
@@ -52,10 +67,14 @@ pub(super) fn parameters(operation: &Operation) -> Vec<Value> {
             all.extend(conditions(served.kind).map(|one| one.in_query()));
         }
         if is_search {
-            all.extend(controls().map(|one| one.in_query()));
+            all.extend(near(served.kind).chain(controls()).map(|one| one.in_query()));
         }
     }
     all
+}
+
+fn is_of_directory(kind: &str) -> bool {
+    kind.parse::<EntryKind>().is_ok()
 }
 
 /// The body of an operation, where it takes one.
@@ -92,6 +111,10 @@ pub(super) fn body(operation: &Operation) -> Option<Value> {
             Some(fhir("Bundle", Some(bundle)))
         }
         Of::Beside(Deed::Validate) => Some(fhir("Resource", None)),
+        Of::Beside(Deed::Decline) => {
+            let content = json!({"schema": reference("schemas", "Reason"), "example": {"reason": "The opening hours are missing."}});
+            Some(json!({"required": true, "content": {"application/json": content}}))
+        }
         Of::Beside(_) => None,
     }
 }
@@ -120,6 +143,7 @@ fn conditions(kind: &'static str) -> impl Iterator<Item = Asked> {
         let one = |name: String, schema| Asked { name, told: String::new(), schema };
         let of_kind = match parameter.kind {
             SearchKind::Date => "A date, with a prefix where another comparison than eq is meant.",
+            SearchKind::Number => "A number.",
             SearchKind::Reference => "A reference: Type/id, id, URL.",
             SearchKind::String => "How it begins.",
             SearchKind::Token => "[system]|[code]",
@@ -134,6 +158,16 @@ fn conditions(kind: &'static str) -> impl Iterator<Item = Asked> {
         });
         let chained = leads_to_identifiers(parameter).then(|| one(format!("{}.identifier", parameter.name), text()));
         std::iter::once(whole).chain(modified).chain(chained)
+    })
+}
+
+/// What the resources of a type must be near.
+fn near(kind: &'static str) -> impl Iterator<Item = Asked> {
+    let of = NEAR.iter().filter(move |near| near.of == kind);
+    of.map(|near| Asked {
+        name: near.name.to_owned(),
+        told: near.told.to_owned(),
+        schema: json!({"type": "string", "minLength": 2}),
     })
 }
 
@@ -152,7 +186,7 @@ fn controls() -> impl Iterator<Item = Asked> {
 /// The same as a form.
 pub(super) fn form(kind: &'static str) -> Value {
     let properties: Map<String, Value> =
-        conditions(kind).chain(controls()).map(|asked| (asked.name, asked.schema)).collect();
+        conditions(kind).chain(near(kind)).chain(controls()).map(|asked| (asked.name, asked.schema)).collect();
     json!({"type": "object", "properties": properties, "additionalProperties": false})
 }
 
@@ -189,6 +223,13 @@ pub(super) fn common() -> Value {
         "profile": query("profile", "The canonical URL of a profile to hold it against.", json!({"type": "string", "minLength": 1})),
         "If-Match": {"name": "If-Match", "in": "header", "required": true, "schema": {"type": "string", "pattern": "^(W/)?\"[0-9]{1,9}\"$"},
                      "description": "The ETag of the version that this change was made from.", "example": "W/\"2\""},
+        "If-Match-may": {"name": "If-Match", "in": "header", "schema": {"type": "string", "pattern": "^(W/)?\"[0-9]{1,9}\"$"},
+                         "description": "The ETag of the version that this change was made from; without it, it is written over whatever is there."},
+        "story-checked": header("story-checked", "Whether somebody has seen to it that nobody can be recognised in its practice stories.",
+                                json!({"type": "string", "enum": ["true"]})),
+        "status": query("status", "Only those in this status.", json!({"type": "string", "enum": proposal_statuses()})),
+        "after": query("after", "Only those after the proposal with this id.", json!({"type": "string", "format": "uuid"})),
+        "count": query("count", "So many, 200 at the most.", json!({"type": "integer", "minimum": 1})),
         "If-None-Match": header("If-None-Match", "The ETags that the client has: 304 if it is one of them.", json!({"type": "string"})),
         "If-Modified-Since": header("If-Modified-Since", "As of when the client has it: 304 if it has not changed since.", json!({"type": "string"})),
         "If-None-Exist": header("If-None-Exist", "By what this is known: sent again, it is not made anew.", short.clone()),
@@ -205,6 +246,11 @@ pub(super) fn common() -> Value {
         "X-Request-ID": header("X-Request-ID", "The client's name for this request: given back, and logged.", word.clone()),
         "X-Correlation-ID": header("X-Correlation-ID", "The client's name for what this request belongs to: given back, and logged.", word),
     })
+}
+
+/// How it can be with a proposal.
+pub(super) fn proposal_statuses() -> Vec<&'static str> {
+    ProposalStatus::ALL.iter().map(|status| status.code()).collect()
 }
 
 /// Something that could be sent.

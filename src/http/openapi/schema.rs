@@ -42,6 +42,28 @@ fn common() -> Map<String, Value> {
                             "properties": {"resourceType": text, "id": text, "meta": meta}}),
         ),
         (
+            "Proposals",
+            json!({"type": "object", "required": ["proposals"], "properties": {
+            "proposals": {"type": "array", "items": {"$ref": "#/components/schemas/Proposal"}},
+            "next": {"type": "string", "description": "The id after which the next page goes on (after)."}}}),
+        ),
+        (
+            "Proposal",
+            json!({"type": "object", "required": ["id", "status", "provider", "proposed", "entry", "over"], "properties": {
+            "id": text, "status": {"type": "string", "enum": ask::proposal_statuses()}, "provider": text, "proposed": text,
+            "entry": {"type": "string", "description": "[type]/[id] of the entry that it is about, or that it would become."},
+            "over": {"type": "integer", "description": "The version that it was made on; 0 where the entry is new."},
+            "is-stale": {"type": "boolean", "description": "Whether the entry was changed since, so that it cannot be approved."},
+            "tells-story": {"type": "boolean", "description": "Whether approving it needs story-checked."},
+            "decided": {"type": "object"}, "location": text, "resource": resource,
+            "changes": {"type": "array", "items": {"type": "object"},
+                        "description": "What would change, as JSON Patch says it, with what stood there (was)."}}}),
+        ),
+        (
+            "Reason",
+            json!({"type": "object", "required": ["reason"], "properties": {"reason": {"type": "string", "minLength": 1}}}),
+        ),
+        (
             "OperationOutcome",
             json!({"type": "object", "required": ["resourceType", "issue"], "properties": {
             "resourceType": of("OperationOutcome"),

@@ -54,7 +54,7 @@ pub(super) async fn page(
                     return Ok(page);
                 }
                 last = Some(Cursor::Within { request: request.id, id: found.id.clone() });
-                page.matches.push(Match { referral: Some(request.referral), found: found.clone() });
+                page.matches.push(Match::of(request.referral, found.clone()));
             }
         }
         match requests.last() {

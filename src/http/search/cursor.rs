@@ -33,6 +33,8 @@ pub(super) enum Cursor {
         /// The logical id of the last one.
         id: String,
     },
+    /// After this entry of the directory, in the order that the search asks for. Empty: before all of them.
+    Entry(String),
 }
 
 impl Cursor {
@@ -45,6 +47,7 @@ impl Cursor {
             }
             Self::Sorted { id, as_of } => format!("s.{}.{id}", as_of.as_microsecond()),
             Self::Within { request, id } => format!("w.{request}.{id}"),
+            Self::Entry(id) => format!("e.{id}"),
         }
     }
 
@@ -70,6 +73,7 @@ impl Cursor {
                 let (request, id) = rest.split_once('.')?;
                 Self::Within { request: request.parse().ok()?, id: id.to_owned() }
             }
+            "e" => Self::Entry(rest.to_owned()),
             _ => return None,
         })
     }
@@ -87,6 +91,8 @@ mod tests {
             Cursor::Changed { at, of: id, as_of: Timestamp::UNIX_EPOCH },
             Cursor::Sorted { id: "a.b-c".into(), as_of: at },
             Cursor::Within { request: id, id: "a.b".into() },
+            Cursor::Entry("a.b".into()),
+            Cursor::Entry(String::new()),
         ] {
             assert_eq!(Cursor::read(&cursor.text()), Some(cursor));
         }

@@ -32,7 +32,6 @@ pub(super) async fn page(
 ) -> Result<Page, Fault> {
     // from here on: what changes while it is read stands where it stood before
     let now = app.store.now();
-    let by_id = matches!(leads, Leads::Ids(_));
     let (ids, names) = match leads {
         // a Provenance of ours bears its Task's id first
         Leads::Ids(ids) => (ids.iter().filter_map(|id| id.get(..36)?.parse().ok()).collect(), vec![]),
@@ -50,17 +49,9 @@ pub(super) async fn page(
     let mut candidates: Vec<Match> = Vec::new();
     for referral in &referrals {
         let own = surroundings.of(*referral).iter().filter(|found| found.kind == search.of);
-        candidates.extend(own.map(|found| Match { referral: Some(*referral), found: found.clone() }));
-    }
-    if by_id && search.of == "Organization" {
-        candidates.extend(of_registry(surroundings));
+        candidates.extend(own.map(|found| Match::of(*referral, found.clone())));
     }
     sorted(app, search, now, candidates, surroundings, base).await
-}
-
-/// The organisations of the registry: that many that all can be looked at.
-pub(super) fn organisations(search: &Search, surroundings: &Surroundings<'_>, base: &str) -> Result<Page, Fault> {
-    whole(search, of_registry(surroundings), surroundings, base)
 }
 
 /// A page of these, which are all that there are.
@@ -73,10 +64,6 @@ pub(super) fn whole(
     let mut all: Vec<Keyed> = all.into_iter().map(|m| keyed(search, m, None, surroundings, base)).collect();
     all.sort_by(|a, b| order(search, a, b));
     cut(search, all, surroundings, base, Timestamp::now())
-}
-
-fn of_registry(surroundings: &Surroundings<'_>) -> Vec<Match> {
-    own(surroundings.organisations().cloned().collect())
 }
 
 /// Resources that go with no referral.
@@ -92,7 +79,7 @@ pub(super) fn own(bodies: Vec<serde_json::Value>) -> Vec<Match> {
         owner: None,
         body,
     };
-    bodies.into_iter().map(|body| Match { referral: None, found: found(body) }).collect()
+    bodies.into_iter().map(|body| Match { referral: None, found: found(body), metres: None }).collect()
 }
 
 /// A candidate with what orders it.
@@ -127,14 +114,18 @@ fn keyed(
 }
 
 fn order(search: &Search, a: &Keyed, b: &Keyed) -> Ordering {
-    let mut by_key = search.sort.iter().zip(a.keys.iter().zip(&b.keys)).map(|(sort, (a, b))| match (a, b) {
+    by_keys(search, &a.keys, &b.keys).then_with(|| a.candidate.found.id.cmp(&b.candidate.found.id))
+}
+
+/// The order of two by what `_sort` asks for.
+pub(super) fn by_keys(search: &Search, a: &[Option<String>], b: &[Option<String>]) -> Ordering {
+    let mut by_key = search.sort.iter().zip(a.iter().zip(b)).map(|(sort, (a, b))| match (a, b) {
         (Some(a), Some(b)) if sort.descending => b.cmp(a),
         (Some(a), Some(b)) => a.cmp(b),
         // what has no such value stands last, whatever the direction
         (a, b) => b.is_some().cmp(&a.is_some()),
     });
-    let differs = by_key.find(|order| order.is_ne()).unwrap_or(Ordering::Equal);
-    differs.then_with(|| a.candidate.found.id.cmp(&b.candidate.found.id))
+    by_key.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }
 
 async fn sorted(

@@ -374,6 +374,6 @@ fn seen(task: Option<&TaskRecord>, stored: &StoredResource, seen_by: &[ProviderI
     Ok(Seen {
         id: stored.id,
         at: task.map_or(stored.last_updated, |task| task.last_updated),
-        candidate: Match { referral: Some(stored.referral), found },
+        candidate: Match::of(stored.referral, found),
     })
 }

@@ -34,6 +34,8 @@ pub const LIFE_ROOMS: &str = "life-rooms";
 pub const LINK_WORKERS: &str = "link-workers";
 pub const HOUSING: &str = "housing-support";
 pub const TRIAGE: &str = "triage-team";
+/// Who keeps the directory.
+pub const ANNA: &str = "anna";
 
 const SYSTEMS: [(&str, &str); 3] = [(RIO, "RW4"), (GP, "N82999"), (WARD, "REM")];
 
@@ -91,7 +93,7 @@ pub fn token_of(id: &str) -> String {
 
 /// The variables that hold the tokens.
 pub fn environment() -> Vec<(String, String)> {
-    let ids = [RIO, GP, WARD, LIFE_ROOMS, LINK_WORKERS, HOUSING, TRIAGE];
+    let ids = [RIO, GP, WARD, LIFE_ROOMS, LINK_WORKERS, HOUSING, TRIAGE, ANNA];
     ids.iter().map(|id| (variable(id), token_of(id))).collect()
 }
 
@@ -238,6 +240,8 @@ impl Build {
                 self.hooks
             );
         }
+        text +=
+            &format!("[[steward]]\nid = \"{ANNA}\"\nname = \"Anna\"\ntokens = [{{ env = \"{}\" }}]\n", variable(ANNA));
         text + "[[inbox]]\nid = \"triage\"\nprovider = \"triage-team\"\nkind = \"worklist\"\n"
     }
 }
@@ -290,6 +294,11 @@ impl Hub {
 
     pub fn provider(&self, id: &str) -> Provider {
         Provider(self.actor(Some(&token_of(id))))
+    }
+
+    /// Who keeps the directory.
+    pub fn steward(&self) -> Actor {
+        self.actor(Some(&token_of(ANNA)))
     }
 
     /// How many rows each table of the store has.

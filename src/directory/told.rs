@@ -1,0 +1,48 @@
+//! Proposals as they are told: over HTTP and by the commands in the same words. Pure.
+
+use serde_json::{Value, json};
+
+use super::{
+    entry,
+    proposals::{Proposed, changes},
+};
+use crate::{
+    domain::{ProposalStatus, clock::instant},
+    store::Proposal,
+};
+
+/// A proposal in short, as a list has it.
+pub fn in_short(proposal: &Proposal) -> Value {
+    let new = &proposal.new;
+    let mut told = json!({
+        "id": new.id,
+        "status": proposal.status.code(),
+        "provider": new.provider.as_str(),
+        "proposed": instant(proposal.at),
+        "entry": format!("{}/{}", new.kind, new.entry),
+        "over": new.over,
+    });
+    if let Some(decided) = &proposal.decided {
+        told["decided"] = json!({"at": instant(decided.at), "by": decided.by});
+        if let Some(reason) = &decided.reason {
+            told["decided"]["reason"] = reason.as_str().into();
+        }
+        if let Some(version) = decided.version {
+            told["decided"]["version"] = version.into();
+        }
+    }
+    told
+}
+
+/// A proposal whole, with what it would change.
+pub fn whole(proposed: &Proposed) -> Value {
+    let Proposed { proposal, body, before, .. } = proposed;
+    let mut told = in_short(proposal);
+    told["resource"] = body.clone();
+    told["changes"] = changes(before.as_ref(), body).into();
+    told["tells-story"] = entry::tells_anew(body, before.as_ref()).into();
+    if proposal.status == ProposalStatus::Pending {
+        told["is-stale"] = proposed.is_stale().into();
+    }
+    told
+}

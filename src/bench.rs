@@ -8,6 +8,7 @@ use std::{path::PathBuf, rc::Rc, time::Duration};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
+pub mod directory;
 pub mod figures;
 mod installation;
 mod latency;

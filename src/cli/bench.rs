@@ -36,8 +36,35 @@ enum Part {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
         count: u32,
     },
+    /// Searches of the directory at a fixed rate, over many made services in the embedded store.
+    Directory(Directory),
     /// Writes configuration and tokens for an installation that is to be measured, into a folder for --folder.
     Prepare(Measured),
+}
+
+#[derive(Args, Debug)]
+struct Directory {
+    /// So many services.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    count: u32,
+    /// From this all of them are made; the same again are the same.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// So many searches a second, whatever happens; latencies count from the moment each was due.
+    #[arg(long, value_name = "PER_SECOND", default_value = "100", value_parser = rate)]
+    rate: f64,
+    /// How long is measured, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    duration: Duration,
+    /// How long the same goes on before, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    warm_up: Duration,
+    /// Where store, configuration and log lie; they stay there. Otherwise in a temporary folder.
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Ends with one JSON object on standard output; the table goes to standard error.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -139,6 +166,7 @@ pub(super) async fn run(options: Options) -> Ended {
             say!("{stored} referrals stored");
             Ok(())
         }
+        Some(Part::Directory(wishes)) => search_directory(wishes).await,
         Some(Part::Prepare(measured)) => {
             let options = measured.options();
             let Some(path) = &options.folder else {
@@ -150,6 +178,23 @@ pub(super) async fn run(options: Options) -> Ended {
             Ok(())
         }
         None => Box::pin(measure(options.measured)).await,
+    }
+}
+
+async fn search_directory(wishes: Directory) -> Ended {
+    let Directory { count, seed, rate, duration, warm_up, folder, json } = wishes;
+    let options = bench::directory::Options { count, seed, rate, duration, warm_up, folder };
+    let outcome = bench::directory::run(&options).await?;
+    if json {
+        eprintln!("{}", outcome.table());
+        say!("{}", serde_json::to_string(&outcome)?);
+    } else {
+        say!("{}", outcome.table());
+    }
+    if outcome.refused == 0 {
+        Ok(())
+    } else {
+        Err(Finding(format!("{} searches were refused", outcome.refused)).into())
     }
 }
 

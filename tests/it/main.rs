@@ -21,6 +21,7 @@ mod endpoints;
 mod fuzz;
 mod layers;
 mod loops;
+mod measured;
 mod open_referral;
 mod outbound;
 mod overload;

@@ -52,6 +52,7 @@ pub struct Build {
     idle: bool,
     hooks: String,
     retry: String,
+    store: Option<String>,
 }
 
 /// See the module's documentation.
@@ -158,6 +159,12 @@ impl Build {
         self
     }
 
+    /// The store is at this URL.
+    pub fn store_at(mut self, url: &str) -> Self {
+        self.store = Some(url.to_owned());
+        self
+    }
+
     /// Only the files and the doubles; the service is started by somebody else.
     pub fn without_service(mut self) -> Self {
         self.idle = true;
@@ -201,9 +208,9 @@ impl Build {
         // nobody balances load here
         let pause = if self.limits.contains("stop-pause") { "" } else { "\nstop-pause = \"0s\"" };
         let mut text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:{}\"\n[routes]\nfile = \"routes.toml\"\n[limits]\n{}{pause}\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"{}\"\n[routes]\nfile = \"routes.toml\"\n[limits]\n{}{pause}\n\
              [retry]\nfirst = \"100ms\"\ncap = \"500ms\"\n{}\n[profiles]\n{}\n{}\n",
-            hub.store_path().display(),
+            self.store.clone().unwrap_or_else(|| format!("sqlite:{}", hub.store_path().display())),
             self.limits,
             self.retry,
             self.profiles,

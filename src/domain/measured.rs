@@ -1,7 +1,7 @@
 //! What is measured of an inbox and told to everybody: how soon its referrals are answered, how many are accepted, how many wait.
 //!
 //! A **first answer** is the first step of a Task by its provider to a status that says what becomes of the referral
-//! ([`is_answer`](super::deadline::is_answer)), counted from the Task's making. It is noted once, without a name: in which inbox,
+//! ([`is_answer`]), counted from the Task's making. It is noted once, without a name: in which inbox,
 //! on which day, after how long, accepted or not.
 //!
 //! What is told describes whole **blocks** of answers alone. A block is a row of whole days and closes at the end of the day on

@@ -86,6 +86,8 @@ struct Page {
     /// How many there are on all pages, where that is known.
     total: Option<usize>,
     next: Option<cursor::Cursor>,
+    /// What a client should know of it.
+    told: Option<Issue>,
 }
 
 /// `GET /fhir/{type}?…` and `POST /fhir/{type}/_search`.
@@ -318,8 +320,9 @@ fn bundle(base: &str, search: &Search, page: Page, brought: Vec<Value>) -> Value
     };
     let mut entries: Vec<Value> = page.matches.into_iter().map(|m| entry(m.found.body, "match", m.metres)).collect();
     entries.extend(brought.into_iter().map(|body| entry(body, "include", None)));
-    if !search.ignored.is_empty() {
-        entries.push(json!({"resource": outcome(&search.ignored), "search": {"mode": "outcome"}}));
+    let told: Vec<Issue> = search.ignored.iter().cloned().chain(page.told).collect();
+    if !told.is_empty() {
+        entries.push(json!({"resource": outcome(&told), "search": {"mode": "outcome"}}));
     }
     let mut bundle = json!({"resourceType": "Bundle", "type": "searchset"});
     if let Some(total) = page.total {

@@ -251,11 +251,19 @@ pub(super) fn plain(text: &str) -> String {
 
 impl How {
     /// Whether what is found is so; what is wanted is plain already, but where it must be exactly that.
-    pub(super) fn holds(self, wanted: &str, found: &str) -> bool {
+    fn holds(self, wanted: &str, found: &str) -> bool {
         match self {
             Self::Exact => wanted == found,
-            Self::Contains => plain(found).contains(wanted),
-            Self::Starts | Self::Below | Self::Above => plain(found).starts_with(wanted),
+            _ => self.holds_of(wanted, found, &plain(found)),
+        }
+    }
+
+    /// The same where the plain form of what is found is known.
+    pub(super) fn holds_of(self, wanted: &str, exact: &str, plain: &str) -> bool {
+        match self {
+            Self::Exact => wanted == exact,
+            Self::Contains => plain.contains(wanted),
+            Self::Starts | Self::Below | Self::Above => plain.starts_with(wanted),
         }
     }
 

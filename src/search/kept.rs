@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     Condition, Search, Test, Wanted,
-    compare::{elements, local, reference_text, strings},
+    compare::{elements, local, plain, reference_text, strings},
     parameter::parameters,
 };
 use crate::{
@@ -25,7 +25,16 @@ use crate::{
 pub struct Kept {
     /// In their order, each once.
     keys: Vec<u64>,
-    texts: Vec<(&'static str, Box<str>)>,
+    texts: Vec<KeptText>,
+}
+
+/// A text of a string, by the parameter that finds it.
+#[derive(Debug, Clone)]
+struct KeptText {
+    parameter: &'static str,
+    exact: Box<str>,
+    /// Without case and accents; made once, for a search looks at it each time.
+    plain: Box<str>,
 }
 
 /// The parameters of a type, read once: their expressions are many.
@@ -69,8 +78,12 @@ impl Kept {
                         local(&node, base).into_iter().for_each(|(_, id)| keep(id));
                     }
                     _ => {
-                        let texts = strings(value).into_iter().map(|text| (parameter.name, text.into()));
-                        kept.texts.extend(texts);
+                        let text = |text: &str| KeptText {
+                            parameter: parameter.name,
+                            exact: text.into(),
+                            plain: plain(text).into(),
+                        };
+                        kept.texts.extend(strings(value).into_iter().map(text));
                     }
                 }
             }
@@ -131,9 +144,11 @@ impl Condition {
     /// Whether the texts that are kept say it.
     fn may_say(&self, kept: &Kept) -> bool {
         let Test::Any { values, not: false } = &self.test else { return true };
-        let mut texts = kept.texts.iter().filter(|(name, _)| *name == self.parameter.name);
+        let mut texts = kept.texts.iter().filter(|text| text.parameter == self.parameter.name);
         let wanted: Option<Vec<_>> = values.iter().map(|wanted| wanted.text()).collect();
-        wanted.is_none_or(|wanted| texts.any(|(_, found)| wanted.iter().any(|(how, text)| how.holds(text, found))))
+        wanted.is_none_or(|wanted| {
+            texts.any(|found| wanted.iter().any(|(how, text)| how.holds_of(text, &found.exact, &found.plain)))
+        })
     }
 }
 

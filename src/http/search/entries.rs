@@ -51,6 +51,7 @@ pub(super) async fn page(
     page.total = page.total.zip(own.total).map(|(carried, own)| carried + own);
     page.matches.extend(own.matches);
     page.next = own.next;
+    page.told = own.told;
     Ok(page)
 }
 
@@ -66,7 +67,8 @@ impl Walk<'_> {
     /// A page of what matches, from after the one with this id on; `before` stand on the page already.
     async fn page(&self, after: Option<&str>, before: usize) -> Result<Page, Fault> {
         let search = self.search;
-        let near = middle::of(self.app, search)?;
+        let middle = middle::of(self.app, search)?;
+        let near = middle.as_ref().map(|middle| (middle.point, middle.metres));
         let candidates = self.candidates(near).await?;
         let candidates = if search.sort.is_empty() { candidates } else { self.sorted(candidates).await? };
         let start = match after {
@@ -80,7 +82,7 @@ impl Walk<'_> {
                 None => return Err(few::not_a_cursor()),
             },
         };
-        let mut page = Page::default();
+        let mut page = Page { told: middle.and_then(|middle| middle.told), ..Page::default() };
         let mut total = 0;
         let room = search.count.saturating_sub(before);
         let from = if search.total { 0 } else { start };

@@ -284,7 +284,7 @@ async fn near(actor: &Actor, search: &str) -> Vec<(String, f64)> {
         );
         (place, told["valueDistance"]["value"].as_f64().unwrap())
     };
-    entries.iter().map(one).collect()
+    entries.iter().filter(|entry| entry["search"]["mode"] == "match").map(one).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -341,6 +341,13 @@ async fn what_is_near_comes_the_nearest_first() {
     let around = near(&gp, "Location?near-postcode=L8|3|km").await;
     assert!(around.iter().any(|(place, _)| *place == postcode), "{around:?}");
     assert!(gp.get(&format!("/fhir/{postcode}")).await.json().get("position").is_none());
+    let bundle = found(&gp, "Location?near-postcode=L8|3|km").await;
+    let told: Vec<&Value> =
+        onward::fhir::tree::items(&bundle, "entry").iter().filter(|e| e["search"]["mode"] == "outcome").collect();
+    assert_eq!(told.len(), 1);
+    let issue = &told[0]["resource"]["issue"][0];
+    assert_eq!(issue["severity"], "information");
+    assert!(issue["diagnostics"].as_str().unwrap().contains("about the middle of the outward code"), "{issue}");
     refused(&gp.get("/fhir/Location?near-postcode=ZZ9|3|km").await, 400, "not-found", "http.near-postcode");
     refused(&gp.get("/fhir/Location?near=53.4").await, 400, "value", "http.near");
     assert_eq!(near(&gp, "HealthcareService?near=0|0|5|km").await, []);

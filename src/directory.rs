@@ -73,9 +73,9 @@ pub fn body_of(entry: &DirectoryEntry) -> Result<Value, StoreError> {
     serde_json::from_str(&entry.body).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
-/// An entry as it is given out: `body` with what the server gives it (R4 resource, meta).
+/// An entry as it is given out: `body` with what the server gives it (R4 resource, meta), without the record that it came as.
 pub fn given(body: Value, id: &str, version: u64, last_updated: jiff::Timestamp) -> Value {
-    let mut body = body;
+    let mut body = entry::without_record(body);
     if let Some(object) = body.as_object_mut() {
         object.shift_insert(1.min(object.len()), "id".to_owned(), id.into());
     }
@@ -128,7 +128,7 @@ impl Directory {
         story_checked: bool,
     ) -> Result<Draft, WriteError> {
         let Some(id) = id else {
-            return Ok(Draft { kind, id: Uuid::now_v7(), before: None, body, story_checked });
+            return Ok(Draft { kind, id: Uuid::now_v7(), before: None, body, story_checked, imported: false });
         };
         if entry::of_registry(&self.registry.load(), kind, id, &self.base, day(self.store.now())).is_some() {
             return Err(WriteError::Forbidden(
@@ -137,7 +137,7 @@ impl Directory {
         }
         let id: Uuid = id.parse().map_err(|_| WriteError::NotFound)?;
         let before = self.store.directory_entry(kind, id, None).await?.ok_or(WriteError::NotFound)?;
-        Ok(Draft { kind, id, before: Some(before), body, story_checked })
+        Ok(Draft { kind, id, before: Some(before), body, story_checked, imported: false })
     }
 
     /// Looks at drafts, which may refer to each other.

@@ -12,7 +12,7 @@ use crate::{
         task::CANONICAL,
         tree,
     },
-    places::Places,
+    places::{Places, outward_of},
     store::Sourced,
 };
 
@@ -36,6 +36,10 @@ pub const ACCESSIBILITY: &str = "https://onward.example/fhir/StructureDefinition
 pub const ASSURED: &str = "https://onward.example/fhir/StructureDefinition/assured";
 /// Extension that is added to a HealthcareService when it is given out, and never stored.
 pub const MEASURED: &str = "https://onward.example/fhir/StructureDefinition/measured";
+
+/// Extension of any entry: the record of Open Referral that it came as. It is kept for the next import and the export, written by
+/// imports alone, and not given out over FHIR: what was taken out of an entry since stands in it still.
+pub const OPEN_REFERRAL: &str = "https://onward.example/fhir/StructureDefinition/open-referral";
 
 /// So many steps are gone from an entry to the provider whose it is.
 const OWNER_STEPS_MAX: usize = 5;
@@ -168,18 +172,75 @@ pub fn inboxes_of(body: &Value, registry: &Registry, base: &str) -> Vec<InboxId>
     endpoints.filter_map(inbox).collect()
 }
 
-/// Where a Location lies: where it says itself, or about where its postcode is. Only to find it by: nobody is told that it lies there.
-pub fn point(body: &Value, places: &Places) -> Option<Point> {
+/// Where a Location lies: where it says itself, or about where the outward code of its postcode is, and whether it is only that. Only to
+/// find it by: nobody is told that it lies there, and by no distance can it be found out where its postcode is.
+pub fn point(body: &Value, places: &Places) -> Option<(Point, bool)> {
     let degrees = |name: &str| body.get("position")?.get(name)?.as_f64();
     let said = degrees("latitude").zip(degrees("longitude"));
     let said = said.and_then(|(latitude, longitude)| Point::of_degrees(latitude, longitude));
-    said.or_else(|| Some(places.centre(tree::text(body, "address.postalCode")?)?.point))
+    let coarse = || {
+        let outward = outward_of(tree::text(body, "address.postalCode")?)?;
+        Some((places.centre(&outward)?.point, true))
+    };
+    said.map(|point| (point, false)).or_else(coarse)
 }
 
 /// The practice stories of an entry.
 pub fn stories(body: &Value) -> impl Iterator<Item = &Value> {
     let is_one = |extension: &&Value| tree::text(extension, "url") == Some(PRACTICE_STORY);
     tree::items(body, "extension").iter().filter(is_one)
+}
+
+/// Where extensions of ours stand that mean something only as extensions of the entry itself: stories, records.
+pub fn strays(body: &Value) -> Vec<&'static str> {
+    const OURS: [&str; 2] = [PRACTICE_STORY, OPEN_REFERRAL];
+    let top =
+        |url: &str| tree::items(body, "extension").iter().filter(|one| tree::text(one, "url") == Some(url)).count();
+    OURS.into_iter().filter(|url| count(body, url) > top(url)).collect()
+}
+
+/// How many extensions of this URL there are, wherever they stand.
+fn count(value: &Value, url: &str) -> usize {
+    match value {
+        Value::Object(object) => {
+            let own = usize::from(object.get("url").and_then(Value::as_str) == Some(url));
+            own + object.values().map(|inner| count(inner, url)).sum::<usize>()
+        }
+        Value::Array(items) => items.iter().map(|inner| count(inner, url)).sum(),
+        _ => 0,
+    }
+}
+
+/// Whether an identifier of this system stands anywhere in an entry.
+pub fn identifies_by(value: &Value, system: &str) -> bool {
+    any_identifier(value, &|of, _| of == system)
+}
+
+/// Whether this identifier stands anywhere in an entry, its own or of something that it names; without case.
+pub fn bears(value: &Value, system: &str, name: &str) -> bool {
+    any_identifier(value, &|of, found| of == system && found.eq_ignore_ascii_case(name))
+}
+
+fn any_identifier(value: &Value, is: &dyn Fn(&str, &str) -> bool) -> bool {
+    match value {
+        Value::Object(object) => {
+            let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+            is(text("system"), text("value")) || object.values().any(|inner| any_identifier(inner, is))
+        }
+        Value::Array(items) => items.iter().any(|inner| any_identifier(inner, is)),
+        _ => false,
+    }
+}
+
+/// The extension that holds the record of Open Referral, if there is one.
+pub fn record_of(body: &Value) -> Option<&Value> {
+    tree::items(body, "extension").iter().find(|one| tree::text(one, "url") == Some(OPEN_REFERRAL))
+}
+
+/// Without it.
+pub fn without_record(mut body: Value) -> Value {
+    without(&mut body, OPEN_REFERRAL);
+    body
 }
 
 /// Whether an entry tells a story that the one before it did not tell word for word.
@@ -198,11 +259,17 @@ pub fn kept(mut body: Value) -> Value {
             object.shift_remove("meta");
         }
     }
+    without(&mut body, MEASURED);
+    body
+}
+
+/// Takes the extensions of an entry with this URL out of it.
+fn without(body: &mut Value, url: &str) {
+    let Some(object) = body.as_object_mut() else { return };
     if let Some(extensions) = object.get_mut("extension").and_then(Value::as_array_mut) {
-        extensions.retain(|extension| tree::text(extension, "url") != Some(MEASURED));
+        extensions.retain(|extension| tree::text(extension, "url") != Some(url));
         if extensions.is_empty() {
             object.shift_remove("extension");
         }
     }
-    body
 }

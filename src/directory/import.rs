@@ -113,6 +113,7 @@ impl Directory {
             before: source.entries.get(&(one.kind, one.id)).cloned(),
             body: one.body.clone(),
             story_checked,
+            imported: true,
         };
         let mut passed = Passed::default();
         let mut refused = HashMap::new();

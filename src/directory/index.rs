@@ -30,6 +30,8 @@ pub struct Indexed {
     pub kept: Kept,
     /// Where it lies: a Location's own point, or about where its postcode is.
     pub point: Option<Point>,
+    /// Whether it is only about there.
+    pub coarse: bool,
     /// The ids of the Locations where it is offered.
     pub locations: Vec<Arc<str>>,
 }
@@ -41,6 +43,8 @@ pub struct Candidate {
     pub id: Arc<str>,
     /// How far it is, in metres, where the search asks for what is near.
     pub metres: Option<f64>,
+    /// Whether it is only about so far.
+    pub coarse: bool,
 }
 
 /// The entries of the directory, to be looked up.
@@ -121,14 +125,16 @@ impl Index {
         let may = |slot: u32| self.entry(slot).filter(|entry| search.may_match(&entry.kept));
         if let Some((from, metres)) = near {
             let found = self.within(kind, from, metres).into_iter();
-            let found = found.filter_map(|(slot, metres)| Some((may(slot)?.id.clone(), metres)));
-            let mut found: Vec<_> = found.map(|(id, metres)| Candidate { id, metres: Some(metres) }).collect();
+            let one = |(slot, (metres, coarse)): (u32, (f64, bool))| {
+                Some(Candidate { id: may(slot)?.id.clone(), metres: Some(metres), coarse })
+            };
+            let mut found: Vec<_> = found.filter_map(one).collect();
             found.sort_by(|a, b| {
                 a.metres.partial_cmp(&b.metres).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.id.cmp(&b.id))
             });
             return found;
         }
-        let by_id = |id: &Arc<str>| Candidate { id: id.clone(), metres: None };
+        let by_id = |id: &Arc<str>| Candidate { id: id.clone(), metres: None, coarse: false };
         let narrowest = search.lookups().into_iter().map(|keys| self.having_any(kind, &keys)).min_by_key(Vec::len);
         match narrowest {
             Some(slots) => {
@@ -156,7 +162,7 @@ impl Index {
     }
 
     /// What lies, or is offered, not farther than so many metres from there, each with the shortest way.
-    fn within(&self, kind: EntryKind, from: Point, metres: f64) -> HashMap<u32, f64> {
+    fn within(&self, kind: EntryKind, from: Point, metres: f64) -> HashMap<u32, (f64, bool)> {
         let centre = on_sphere(from);
         let half_angle = (metres / (2.0 * Point::EARTH_METRES)).min(std::f64::consts::FRAC_PI_2);
         let chord = 2.0 * half_angle.sin() + SLACK;
@@ -167,8 +173,10 @@ impl Index {
                 continue;
             };
             let mut reach = |slot: u32| {
-                let nearest = found.entry(slot).or_insert(away);
-                *nearest = nearest.min(away);
+                let nearest = found.entry(slot).or_insert((away, located.coarse));
+                if away < nearest.0 {
+                    *nearest = (away, located.coarse);
+                }
             };
             if located.kind == kind {
                 reach(place.data);
@@ -223,12 +231,26 @@ mod tests {
     }
 
     fn location(id: &str, point: Option<Point>) -> Indexed {
-        Indexed { kind: EntryKind::Location, id: id.into(), kept: Kept::default(), point, locations: vec![] }
+        Indexed {
+            kind: EntryKind::Location,
+            id: id.into(),
+            kept: Kept::default(),
+            point,
+            coarse: false,
+            locations: vec![],
+        }
     }
 
     fn service(id: &str, locations: &[&str]) -> Indexed {
         let locations = locations.iter().map(|id| (*id).into()).collect();
-        Indexed { kind: EntryKind::HealthcareService, id: id.into(), kept: Kept::default(), point: None, locations }
+        Indexed {
+            kind: EntryKind::HealthcareService,
+            id: id.into(),
+            kept: Kept::default(),
+            point: None,
+            coarse: false,
+            locations,
+        }
     }
 
     fn at(latitude: f64, longitude: f64) -> Point {

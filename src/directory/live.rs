@@ -83,12 +83,14 @@ fn indexed(changed: &DirectoryEntry, places: &Places, base: &str) -> Result<Inde
     let id: Arc<str> = changed.id.to_string().into();
     // as it is given out: a search may ask for the id as well
     let body = super::given(super::body_of(changed)?, &id, changed.version, changed.last_updated);
-    let (point, locations) = match changed.kind {
+    let (place, locations) = match changed.kind {
         EntryKind::Location => (entry::point(&body, places), Vec::new()),
         EntryKind::HealthcareService => (None, locations(&body, base)),
         EntryKind::Organization | EntryKind::Endpoint => (None, Vec::new()),
     };
-    Ok(Indexed { kind: changed.kind, kept: Kept::of(&body, base), point, locations, id })
+    let coarse = place.is_some_and(|(_, coarse)| coarse);
+    let point = place.map(|(point, _)| point);
+    Ok(Indexed { kind: changed.kind, kept: Kept::of(&body, base), point, coarse, locations, id })
 }
 
 /// The ids of the Locations where a service is offered.

@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Checked, Directory, Draft, WriteError, body_of};
+use super::{Checked, Directory, Draft, WriteError, body_of, entry};
 use crate::{
     domain::{ProposalStatus, ProviderId},
-    fhir::{Issue, IssueCode},
+    fhir::{Issue, IssueCode, ods_code},
     store::{Decision, DirectoryEntry, DirectoryError, NewProposal, Proposal, StoreError},
 };
 
@@ -64,6 +64,12 @@ fn is_own(checked: &Checked, is_new: bool, provider: &ProviderId, directory: &Di
         );
     }
     let registry = directory.registry.load();
+    let ours = registry.providers.get(provider).map(|own| own.ods_code.as_str());
+    let others = registry.providers.values().map(|other| other.ods_code.as_str()).filter(|code| Some(*code) != ours);
+    let mut named = others.filter(|code| entry::bears(&checked.body, ods_code::ORGANISATION_SYSTEM, code));
+    if named.next().is_some() {
+        return rule(checked.kind.code(), "this ODS code is that of another provider: name your own, or none");
+    }
     let of_another = |inbox| registry.inboxes.get(inbox).is_none_or(|inbox| inbox.provider != *provider);
     if checked.inboxes.iter().any(of_another) {
         return rule("HealthcareService.endpoint", "this is the inbox of another provider: name one of yours");
@@ -130,7 +136,7 @@ impl Directory {
             return Err(DirectoryError::Moved { kind: new.kind, id: new.entry }.into());
         }
         let before = self.store.directory_entry(new.kind, new.entry, None).await?;
-        let draft = Draft { kind: new.kind, id: new.entry, before, body, story_checked };
+        let draft = Draft { kind: new.kind, id: new.entry, before, body, story_checked, imported: false };
         let is_new = draft.before.is_none();
         let mut checked = self.check_one(draft).await?;
         is_own(&checked, is_new, &new.provider, self)?;

@@ -46,6 +46,8 @@ pub struct Fault {
 pub struct Sheet {
     /// The records of all lines without a fault.
     pub rows: Vec<Row>,
+    /// On which line each of them stands, by its id.
+    pub lines: HashMap<String, u64>,
     /// How many services these are.
     pub services: usize,
     /// How many lines have a fault.
@@ -111,6 +113,7 @@ impl Sheet {
             sheet.notes.append(&mut line.notes);
             if line.faults.is_empty() {
                 sheet.services += 1;
+                sheet.lines.extend(rows.iter().map(|row| (row.id.clone(), number)));
                 sheet.rows.extend(rows);
             } else {
                 sheet.faulty += 1;

@@ -71,7 +71,7 @@ fn checked(
         by: "anna".into(),
         body: before.to_string(),
     });
-    let draft = Draft { kind, id: Uuid::nil(), before, body: body.clone(), story_checked };
+    let draft = Draft { kind, id: Uuid::nil(), before, body: body.clone(), story_checked, imported: false };
     check(draft, &known, &Validator::new([]).unwrap(), now())
 }
 

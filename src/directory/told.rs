@@ -38,8 +38,9 @@ pub fn in_short(proposal: &Proposal) -> Value {
 pub fn whole(proposed: &Proposed) -> Value {
     let Proposed { proposal, body, before, .. } = proposed;
     let mut told = in_short(proposal);
-    told["resource"] = body.clone();
-    told["changes"] = changes(before.as_ref(), body).into();
+    let (shown, was) = (entry::without_record(body.clone()), before.clone().map(entry::without_record));
+    told["changes"] = changes(was.as_ref(), &shown).into();
+    told["resource"] = shown;
     told["tells-story"] = entry::tells_anew(body, before.as_ref()).into();
     if proposal.status == ProposalStatus::Pending {
         told["is-stale"] = proposed.is_stale().into();

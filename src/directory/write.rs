@@ -28,6 +28,8 @@ pub struct Draft {
     pub body: Value,
     /// Whether who writes it has seen to it that nobody can be recognised in its practice stories.
     pub story_checked: bool,
+    /// Whether an import writes it, which alone says what the record was that it came as.
+    pub imported: bool,
 }
 
 /// A draft that may be written.
@@ -91,7 +93,7 @@ impl Checked {
 /// # Errors
 /// All that is wrong with it: [`WriteError::Invalid`] where R4 itself is broken, [`WriteError::Rule`] otherwise.
 pub fn check(draft: Draft, known: &Known<'_>, validator: &Validator, now: Timestamp) -> Result<Checked, WriteError> {
-    let Draft { kind, id, before, body, story_checked } = draft;
+    let Draft { kind, id, before, body, story_checked, imported } = draft;
     if tree::resource_type(&body) != Some(kind.code()) {
         let told = format!("{} is expected here", article(kind));
         return Err(WriteError::Invalid(vec![Issue::error(IssueCode::Invalid, kind.code(), told)]));
@@ -100,7 +102,11 @@ pub fn check(draft: Draft, known: &Known<'_>, validator: &Validator, now: Timest
         let told = format!("an entry has at most {DIRECTORY_BODY_MAX_BYTES} bytes");
         return Err(WriteError::Rule(vec![Issue::error(IssueCode::TooLong, kind.code(), told)]));
     }
-    let body = entry::kept(body);
+    let said: Option<Value> = before.as_ref().and_then(|before| serde_json::from_str(&before.body).ok());
+    let mut body = entry::kept(body);
+    if !imported {
+        body = with_record(body, said.as_ref());
+    }
     let (mut invalid, mut rule) = (Vec::new(), Vec::new());
     let profile = [entry::profile(kind)];
     for finding in validator.check(&body, "", &Asked { profiles: &profile, ..Asked::at(now) }) {
@@ -114,7 +120,6 @@ pub fn check(draft: Draft, known: &Known<'_>, validator: &Validator, now: Timest
         invalid.append(&mut rule);
         return Err(WriteError::Invalid(invalid));
     }
-    let said: Option<Value> = before.as_ref().and_then(|before| serde_json::from_str(&before.body).ok());
     rule.extend(loose(&body, known));
     rule.extend(unfit(kind, &body));
     if !story_checked && entry::tells_anew(&body, said.as_ref()) {
@@ -163,9 +168,30 @@ fn loose(body: &Value, known: &Known<'_>) -> Vec<Issue> {
     issues
 }
 
+/// With the record of the version before, whatever the body says: clients are not given it, and have none to say.
+fn with_record(body: Value, before: Option<&Value>) -> Value {
+    let mut body = entry::without_record(body);
+    if let Some(record) = before.and_then(entry::record_of)
+        && let Some(object) = body.as_object_mut()
+        && let Some(extensions) = object.entry("extension").or_insert_with(|| Value::Array(Vec::new())).as_array_mut()
+    {
+        extensions.push(record.clone());
+    }
+    body
+}
+
 /// What no profile can say.
 fn unfit(kind: EntryKind, body: &Value) -> Vec<Issue> {
     let mut issues = Vec::new();
+    for url in entry::strays(body) {
+        let told = format!("{url} is an extension of the entry itself, and of nothing in it: put it there");
+        issues.push(Issue::error(IssueCode::BusinessRule, kind.code(), told));
+    }
+    if entry::identifies_by(body, entry::INBOX_SYSTEM) {
+        let told = "an inbox is named by reference, as Endpoint/[inbox]: its identifier is that of the Endpoint that the \
+                    configuration makes, and of nothing else";
+        issues.push(Issue::error(IssueCode::BusinessRule, kind.code(), told));
+    }
     if body.get("contained").is_some() {
         let told = "an entry contains no other resource: make that an entry of its own and refer to it";
         issues.push(Issue::error(IssueCode::BusinessRule, format!("{kind}.contained"), told));

@@ -27,8 +27,6 @@ pub(super) mod proposals;
 
 /// Says that somebody has seen to it that nobody can be recognised in the practice stories of what is written.
 const STORY_CHECKED: HeaderName = HeaderName::from_static("story-checked");
-/// So often what is written without a condition is written over what others write meanwhile.
-const REWRITES_MAX: usize = 10;
 
 /// As whom a client writes the directory.
 pub(super) enum Writer {
@@ -176,40 +174,20 @@ pub(super) async fn update(app: &Shared, kind: EntryKind, id: &str, mut call: Ca
         let told = "the id of the resource must be that of the URL";
         return Err(Fault::invalid(vec![Issue::error(IssueCode::Value, format!("{kind}.id"), told)]));
     }
-    let wanted = match call.caller.header(&header::IF_MATCH) {
-        Some(_) => Some(call.caller.if_match()?),
-        None => None,
-    };
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let draft = app.directory.draft(kind, Some(id), body.clone(), story_checked(&call.caller)).await?;
-        let current = draft.before.as_ref().map_or(0, |before| before.version);
-        matching::none_match(&call.caller, current)?;
-        if wanted.is_some_and(|wanted| wanted != current) {
-            return Err(stale(kind));
-        }
-        let writer = match &writer {
-            Writer::Steward(id) => Writer::Steward(id.clone()),
-            Writer::Provider(id) => Writer::Provider(id.clone()),
-        };
-        match write(app, &call.caller, writer, draft, StatusCode::OK).await {
-            // without a condition it is written over whatever happened meanwhile
-            Err(fault) if fault.status == StatusCode::CONFLICT && is_moved(&fault) => {
-                if wanted.is_some() {
-                    return Err(stale(kind));
-                }
-                if tries == REWRITES_MAX {
-                    return Err(fault);
-                }
-            }
-            answer => return answer,
-        }
+    let draft = app.directory.draft(kind, Some(id), body, story_checked(&call.caller)).await?;
+    // an entry that is not there is told so, and not what its change would need
+    let wanted = call.caller.if_match()?;
+    let current = draft.before.as_ref().map_or(0, |before| before.version);
+    matching::none_match(&call.caller, current)?;
+    if wanted != current {
+        return Err(stale(kind));
     }
+    let written = write(app, &call.caller, writer, draft, StatusCode::OK).await;
+    written.map_err(|fault| if is_moved(&fault) { stale(kind) } else { fault })
 }
 
 fn is_moved(fault: &Fault) -> bool {
-    fault.issues.iter().any(|issue| issue.code == IssueCode::Conflict)
+    fault.status == StatusCode::CONFLICT && fault.issues.iter().any(|issue| issue.code == IssueCode::Conflict)
 }
 
 fn stale(kind: EntryKind) -> Fault {

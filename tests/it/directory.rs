@@ -46,9 +46,12 @@ fn of(provider: &str) -> Value {
     refers(&format!("Organization/{provider}"))
 }
 
+/// Without an ETag it is written over the version that is there now.
 async fn put(actor: &Actor, url: &str, etag: Option<&str>, body: &Value) -> Answered {
+    let now = actor.get(url).await.header("etag").map(str::to_owned);
+    let etag = etag.map(str::to_owned).or(now);
     let call = actor.call_to(Method::PUT, url).json(FHIR_JSON, body);
-    actor.call(etag.iter().fold(call, |call, etag| call.header("if-match", *etag))).await
+    actor.call(etag.iter().fold(call, |call, etag| call.header("if-match", etag))).await
 }
 
 /// Writes an entry, which must be taken; its `[type]/[id]`.

@@ -1,6 +1,6 @@
 //! `onward directory import`
 
-use std::path::PathBuf;
+use std::{collections::HashMap, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -67,13 +67,18 @@ pub(in crate::cli) struct How {
 }
 
 /// What was read, before anything is decided.
+#[derive(Default)]
 struct Read {
     rows: Vec<Row>,
     told: Vec<Told>,
     faults: Vec<Fault>,
     notes: Vec<Fault>,
+    /// On which line an entry stands, by its id, where it stands on one.
+    lines: HashMap<String, u64>,
     /// Whether it is all that the source has.
     whole: bool,
+    /// Whether nothing is stored where something is refused.
+    all_or_nothing: bool,
 }
 
 pub(super) async fn run(asked: &Import) -> Ended {
@@ -93,7 +98,7 @@ pub(super) async fn run(asked: &Import) -> Ended {
                 }
             }
             let (rows, told) = feed.into_rows();
-            carry_out(Read { rows, told, faults: Vec::new(), notes: Vec::new(), whole }, how).await
+            carry_out(Read { rows, told, whole, ..Read::default() }, how).await
         }
         Import::Csv { from, skip_faulty, how } => {
             let sheet = Sheet::read(&files::read(from)?, &how.source);
@@ -107,8 +112,9 @@ pub(super) async fn run(asked: &Import) -> Ended {
             }
             // a line with a fault is told of, too: it is not gone
             let whole = sheet.faults.is_empty();
-            let Sheet { rows, faults, notes, .. } = sheet;
-            carry_out(Read { rows, told: Vec::new(), faults, notes, whole }, how).await
+            let Sheet { rows, faults, notes, lines, .. } = sheet;
+            let all_or_nothing = !skip_faulty;
+            carry_out(Read { rows, faults, notes, lines, whole, all_or_nothing, ..Read::default() }, how).await
         }
     }
 }
@@ -117,7 +123,7 @@ async fn carry_out(read: Read, how: &How) -> Ended {
     let (_, directory) = open(&how.file).await?;
     let source = directory.source(&how.source).await?;
     let known = source.known()?;
-    let (before, whole) = (known.len(), read.whole);
+    let (before, whole, nothing_read) = (known.len(), read.whole, read.rows.is_empty());
     let plan = Plan { source: &how.source, rows: read.rows, known, whole, retire: how.retire };
     let mut planned = plan.plan(&mut Uuid::now_v7);
     let retired = planned.retired.len();
@@ -130,8 +136,32 @@ async fn carry_out(read: Read, how: &How) -> Ended {
         return Err(Finding(why).into());
     }
     planned.skipped.splice(0..0, read.told);
+    if retired > 0 && !planned.skipped.is_empty() {
+        directory.store.close().await;
+        planned.skipped.iter().for_each(|told| say!("skipped: {} {}: {}", told.what, told.id, told.why));
+        let why = format!(
+            "nothing was stored: {} could not be read, and what stands there is not gone; put that right, or leave --retire out",
+            planned.skipped.len()
+        );
+        return Err(Finding(why).into());
+    }
     let mut passed = directory.pass(&planned, &source, &how.source, how.story_checked).await?;
     planned.skipped.append(&mut passed.refused);
+    if read.all_or_nothing && !planned.skipped.is_empty() {
+        directory.store.close().await;
+        if how.json {
+            let mut report = planned.as_json();
+            report["written"] = 0.into();
+            print_json(&report);
+        } else {
+            for told in &planned.skipped {
+                let line = read.lines.get(&told.id).map(|line| format!("line {line}: ")).unwrap_or_default();
+                say!("{line}{} {}: {}", told.what, told.id, told.why);
+            }
+        }
+        let why = format!("nothing was stored: {} refused; --skip-faulty takes the others", planned.skipped.len());
+        return Err(Finding(why).into());
+    }
     let by = format!("{}, import of {}", operator(), how.source);
     let told = Report { planned: &planned, faults: &read.faults, notes: &read.notes, how, passed: passed.len() };
     if !how.dry_run {
@@ -142,6 +172,9 @@ async fn carry_out(read: Read, how: &How) -> Ended {
         directory.store.close().await;
     }
     told.tell();
+    if nothing_read && !planned.skipped.is_empty() {
+        return Err(Finding("nothing could be read, for the reasons above".to_owned()).into());
+    }
     Ok(())
 }
 

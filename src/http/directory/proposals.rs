@@ -174,9 +174,10 @@ async fn read_body(body: Body) -> Result<Bytes, Fault> {
 fn reason(body: &[u8]) -> Result<String, Fault> {
     let said: Option<Value> = serde_json::from_slice(body).ok();
     let reason = said.as_ref().and_then(|said| said.get("reason")?.as_str()).map(str::trim).unwrap_or_default();
-    if reason.is_empty() || reason.chars().count() > REASON_MAX_CHARS {
+    let is_line = !reason.chars().any(char::is_control);
+    if reason.is_empty() || !is_line || reason.chars().count() > REASON_MAX_CHARS {
         let told = format!(
-            "say why, so that the provider can propose better: {{\"reason\": \"…\"}}, {REASON_MAX_CHARS} letters at most"
+            "say why in one line, so that the provider can propose better: {{\"reason\": \"…\"}}, {REASON_MAX_CHARS} letters at most"
         );
         return Err(Fault::invalid(vec![Issue::error(IssueCode::Required, "reason", told)]));
     }

@@ -1,6 +1,8 @@
 //! Where a page ended, as the link to the next one says it.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::clock::from_micros;
@@ -33,8 +35,31 @@ pub(super) enum Cursor {
         /// The logical id of the last one.
         id: String,
     },
-    /// After this entry of the directory, in the order that the search asks for. Empty: before all of them.
-    Entry(String),
+    /// After this place among the entries of the directory.
+    Entry(Place),
+}
+
+/// A place in the order that a search asks for. It says by itself where it is, whatever becomes of the entry that stood there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// What ordered the last one, one for each key of `_sort`.
+    pub keys: Vec<Option<String>>,
+    /// How far it was, where the nearest come first: the bits of the metres.
+    pub away: Option<u64>,
+    /// Its logical id. Empty: before all.
+    pub id: String,
+}
+
+impl Place {
+    fn text(&self) -> String {
+        let told = serde_json::to_vec(&(&self.keys, self.away, &self.id)).unwrap_or_default();
+        URL_SAFE_NO_PAD.encode(told)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (keys, away, id) = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        Some(Self { keys, away, id })
+    }
 }
 
 impl Cursor {
@@ -47,7 +72,7 @@ impl Cursor {
             }
             Self::Sorted { id, as_of } => format!("s.{}.{id}", as_of.as_microsecond()),
             Self::Within { request, id } => format!("w.{request}.{id}"),
-            Self::Entry(id) => format!("e.{id}"),
+            Self::Entry(place) => format!("e.{}", place.text()),
         }
     }
 
@@ -73,7 +98,7 @@ impl Cursor {
                 let (request, id) = rest.split_once('.')?;
                 Self::Within { request: request.parse().ok()?, id: id.to_owned() }
             }
-            "e" => Self::Entry(rest.to_owned()),
+            "e" => Self::Entry(Place::read(rest)?),
             _ => return None,
         })
     }
@@ -91,8 +116,13 @@ mod tests {
             Cursor::Changed { at, of: id, as_of: Timestamp::UNIX_EPOCH },
             Cursor::Sorted { id: "a.b-c".into(), as_of: at },
             Cursor::Within { request: id, id: "a.b".into() },
-            Cursor::Entry("a.b".into()),
-            Cursor::Entry(String::new()),
+            Cursor::Entry(Place { id: "a.b".into(), ..Place::default() }),
+            Cursor::Entry(Place {
+                keys: vec![None, Some("é.\"".into())],
+                away: Some(1.5f64.to_bits()),
+                id: "c".into(),
+            }),
+            Cursor::Entry(Place::default()),
         ] {
             assert_eq!(Cursor::read(&cursor.text()), Some(cursor));
         }

@@ -33,7 +33,7 @@ def run(name, which):
     command = [program, "--config-file", os.path.join(HERE, "schemathesis.toml"), "run", DOCUMENT, "--report-junit-path", report,
                "--no-color", "--warnings", "off", *which]
     environment = {**os.environ, "ONWARD_OPENAPI_TOKEN": token(name), "ONWARD_OPENAPI_IDS": json.dumps(ids(name)), "PYTHONPATH": HERE}
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
     holds(os.path.exists(report), done.stdout[-2000:] + done.stderr[-2000:])
     return ElementTree.parse(report).getroot()
 

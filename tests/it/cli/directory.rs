@@ -82,7 +82,13 @@ async fn a_sheet_with_faults_is_told_by_line_and_nothing_of_it_is_stored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_story_that_nobody_vouched_for_is_refused_and_the_others_come_in() {
     let hub = Hub::start().await;
-    let report = import(&hub, "csv", &fixture("services.csv"), TEAM, &[]).json();
+    let sheet = fixture("services.csv");
+    let none = run(hub.folder(), &["directory", "import", "csv", sheet.to_str().unwrap(), "--source", TEAM]);
+    assert_eq!(none.code, 1, "{none:?}");
+    assert!(none.out.contains("line ") && none.out.contains("practice story"), "{none:?}");
+    assert!(none.err.contains("nothing was stored"), "{none:?}");
+    let report = import(&hub, "csv", &fixture("services.csv"), TEAM, &["--skip-faulty"]);
+    let report = report.json();
     let skipped = report["skipped"].as_array().unwrap();
     assert_eq!(skipped.len(), 5);
     assert!(skipped.iter().all(|one| one["why"].as_str().unwrap().contains("practice story")), "{skipped:#?}");

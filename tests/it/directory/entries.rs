@@ -67,6 +67,7 @@ async fn a_change_is_made_over_the_version_that_it_was_made_from() {
     assert_eq!(written.json()["name"], "Men's sheds");
     refused(&put(&anna, &url, Some("W/\"1\""), &body).await, 412, "conflict", "HealthcareService.meta.versionId");
     body["active"] = false.into();
+    refused(&anna.method(Method::PUT, &url, &body).await, 428, "required", "http.If-Match");
     let third = put(&anna, &url, None, &body).await;
     assert_eq!(third.header("etag"), Some("W/\"3\""), "without a condition it is written over what is there");
 

@@ -287,17 +287,18 @@ async fn near(actor: &Actor, search: &str) -> Vec<(String, f64)> {
     entries.iter().filter(|entry| entry["search"]["mode"] == "match").map(one).collect()
 }
 
+fn location(name: &str, more: Value) -> Value {
+    let mut body = entry("Location", json!({"status": "active", "name": name}));
+    for (element, value) in more.as_object().unwrap() {
+        body[element] = value.clone();
+    }
+    body
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_near_comes_the_nearest_first() {
     let hub = Hub::start().await;
     let (anna, gp) = (hub.steward(), hub.sender(hub::GP));
-    let location = |name: &str, more: Value| {
-        let mut body = entry("Location", json!({"status": "active", "name": name}));
-        for (element, value) in more.as_object().unwrap() {
-            body[element] = value.clone();
-        }
-        body
-    };
     // kilometres north of 53.4, -2.97: a degree of latitude has 111.195 km
     let north = |km: f64| json!({"position": {"latitude": 53.4 + km / 111.195, "longitude": -2.97}});
     let (one, four, nine) = (
@@ -402,5 +403,58 @@ async fn room_referrals_and_ages_are_asked_for() {
         assert_eq!(names, expected, "{asked}");
     }
     refused(&gp.get("/fhir/HealthcareService?eligible-age=old").await, 400, "value", "http.eligible-age");
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_skip_nothing_when_what_ended_one_has_moved_or_gone() {
+    let hub = Hub::start().await;
+    let anna = hub.steward();
+    let mut places = Vec::new();
+    for n in 0..9 {
+        let position = json!({"position": {"latitude": 53.0 + f64::from(n) / 100.0, "longitude": -2.97}});
+        places.push(made(&anna, &location(&format!("place {n}"), position)).await);
+    }
+    let next = |bundle: &Value| {
+        let links = bundle["link"].as_array().unwrap();
+        links.iter().find(|link| link["relation"] == "next").map(|link| link["url"].as_str().unwrap().to_owned())
+    };
+    for (n, search) in ["Location?near=53|-2.97|50|km&_count=3", "Location?_sort=name&_count=3"].iter().enumerate() {
+        let first = found(&anna, search).await;
+        let mut seen = ids(&first);
+        let last = &places[2];
+        // away, behind all others; then, in the other order, inactive under a name behind all others
+        let mut body = anna.get(&format!("/fhir/{last}")).await.json();
+        if n == 0 {
+            body["position"] = json!({"latitude": 10, "longitude": 10});
+        } else {
+            body["name"] = "zz".into();
+        }
+        assert_eq!(put(&anna, &format!("/fhir/{last}"), None, &body).await.status, 200);
+        let mut link = next(&first);
+        while let Some(url) = link {
+            let page = anna.get(&url).await;
+            assert_eq!(page.status, 200, "{}", page.describe());
+            let page = page.json();
+            seen.extend(ids(&page));
+            link = next(&page);
+        }
+        for place in &places {
+            assert!(seen.contains(&id(place).to_owned()), "{search}: {place} was skipped");
+        }
+    }
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_postcode_lies_cannot_be_found_out_by_distances() {
+    let hub = Hub::start().await;
+    let anna = hub.steward();
+    let placed = made(&anna, &location("placed", json!({"address": {"postalCode": "L8 9ZZ"}}))).await;
+    for from in ["53.39|-2.95", "53.4|-2.96", "53.3|-3.0", "53.385|-2.97"] {
+        let away = near(&anna, &format!("Location?near={from}|60|km")).await;
+        let (_, km) = away.iter().find(|(place, _)| *place == placed).unwrap();
+        assert!((km - km.round()).abs() < 1e-9, "{from}: {km}");
+    }
     hub.stop().await;
 }

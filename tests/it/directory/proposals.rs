@@ -2,13 +2,14 @@
 
 use super::*;
 use hub::{HOUSING, LIFE_ROOMS, LINK_WORKERS};
-use onward::directory::entry::PRACTICE_STORY;
+use onward::{directory::entry::PRACTICE_STORY, domain::EntryKind};
 
 const PROPOSALS: &str = "/directory/proposals";
 
 /// Writes as a provider; where the proposal is.
 async fn proposes(actor: &Actor, method: Method, url: &str, body: &Value) -> String {
-    let answer = actor.method(method, url, body).await;
+    let answer =
+        if method == Method::PUT { put(actor, url, None, body).await } else { actor.method(method, url, body).await };
     assert_eq!(answer.status, 202, "{}", answer.describe());
     assert_eq!(answer.json()["issue"][0]["severity"], "information");
     answer.header("location").unwrap().to_owned()
@@ -217,5 +218,69 @@ async fn a_story_is_told_only_with_the_stewards_word() {
     refused(&approve(&anna, &proposal).await, 422, "business-rule", at);
     let call = with(anna.call_to(Method::POST, &format!("{proposal}/approve"))).json("application/json", &json!({}));
     assert_eq!(anna.call(call).await.status, 200);
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_story_stands_in_one_place_and_an_inbox_is_named_by_reference_alone() {
+    let hub = Hub::start().await;
+    let (anna, rooms) = (hub.steward(), hub.provider(LIFE_ROOMS));
+    let own = json!({"reference": format!("Organization/{LIFE_ROOMS}")});
+    let story = json!({"url": PRACTICE_STORY, "extension": [
+        {"url": "problem", "valueMarkdown": "Somebody who can be known"}, {"url": "done", "valueMarkdown": "a"},
+        {"url": "result", "valueMarkdown": "b"}]});
+    let of_type = json!([{"text": "choir", "extension": [story.clone()]}]);
+    let inbox = json!({"system": "https://onward.example/fhir/NamingSystem/inbox", "value": LINK_WORKERS});
+    for more in [
+        json!({"modifierExtension": [story.clone()]}),
+        json!({"type": of_type}),
+        json!({"_name": {"extension": [story.clone()]}}),
+        json!({"identifier": [inbox.clone()]}),
+        json!({"endpoint": [{"identifier": inbox.clone()}]}),
+    ] {
+        let mut body = service("Choir", more.clone());
+        body["providedBy"] = own.clone();
+        for actor in [&anna, &rooms] {
+            let answer = actor.method(Method::POST, "/fhir/HealthcareService", &body).await;
+            assert!(matches!(answer.status.as_u16(), 400 | 422), "{more}: {}", answer.describe());
+        }
+    }
+    // a record is written by imports alone: what a client says of one is not kept, and none is given out
+    let record = json!({"url": "https://onward.example/fhir/StructureDefinition/open-referral",
+        "valueString": "{\"id\":\"q\",\"name\":\"x\",\"story\":\"Somebody who can be known\"}"});
+    let place = made(&anna, &service("Choir", json!({"extension": [record]}))).await;
+    let id = place.split_once('/').unwrap().1.parse().unwrap();
+    let stored = hub.service().store().directory_entry(EntryKind::HealthcareService, id, None).await.unwrap().unwrap();
+    assert!(!stored.body.contains("Somebody"), "{}", stored.body);
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_taken_out_of_an_imported_entry_is_not_given_out_by_its_record() {
+    let hub = Hub::start().await;
+    let anna = hub.steward();
+    let record = json!({"url": "https://onward.example/fhir/StructureDefinition/open-referral", "valueString": "{\"id\":\"q\",\"name\":\"Choir\",\"email\":\"old@choir.example\"}"});
+    let body = service("Choir", json!({"extension": [record]}));
+    let write = onward::store::DirectoryWrite {
+        kind: EntryKind::HealthcareService,
+        id: uuid::Uuid::now_v7(),
+        over: 0,
+        source: None,
+        body: body.to_string(),
+        by: "an import".to_owned(),
+    };
+    let store = hub.service().store();
+    let written = store.write_directory(vec![write]).await.unwrap();
+    let url = format!("/fhir/HealthcareService/{}", written[0].id);
+    let read = anna.get(&url).await.json();
+    assert!(!read.to_string().contains("old@choir"), "{read}");
+    assert_eq!(put(&anna, &url, None, &read).await.status, 200);
+    let now = store.directory_entry(EntryKind::HealthcareService, written[0].id, None).await.unwrap().unwrap();
+    assert!(now.version == 2 && now.body.contains("old@choir"), "the next import still knows it: {}", now.body);
+    for url in [format!("{url}/_history"), format!("{url}/_history/1"), "/fhir/HealthcareService?name=choir".to_owned()]
+    {
+        let told = anna.get(&url).await.json();
+        assert!(!told.to_string().contains("old@choir"), "{told}");
+    }
     hub.stop().await;
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::Args;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{ConfigFile, Ended, Finding};
@@ -18,6 +19,7 @@ use crate::{
     routing::RouteSet,
     service::profiles,
     store::{postgres::PostgresStore, sqlite::SqliteStore},
+    tls::Acceptor,
 };
 
 /// How long the broker is given to be there.
@@ -36,6 +38,10 @@ pub(super) async fn run(options: &Options) -> Ended {
     let config = options.file.load(&Env::of_process())?;
     if let StoreUrl::Postgres(url) = &config.store.url {
         PostgresStore::check_url(url.reveal()).map_err(|error| Finding(format!("[store] url: {error}")))?;
+    }
+    let unusable = unusable_certificates(&config);
+    if !unusable.is_empty() {
+        return Err(Finding(unusable.join("\n")).into());
     }
     let validator = profiles::validator(&config).map_err(|error| Finding(error.to_string()))?;
     for (profile, note) in validator.notes() {
@@ -75,6 +81,20 @@ pub(super) async fn run(options: &Options) -> Ended {
         tell(&what, reach(&client, &endpoint).await);
     }
     if bad == 0 { Ok(()) } else { Err(Finding(format!("{bad} could not be reached")).into()) }
+}
+
+/// What is wrong with the certificates that it is to show, and with the authorities of those of clients.
+fn unusable_certificates(config: &Config) -> Vec<String> {
+    let shown = config.server.tls.iter().chain(config.listeners.iter().filter_map(|listener| listener.tls.as_ref()));
+    let wrong = shown.filter_map(|tls| match Acceptor::open(tls.clone(), config.http.http2) {
+        Ok(acceptor) if acceptor.expires() > Timestamp::now() => None,
+        Ok(acceptor) => {
+            let file = tls.certificate.display();
+            Some(format!("{file}: the certificate has ended, on {}; get another one", acceptor.expires()))
+        }
+        Err(error) => Some(error.to_string()),
+    });
+    wrong.collect()
 }
 
 /// A route set in a few words.

@@ -81,6 +81,8 @@ async fn one_that_has_ended_at_the_start_is_refused_by_clients_and_told() {
     );
     let hub = Hub::build().sections(&listener).start().await;
     let port = hub.service().addresses()[1].port();
+    let checked = crate::cli::run(hub.folder(), &["check"]);
+    assert!(checked.code == 1 && checked.err.contains("the certificate has ended"), "{checked:?}");
     let told = health(&hub).await;
     assert_eq!(told["state"], "unavailable", "{told}");
     assert!(told["detail"].as_str().unwrap().contains("has ended"), "{told}");

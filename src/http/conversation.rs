@@ -17,7 +17,7 @@ use super::{
     write::{IDEMPOTENCY_KEY, IF_NONE_EXIST, NOT_REPEATABLE, fits_as_key, preferred_of},
 };
 use crate::{
-    auth::{Deed, may},
+    auth::{Deed, client_that_may},
     conversation::{ConversationError, Incoming},
     fhir::{Issue, IssueCode},
     store::StoredResource,
@@ -67,8 +67,8 @@ pub(super) async fn patch_one(app: &Shared, id: &str, call: Call) -> Answer {
 async fn changeable(app: &Shared, caller: &Caller, id: &str) -> Result<Uuid, Fault> {
     let id: Uuid = id.parse().map_err(|_| Fault::not_found())?;
     let (stored, parties) = app.store.resource("ServiceRequest", id, None).await?.ok_or_else(Fault::not_found)?;
-    may(&caller.clients, Deed::Read, &parties).ok_or_else(Fault::not_found)?;
-    if may(&caller.clients, Deed::Change, &parties).is_none() {
+    client_that_may(&caller.clients, Deed::Read, &parties).ok_or_else(Fault::not_found)?;
+    if client_that_may(&caller.clients, Deed::Change, &parties).is_none() {
         let told = "only the system that referred may change its ServiceRequest; a provider answers by its Task";
         let issue = Issue::error(IssueCode::Forbidden, "ServiceRequest", told);
         return Err(Fault::new(StatusCode::FORBIDDEN, issue));

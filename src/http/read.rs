@@ -14,7 +14,7 @@ use super::{
     surroundings::{Found, concerning, provenance_of},
 };
 use crate::{
-    auth::{Deed, may},
+    auth::{Deed, client_that_may},
     domain::{EntryKind, ProviderId, TaskId, clock::instant},
     fhir::{
         Issue, IssueCode, bundle, provenance,
@@ -52,7 +52,7 @@ pub(super) async fn visible_task(app: &Shared, caller: &Caller, id: &str) -> Res
     let id: TaskId = id.parse().map_err(|_| Fault::not_found())?;
     let task = app.store.task(id).await?.ok_or_else(Fault::not_found)?;
     let parties = Parties { system: task.system.clone(), providers: vec![task.provider.clone()] };
-    may(&caller.clients, Deed::Read, &parties).ok_or_else(Fault::not_found)?;
+    client_that_may(&caller.clients, Deed::Read, &parties).ok_or_else(Fault::not_found)?;
     Ok(task)
 }
 
@@ -83,7 +83,7 @@ async fn visible(
     let id = id.parse().map_err(|_| Fault::not_found())?;
     let found = app.store.resource(kind, id, version).await?;
     let (stored, parties) = found.ok_or_else(Fault::not_found)?;
-    may(&caller.clients, Deed::Read, &parties).ok_or_else(Fault::not_found)?;
+    client_that_may(&caller.clients, Deed::Read, &parties).ok_or_else(Fault::not_found)?;
     Ok(stored)
 }
 

@@ -14,7 +14,7 @@ use super::{
     reply::Fault,
 };
 use crate::{
-    auth::{Deed, may},
+    auth::{Deed, client_that_may},
     config::registry::{Client, Registry},
     directory::entry::organization,
     domain::{Actor, EntryKind, ProviderId, ReferralId},
@@ -190,7 +190,7 @@ impl<'a> Surroundings<'a> {
         let found = self.app.store.resource(kind, uuid, None).await?;
         // a reference leads nowhere beyond its own referral
         let own = found.filter(|(stored, parties)| {
-            stored.referral == referral && may(&self.clients, Deed::Read, parties).is_some()
+            stored.referral == referral && client_that_may(&self.clients, Deed::Read, parties).is_some()
         });
         match own {
             Some((stored, _)) => Ok(Some(resource_body(&stored)?)),

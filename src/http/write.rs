@@ -16,7 +16,7 @@ use super::{
     surroundings::Found,
 };
 use crate::{
-    auth::{Deed, may},
+    auth::{Deed, client_that_may},
     config::registry::Client,
     domain::{SystemId, TaskId, clock::instant},
     fhir::{Issue, IssueCode, Severity, outcome, task::with_meta},
@@ -299,7 +299,7 @@ async fn answerable(app: &Shared, caller: &Caller, id: &str) -> Result<TaskRecor
         return Err(StatusError::Follows.into());
     }
     let parties = Parties { system: task.system.clone(), providers: vec![task.provider.clone()] };
-    if may(&caller.clients, Deed::Answer, &parties).is_none() {
+    if client_that_may(&caller.clients, Deed::Answer, &parties).is_none() {
         let told = "only the provider it was routed to may change this Task";
         return Err(Fault::new(StatusCode::FORBIDDEN, Issue::error(IssueCode::Forbidden, "Task", told)));
     }

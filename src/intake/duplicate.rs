@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Intake, IntakeError};
 use crate::{
-    auth::{Deed, may},
+    auth::{Deed, client_that_may},
     config::registry::{Client, Inbox, Registry, SamePerson, System},
     domain::{InboxId, SystemId, TaskId},
     fhir::{
@@ -82,7 +82,7 @@ impl Intake {
             let parties = Parties { system: task.system.clone(), providers: vec![task.provider.clone()] };
             let inbox = new.inboxes.iter().find(|inbox| inbox.id == task.inbox);
             if let Some(inbox) = inbox
-                && may(&[Client::Provider(inbox.provider.clone())], Deed::Read, &parties).is_some()
+                && client_that_may(&[Client::Provider(inbox.provider.clone())], Deed::Read, &parties).is_some()
             {
                 beside.tasks.entry(inbox.id.clone()).or_insert(task.id);
             }
@@ -101,7 +101,7 @@ impl Intake {
 /// What the sender of a new referral may be told of another one; nothing of what is another organisation's.
 fn told(new: &Routed<'_>, by: &SystemId, request: Uuid) -> Option<String> {
     let parties = Parties { system: by.clone(), providers: vec![] };
-    if may(&[Client::System(new.system.id.clone())], Deed::Read, &parties).is_some() {
+    if client_that_may(&[Client::System(new.system.id.clone())], Deed::Read, &parties).is_some() {
         return Some(format!("another referral of this person to the same service is open: ServiceRequest/{request}"));
     }
     let other = new.registry.systems.get(by)?;

@@ -290,7 +290,7 @@ mod tests {
             "SEARCH name USING PRIMARY KEY (value=?)",
             "SEARCH t USING INDEX task_by_referral (referral=?)",
             "SEARCH s USING INDEX resource_by_referral (referral=?)",
-            "SEARCH n USING PRIMARY KEY (id=? AND kind=? AND version>?)",
+            "SEARCH n USING COVERING INDEX resource_version (id=? AND kind=? AND version>?)",
         ] {
             assert!(plan.iter().any(|found| found.starts_with(step)), "{step}: {plan:#?}");
         }

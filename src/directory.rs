@@ -14,6 +14,7 @@ pub mod open_referral;
 pub mod plan;
 mod proposals;
 pub mod spreadsheet;
+mod stories;
 pub mod told;
 mod write;
 
@@ -36,6 +37,7 @@ use crate::{
 pub use known::referred;
 pub use live::Live;
 pub use proposals::Proposed;
+pub use stories::TakenOut;
 pub use write::{Checked, Draft, WriteError, check};
 
 use index::Candidate;

@@ -37,8 +37,8 @@ mod trouble;
 pub use asked::AskedBy;
 pub use directory::{
     DIRECTORY_BODY_MAX_BYTES, DIRECTORY_SOURCE_MAX_BYTES, DIRECTORY_WRITES_MAX, Decided, Decision, DirectoryEntry,
-    DirectoryError, DirectoryStore, DirectoryWrite, NewProposal, PROPOSALS_PENDING_MAX, Proposal, ProposalQuery,
-    Sourced,
+    DirectoryError, DirectoryRewrite, DirectoryStore, DirectoryWrite, NewProposal, PROPOSALS_PENDING_MAX, Proposal,
+    ProposalQuery, Sourced,
 };
 pub use namesakes::NAMESAKES_MAX;
 pub use routed::{Routed, RoutedQuery, Sent};

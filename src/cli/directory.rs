@@ -17,7 +17,9 @@ mod feed;
 mod files;
 mod import;
 mod measured;
+mod parts;
 mod proposals;
+mod stories;
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Commands {
@@ -29,6 +31,8 @@ pub(super) enum Commands {
     Approve(proposals::Approve),
     /// Refuses a proposal, and says why.
     Decline(proposals::Decline),
+    /// Takes practice stories out of a service: no version tells them any more, and no proposal.
+    TakeOutStory(stories::TakeOut),
     /// Takes services in from elsewhere: the same again changes nothing.
     #[command(subcommand)]
     Import(import::Import),
@@ -49,6 +53,7 @@ pub(super) async fn run(asked: &Commands) -> Ended {
         Commands::Show(asked) => proposals::show(asked).await,
         Commands::Approve(asked) => proposals::approve(asked).await,
         Commands::Decline(asked) => proposals::decline(asked).await,
+        Commands::TakeOutStory(asked) => stories::take_out(asked).await,
         Commands::Measured(asked) => measured::run(asked).await,
         Commands::Template => {
             say!("{}", spreadsheet::template().trim_end());

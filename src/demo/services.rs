@@ -50,9 +50,10 @@ async fn fill_from(directory: &Directory, sheet: &str) -> Result<usize, String> 
     if let Some(fault) = faults.first() {
         return Err(format!("line {}: {}", fault.line, fault.what));
     }
-    let source = directory.source(SOURCE).await.map_err(|error| error.to_string())?;
+    let mut source = directory.source(SOURCE).await.map_err(|error| error.to_string())?;
     let known = source.known().map_err(|error| error.to_string())?;
-    let plan = Import { source: SOURCE, rows, known, whole: true, retire: false };
+    let beside = source.beside();
+    let plan = Import { source: SOURCE, rows, known, beside, whole: true, retire: false };
     let planned = plan.plan(&mut Uuid::now_v7);
     let passed = directory.pass(&planned, &source, SOURCE, true).await.map_err(|error| error.to_string())?;
     if let Some(told) = planned.skipped.iter().chain(&passed.refused).next() {

@@ -20,6 +20,8 @@ use crate::{
 pub const INBOX_SYSTEM: &str = "https://onward.example/fhir/NamingSystem/inbox";
 /// Extension of a HealthcareService: what was done for somebody, told as a story.
 pub const PRACTICE_STORY: &str = "https://onward.example/fhir/StructureDefinition/practice-story";
+/// Extension of an earlier version of a HealthcareService: that a story was taken out of it, when, and by which version.
+pub const STORY_TAKEN_OUT: &str = "https://onward.example/fhir/StructureDefinition/story-taken-out";
 /// Extension of a HealthcareService: whether it has room (codes of SDOH Clinical Care 3.0.0, capacity status).
 pub const CAPACITY: &str = "https://onward.example/fhir/StructureDefinition/capacity";
 /// Extension of a HealthcareService: how long one waits, as it says itself.
@@ -260,6 +262,7 @@ pub fn kept(mut body: Value) -> Value {
         }
     }
     without(&mut body, MEASURED);
+    without(&mut body, STORY_TAKEN_OUT);
     body
 }
 

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{
     Directory, body_of, identity,
-    open_referral::Told,
-    plan::{Known, Planned, Write},
+    open_referral::{Entry, Records, Told, elsewhere},
+    plan::{Beside, Known, Planned, Write},
     write::{Checked, Draft, WriteError},
 };
 use crate::{
@@ -24,6 +24,15 @@ const CHUNK: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Source {
     entries: HashMap<(EntryKind, Uuid), DirectoryEntry>,
+    beside: Beside,
+}
+
+/// The whole directory as it is: what is kept, and the organisations that the configuration makes.
+pub struct All {
+    stored: Vec<DirectoryEntry>,
+    ids: Vec<String>,
+    bodies: Vec<Value>,
+    made: Vec<Value>,
 }
 
 /// What an import may write.
@@ -44,10 +53,43 @@ impl Source {
     pub fn known(&self) -> Result<Vec<Known>, StoreError> {
         let of = |entry: &DirectoryEntry| {
             let body = body_of(entry)?;
-            let name = entry.source.clone().map(|(_, name)| name).unwrap_or_default();
+            // what was made here is known by its own id
+            let name = entry.source.clone().map_or_else(|| entry.id.to_string(), |(_, name)| name);
             Ok(Known { kind: entry.kind, id: entry.id, version: entry.version, name, body })
         };
         self.entries.values().map(of).collect()
+    }
+
+    /// What is known beside them; it can be taken once.
+    pub fn beside(&mut self) -> Beside {
+        std::mem::take(&mut self.beside)
+    }
+}
+
+// === impl All ===
+
+impl All {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn of(directory: &Directory) -> Result<Self, StoreError> {
+        let stored = directory.all().await?;
+        let bodies = stored.iter().map(body_of).collect::<Result<_, _>>()?;
+        let ids = stored.iter().map(|entry| entry.id.to_string()).collect();
+        Ok(Self { stored, ids, bodies, made: directory.of_registry(EntryKind::Organization) })
+    }
+
+    /// Its entries, as Open Referral tells of them.
+    pub fn entries(&self) -> Vec<Entry<'_>> {
+        let stored = self.stored.iter().zip(&self.ids).zip(&self.bodies);
+        let stored =
+            stored.map(|((entry, id), body)| Entry { kind: entry.kind, id, last_updated: entry.last_updated, body });
+        let made = self.made.iter().filter_map(|body| {
+            let (kind, last_updated) = (EntryKind::Organization, jiff::Timestamp::UNIX_EPOCH);
+            Some(Entry { kind, id: tree::text(body, "id")?, last_updated, body })
+        });
+        stored.chain(made).collect()
     }
 }
 
@@ -80,18 +122,23 @@ impl Directory {
         }
     }
 
-    /// All entries that come from a source.
+    /// All entries that come from a source, and what is known beside them. What was made here comes from here.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn source(&self, name: &str) -> Result<Source, StoreError> {
-        let mut source = Source::default();
-        for entry in self.all().await? {
-            if entry.source.as_ref().is_some_and(|(of, _)| of == name) {
-                source.entries.insert((entry.kind, entry.id), entry);
-            }
-        }
-        Ok(source)
+        let all = All::of(self).await?;
+        let entries = all.entries();
+        let told = Records::of_source(name, &self.base, &entries).rows();
+        let elsewhere = elsewhere(name, &self.base, &entries).into_iter().map(|(key, id)| (key, Some(id)));
+        let beside = Beside { told, elsewhere: elsewhere.collect() };
+        drop(entries);
+        let is_its = |entry: &DirectoryEntry| match &entry.source {
+            Some((of, _)) => of == name,
+            None => name == self.base && entry.kind != EntryKind::Endpoint,
+        };
+        let own = all.stored.into_iter().filter(is_its).map(|entry| ((entry.kind, entry.id), entry));
+        Ok(Source { entries: own.collect(), beside })
     }
 
     /// Looks at what was planned, as at whatever a steward writes. An entry that is refused is left out, and what refers to it names it by

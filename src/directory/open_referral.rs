@@ -27,7 +27,7 @@ mod view;
 pub use feed::{Feed, ROWS_MAX};
 pub(super) use feed::{comes_in_parts, put_by_id};
 pub use tables::add_tables;
-pub use view::{Entry, Records, listed, referred_to};
+pub use view::{Entry, Records, alias_of, elsewhere, listed, referred_to, sources};
 
 /// The longest record that is taken, in bytes of JSON.
 pub const RECORD_MAX_BYTES: usize = 64 * 1024;
@@ -35,6 +35,8 @@ pub const RECORD_MAX_BYTES: usize = 64 * 1024;
 pub const TAXONOMY_MAX_BYTES: usize = 160 * 1024;
 /// The field of a row that holds what Open Referral has no word for; it never goes out.
 pub(super) const OWN: &str = "onward";
+/// What stands in that field of stories that were taken out here.
+const TAKEN_OUT: &str = "taken_out";
 /// The field of a row that says that the source no longer tells of it; it never goes out.
 pub(super) const GONE: &str = "onward-gone";
 /// The id of the row that holds terms of no taxonomy that is known.
@@ -187,6 +189,21 @@ impl Row {
     }
 }
 
+/// What distinguishes the folder of a source from that of any other: a few letters made of its name.
+pub fn folder_id(source: &str) -> String {
+    element::made_id(&["source", source]).simple().to_string().chars().take(8).collect()
+}
+
+/// What a record is called where it is told: by its id at its source where that is a UUID, as the schemas want it, and otherwise by one
+/// that is made of it. Two names of one source for which this is the same are of the same entry.
+pub fn told_id(source: &str, table: Table, id: &str) -> String {
+    let id = if table == Table::Taxonomy { id.strip_prefix("taxonomies/").unwrap_or(id) } else { id };
+    if uuid::Uuid::try_parse(id).is_ok() || table == Table::Taxonomy && id == LOOSE_TERMS {
+        return id.to_owned();
+    }
+    element::made_id(&["source", source, table.name(), id]).to_string()
+}
+
 /// The longest id of a record, in bytes.
 const ID_MAX_BYTES: usize = 500;
 
@@ -237,6 +254,53 @@ pub(super) fn retired(kind: EntryKind, body: &Value) -> Option<Value> {
         kept.insert("valueString".to_owned(), fields.into());
     }
     Some(body)
+}
+
+/// Takes stories out of the record that an extension holds, and remembers by what they are known again; whether there were any.
+pub(super) fn forget_stories(record: &mut Value, goes: &dyn Fn(&Value) -> bool) -> bool {
+    let text = record.get("valueString").and_then(Value::as_str).unwrap_or_default();
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(text) else { return false };
+    let Some(own) = fields.get_mut(OWN).and_then(Value::as_object_mut) else { return false };
+    let (out, stay): (Vec<Value>, Vec<Value>) = own
+        .get("stories")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default()
+        .into_iter()
+        .partition(|told| told.as_object().and_then(service::story).is_none_or(|story| goes(&story)));
+    if out.is_empty() {
+        return false;
+    }
+    if stay.is_empty() {
+        own.shift_remove("stories");
+    } else {
+        own.insert("stories".to_owned(), stay.into());
+    }
+    if let Some(known) = own.entry(TAKEN_OUT).or_insert_with(|| json!([])).as_array_mut() {
+        known.extend(out.iter().map(|told| Value::from(story_digest(told))));
+    }
+    if let Some(object) = record.as_object_mut() {
+        object.insert("valueString".to_owned(), Value::Object(fields).to_string().into());
+    }
+    true
+}
+
+/// Leaves out of a row the stories that were taken out of what it told before.
+pub(super) fn leave_out_stories(fields: &mut Map<String, Value>, kept: &Map<String, Value>) {
+    let Some(known) = kept.get(OWN).and_then(|own| own.get(TAKEN_OUT)?.as_array()) else { return };
+    let Some(own) = fields.get_mut(OWN).and_then(Value::as_object_mut) else { return };
+    if let Some(stories) = own.get_mut("stories").and_then(Value::as_array_mut) {
+        stories.retain(|told| !known.contains(&story_digest(told).into()));
+        if stories.is_empty() {
+            own.shift_remove("stories");
+        }
+    }
+    own.insert(TAKEN_OUT.to_owned(), known.clone().into());
+}
+
+/// By what a story is known again of which nothing is kept.
+fn story_digest(told: &Value) -> String {
+    crate::fhir::canonical::digest(&[told]).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether an extension is the one that holds the record.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     identity,
     merge::three_way,
-    open_referral::{self, Row, Table, Told},
+    open_referral::{self, Row, Table, Told, told_id},
 };
 use crate::{domain::EntryKind, fhir::canonical};
 
@@ -69,10 +69,22 @@ pub struct Import<'a> {
     pub rows: Vec<Row>,
     /// What is known of that source, all of it.
     pub known: Vec<Known>,
+    /// What is known beside it.
+    pub beside: Beside,
     /// Whether it is all that the source has, so that what is not among it is gone.
     pub whole: bool,
     /// Whether what is gone becomes inactive.
     pub retire: bool,
+}
+
+/// What an import has to know of the directory beside the entries of its source.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// What the directory tells of this source itself, today: who tells the same tells nothing new.
+    pub told: Vec<Row>,
+    /// Entries of other sources, and what the configuration makes, by the names that they have in what is told of this one: their
+    /// logical ids, or none where another source brings them yet.
+    pub elsewhere: HashMap<(EntryKind, String), Option<String>>,
 }
 
 // === impl Import ===
@@ -80,40 +92,72 @@ pub struct Import<'a> {
 impl Import<'_> {
     /// Decides what is to be written. `new_id` gives an id to each entry that is new.
     pub fn plan(self, new_id: &mut dyn FnMut() -> Uuid) -> Planned {
-        let Self { source, rows, known, whole, retire } = self;
+        let Self { source, rows, known, beside, whole, retire } = self;
         let mut planned = Planned::default();
+        let called = |kind, name: &str| (kind, told_id(source, Table::of(kind), name));
         let known: BTreeMap<(EntryKind, String), Known> =
-            known.into_iter().map(|entry| ((entry.kind, entry.name.clone()), entry)).collect();
-        let (mut coming, mut told) = (Vec::new(), BTreeSet::new());
-        for row in rows {
-            let key = (row.table.kind(), row.entry_id());
+            known.into_iter().map(|entry| (called(entry.kind, &entry.name), entry)).collect();
+        let ours: HashMap<(EntryKind, String), &Row> =
+            beside.told.iter().map(|row| (called(row.table.kind(), &row.id), row)).collect();
+        let (mut coming, mut as_told, mut told) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for mut row in rows {
+            let key = called(row.table.kind(), &row.id);
+            if !known.contains_key(&key) && beside.elsewhere.contains_key(&key) {
+                continue;
+            }
             told.insert(key.clone());
-            let entry = known.get(&key);
-            let (row, before) = with_before(row, entry, source);
+            let (entry, ours) = (known.get(&key), ours.get(&key));
+            if ours.is_some_and(|ours| says_the_same(&row, ours)) {
+                as_told.push((key, row.table));
+                continue;
+            }
+            if let Some(entry) = entry {
+                // it keeps the name that it has
+                row.id = entry.name.strip_prefix("taxonomies/").unwrap_or(&entry.name).to_owned();
+            }
+            let (row, before) = with_before(row, entry, ours.copied(), source);
             match row.to_fhir(source) {
                 Ok((body, notes)) => {
                     let note = |why| Told::new(row.table.name(), &row.id, why);
                     planned.noted.extend(notes.into_iter().map(note));
-                    coming.push((key, body, before, row.table));
+                    coming.push((key, row.entry_id(), body, before, row.table));
                 }
                 Err(why) => {
                     planned.skipped.push(Told::new(row.table.name(), row.id, format!("it is passed over: {why}")));
                 }
             }
         }
-        let mut ids: HashMap<(EntryKind, &str), Uuid> =
-            known.iter().map(|((kind, name), entry)| ((*kind, name.as_str()), entry.id)).collect();
-        for ((kind, name), ..) in &coming {
-            ids.entry((*kind, name)).or_insert_with(&mut *new_id);
+        let mut ids: HashMap<&(EntryKind, String), Uuid> = known.iter().map(|(key, entry)| (key, entry.id)).collect();
+        for (key, ..) in &coming {
+            ids.entry(key).or_insert_with(&mut *new_id);
         }
         let look = |kind: EntryKind, of: &str, name: &str| {
-            (of == source).then(|| ids.get(&(kind, name)).map(Uuid::to_string)).flatten()
+            let key = (of == source).then(|| called(kind, name))?;
+            let own = ids.get(&key).map(Uuid::to_string);
+            own.or_else(|| beside.elsewhere.get(&(kind, name.to_owned())).cloned().flatten())
         };
-        for ((kind, name), mut body, mut before, table) in coming.iter().cloned() {
-            let Some(id) = ids.get(&(kind, name.as_str())).copied() else { continue };
+        for (key, table) in as_told {
+            // it may name by its identifier what is there by now
+            let now = known.get(&key).map(|entry| {
+                let mut body = entry.body.clone();
+                identity::resolve(&mut body, &look);
+                unresolved(&body, table, &entry.name, &mut planned.noted);
+                (entry, body)
+            });
+            match now {
+                Some((entry, body)) if !same(&body, &entry.body) => {
+                    let (kind, id, name) = (key.0, entry.id, entry.name.clone());
+                    planned.updated.push(Write { kind, id, over: entry.version, name, body });
+                }
+                _ => planned.unchanged += 1,
+            }
+        }
+        for (key, name, mut body, mut before, table) in coming.iter().cloned() {
+            let Some(id) = ids.get(&key).copied() else { continue };
+            let kind = key.0;
             identity::resolve(&mut body, &look);
             unresolved(&body, table, &name, &mut planned.noted);
-            let Some(entry) = known.get(&(kind, name.clone())) else {
+            let Some(entry) = known.get(&key) else {
                 planned.created.push(Write { kind, id, over: 0, name, body });
                 continue;
             };
@@ -183,10 +227,15 @@ impl Planned {
 }
 
 /// What comes, with what the source told before where it now tells only a part; and the entry as the source made it then.
-fn with_before(mut row: Row, entry: Option<&Known>, source: &str) -> (Row, Option<Value>) {
-    let Some(kept) = entry.and_then(|entry| open_referral::kept_row(entry.kind, source, &entry.body)) else {
-        return (row, None);
-    };
+fn with_before(mut row: Row, entry: Option<&Known>, ours: Option<&Row>, source: &str) -> (Row, Option<Value>) {
+    let kept = entry.and_then(|entry| open_referral::kept_row(entry.kind, source, &entry.body));
+    // of an entry that was made here, what is told of it is what was told before
+    let Some(kept) = kept.or_else(|| entry.and(ours).cloned()) else { return (row, None) };
+    if let Some(own) = kept.fields.get(open_referral::OWN) {
+        // what Open Referral has no word for is in no record that comes back from there
+        row.fields.entry(open_referral::OWN).or_insert_with(|| own.clone());
+    }
+    open_referral::leave_out_stories(&mut row.fields, &kept.fields);
     let before = kept.to_fhir(source).ok().map(|(body, _)| body);
     if row.partial {
         for (key, old) in kept.fields.iter().filter(|(key, _)| *key != open_referral::GONE) {
@@ -222,6 +271,25 @@ fn unresolved(body: &Value, table: Table, id: &str, noted: &mut Vec<Told>) {
     });
 }
 
+/// Whether a record says what the directory tells itself. Where the source has more than it tells, only what it tells counts.
+fn says_the_same(row: &Row, ours: &Row) -> bool {
+    // services are told for themselves, and stand in their organisation or not
+    let plain = |fields: &Map<String, Value>| {
+        let mut fields = fields.clone();
+        fields.shift_remove("services");
+        canonical::digest(&[&Value::Object(fields)])
+    };
+    if !row.partial {
+        return plain(&row.fields) == plain(&ours.fields);
+    }
+    let has =
+        |items: &[Value], all: &Value| all.as_array().is_some_and(|all| items.iter().all(|one| all.contains(one)));
+    row.fields.iter().all(|(key, value)| match (value, ours.fields.get(key)) {
+        (Value::Array(items), Some(all)) if open_referral::comes_in_parts(key) => has(items, all),
+        (value, ours) => ours == Some(value),
+    })
+}
+
 /// What the source no longer tells of.
 fn missing(
     known: &BTreeMap<(EntryKind, String), Known>,
@@ -229,17 +297,17 @@ fn missing(
     retire: bool,
     planned: &mut Planned,
 ) {
-    for (key, entry) in known.iter().filter(|(key, _)| !told.contains(*key)) {
+    for (_, entry) in known.iter().filter(|(key, _)| !told.contains(*key)) {
         let Some(body) = open_referral::retired(entry.kind, &entry.body) else { continue };
         let why = if retire {
             "its source no longer tells of it; it becomes inactive"
         } else {
             "its source no longer tells of it; --retire makes it inactive"
         };
-        planned.gone.push(Told::new(Table::of(entry.kind).name(), &key.1, why));
+        planned.gone.push(Told::new(Table::of(entry.kind).name(), &entry.name, why));
         if retire {
             let (kind, id, over) = (entry.kind, entry.id, entry.version);
-            planned.retired.push(Write { kind, id, over, name: key.1.clone(), body });
+            planned.retired.push(Write { kind, id, over, name: entry.name.clone(), body });
         }
     }
 }

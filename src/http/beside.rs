@@ -6,7 +6,11 @@ use axum::{
     routing::{MethodRouter, get, post},
 };
 
-use super::{Shared, batch, capability, directory::proposals, health, openapi, read, subscription, table, validate};
+use super::{
+    Shared, batch, capability,
+    directory::{proposals, stories},
+    health, openapi, read, subscription, table, validate,
+};
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub(super) enum Deed {
     Decline,
     /// A proposal is taken back.
     Withdraw,
+    /// Practice stories are taken out of a service and its history.
+    TakeOut,
     /// Whether the process answers.
     Live,
     /// Whether it can take referrals.
@@ -63,7 +69,7 @@ pub(super) const SYSTEM: &[(&str, &str)] = &[
 
 use Deed::{
     Approve, Bundle, Decline, Figures, Live, Metadata, OpenApi, Package, Proposal, Proposals, Ready,
-    SubscriptionEvents, SubscriptionStatus, Validate, Withdraw,
+    SubscriptionEvents, SubscriptionStatus, TakeOut, Validate, Withdraw,
 };
 
 /// All of them.
@@ -80,6 +86,7 @@ pub(super) const BESIDE: &[Beside] = &[
     of(Approve, "post", "/directory/proposals/{id}/approve"),
     of(Decline, "post", "/directory/proposals/{id}/decline"),
     of(Withdraw, "post", "/directory/proposals/{id}/withdraw"),
+    of(TakeOut, "post", "/directory/stories/{id}/take-out"),
     of(OpenApi, "get", "/openapi.json"),
     of(Live, "get", "/health/live"),
     of(Ready, "get", "/health/ready"),
@@ -103,7 +110,7 @@ impl Deed {
 
     /// Whether it is about what is proposed for the directory.
     pub(super) const fn is_of_directory(self) -> bool {
-        matches!(self, Proposals | Proposal | Approve | Decline | Withdraw)
+        matches!(self, Proposals | Proposal | Approve | Decline | Withdraw | TakeOut)
     }
 
     fn handler(self) -> MethodRouter<Shared> {
@@ -120,6 +127,7 @@ impl Deed {
             Approve => post(proposals::approve),
             Decline => post(proposals::decline),
             Withdraw => post(proposals::withdraw),
+            TakeOut => post(stories::take_out),
             Live => get(health::live),
             Ready => get(health::ready),
             Figures => get(health::figures),

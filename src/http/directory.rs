@@ -24,6 +24,7 @@ use crate::{
 };
 
 pub(super) mod proposals;
+pub(super) mod stories;
 
 /// Says that somebody has seen to it that nobody can be recognised in the practice stories of what is written.
 const STORY_CHECKED: HeaderName = HeaderName::from_static("story-checked");

@@ -60,6 +60,18 @@ pub struct DirectoryWrite {
     pub by: String,
 }
 
+/// A version that is written together with other texts for what stands already, so that what they told stands nowhere any more. All of
+/// it is of one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryRewrite {
+    /// The version that is written.
+    pub write: DirectoryWrite,
+    /// Versions before it, and what their bodies become.
+    pub versions: Vec<(u64, String)>,
+    /// Proposals, and what their bodies become.
+    pub proposals: Vec<(Uuid, String)>,
+}
+
 /// Why nothing was written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DirectoryError {
@@ -162,6 +174,8 @@ pub struct ProposalQuery {
     pub provider: Option<ProviderId>,
     /// That are in this status.
     pub status: Option<ProposalStatus>,
+    /// For this entry.
+    pub entry: Option<(EntryKind, Uuid)>,
     /// Only those after the one with this id: the cursor of paging.
     pub after: Option<Uuid>,
     /// At most so many.
@@ -203,6 +217,10 @@ pub trait DirectoryStore: Send + Sync + 'static {
         names: Vec<String>,
     ) -> Result<Vec<DirectoryEntry>, StoreError>;
 
+    /// Writes a version, and puts other texts in the place of earlier ones, in one commit. When they were written, by whom and as which
+    /// version stays as it was.
+    async fn rewrite_directory(&self, rewrite: DirectoryRewrite) -> Result<DirectoryEntry, DirectoryError>;
+
     /// Keeps a proposal until it is decided.
     async fn add_proposal(&self, new: NewProposal) -> Result<Proposal, DirectoryError>;
 
@@ -211,6 +229,9 @@ pub trait DirectoryStore: Send + Sync + 'static {
 
     /// Proposals in the order of their ids, which is that in which they came.
     async fn proposals(&self, query: ProposalQuery) -> Result<Vec<Proposal>, StoreError>;
+
+    /// How many proposals wait for a decision, and since when the oldest does; none where none waits.
+    async fn proposals_waiting(&self) -> Result<Option<(u64, Timestamp)>, StoreError>;
 
     /// Decides a pending proposal and, with it or not at all, writes an entry; what was written.
     async fn decide_proposal(
@@ -238,6 +259,21 @@ impl DirectoryWrite {
     pub fn into_entry(self, revision: u64, at: Timestamp) -> DirectoryEntry {
         let Self { kind, id, over, source, body, by } = self;
         DirectoryEntry { kind, id, version: over.saturating_add(1), revision, last_updated: at, source, by, body }
+    }
+}
+
+// === impl DirectoryRewrite ===
+
+impl DirectoryRewrite {
+    /// Whether it could be written.
+    ///
+    /// # Errors
+    /// [`DirectoryError::TooLarge`]
+    pub fn fits(&self) -> Result<(), DirectoryError> {
+        DirectoryWrite::fit(std::slice::from_ref(&self.write))?;
+        let versions = self.versions.iter().map(|(_, body)| body);
+        let mut bodies = versions.chain(self.proposals.iter().map(|(_, body)| body));
+        bodies.all(|body| fits(body, None)).then_some(()).ok_or(DirectoryError::TooLarge)
     }
 }
 

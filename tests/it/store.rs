@@ -124,7 +124,8 @@ macro_rules! behaviours {
                 what_changed_is_told_in_order, an_entry_of_a_source_is_there_once, of_many_who_write_at_once_one_does,
                 what_is_too_much_for_a_directory_is_not_stored, a_proposal_is_kept_and_found,
                 a_proposal_is_decided_once_and_with_what_it_writes, of_many_who_decide_at_once_one_does,
-                no_provider_has_more_proposals_waiting_than_may_be;
+                no_provider_has_more_proposals_waiting_than_may_be,
+                what_is_rewritten_is_another_text_in_the_same_place_or_nothing_is;
         );
     };
     (@ $name:ident, $make:path; $($room:ident: $($behaviour:ident),+;)+) => {

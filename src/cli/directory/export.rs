@@ -9,14 +9,10 @@ use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{ConfigFile, Ended, open, print_json};
-use crate::{
-    directory::{
-        body_of, day, entry,
-        open_referral::{Entry, Records, Table, referred_to},
-    },
-    domain::EntryKind,
-    fhir::tree,
+use super::{ConfigFile, Ended, Finding, open, parts, print_json};
+use crate::directory::{
+    import::All,
+    open_referral::{Records, Table, sources},
 };
 
 #[derive(Subcommand, Debug)]
@@ -27,69 +23,71 @@ pub(in crate::cli) enum Export {
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct OpenReferral {
-    /// A folder that is not there yet or is empty: it gets one file for each record; or “-”: one document on standard output.
+    /// A folder that is not there yet or is empty: it gets a folder for each source, with one file for each record; or “-”: one document
+    /// on standard output.
     to: PathBuf,
+    /// Only what comes from this source, without a folder around it.
+    #[arg(long, value_name = "URI")]
+    source: Option<String>,
     #[command(flatten)]
     file: ConfigFile,
 }
 
 pub(super) async fn run(asked: &Export) -> Ended {
     let Export::OpenReferral(asked) = asked;
-    let (config, directory) = open(&asked.file).await?;
-    let entries = directory.all().await?;
-    let today = day(directory.store.now());
-    let made = entry::all_of_registry(&config.registry, EntryKind::Organization, &directory.base, today);
+    let (_, directory) = open(&asked.file).await?;
+    let all = All::of(&directory).await;
     directory.store.close().await;
-    let bodies: Vec<Value> = entries.iter().map(body_of).collect::<Result<_, _>>()?;
-    let ids: Vec<String> = entries.iter().map(|entry| entry.id.to_string()).collect();
-    let kept = entries.iter().zip(&ids).zip(&bodies);
-    let kept = kept.map(|((entry, id), body)| Entry { kind: entry.kind, id, last_updated: entry.last_updated, body });
-    let named = referred_to(&bodies);
-    let of_registry = made.iter().filter_map(|body| {
-        let id = tree::text(body, "id").filter(|id| named.contains(&format!("Organization/{id}")))?;
-        Some(Entry { kind: EntryKind::Organization, id, last_updated: jiff::Timestamp::UNIX_EPOCH, body })
-    });
-    let records = Records::of(&kept.chain(of_registry).collect::<Vec<_>>());
+    let all = all?;
+    let (entries, here) = (all.entries(), &directory.base);
+    let told = sources(&entries, here);
+    if let Some(source) = asked.source.as_ref().filter(|source| !told.contains(*source)) {
+        let known: Vec<_> = told.iter().map(String::as_str).collect();
+        let why =
+            format!("nothing in the directory comes from {source}; what there is comes from: {}", known.join(", "));
+        return Err(Finding(why).into());
+    }
+    let asked_for = told.iter().filter(|source| asked.source.as_ref().is_none_or(|wanted| wanted == *source));
+    let records = asked_for.map(|source| (source.as_str(), Records::of_source(source, here, &entries)));
     if asked.to.as_os_str() == "-" {
-        print_json(&whole(&records));
+        let mut documents = records.map(|(source, records)| {
+            let mut document = json!({ parts::NAME: source });
+            document.as_object_mut().into_iter().for_each(|document| document.extend(records.whole()));
+            document.sort_all_objects();
+            document
+        });
+        match asked.source {
+            Some(_) => print_json(&documents.next().unwrap_or_default()),
+            None => print_json(&json!({ parts::ALL: documents.collect::<Vec<_>>() })),
+        }
         return Ok(());
     }
-    let written = write(&records, &asked.to)?;
+    let cannot = || format!("cannot write {}", asked.to.display());
+    fs::create_dir_all(&asked.to).with_context(cannot)?;
+    let is_empty = fs::read_dir(&asked.to).with_context(cannot)?.next().is_none();
+    ensure!(is_empty, "{} is not empty: name a folder that is not there yet", asked.to.display());
+    let mut written = 0;
+    for (source, records) in records {
+        let folder = match asked.source {
+            Some(_) => asked.to.clone(),
+            None => asked.to.join(parts::folder_of(source)),
+        };
+        written += write(source, &records, &folder).with_context(|| format!("cannot write {}", folder.display()))?;
+    }
     say!("{written} records in {}", asked.to.display());
     Ok(())
 }
 
-/// Every record once, in one document that can be imported again.
-fn whole(records: &Records) -> Value {
-    let services: Vec<_> = records.ids(Table::Service).filter_map(|id| records.service(id)).collect();
-    let organizations = records.ids(Table::Organization).filter_map(|id| records.organization(id));
-    let organizations: Vec<_> = organizations
-        .map(|mut organization| {
-            if let Value::Object(organization) = &mut organization {
-                organization.shift_remove("services");
-            }
-            organization
-        })
-        .collect();
-    json!({
-        "services": services,
-        "organizations": organizations,
-        "taxonomies": records.taxonomies().into_values().collect::<Vec<_>>(),
-        "taxonomy_terms": records.terms().into_values().collect::<Vec<_>>(),
-    })
-}
-
-fn write(records: &Records, to: &Path) -> anyhow::Result<usize> {
-    let cannot = || format!("cannot write {}", to.display());
-    fs::create_dir_all(to).with_context(cannot)?;
-    let is_empty = fs::read_dir(to).with_context(cannot)?.next().is_none();
-    ensure!(is_empty, "{} is not empty: name a folder that is not there yet", to.display());
+/// Writes what comes from one source; how many records that are.
+fn write(source: &str, records: &Records, to: &Path) -> anyhow::Result<usize> {
+    fs::create_dir_all(to)?;
+    put(&to.join(parts::FILE), json!({ parts::NAME: source }))?;
     let mut written = 0;
     let mut all = |table: &str, documents: Vec<(String, Value)>| -> anyhow::Result<()> {
         let folder = to.join(table);
-        fs::create_dir(&folder).with_context(cannot)?;
+        fs::create_dir(&folder)?;
         for (id, document) in documents {
-            fs::write(folder.join(format!("{id}.json")), format!("{document:#}\n")).with_context(cannot)?;
+            put(&folder.join(format!("{id}.json")), document)?;
             written += 1;
         }
         Ok(())
@@ -102,10 +100,20 @@ fn write(records: &Records, to: &Path) -> anyhow::Result<usize> {
     let places =
         records.at_locations().filter_map(|(id, service)| Some((id.to_owned(), records.at_location(service, id)?)));
     all("service_at_locations", places.collect())?;
+    let loose = of(Table::Location, &|id| records.loose_location(id));
+    if !loose.is_empty() {
+        all("locations", loose)?;
+    }
     let named = |all: std::collections::BTreeMap<String, serde_json::Map<String, Value>>| {
         all.into_iter().map(|(id, one)| (id, Value::Object(one))).collect()
     };
     all("taxonomies", named(records.taxonomies()))?;
     all("taxonomy_terms", named(records.terms()))?;
     Ok(written)
+}
+
+/// Writes a document with its fields in the order of the alphabet, so that the same is the same, byte by byte, wherever it came from.
+fn put(to: &Path, mut document: Value) -> anyhow::Result<()> {
+    document.sort_all_objects();
+    Ok(fs::write(to, format!("{document:#}\n"))?)
 }

@@ -6,10 +6,11 @@ use std::{
 };
 
 use anyhow::Context;
+use serde_json::Value;
 
 use crate::{
     directory::open_referral::{Feed, Told, add_tables},
-    fhir::{Limits, gate},
+    fhir::{Issue, Limits, gate},
 };
 
 /// So many files of one folder and those in it are read.
@@ -27,7 +28,10 @@ const VALUES_MAX: usize = 4_000_000;
 pub(super) fn take(path: &Path, feed: &mut Feed) -> anyhow::Result<()> {
     let (mut files, mut bytes) = (Vec::new(), 0);
     find(path, 0, &mut files)?;
-    files.sort();
+    // what is whole comes before what tells of it in part: that says in which order things stand
+    let is_service = |file: &PathBuf| file.parent().and_then(Path::file_name).is_some_and(|name| name == "services");
+    files.sort_by(|a, b| is_service(b).cmp(&is_service(a)).then_with(|| a.cmp(b)));
+    files.retain(|file| file.file_name().is_none_or(|name| name != super::parts::FILE));
     // the tables of one folder belong together
     let mut tables: Vec<(String, Vec<u8>)> = Vec::new();
     let mut folder = None;
@@ -64,11 +68,16 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Takes a JSON document into a feed, or tells why it is none.
-pub(super) fn document(bytes: &[u8], name: &str, feed: &mut Feed) {
+/// A JSON document, or what is wrong with it.
+pub(super) fn parsed(bytes: &[u8]) -> Result<Value, Issue> {
     let bytes_max = usize::try_from(FILE_MAX_BYTES).unwrap_or(usize::MAX);
     let limits = Limits { bytes: bytes_max, values: VALUES_MAX, ..Limits::default() };
-    match gate::read_any(bytes, &limits) {
+    gate::read_any(bytes, &limits)
+}
+
+/// Takes a JSON document into a feed, or tells why it is none.
+pub(super) fn document(bytes: &[u8], name: &str, feed: &mut Feed) {
+    match parsed(bytes) {
         Ok(document) => feed.add(document, name),
         Err(issue) => {
             let at = issue.at.map(|(line, column)| format!("line {line}, column {column}: ")).unwrap_or_default();

@@ -1,20 +1,25 @@
 //! `onward directory import`
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ConfigFile, Ended, Finding, feed, files, open, operator, print_json};
+use super::{ConfigFile, Directory, Ended, Finding, feed, files, open, operator, parts, print_json};
 use crate::{
     client::FhirClient,
     config::Env,
     directory::{
-        open_referral::{Feed, Row, Told},
+        open_referral::{Feed, Row, Told, alias_of, told_id},
         plan::{Import as Plan, Planned},
         spreadsheet::{Fault, Sheet},
     },
+    domain::EntryKind,
 };
 
 /// Of more entries than this, so many may become inactive at once without being asked about: half.
@@ -27,6 +32,10 @@ pub(in crate::cli) enum Import {
         /// Files, folders, or an address that begins with https://.
         #[arg(required = true)]
         from: Vec<String>,
+        /// A URI that names where this comes from, always the same one: by it and by its id there an entry is known again. An export of
+        /// Onward's names its sources itself.
+        #[arg(long, value_name = "URI", value_parser = source)]
+        source: Option<String>,
         #[command(flatten)]
         how: How,
     },
@@ -37,6 +46,9 @@ pub(in crate::cli) enum Import {
         /// Takes the lines without a fault even where others have one.
         #[arg(long)]
         skip_faulty: bool,
+        /// A URI that names where this comes from, always the same one: by it and by its id there an entry is known again.
+        #[arg(long, value_name = "URI", value_parser = source)]
+        source: String,
         #[command(flatten)]
         how: How,
     },
@@ -44,9 +56,6 @@ pub(in crate::cli) enum Import {
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct How {
-    /// A URI that names where this comes from, always the same one: by it and by its id there an entry is known again.
-    #[arg(long, value_name = "URI", value_parser = source)]
-    source: String,
     /// Says what would be done, and does nothing.
     #[arg(long)]
     dry_run: bool,
@@ -83,25 +92,60 @@ struct Read {
 
 pub(super) async fn run(asked: &Import) -> Ended {
     match asked {
-        Import::OpenReferral { from, how } => {
+        Import::OpenReferral { from, source: Some(source), how } => {
             let mut feed = Feed::default();
             let mut whole = how.retire;
             for from in from {
-                if from.starts_with("https://") || from.starts_with("http://") {
+                if is_address(from) {
                     whole = true;
                     let outbound = how.file.load(&Env::of_process())?.outbound;
                     feed::take(from, &FhirClient::new(&outbound)?, &mut feed).await?;
                 } else {
                     let path = PathBuf::from(from);
+                    if parts::read(&path)?.len() > 1 {
+                        let why =
+                            format!("{from} names its sources itself: leave --source out, or name one folder of it");
+                        return Err(Finding(why).into());
+                    }
                     whole |= path.is_dir();
                     files::take(&path, &mut feed)?;
                 }
             }
             let (rows, told) = feed.into_rows();
-            carry_out(Read { rows, told, whole, ..Read::default() }, how).await
+            let read = Read { rows, told, whole, ..Read::default() };
+            let (_, directory) = open(&how.file).await?;
+            let done = carry_out(&directory, read, source, how, HashSet::new()).await;
+            directory.store.close().await;
+            done?.tell(how);
+            Ok(())
         }
-        Import::Csv { from, skip_faulty, how } => {
-            let sheet = Sheet::read(&files::read(from)?, &how.source);
+        Import::OpenReferral { from, source: None, how } => {
+            let mut all = Vec::new();
+            for from in from {
+                let named = if is_address(from) { Vec::new() } else { parts::read(&PathBuf::from(from))? };
+                if named.is_empty() {
+                    let why = format!("{from} does not say where it comes from: --source names that");
+                    return Err(Finding(why).into());
+                }
+                all.extend(named);
+            }
+            let (_, directory) = open(&how.file).await?;
+            let done = several(&directory, all, how).await;
+            directory.store.close().await;
+            let done = done?;
+            if how.json {
+                let of = |(source, done): (String, Done)| json!({"source": source, "report": done.as_json(how)});
+                print_json(&json!({"sources": done.into_iter().map(of).collect::<Vec<_>>()}));
+            } else {
+                for (source, done) in done {
+                    say!("{source}:");
+                    done.tell(how);
+                }
+            }
+            Ok(())
+        }
+        Import::Csv { from, skip_faulty, source, how } => {
+            let sheet = Sheet::read(&files::read(from)?, source);
             if !sheet.faults.is_empty() && !skip_faulty {
                 tell_faults(&sheet, how.json);
                 let lines =
@@ -114,21 +158,76 @@ pub(super) async fn run(asked: &Import) -> Ended {
             let whole = sheet.faults.is_empty();
             let Sheet { rows, faults, notes, lines, .. } = sheet;
             let all_or_nothing = !skip_faulty;
-            carry_out(Read { rows, faults, notes, lines, whole, all_or_nothing, ..Read::default() }, how).await
+            let read = Read { rows, faults, notes, lines, whole, all_or_nothing, ..Read::default() };
+            let (_, directory) = open(&how.file).await?;
+            let done = carry_out(&directory, read, source, how, HashSet::new()).await;
+            directory.store.close().await;
+            done?.tell(how);
+            Ok(())
         }
     }
 }
 
-async fn carry_out(read: Read, how: &How) -> Ended {
-    let (_, directory) = open(&how.file).await?;
-    let source = directory.source(&how.source).await?;
-    let known = source.known()?;
+fn is_address(from: &str) -> bool {
+    from.starts_with("https://") || from.starts_with("http://")
+}
+
+/// Carries out an import of several sources. One may refer to what another brings: that is known once both are there.
+async fn several(directory: &Directory, parts: Vec<parts::Part>, how: &How) -> anyhow::Result<Vec<(String, Done)>> {
+    let read: Vec<_> = parts
+        .into_iter()
+        .map(|parts::Part { source, feed, whole }| {
+            let (rows, told) = feed.into_rows();
+            (source, rows, told, whole)
+        })
+        .collect();
+    // under which names they are told of in each other
+    let names = |source: &str| -> HashSet<(EntryKind, String)> {
+        let others = read.iter().filter(|(other, ..)| other != source);
+        let rows = others.flat_map(|(other, rows, ..)| rows.iter().map(move |row| (other, row)));
+        rows.map(|(of, row)| (row.table.kind(), alias_of(of, row.table, &told_id(of, row.table, &row.id)))).collect()
+    };
+    let mut all = Vec::with_capacity(read.len());
+    for (source, rows, told, whole) in &read {
+        let part = Read { rows: rows.clone(), told: told.clone(), whole: *whole, ..Read::default() };
+        let coming = names(source);
+        let done = carry_out(directory, part, source, how, coming).await.with_context(|| source.clone())?;
+        all.push((source.clone(), done));
+    }
+    if how.dry_run {
+        return Ok(all);
+    }
+    let early = all.iter().zip(&read).filter(|((_, done), _)| done.was_early);
+    for (_, (source, rows, _, _)) in early {
+        let part = Read { rows: rows.clone(), ..Read::default() };
+        carry_out(directory, part, source, how, HashSet::new()).await.with_context(|| source.clone())?;
+    }
+    Ok(all)
+}
+
+/// Plans and writes. `coming` are names of what other sources bring as well.
+async fn carry_out(
+    directory: &Directory,
+    read: Read,
+    name: &str,
+    how: &How,
+    coming: HashSet<(EntryKind, String)>,
+) -> anyhow::Result<Done> {
+    let mut source = directory.source(name).await?;
+    let (known, mut beside) = (source.known()?, source.beside());
+    let mut was_early = false;
+    for key in coming {
+        let is_named = || read.rows.iter().any(|row| row.table.kind() == key.0 && row.id == key.1);
+        if !beside.elsewhere.contains_key(&key) && is_named() {
+            was_early = true;
+            beside.elsewhere.insert(key, None);
+        }
+    }
     let (before, whole, nothing_read) = (known.len(), read.whole, read.rows.is_empty());
-    let plan = Plan { source: &how.source, rows: read.rows, known, whole, retire: how.retire };
+    let plan = Plan { source: name, rows: read.rows, known, beside, whole, retire: how.retire };
     let mut planned = plan.plan(&mut Uuid::now_v7);
     let retired = planned.retired.len();
     if retired > RETIRED_UNASKED && retired * 2 > before && !how.retire_most {
-        directory.store.close().await;
         let why = format!(
             "nothing was stored: {retired} of {before} entries would become inactive. Is this all that the source has? \
              --retire-most says that it is"
@@ -137,7 +236,6 @@ async fn carry_out(read: Read, how: &How) -> Ended {
     }
     planned.skipped.splice(0..0, read.told);
     if retired > 0 && !planned.skipped.is_empty() {
-        directory.store.close().await;
         planned.skipped.iter().for_each(|told| say!("skipped: {} {}: {}", told.what, told.id, told.why));
         let why = format!(
             "nothing was stored: {} could not be read, and what stands there is not gone; put that right, or leave --retire out",
@@ -145,10 +243,9 @@ async fn carry_out(read: Read, how: &How) -> Ended {
         );
         return Err(Finding(why).into());
     }
-    let mut passed = directory.pass(&planned, &source, &how.source, how.story_checked).await?;
+    let mut passed = directory.pass(&planned, &source, name, how.story_checked).await?;
     planned.skipped.append(&mut passed.refused);
     if read.all_or_nothing && !planned.skipped.is_empty() {
-        directory.store.close().await;
         if how.json {
             let mut report = planned.as_json();
             report["written"] = 0.into();
@@ -162,43 +259,45 @@ async fn carry_out(read: Read, how: &How) -> Ended {
         let why = format!("nothing was stored: {} refused; --skip-faulty takes the others", planned.skipped.len());
         return Err(Finding(why).into());
     }
-    let by = format!("{}, import of {}", operator(), how.source);
-    let told = Report { planned: &planned, faults: &read.faults, notes: &read.notes, how, passed: passed.len() };
+    let by = format!("{}, import of {name}", operator());
+    let written = passed.len();
     if !how.dry_run {
-        let taken = directory.take(passed, &by).await;
-        directory.store.close().await;
-        taken?;
-    } else {
-        directory.store.close().await;
+        directory.take(passed, &by).await?;
     }
-    told.tell();
-    if nothing_read && !planned.skipped.is_empty() {
+    let done = Done { planned, faults: read.faults, notes: read.notes, written, was_early };
+    if nothing_read && !done.planned.skipped.is_empty() {
+        done.tell(how);
         return Err(Finding("nothing could be read, for the reasons above".to_owned()).into());
     }
-    Ok(())
+    Ok(done)
 }
 
 /// What was done, for people or as JSON.
-struct Report<'r> {
-    planned: &'r Planned,
-    faults: &'r [Fault],
-    notes: &'r [Fault],
-    how: &'r How,
-    passed: usize,
+struct Done {
+    planned: Planned,
+    faults: Vec<Fault>,
+    notes: Vec<Fault>,
+    written: usize,
+    /// Whether it refers to what comes from another source, and was not there yet.
+    was_early: bool,
 }
 
-impl Report<'_> {
-    fn tell(&self) {
-        let Self { planned, faults, notes, how, passed } = self;
+impl Done {
+    fn as_json(&self, how: &How) -> Value {
+        let mut report = self.planned.as_json();
+        report["written"] = if how.dry_run { 0.into() } else { self.written.into() };
+        report["dryRun"] = how.dry_run.into();
+        report["faults"] = json!(self.faults);
+        report["notes"] = json!(self.notes);
+        report
+    }
+
+    fn tell(&self, how: &How) {
         if how.json {
-            let mut report = planned.as_json();
-            report["written"] = if how.dry_run { 0.into() } else { (*passed).into() };
-            report["dryRun"] = how.dry_run.into();
-            report["faults"] = json!(faults);
-            report["notes"] = json!(notes);
-            return print_json(&report);
+            return print_json(&self.as_json(how));
         }
-        faults.iter().chain(*notes).for_each(tell_fault);
+        let Self { planned, faults, notes, .. } = self;
+        faults.iter().chain(notes).for_each(tell_fault);
         for (what, list) in [("skipped", &planned.skipped), ("note", &planned.noted), ("gone", &planned.gone)] {
             list.iter().for_each(|told| say!("{what}: {} {}: {}", told.what, told.id, told.why));
         }
@@ -236,7 +335,7 @@ fn tell_fault(fault: &Fault) {
 }
 
 /// The name of a source: a URI that others may read.
-fn source(text: &str) -> Result<String, String> {
+pub(super) fn source(text: &str) -> Result<String, String> {
     const CHARS_MAX: usize = 200;
     let good = text.split_once(':').is_some_and(|(scheme, rest)| {
         !rest.is_empty()

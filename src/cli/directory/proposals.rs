@@ -79,7 +79,13 @@ pub(in crate::cli) async fn list(asked: &List) -> Ended {
     let mut all: Vec<Proposal> = Vec::new();
     loop {
         let after = all.last().map(|last| last.new.id);
-        let query = ProposalQuery { provider: asked.provider.clone(), status: asked.status.0, after, count: CHUNK };
+        let query = ProposalQuery {
+            provider: asked.provider.clone(),
+            status: asked.status.0,
+            after,
+            count: CHUNK,
+            ..ProposalQuery::default()
+        };
         let page = store.proposals(query).await?;
         let is_last = page.len() < CHUNK;
         all.extend(page);
@@ -153,7 +159,7 @@ pub(in crate::cli) async fn decline(asked: &Decline) -> Ended {
 }
 
 /// Why it was not done, with what to do.
-fn ended(error: WriteError) -> anyhow::Error {
+pub(super) fn ended(error: WriteError) -> anyhow::Error {
     let all = |issues: &[Issue]| {
         let lines = issues.iter().map(|issue| format!("{}: {}", issue.expression.join(", "), issue.diagnostics));
         lines.collect::<Vec<_>>().join("\n")

@@ -171,7 +171,7 @@ fn extensions_to_fhir(row: &Map<String, Value>) -> Vec<Value> {
     made
 }
 
-fn story(told: &Map<String, Value>) -> Option<Value> {
+pub(super) fn story(told: &Map<String, Value>) -> Option<Value> {
     let words = ["problem", "done", "result"].into_iter();
     let mut parts: Vec<_> = words.filter_map(|name| Some(part(name, "valueMarkdown", text(told, name)?))).collect();
     if parts.len() < 3 {

@@ -7,8 +7,11 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
-    super::element::{made_id, objects, set, text},
-    LOOSE_TERMS, Table, kept, record, service,
+    super::{
+        element::{made_id, objects, set, text},
+        entry::source_of,
+    },
+    Feed, GONE, LOOSE_TERMS, Row, Table, kept, record, service, told_id,
 };
 use crate::{
     domain::{EntryKind, clock::instant},
@@ -19,6 +22,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Records {
     rows: BTreeMap<(Table, String), Map<String, Value>>,
+    /// Those that are none of what is told, and only stand in it.
+    beside: BTreeSet<(Table, String)>,
 }
 
 /// An entry that is to be told.
@@ -39,7 +44,33 @@ pub struct Entry<'a> {
 impl Records {
     /// The records of these entries. An Endpoint that is no taxonomy has none. What an entry refers to should be among them.
     pub fn of(entries: &[Entry<'_>]) -> Self {
-        let names = names(entries);
+        Self::called(entries, &names(entries))
+    }
+
+    /// The records of what comes from one source, of all these entries; of what was made here, where `source` is `here`. An entry from
+    /// elsewhere, or that the configuration makes, stands in what refers to it, by a name that is known again ([`elsewhere`]).
+    /// What the source no longer tells of is not told.
+    pub fn of_source(source: &str, here: &str, entries: &[Entry<'_>]) -> Self {
+        let is_own = |entry: &&Entry<'_>| of(entry, here).is_some_and(|of| of == source);
+        let is_gone = |entry: &Entry<'_>| kept(entry.body).is_some_and(|kept| kept.contains_key(GONE));
+        let mut told: Vec<_> = entries.iter().filter(is_own).filter(|entry| !is_gone(entry)).copied().collect();
+        let mut named = BTreeSet::new();
+        told.iter().for_each(|entry| refers_to(entry.body, &mut named));
+        let others = entries.iter().filter(|entry| !is_own(entry)).filter(|entry| named.contains(&literal(entry)));
+        let others: Vec<_> = others.copied().collect();
+        let names = entries.iter().filter_map(|entry| {
+            let name = if is_own(&entry) { own_name(entry) } else { alias(entry, here)? };
+            Some((literal(entry), name))
+        });
+        let names: HashMap<_, _> = names.collect();
+        let beside =
+            others.iter().filter_map(|entry| Some((Table::of(entry.kind), names.get(&literal(entry))?.clone())));
+        let beside = beside.collect();
+        told.extend(others);
+        Self { beside, ..Self::called(&told, &names) }
+    }
+
+    fn called(entries: &[Entry<'_>], names: &HashMap<String, String>) -> Self {
         let known = |literal: &str| names.get(literal).cloned();
         let mut rows = BTreeMap::new();
         for entry in entries {
@@ -47,7 +78,7 @@ impl Records {
             if table == Table::Taxonomy && kept(entry.body).is_none() {
                 continue;
             }
-            let Some(id) = names.get(&format!("{}/{}", entry.kind, entry.id)) else { continue };
+            let Some(id) = names.get(&literal(entry)) else { continue };
             let mut row = record::of(table, entry.body, id, &known);
             if table == Table::Service && record::is_changed(table, entry.body, id, &known) {
                 set(&mut row, "last_modified", instant(entry.last_updated));
@@ -57,7 +88,43 @@ impl Records {
             }
             rows.insert((table, id.clone()), row);
         }
-        Self { rows }
+        Self { rows, beside: BTreeSet::new() }
+    }
+
+    /// Every record once, in one document that can be imported again.
+    pub fn whole(&self) -> Map<String, Value> {
+        let services: Vec<_> = self.ids(Table::Service).filter_map(|id| self.service(id)).collect();
+        let organizations = self.ids(Table::Organization).filter_map(|id| self.row(Table::Organization, id));
+        let organizations: Vec<Value> = organizations
+            .map(|row| {
+                let mut row = row.clone();
+                row.shift_remove("services");
+                row.into()
+            })
+            .collect();
+        let mut whole = Map::from_iter([("services".to_owned(), services.into())]);
+        let tables: [(&str, Vec<Value>); 4] = [
+            ("organizations", organizations),
+            ("locations", self.ids(Table::Location).filter_map(|id| self.loose_location(id)).collect()),
+            ("taxonomies", self.taxonomies().into_values().map(Value::Object).collect()),
+            ("taxonomy_terms", self.terms().into_values().map(Value::Object).collect()),
+        ];
+        whole.extend(tables.into_iter().map(|(name, all)| (name.to_owned(), all.into())));
+        whole
+    }
+
+    /// The same taken apart again, as an import of it would read it.
+    pub fn rows(&self) -> Vec<Row> {
+        let mut feed = Feed::default();
+        feed.add(Value::Object(self.whole()), "");
+        feed.into_rows().0
+    }
+
+    /// A place where no service is: nothing else tells of it.
+    pub fn loose_location(&self, id: &str) -> Option<Value> {
+        let mut services = self.rows.iter().filter(|((table, _), _)| *table == Table::Service);
+        let is_in = services.any(|(_, row)| service::locations_of(row).any(|place| place == id));
+        if is_in { None } else { self.row(Table::Location, id).cloned().map(Value::Object) }
     }
 
     fn row(&self, table: Table, id: &str) -> Option<&Map<String, Value>> {
@@ -67,7 +134,7 @@ impl Records {
     /// The ids of all records of a table, in their order.
     pub fn ids(&self, table: Table) -> impl Iterator<Item = &str> {
         let of = self.rows.keys().filter(move |(of, id)| *of == table && id != LOOSE_TERMS);
-        of.map(|(_, id)| id.as_str())
+        of.filter(|key| !self.beside.contains(*key)).map(|(_, id)| id.as_str())
     }
 
     /// A service with all that belongs to it (`/services/{id}`).
@@ -200,12 +267,65 @@ impl Records {
 /// What these entries refer to: a provider of the configuration is told of where it offers something that is told of.
 pub fn referred_to(bodies: &[Value]) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
-    for body in bodies {
-        tree::each_pointer(body, &mut |literal| {
-            named.insert(literal.to_owned());
-        });
-    }
+    bodies.iter().for_each(|body| refers_to(body, &mut named));
     named
+}
+
+fn refers_to(body: &Value, named: &mut BTreeSet<String>) {
+    tree::each_pointer(body, &mut |literal| {
+        named.insert(literal.to_owned());
+    });
+}
+
+fn literal(entry: &Entry<'_>) -> String {
+    format!("{}/{}", entry.kind, entry.id)
+}
+
+/// The sources of these entries; `here` where something was made here.
+pub fn sources(entries: &[Entry<'_>], here: &str) -> BTreeSet<String> {
+    entries.iter().filter(|entry| is_told(entry)).filter_map(|entry| of(entry, here)).collect()
+}
+
+/// Whether an entry is told of in Open Referral: an Endpoint only where it stands for a taxonomy.
+fn is_told(entry: &Entry<'_>) -> bool {
+    entry.kind != EntryKind::Endpoint || kept(entry.body).is_some()
+}
+
+/// Where an entry comes from: what was made here comes from here, what the configuration makes from nowhere.
+fn of(entry: &Entry<'_>, here: &str) -> Option<String> {
+    if Uuid::try_parse(entry.id).is_err() {
+        return None;
+    }
+    Some(source_of(entry.body).map_or_else(|| here.to_owned(), |(source, _)| source))
+}
+
+/// What an entry is called in what is told of its source.
+fn own_name(entry: &Entry<'_>) -> String {
+    match source_of(entry.body) {
+        Some((source, name)) => told_id(&source, Table::of(entry.kind), &name),
+        None => entry.id.to_owned(),
+    }
+}
+
+/// What an entry is called in what is told of another source; a name that nothing else has.
+fn alias(entry: &Entry<'_>, here: &str) -> Option<String> {
+    match of(entry, here) {
+        Some(source) => Some(alias_of(&source, Table::of(entry.kind), &own_name(entry))),
+        // what the configuration makes is called the same in all that is told
+        None => Some(made_id(&[&literal(entry)]).to_string()),
+    }
+}
+
+/// The name of a record of one source in what is told of others.
+pub fn alias_of(source: &str, table: Table, id: &str) -> String {
+    made_id(&["elsewhere", source, table.name(), id]).to_string()
+}
+
+/// By what names entries that are not of this source are told of in it: their logical ids.
+pub fn elsewhere(source: &str, here: &str, entries: &[Entry<'_>]) -> HashMap<(EntryKind, String), String> {
+    let others = entries.iter().filter(|entry| of(entry, here).is_none_or(|of| of != source));
+    let places = others.filter(|entry| [EntryKind::Organization, EntryKind::Location].contains(&entry.kind));
+    places.filter_map(|entry| Some(((entry.kind, alias(entry, here)?), entry.id.to_owned()))).collect()
 }
 
 /// A document as it stands on the page of a list: without what it has several of (“one-to-one fields only”, `openapi.json`).
@@ -226,13 +346,16 @@ fn names(entries: &[Entry<'_>]) -> HashMap<String, String> {
     let mut in_order: Vec<_> = entries.iter().collect();
     in_order.sort_by_key(|entry| entry.id);
     for entry in in_order {
-        let literal = format!("{}/{}", entry.kind, entry.id);
+        let literal = literal(entry);
         let came = kept(entry.body).and_then(|kept| Some(kept.get("id")?.as_str()?.to_owned()));
         let loose = entry.kind == EntryKind::Endpoint && came.is_none();
         let loose = loose && tree::identifiers(entry.body).any(|(_, value, _)| value == LOOSE_TERMS);
         let came = came.filter(|id| Uuid::try_parse(id).is_ok() && !taken.contains(&(entry.kind, id.clone())));
         let own = || match Uuid::try_parse(entry.id) {
-            Ok(_) => entry.id.to_owned(),
+            Ok(_) => {
+                let name = own_name(entry);
+                if taken.contains(&(entry.kind, name.clone())) { entry.id.to_owned() } else { name }
+            }
             Err(_) => made_id(&[&literal]).to_string(),
         };
         let name = if loose { LOOSE_TERMS.to_owned() } else { came.unwrap_or_else(own) };

@@ -21,10 +21,12 @@ fn import_with(documents: &[Value], known: Vec<Known>, retire: bool) -> Planned 
     let mut feed = Feed::default();
     documents.iter().for_each(|document| feed.add(document.clone(), "services"));
     let mut next = 100 * known.len() as u128;
-    Import { source: SOURCE, rows: feed.into_rows().0, known, whole: true, retire }.plan(&mut || {
-        next += 1;
-        Uuid::from_u128(next)
-    })
+    Import { source: SOURCE, rows: feed.into_rows().0, known, beside: Beside::default(), whole: true, retire }.plan(
+        &mut || {
+            next += 1;
+            Uuid::from_u128(next)
+        },
+    )
 }
 
 /// What is known once this was written.

@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use super::{cells, *};
 use crate::{
-    directory::plan::{Import, Planned},
+    directory::plan::{Beside, Import, Planned},
     domain::EntryKind,
 };
 
@@ -12,7 +12,15 @@ const SOURCE: &str = "https://team.example/services";
 fn plan(sheet: Sheet) -> Planned {
     assert_eq!(sheet.faults, []);
     let mut next = 0_u128;
-    Import { source: SOURCE, rows: sheet.rows, known: Vec::new(), whole: true, retire: false }.plan(&mut || {
+    Import {
+        source: SOURCE,
+        rows: sheet.rows,
+        known: Vec::new(),
+        beside: Beside::default(),
+        whole: true,
+        retire: false,
+    }
+    .plan(&mut || {
         next += 1;
         Uuid::from_u128(next)
     })

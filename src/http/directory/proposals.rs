@@ -33,9 +33,9 @@ const BODY_MAX_BYTES: usize = 16_384;
 /// Letters of a reason.
 const REASON_MAX_CHARS: usize = 2_000;
 
-type Answer = Result<Response, Fault>;
+pub(super) type Answer = Result<Response, Fault>;
 
-fn answer(body: &Value) -> Response {
+pub(super) fn answer(body: &Value) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (headers, Body::from(body.to_string())).into_response()
 }
@@ -152,7 +152,7 @@ pub(in super::super) async fn withdraw(State(app): State<Shared>, Path(id): Path
     Ok(answer(&in_short(&proposal)))
 }
 
-fn is_json(caller: &Caller) -> Result<(), Fault> {
+pub(super) fn is_json(caller: &Caller) -> Result<(), Fault> {
     let said = caller.header(&header::CONTENT_TYPE).unwrap_or_default();
     if said.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
         return Ok(());
@@ -162,7 +162,7 @@ fn is_json(caller: &Caller) -> Result<(), Fault> {
     Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue))
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Fault> {
+pub(super) async fn read_body(body: Body) -> Result<Bytes, Fault> {
     let read = http_body_util::Limited::new(body, BODY_MAX_BYTES).collect().await;
     let too_long = |_| {
         let told = format!("what is said with a decision has at most {BODY_MAX_BYTES} bytes");

@@ -36,6 +36,7 @@ fn own(operation: &Operation) -> &'static [u16] {
             Deed::Approve => &[200, 400, 403, 404, 409, 422],
             Deed::Decline => &[200, 400, 403, 404, 409, 413, 415],
             Deed::Withdraw => &[200, 403, 404, 409],
+            Deed::TakeOut => &[200, 400, 403, 404, 409, 413, 415, 422],
         },
     }
 }
@@ -126,6 +127,10 @@ fn done(operation: &Operation, status: u16) -> Value {
             Deed::Proposal => return plain("The proposal.", "application/json", &reference("schemas", "Proposal")),
             Deed::Approve | Deed::Decline | Deed::Withdraw => {
                 return plain("The proposal as it is now.", "application/json", &reference("schemas", "Proposal"));
+            }
+            Deed::TakeOut => {
+                let schema = json!({"type": "object", "required": ["entry", "version", "rewritten"]});
+                return plain("They are out; the version that the service has now.", "application/json", &schema);
             }
             Deed::OpenApi => {
                 let mut told = plain("This document.", "application/json", &json!({"type": "object"}));

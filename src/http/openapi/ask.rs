@@ -50,6 +50,7 @@ pub(super) fn parameters(operation: &Operation) -> Vec<Value> {
             | Deed::Proposal
             | Deed::Decline
             | Deed::Withdraw
+            | Deed::TakeOut
             | Deed::Live
             | Deed::Ready
             | Deed::Figures => vec![],
@@ -114,6 +115,12 @@ pub(super) fn body(operation: &Operation) -> Option<Value> {
         Of::Beside(Deed::Decline) => {
             let content = json!({"schema": reference("schemas", "Reason"), "example": {"reason": "The opening hours are missing."}});
             Some(json!({"required": true, "content": {"application/json": content}}))
+        }
+        Of::Beside(Deed::TakeOut) => {
+            let which = json!({"type": "integer", "minimum": 0,
+                               "description": "Which of those that the service tells now; all where it is not said."});
+            let schema = json!({"type": "object", "properties": {"story": which}, "additionalProperties": false});
+            Some(json!({"required": false, "content": {"application/json": {"schema": schema}}}))
         }
         Of::Beside(_) => None,
     }

@@ -2,6 +2,7 @@
 //! `writing`, a group of calls at a time.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -14,8 +15,8 @@ use super::{
 use crate::{
     domain::{EntryKind, ProposalStatus, clock::from_micros},
     store::{
-        Decided, Decision, DirectoryEntry, DirectoryError, DirectoryStore, DirectoryWrite, NewProposal, Proposal,
-        ProposalQuery, Sourced, StoreError, counts,
+        Decided, Decision, DirectoryEntry, DirectoryError, DirectoryRewrite, DirectoryStore, DirectoryWrite,
+        NewProposal, Proposal, ProposalQuery, Sourced, StoreError, counts,
     },
 };
 
@@ -122,6 +123,22 @@ impl DirectoryStore for PostgresStore {
         all(&self.reader().query(SOURCED, &[&kind.code(), &source, &names]).await?, entry)
     }
 
+    async fn rewrite_directory(&self, rewrite: DirectoryRewrite) -> Result<DirectoryEntry, DirectoryError> {
+        counts::written("rewrite_directory");
+        let (kind, id) = (rewrite.write.kind, rewrite.write.id);
+        match self.directory.ask(Asked::Rewrite(Box::new(rewrite))).await? {
+            Written::Entries(written) => written?.pop().ok_or(DirectoryError::Moved { kind, id }),
+            _ => Err(unexpected().into()),
+        }
+    }
+
+    async fn proposals_waiting(&self) -> Result<Option<(u64, Timestamp)>, StoreError> {
+        let found = self.reader().query(WAITING, &[]).await?;
+        let Some(row) = found.first() else { return Ok(None) };
+        let oldest: Option<i64> = get(row, "oldest")?;
+        oldest.map(|at| Ok((number(row, "waiting")?, from_micros(at)))).transpose()
+    }
+
     async fn add_proposal(&self, new: NewProposal) -> Result<Proposal, DirectoryError> {
         counts::written("add_proposal");
         match self.directory.ask(Asked::Propose(Box::new(new))).await? {
@@ -137,7 +154,9 @@ impl DirectoryStore for PostgresStore {
     async fn proposals(&self, query: ProposalQuery) -> Result<Vec<Proposal>, StoreError> {
         let provider = query.provider.as_ref().map(|id| id.as_str());
         let status = query.status.map(ProposalStatus::code);
-        let values: super::link::Values<'_> = &[&provider, &status, &query.after, &rows::limit(query.count)];
+        let (kind, entry) = query.entry.map(|(kind, id)| (kind.code(), id)).unzip();
+        let values: super::link::Values<'_> =
+            &[&provider, &status, &query.after, &rows::limit(query.count), &kind, &entry];
         all(&self.searches().query(PROPOSALS, values).await?, proposal)
     }
 
@@ -181,4 +200,7 @@ const PROPOSAL: &str = "SELECT * FROM directory_proposal WHERE id = $1";
 
 const PROPOSALS: &str = "SELECT * FROM directory_proposal
     WHERE ($1::text IS NULL OR provider = $1) AND ($2::text IS NULL OR status = $2) AND ($3::uuid IS NULL OR id > $3)
+      AND ($5::text IS NULL OR kind = $5 AND entry = $6::uuid)
     ORDER BY id LIMIT $4";
+
+const WAITING: &str = "SELECT count(*) AS waiting, min(at) AS oldest FROM directory_proposal WHERE status = 'pending'";

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     domain::{EntryKind, ProposalStatus, clock::from_micros},
     store::{
-        Decided, Decision, DirectoryEntry, DirectoryError, DirectoryStore, DirectoryWrite, NewProposal,
-        PROPOSALS_PENDING_MAX, Proposal, ProposalQuery, Sourced, Store, StoreError,
+        Decided, Decision, DirectoryEntry, DirectoryError, DirectoryRewrite, DirectoryStore, DirectoryWrite,
+        NewProposal, PROPOSALS_PENDING_MAX, Proposal, ProposalQuery, Sourced, Store, StoreError,
     },
 };
 
@@ -167,6 +167,29 @@ fn write_one(
     Ok(entry)
 }
 
+fn rewrite(c: &Connection, rewrite: DirectoryRewrite, now: Timestamp) -> Result<DirectoryEntry, DirectoryError> {
+    rewrite.fits()?;
+    let DirectoryRewrite { write: new, versions, proposals } = rewrite;
+    let (kind, id) = (new.kind, new.id);
+    let written = write(c, vec![new], now)?.pop().ok_or(DirectoryError::Moved { kind, id })?;
+    for (version, body) in versions {
+        let sql = "UPDATE directory_version SET body = ? WHERE kind = ? AND id = ? AND version = ?";
+        c.prepare_cached(sql)?.execute(params![body, kind.code(), id.as_bytes(), version])?;
+    }
+    for (proposal, body) in proposals {
+        let sql = "UPDATE directory_proposal SET body = ? WHERE id = ? AND kind = ? AND entry = ?";
+        c.prepare_cached(sql)?.execute(params![body, proposal.as_bytes(), kind.code(), id.as_bytes()])?;
+    }
+    Ok(written)
+}
+
+fn waiting(c: &Connection) -> Result<Option<(u64, Timestamp)>, StoreError> {
+    let sql = "SELECT count(*), min(at) FROM directory_proposal WHERE status = 'pending'";
+    let (count, oldest): (u64, Option<i64>) =
+        c.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(oldest.map(|at| (count, from_micros(at))))
+}
+
 fn propose(c: &Connection, new: &NewProposal, now: Timestamp) -> Result<Proposal, DirectoryError> {
     new.fits()?;
     let sql = "SELECT count(*) FROM directory_proposal WHERE provider = ? AND status = 'pending'";
@@ -198,13 +221,15 @@ fn proposal(c: &Connection, id: Uuid) -> Result<Option<Proposal>, StoreError> {
 
 fn proposals(c: &Connection, query: &ProposalQuery) -> Result<Vec<Proposal>, StoreError> {
     let sql = "SELECT * FROM directory_proposal WHERE (?1 IS NULL OR provider = ?1) AND (?2 IS NULL OR status = ?2)
-               AND (?3 IS NULL OR id > ?3) ORDER BY id LIMIT ?4";
+               AND (?3 IS NULL OR id > ?3) AND (?5 IS NULL OR kind = ?5 AND entry = ?6) ORDER BY id LIMIT ?4";
     let mut statement = c.prepare_cached(sql)?;
     let values = params![
         query.provider.as_ref().map(|id| id.as_str()),
         query.status.map(ProposalStatus::code),
         query.after.as_ref().map(Uuid::as_bytes),
         i64::try_from(query.count).unwrap_or(i64::MAX),
+        query.entry.map(|(kind, _)| kind.code()),
+        query.entry.as_ref().map(|(_, id)| id.as_bytes()),
     ];
     let rows = statement.query_map(values, read_proposal)?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -278,6 +303,15 @@ impl DirectoryStore for SqliteStore {
     ) -> Result<Vec<DirectoryEntry>, StoreError> {
         let source = source.to_owned();
         self.readers.run(move |c| of_source(c, kind, &source, &names)).await
+    }
+
+    async fn rewrite_directory(&self, asked: DirectoryRewrite) -> Result<DirectoryEntry, DirectoryError> {
+        let now = self.now();
+        self.writer.run("rewrite_directory", move |c| rewrite(c, asked, now)).await
+    }
+
+    async fn proposals_waiting(&self) -> Result<Option<(u64, Timestamp)>, StoreError> {
+        self.readers.run(waiting).await
     }
 
     async fn add_proposal(&self, new: NewProposal) -> Result<Proposal, DirectoryError> {

@@ -5,7 +5,8 @@ use onward::{
     domain::{EntryKind, ProposalStatus},
     store::{
         DIRECTORY_BODY_MAX_BYTES, DIRECTORY_SOURCE_MAX_BYTES, DIRECTORY_WRITES_MAX, Decided, Decision, DirectoryEntry,
-        DirectoryError, DirectoryWrite, NewProposal, PROPOSALS_PENDING_MAX, Proposal, ProposalQuery, Sourced,
+        DirectoryError, DirectoryRewrite, DirectoryWrite, NewProposal, PROPOSALS_PENDING_MAX, Proposal, ProposalQuery,
+        Sourced,
     },
 };
 
@@ -240,7 +241,8 @@ pub async fn a_proposal_is_kept_and_found(b: Bench) {
     let (declined, none) = b.store.decide_proposal(kept[0].new.id, declined, None).await.unwrap();
     assert_eq!(none, None);
     let find = |provider: Option<&str>, status, after, count| {
-        let query = ProposalQuery { provider: provider.map(|id| id.parse().unwrap()), status, after, count };
+        let query =
+            ProposalQuery { provider: provider.map(|id| id.parse().unwrap()), status, after, count, entry: None };
         let store = b.store.clone();
         async move { store.proposals(query).await.unwrap() }
     };
@@ -321,4 +323,51 @@ pub async fn no_provider_has_more_proposals_waiting_than_may_be(b: Bench) {
     let first = b.store.proposals(query).await.unwrap().pop().unwrap();
     b.store.decide_proposal(first.new.id, decision(ProposalStatus::Withdrawn), None).await.unwrap();
     b.store.add_proposal(proposed("garden")).await.unwrap();
+}
+
+pub async fn what_is_rewritten_is_another_text_in_the_same_place_or_nothing_is(b: Bench) {
+    let first = one(&b, new("first")).await;
+    let second = one(&b, DirectoryWrite { by: "anna".into(), ..over(&first, "second") }).await;
+    let beside = one(&b, new("beside")).await;
+    let of_entry = |entry: &DirectoryEntry| NewProposal { entry: entry.id, over: entry.version, ..proposed("garden") };
+    let told = of_entry(&second);
+    b.store.add_proposal(told.clone()).await.unwrap();
+    let other = of_entry(&beside);
+    b.store.add_proposal(other.clone()).await.unwrap();
+    assert_eq!(b.store.proposals_waiting().await.unwrap(), Some((2, start())));
+    b.clock.advance(5);
+    let of = |write: DirectoryWrite| DirectoryRewrite {
+        write,
+        versions: vec![(1, "{\"a\":1}".into()), (2, "{\"b\":2}".into())],
+        proposals: vec![(told.id, "{\"c\":3}".into()), (other.id, "{\"of another entry\":4}".into())],
+    };
+    let stale = b.store.rewrite_directory(of(over(&first, "third"))).await;
+    assert!(matches!(stale, Err(DirectoryError::Moved { .. })), "{stale:?}");
+    let long =
+        DirectoryRewrite { versions: vec![(1, " ".repeat(DIRECTORY_BODY_MAX_BYTES + 1))], ..of(over(&second, "x")) };
+    assert!(matches!(b.store.rewrite_directory(long).await, Err(DirectoryError::TooLarge)));
+    assert_eq!(b.store.directory_versions(SERVICE, first.id).await.unwrap(), [first.clone(), second.clone()]);
+
+    let third = b.store.rewrite_directory(of(over(&second, "third"))).await.unwrap();
+    assert_eq!((third.version, third.revision, third.last_updated), (3, 4, start() + secs(5)));
+    let rewritten = [
+        DirectoryEntry { body: "{\"a\":1}".into(), ..first.clone() },
+        DirectoryEntry { body: "{\"b\":2}".into(), ..second.clone() },
+        third.clone(),
+    ];
+    assert_eq!(b.store.directory_versions(SERVICE, first.id).await.unwrap(), rewritten);
+    assert_eq!(changes(&b, 3, 9).await, [(4, first.id, 3)]);
+    assert_eq!(
+        b.store.proposal(told.id).await.unwrap().unwrap().new,
+        NewProposal { body: "{\"c\":3}".into(), ..told.clone() }
+    );
+    assert_eq!(b.store.proposal(other.id).await.unwrap().unwrap().new, other, "of another entry nothing is rewritten");
+    let query = |entry| ProposalQuery { entry, count: 9, ..ProposalQuery::default() };
+    let found = b.store.proposals(query(Some((SERVICE, beside.id)))).await.unwrap();
+    assert_eq!(found.iter().map(|one| one.new.id).collect::<Vec<_>>(), [other.id]);
+    assert!(b.store.proposals(query(Some((EntryKind::Location, beside.id)))).await.unwrap().is_empty());
+    for one in [&told, &other] {
+        b.store.decide_proposal(one.id, decision(ProposalStatus::Withdrawn), None).await.unwrap();
+    }
+    assert_eq!(b.store.proposals_waiting().await.unwrap(), None);
 }

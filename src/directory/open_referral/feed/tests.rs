@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::directory::{
     open_referral::{Entry, Records, listed},
-    plan::{Import, Planned, Write},
+    plan::{Beside, Import, Planned, Write},
 };
 
 pub(crate) const SOURCE: &str = "https://feed.example/oruk";
@@ -36,7 +36,8 @@ pub(crate) fn planned(documents: &[(&str, Value)]) -> Planned {
     let (rows, told) = feed.into_rows();
     assert_eq!(told, [], "nothing is passed over");
     let mut next = 0_u128;
-    let import = Import { source: SOURCE, rows, known: Vec::new(), whole: true, retire: false };
+    let import =
+        Import { source: SOURCE, rows, known: Vec::new(), beside: Beside::default(), whole: true, retire: false };
     import.plan(&mut || {
         next += 1;
         Uuid::from_u128(next)

@@ -1,7 +1,7 @@
 use super::*;
 use crate::directory::{
     open_referral::feed::tests::{SOURCE, corpus, records},
-    plan::Import,
+    plan::{Beside, Import},
 };
 
 fn files(tables: &[(&str, &str)]) -> Vec<(String, Vec<u8>)> {
@@ -31,7 +31,8 @@ fn the_published_tables_are_the_published_records() {
         ]
     );
     let mut next = 0;
-    let import = Import { source: SOURCE, rows, known: Vec::new(), whole: true, retire: false };
+    let import =
+        Import { source: SOURCE, rows, known: Vec::new(), beside: Beside::default(), whole: true, retire: false };
     let planned = import.plan(&mut || {
         next += 1;
         uuid::Uuid::from_u128(next)

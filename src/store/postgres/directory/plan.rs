@@ -9,7 +9,8 @@ use super::writing::{Asked, Written};
 use crate::{
     domain::{EntryKind, ProposalStatus, ProviderId},
     store::{
-        Decision, DirectoryEntry, DirectoryError, DirectoryWrite, NewProposal, PROPOSALS_PENDING_MAX, Proposal, Sourced,
+        Decision, DirectoryEntry, DirectoryError, DirectoryRewrite, DirectoryWrite, NewProposal, PROPOSALS_PENDING_MAX,
+        Proposal, Sourced,
     },
 };
 
@@ -34,6 +35,8 @@ pub(super) struct Plan {
     pub proposed: Vec<Proposal>,
     /// Proposals that were decided.
     pub decided: BTreeMap<Uuid, Proposal>,
+    /// Texts that stand in the place of others.
+    pub rewritten: Vec<DirectoryRewrite>,
 }
 
 // === impl Plan ===
@@ -43,12 +46,20 @@ impl Plan {
     pub(super) fn take(&mut self, asked: &Asked, now: Timestamp) -> Written {
         match asked {
             Asked::Write(writes) => Written::Entries(self.write(writes, now)),
+            Asked::Rewrite(asked) => Written::Entries(self.rewrite(asked, now)),
             Asked::Propose(new) => Written::Proposed(self.propose(new, now).map(Box::new)),
             Asked::Decide(asked) => {
                 let (id, decision, write) = &**asked;
                 Written::Decided(self.decide(*id, decision, write.as_ref(), now).map(Box::new))
             }
         }
+    }
+
+    fn rewrite(&mut self, asked: &DirectoryRewrite, now: Timestamp) -> Result<Vec<DirectoryEntry>, DirectoryError> {
+        asked.fits()?;
+        let written = self.write(std::slice::from_ref(&asked.write), now)?;
+        self.rewritten.push(asked.clone());
+        Ok(written)
     }
 
     fn decide(

@@ -18,7 +18,9 @@ use super::{
     plan::Plan,
     proposal,
 };
-use crate::store::{Decision, DirectoryEntry, DirectoryError, DirectoryWrite, NewProposal, Proposal, StoreError};
+use crate::store::{
+    Decision, DirectoryEntry, DirectoryError, DirectoryRewrite, DirectoryWrite, NewProposal, Proposal, StoreError,
+};
 
 /// What is asked.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub(in super::super) enum Asked {
     Write(Vec<DirectoryWrite>),
     Propose(Box<NewProposal>),
     Decide(Box<(Uuid, Decision, Option<DirectoryWrite>)>),
+    Rewrite(Box<DirectoryRewrite>),
 }
 
 /// What is answered.
@@ -48,6 +51,7 @@ impl Asked {
             Self::Write(writes) => writes,
             Self::Propose(_) => &[],
             Self::Decide(asked) => asked.2.as_slice(),
+            Self::Rewrite(asked) => std::slice::from_ref(&asked.write),
         }
     }
 }
@@ -57,7 +61,14 @@ impl Writer for Writing {
     type Answer = Written;
 
     fn weight(asked: &Asked) -> usize {
-        let proposed = if let Asked::Propose(new) = asked { new.body.len() } else { 0 };
+        let proposed = match asked {
+            Asked::Propose(new) => new.body.len(),
+            Asked::Rewrite(asked) => {
+                let versions = asked.versions.iter().map(|(_, body)| body.len());
+                versions.chain(asked.proposals.iter().map(|(_, body)| body.len())).sum()
+            }
+            Asked::Write(_) | Asked::Decide(_) => 0,
+        };
         asked.writes().iter().map(|write| write.body.len() + 256).sum::<usize>() + proposed + 128
     }
 
@@ -173,6 +184,19 @@ fn statements(plan: &Plan) -> Vec<Statement<'_>> {
         ));
         all.push(statement!("UPDATE directory_head SET revision = $1"; big(plan.revision)));
     }
+    for rewrite in &plan.rewritten {
+        let (kind, id) = (rewrite.write.kind.code(), rewrite.write.id);
+        all.push(statement!(REWRITE_VERSIONS;
+            kind, id,
+            rewrite.versions.iter().map(|(version, _)| big(*version)).collect::<Vec<_>>(),
+            rewrite.versions.iter().map(|(_, body)| body.as_str()).collect::<Vec<_>>(),
+        ));
+        all.push(statement!(REWRITE_PROPOSALS;
+            kind, id,
+            rewrite.proposals.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+            rewrite.proposals.iter().map(|(_, body)| body.as_str()).collect::<Vec<_>>(),
+        ));
+    }
     for Proposal { new, at, status, .. } in &plan.proposed {
         all.push(statement!(INSERT_PROPOSAL;
             new.id, new.provider.as_str(), new.kind.code(), new.entry, big(new.over),
@@ -212,6 +236,14 @@ const SET_CURRENT: &str = "INSERT INTO directory_current (kind, id, version, rev
     SELECT * FROM UNNEST($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])
     ON CONFLICT (kind, id) DO UPDATE SET version = excluded.version, revision = excluded.revision,
         source = excluded.source, source_name = excluded.source_name";
+
+const REWRITE_VERSIONS: &str = "UPDATE directory_version v SET body = n.body
+    FROM UNNEST($3::bigint[], $4::text[]) AS n (version, body)
+    WHERE v.kind = $1 AND v.id = $2 AND v.version = n.version";
+
+const REWRITE_PROPOSALS: &str = "UPDATE directory_proposal p SET body = n.body
+    FROM UNNEST($3::uuid[], $4::text[]) AS n (id, body)
+    WHERE p.kind = $1 AND p.entry = $2 AND p.id = n.id";
 
 const INSERT_PROPOSAL: &str =
     "INSERT INTO directory_proposal (id, provider, kind, entry, over, source, source_name, at, status, body)

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use onward::{
     domain::EntryKind,
     store::{
-        Decision, DirectoryEntry, DirectoryError, DirectoryStore, DirectoryWrite, NewProposal, Proposal, ProposalQuery,
-        StoreError,
+        Decision, DirectoryEntry, DirectoryError, DirectoryRewrite, DirectoryStore, DirectoryWrite, NewProposal,
+        Proposal, ProposalQuery, StoreError,
     },
 };
 use uuid::Uuid;
@@ -53,6 +54,14 @@ impl DirectoryStore for Reached {
     ) -> Result<Vec<DirectoryEntry>, StoreError> {
         let source = source.to_owned();
         reach!(self, directory_sourced(kind, &source, names))
+    }
+
+    async fn rewrite_directory(&self, rewrite: DirectoryRewrite) -> Result<DirectoryEntry, DirectoryError> {
+        reach!(self, rewrite_directory(rewrite))
+    }
+
+    async fn proposals_waiting(&self) -> Result<Option<(u64, Timestamp)>, StoreError> {
+        reach!(self, proposals_waiting())
     }
 
     async fn add_proposal(&self, new: NewProposal) -> Result<Proposal, DirectoryError> {

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use onward::{
     domain::{EntryKind, ProposalStatus},
     store::{
-        Decision, DirectoryEntry, DirectoryError, DirectoryStore, DirectoryWrite, NewProposal, PROPOSALS_PENDING_MAX,
-        Proposal, ProposalQuery, Store, StoreError,
+        Decision, DirectoryEntry, DirectoryError, DirectoryRewrite, DirectoryStore, DirectoryWrite, NewProposal,
+        PROPOSALS_PENDING_MAX, Proposal, ProposalQuery, Store, StoreError,
     },
 };
 use uuid::Uuid;
@@ -53,6 +53,22 @@ impl Directory {
             written.push(entry);
         }
         *self = after;
+        Ok(written)
+    }
+
+    fn rewrite(&mut self, rewrite: DirectoryRewrite, at: Timestamp) -> Result<DirectoryEntry, DirectoryError> {
+        rewrite.fits()?;
+        let DirectoryRewrite { write, versions, proposals } = rewrite;
+        let key = (write.kind, write.id);
+        let written = self.write(vec![write], at)?.remove(0);
+        for (version, body) in versions {
+            let is_it = |entry: &&mut DirectoryEntry| ((entry.kind, entry.id), entry.version) == (key, version);
+            self.versions.iter_mut().filter(is_it).for_each(|entry| entry.body.clone_from(&body));
+        }
+        for (id, body) in proposals {
+            let found = self.proposals.get_mut(&id).filter(|found| (found.new.kind, found.new.entry) == key);
+            found.into_iter().for_each(|found| found.new.body.clone_from(&body));
+        }
         Ok(written)
     }
 
@@ -134,6 +150,18 @@ impl DirectoryStore for Memory {
         Ok(names.into_iter().filter_map(named).collect())
     }
 
+    async fn rewrite_directory(&self, rewrite: DirectoryRewrite) -> Result<DirectoryEntry, DirectoryError> {
+        let now = self.now();
+        self.open()?.directory.rewrite(rewrite, now)
+    }
+
+    async fn proposals_waiting(&self) -> Result<Option<(u64, Timestamp)>, StoreError> {
+        let all = self.all()?;
+        let waiting = all.directory.proposals.values().filter(|one| one.status == ProposalStatus::Pending);
+        let since: Vec<Timestamp> = waiting.map(|one| one.at).collect();
+        Ok(since.iter().min().map(|oldest| (since.len() as u64, *oldest)))
+    }
+
     async fn add_proposal(&self, new: NewProposal) -> Result<Proposal, DirectoryError> {
         let now = self.now();
         self.open()?.directory.propose(new, now)
@@ -147,6 +175,7 @@ impl DirectoryStore for Memory {
         let all = self.all()?;
         let wanted = |proposal: &&Proposal| {
             query.provider.as_ref().is_none_or(|provider| *provider == proposal.new.provider)
+                && query.entry.is_none_or(|entry| entry == (proposal.new.kind, proposal.new.entry))
                 && query.status.is_none_or(|status| status == proposal.status)
                 && query.after.is_none_or(|after| proposal.new.id > after)
         };

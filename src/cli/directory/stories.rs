@@ -1,0 +1,33 @@
+//! `onward directory take-out-story`
+
+use clap::Args;
+use uuid::Uuid;
+
+use super::{ConfigFile, Ended, open, proposals::ended, signature};
+use crate::directory::TakenOut;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct TakeOut {
+    /// The HealthcareService.
+    id: Uuid,
+    /// Only this one of the stories that it tells now, counted from 0, with every earlier wording. Without it, all.
+    #[arg(long, value_name = "NUMBER")]
+    story: Option<usize>,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+pub(super) async fn take_out(asked: &TakeOut) -> Ended {
+    let (_, directory) = open(&asked.file).await?;
+    let done = directory.take_out(asked.id, asked.story, &signature()).await;
+    directory.store.close().await;
+    let TakenOut { entry, versions, proposals } = done.map_err(ended)?;
+    say!(
+        "taken out: {}/{} has version {}; {versions} earlier versions and {proposals} proposals told it, and tell it no more",
+        entry.kind,
+        entry.id,
+        entry.version
+    );
+    say!("copies of the store from before, and what others have read, still have it");
+    Ok(())
+}

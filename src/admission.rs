@@ -18,7 +18,10 @@ use crate::config::Limits;
 
 pub mod limit;
 pub mod outbox;
+mod rates;
 pub mod shares;
+
+pub use rates::Rates;
 
 use limit::{Adaptive, Bounds};
 use shares::{Refused, Shares};

@@ -1,7 +1,15 @@
 //! Who may do what with which referral: one pure function ([`may`]). Who is asking is found out by the adapters around it.
 
+pub mod assertion;
+mod authority;
+mod caller;
+mod issuer;
+mod jwks;
+mod jwt;
 mod may;
 
+pub use authority::{Authority, Connection, Given, Refused, Shown, TOKEN_S, thumbprint};
+pub use caller::{Caller, Granted, KnownBy};
 pub use may::{Deed, What, Who, client_that_may, may};
 
 /// The token of an `Authorization: Bearer` header (RFC 6750, 2.1).

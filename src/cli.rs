@@ -39,6 +39,7 @@ mod notify;
 mod referral;
 mod routes;
 mod serve;
+mod token;
 mod worklist;
 
 /// Where a service without a configuration keeps everything.
@@ -82,6 +83,8 @@ enum Command {
     Directory(directory::Commands),
     /// The IT worklist: everything that waits for somebody, and what to do about it.
     Worklist(worklist::Worklist),
+    /// A token for a client, shown once, and its SHA-256 for the configuration.
+    Token(token::Options),
     /// The version, and where what it knows of FHIR comes from.
     About(about::About),
 }
@@ -130,6 +133,7 @@ pub fn main() -> ExitCode {
             Command::Endpoints(endpoints) => endpoints::run(&endpoints).await,
             Command::Directory(command) => directory::run(&command).await,
             Command::Worklist(worklist) => worklist::run(&worklist).await,
+            Command::Token(options) => token::run(&options),
             Command::About(about) => about::run(&about),
         }
     });

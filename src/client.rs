@@ -3,35 +3,21 @@
 //! It follows no redirect: an endpoint is where the configuration says it is. What it tells of a failure is meant for the IT
 //! worklist and carries no content.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     header::{self, HeaderMap, HeaderValue},
-};
-use hyper_rustls::HttpsConnector;
-use hyper_util::{
-    client::legacy::{
-        Client,
-        connect::{HttpConnector, dns},
-    },
-    rt::{TokioExecutor, TokioTimer},
 };
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    config::{Outbound, registry::Endpoint},
+    config::{Outbound, Secret, registry::Endpoint},
     fhir::{
         IssueCode,
         gate::{self, Limits},
@@ -40,24 +26,20 @@ use crate::{
     resolve::Resolver,
 };
 
+mod connections;
+mod grants;
 mod notify;
 mod rehearsal;
+mod signer;
 mod verdict;
 
+use connections::Connections;
+use grants::Grants;
 pub use rehearsal::{Rehearsal, Written};
 use verdict::Verdict;
 
 /// An answer larger than this is not read.
 const ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// An idle connection is kept for so long. When one of a server's turns out to lead nowhere, which takes a request its whole
-/// time-out, the others have mostly gone by then as well.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-const KEEPALIVE: Duration = Duration::from_secs(15);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_TRIES: u32 = 3;
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
-const IDLE_PER_HOST: usize = 32;
 
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +90,12 @@ pub enum CallError {
     /// It may not be connected to, so nothing was sent.
     #[error("not connected to: {NOT_ALLOWED}")]
     NotAllowed,
+    /// The access token that it wants is not to be had just now, so nothing was sent.
+    #[error("no access token: {0}")]
+    NoToken(String),
+    /// The certificate that it is to be shown cannot be used just now, so nothing was sent.
+    #[error("no certificate to show: {0}")]
+    NoCertificate(String),
     /// No answer in time. Whether the server acted is unknown.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
@@ -156,86 +144,10 @@ pub trait Transport: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct FhirClient {
     transport: Arc<dyn Transport>,
+    grants: Arc<Grants>,
 }
-
-/// Looks names up for the connector, and lets it connect only to what is allowed: to the very addresses that were looked at.
-#[derive(Clone)]
-struct Names(Resolver, Arc<Outbound>);
-
-/// Every address of a name is one that may not be connected to.
-#[derive(Debug, thiserror::Error)]
-#[error("{NOT_ALLOWED}")]
-struct NotAllowed;
 
 const NOT_ALLOWED: &str = "scheme, host or address is none that [outbound] allows";
-
-impl tower_service::Service<dns::Name> for Names {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = std::io::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: dns::Name) -> Self::Future {
-        let Self(resolver, outbound) = self.clone();
-        Box::pin(async move {
-            let mut found = resolver.resolve(name.as_str()).await?;
-            found.retain(|address| outbound.allows(*address));
-            if found.is_empty() {
-                return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, NotAllowed));
-            }
-            // the connector puts the port in
-            Ok(found.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect::<Vec<_>>().into_iter())
-        })
-    }
-}
-
-/// Over TCP and TLS.
-struct Connections {
-    http: Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>,
-    outbound: Arc<Outbound>,
-}
-
-#[async_trait]
-impl Transport for Connections {
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, CallError> {
-        let uri = request.uri();
-        // an address in a URL is looked up by nobody
-        if !self.outbound.allows_url(uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default()) {
-            return Err(CallError::NotAllowed);
-        }
-        let response = self.http.request(request).await.map_err(|error| match error {
-            error if is_not_allowed(&error) => CallError::NotAllowed,
-            error if error.is_connect() => CallError::Connect,
-            _ => CallError::Broken,
-        })?;
-        let (parts, body) = response.into_parts();
-        let bytes = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
-        let bytes = bytes.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() {
-                CallError::Unreadable(format!("larger than {ANSWER_MAX_BYTES} bytes"))
-            } else {
-                CallError::Broken
-            }
-        })?;
-        Ok(Response::from_parts(parts, bytes.to_bytes()))
-    }
-}
-
-/// Whether no connection was made because of where it would have gone.
-fn is_not_allowed(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<NotAllowed>() || within.is_some_and(|within| within.is::<NotAllowed>()) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
-}
 
 impl FhirClient {
     /// A client that trusts the machine's root certificates and connects to what is allowed.
@@ -251,32 +163,12 @@ impl FhirClient {
     /// # Errors
     /// [`NoRoots`] where the machine has none.
     pub fn with_resolver(resolver: Resolver, outbound: &Outbound) -> Result<Self, NoRoots> {
-        let outbound = Arc::new(outbound.clone());
-        let mut tcp = HttpConnector::new_with_resolver(Names(resolver, Arc::clone(&outbound)));
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        // a peer that vanished without a word: found out while nothing is sent, and while what was sent is not acknowledged
-        tcp.set_keepalive(Some(KEEPALIVE));
-        tcp.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-        tcp.set_keepalive_retries(Some(KEEPALIVE_TRIES));
-        tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let http = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .build(connector);
-        Ok(Self::over(Arc::new(Connections { http, outbound })))
+        Ok(Self::over(Arc::new(Connections::new(resolver, outbound)?)))
     }
 
     /// A client whose requests go out this way.
     pub fn over(transport: Arc<dyn Transport>) -> Self {
-        Self { transport }
+        Self { transport, grants: Arc::default() }
     }
 
     /// An exchange that is not FHIR, as it is.
@@ -334,13 +226,43 @@ impl FhirClient {
         headers: &[(&'static str, &str)],
         body: Option<String>,
     ) -> Result<Answer, CallError> {
-        metrics::counter!("onward_requests_sent_total", "method" => named(&method)).increment(1);
-        let request = request(to, method, path, headers, body)?;
         let exchange = async {
-            let (parts, body) = self.transport.exchange(request).await?.into_parts();
-            answer(parts.status, &parts.headers, &body)
+            let Some(grant) = &to.access.grant else {
+                return self.once(to, &method, path, headers, body, to.access.token.as_ref()).await;
+            };
+            let (token, had) = self.grants.token(&*self.transport, grant, to.timeout).await?;
+            let answer = self.once(to, &method, path, headers, body.clone(), Some(&token)).await?;
+            if answer.status != StatusCode::UNAUTHORIZED {
+                return Ok(answer);
+            }
+            self.grants.forget(grant, &token).await;
+            if !had {
+                return Ok(answer);
+            }
+            // it had ended there before it ended here: nothing was done, so it is sent once more
+            let (token, _) = self.grants.token(&*self.transport, grant, to.timeout).await?;
+            self.once(to, &method, path, headers, body, Some(&token)).await
         };
         tokio::time::timeout(to.timeout, exchange).await.unwrap_or(Err(CallError::TimedOut(to.timeout)))
+    }
+
+    /// One request, with this token.
+    async fn once(
+        &self,
+        to: &Endpoint,
+        method: &Method,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: Option<String>,
+        token: Option<&Secret>,
+    ) -> Result<Answer, CallError> {
+        metrics::counter!("onward_requests_sent_total", "method" => named(method)).increment(1);
+        let mut request = request(to, method.clone(), path, headers, body, token)?;
+        if let Some(identity) = &to.access.identity {
+            request.extensions_mut().insert(Arc::clone(identity));
+        }
+        let (parts, body) = self.transport.exchange(request).await?.into_parts();
+        answer(parts.status, &parts.headers, &body)
     }
 }
 
@@ -360,6 +282,7 @@ fn request(
     path: &str,
     headers: &[(&'static str, &str)],
     body: Option<String>,
+    token: Option<&Secret>,
 ) -> Result<Request<Full<Bytes>>, CallError> {
     let unusable = |what: &str| CallError::Unusable(what.to_owned());
     let url = if path.is_empty() { to.base_url.clone() } else { format!("{}/{path}", to.base_url) };
@@ -371,7 +294,7 @@ fn request(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    if let Some(token) = &to.token {
+    if let Some(token) = token {
         let mut value = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
             .map_err(|_| unusable("the token has characters that a header cannot carry"))?;
         value.set_sensitive(true);

@@ -2,6 +2,7 @@
 //! is read and checked before anything starts, and all faults are told at once. What is read (routes, secrets) is looked
 //! for beside `onward.toml`; what is written (the store) relative to the working directory.
 
+mod access;
 mod alerts;
 pub mod directory;
 mod duplicates;
@@ -9,6 +10,8 @@ mod endpoint;
 mod env;
 mod escalation;
 mod http;
+mod issuer;
+mod keys;
 pub mod opening;
 mod outbound;
 mod places;
@@ -33,15 +36,18 @@ use crate::{
 };
 
 pub use crate::toml_reader::Fault;
+pub use access::{Access, Grant, Identity};
 pub use alerts::Alerts;
 pub use env::Env;
 pub use http::{Cors, Http};
+pub use issuer::Issuer;
+pub use keys::{ASSERTION_ALGORITHMS, JWKS_MAX_BYTES, KeySet, KeySource, Keys, NotKeys, PublicKey};
 pub use outbound::{Outbound, literal};
 pub use registry::Registry;
 pub use roles::{Role, Roles};
 pub use routes::Routes;
 pub use secret::{Secret, TokenHash};
-pub use sections::{Broker, Level, Limits, Log, LogFormat, Profiles, Server, Store};
+pub use sections::{Broker, Level, Limits, Log, LogFormat, Profiles, Server, StaticTokens, Store};
 pub use tls::{Clients, Listener, Tls};
 pub use url::{BrokerUrl, HiddenUrl, StoreUrl};
 
@@ -144,6 +150,7 @@ impl Config {
         let (escalation, working_time) = escalation::read(root.section("escalation"));
         let (mut registry, ids) = read_registry::read(&mut root, &secrets, &broker.url, retry, escalation);
         registry.working_time = working_time;
+        registry.issuer = Issuer::read(&mut root);
         registry.same_person = duplicates::read(root.section("duplicates"));
         let (mut files, mut route_warnings) = (Vec::new(), Vec::new());
         registry.directory = directory::read(root.section("directory"));
@@ -159,6 +166,7 @@ impl Config {
                 Err(faults) => other_faults.extend(faults),
             }
         }
+        warn_of_tokens(&root, &server, loopback, &registry);
         for what in outbound.out_of_reach(&registry) {
             let told = format!(
                 "found the endpoint of {what} where Onward may not connect to; allowed: another one, or its address in \
@@ -210,6 +218,34 @@ impl Config {
     }
 }
 
+/// So many clients are named in one warning.
+const TOLD_MAX: usize = 5;
+
+/// Says where tokens of the configuration are worth nothing, and where they are worth much to whoever finds one.
+fn warn_of_tokens(root: &toml_reader::Table<'_>, server: &Server, loopback: bool, registry: &Registry) {
+    let alone = registry.clients().filter(|one| !one.tokens.is_empty() && one.certificate_names.is_empty());
+    let mut names: Vec<String> = alone.map(|one| one.client.to_string()).collect();
+    if names.is_empty() || loopback {
+        return;
+    }
+    let others = names.len().saturating_sub(TOLD_MAX);
+    names.truncate(TOLD_MAX);
+    let more = if others > 0 { format!(" and {others} others") } else { String::new() };
+    let told = match server.static_tokens {
+        StaticTokens::Loopback => format!(
+            "the tokens of {}{more} are refused where others than this machine connect: give these clients jwks or jwks-url, or \
+             certificate-names, or say \"everywhere\"",
+            names.join(", ")
+        ),
+        StaticTokens::Everywhere => {
+            "whoever finds a token of the configuration may use it from anywhere for as long as it stands there: jwks or jwks-url \
+             is better"
+                .to_owned()
+        }
+    };
+    root.warn("server.static-tokens", told);
+}
+
 fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotAnId> {
     let (system_id, provider_id): (SystemId, ProviderId) = ("local".parse()?, "local".parse()?);
     let (inbox_id, steward_id): (InboxId, StewardId) = ("local".parse()?, "local".parse()?);
@@ -221,20 +257,27 @@ fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotA
         kind: "local".to_owned(),
         tokens: vec![token.clone()],
         certificate_names: vec![],
+        keys: Keys::default(),
         profiles: Vec::new(),
         hooks: vec![],
         rules: RuleLevels::default(),
         read: None,
         write_back: None,
     };
-    let steward =
-        Steward { id: steward_id.clone(), name: name.clone(), tokens: vec![token.clone()], certificate_names: vec![] };
+    let steward = Steward {
+        id: steward_id.clone(),
+        name: name.clone(),
+        tokens: vec![token.clone()],
+        certificate_names: vec![],
+        keys: Keys::default(),
+    };
     let provider = Provider {
         id: provider_id.clone(),
         name,
         ods_code,
         tokens: vec![token],
         certificate_names: vec![],
+        keys: Keys::default(),
         hooks: vec![],
     };
     let inbox = Inbox {

@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
     admission::Admission,
+    auth::Authority,
     config::{Limits, Registry, Roles},
     conversation::Conversation,
     directory::{Directory, measured::Measured},
@@ -33,6 +34,7 @@ mod directory;
 mod health;
 mod history;
 mod matching;
+pub mod oauth;
 pub mod open_referral;
 pub mod openapi;
 mod patching;
@@ -47,6 +49,7 @@ mod supported;
 mod surroundings;
 mod table;
 mod validate;
+mod who;
 mod write;
 
 use beside::Deed;
@@ -66,6 +69,10 @@ pub struct App {
     pub registry: Arc<ArcSwap<Registry>>,
     /// Who is spoken to, and who is left alone.
     pub endpoints: Endpoints,
+    /// Who asks.
+    pub authority: Authority,
+    /// How often tokens are asked for.
+    pub token_limits: oauth::Limits,
     /// Referrals in.
     pub intake: Intake,
     /// Answers in.
@@ -110,7 +117,8 @@ pub fn router(app: Shared) -> Router {
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), reply::render))
         .with_state(Arc::clone(&app));
     let open = open_referral::router(Arc::clone(&app));
-    keepers_router(app).merge(fhir).merge(open)
+    let oauth = oauth::router(Arc::clone(&app));
+    keepers_router(app).merge(fhir).merge(open).merge(oauth)
 }
 
 /// The routes of resources, and of what is beside them: all that an entry of a batch may ask for.
@@ -137,6 +145,7 @@ fn routes() -> BTreeMap<String, MethodRouter<Shared>> {
     for served in table::SERVED {
         for (interaction, method, below) in served.operations() {
             let Some(handler) = interaction.handler(served.kind, method, below) else { continue };
+            let handler = who::granted(handler, interaction.needs(served.kind, below));
             let path = format!("/fhir/{}{below}", served.kind);
             let present = routes.remove(&path).unwrap_or_default();
             routes.insert(path, present.merge(handler));

@@ -10,6 +10,8 @@ mod parameter;
 mod read;
 mod shape;
 
+use std::collections::BTreeSet;
+
 use rust_decimal::Decimal;
 use serde_json::Value;
 
@@ -195,6 +197,18 @@ impl Search {
             _ => false,
         };
         self.conditions.iter().filter(move |condition| beyond(&condition.test) || by_person(condition))
+    }
+}
+
+impl Search {
+    /// The types of the resources that are looked into to know whether a match is one, beside the matches themselves.
+    pub fn looks_into(&self) -> BTreeSet<&'static str> {
+        let into = |condition: &Condition| match &condition.test {
+            Test::Leads(alternatives) => alternatives.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(),
+            // the identifier of a person is looked for where the reference leads to
+            _ => vec!["Patient"],
+        };
+        self.looking_beyond().flat_map(into).collect()
     }
 }
 

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admission::{Admission, outbox},
     alerts::Teller,
+    auth::Authority,
     broker::{Broker, BrokerError, Embedded, RabbitMq, rabbitmq},
     client::{FhirClient, NoRoots},
-    config::{BrokerUrl, Config, Registry, Role, StoreUrl, routes::Source},
+    config::{BrokerUrl, Config, Registry, Role, StaticTokens, StoreUrl, routes::Source},
     conversation::Conversation,
     delivery::{Deliveries, copies::Copies},
     directory::{Directory, measured::Measured},
@@ -224,7 +225,7 @@ impl Service {
             free_disk_bytes: config.limits.free_disk_bytes,
             outbox: outbox::Bounds { messages: config.limits.outbox_messages, age: config.limits.outbox_age },
         };
-        let certificates = listeners.certificates(Arc::clone(&health));
+        let certificates = listeners.certificates(Arc::clone(&registry), Arc::clone(&health));
         lanes.push(guarded(&died, &stop_lanes, certificates.run(CancellationToken::clone(&stop_lanes))));
         watch.first_look().await;
         lanes.push(guarded(&died, &stop_lanes, watch.run(CancellationToken::clone(&stop_lanes))));
@@ -237,12 +238,21 @@ impl Service {
             let measuring = Arc::clone(&measured).run(Arc::clone(&registry), CancellationToken::clone(&stop_lanes));
             lanes.push(guarded(&died, &stop_lanes, measuring));
         }
+        let authority = Authority::new(
+            Arc::clone(&store),
+            Arc::clone(&registry),
+            client.clone(),
+            format!("{base_url}{}", http::oauth::TOKEN_PATH),
+            config.server.static_tokens == StaticTokens::Everywhere,
+        );
         let app = Arc::new(App {
             store: Arc::clone(&store),
             health: Arc::clone(&health),
             admission: Arc::clone(&admission),
             registry: Arc::clone(&registry),
             endpoints: endpoints.clone(),
+            authority,
+            token_limits: http::oauth::Limits::default(),
             intake: Intake {
                 store: Arc::clone(&store),
                 relay,

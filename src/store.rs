@@ -32,6 +32,7 @@ mod share;
 pub mod sqlite;
 mod step;
 mod submission;
+pub(crate) mod tokens;
 mod trouble;
 
 pub use asked::AskedBy;
@@ -48,6 +49,7 @@ pub use routes::{
 pub use share::{Claim, Share, Shares, StoredBreaker};
 pub use step::{Append, Appended, LaneHead, LaneState, NewVersion, Poll, ResourceKey, Settle, Settled};
 pub use submission::{NewEvent, NewReferral, NewResource, NewTask, Submission, Submit, Submitted};
+pub use tokens::{AccessToken, TokenStore, UsedAssertion};
 pub use trouble::{AlertSettled, DeadLetter, DeadQuery, StoredAlert, Troubled};
 
 /// A process that serves says this often that it lives.
@@ -261,7 +263,7 @@ pub struct Due {
 
 /// The port. Two implementations must pass the same behavioural suite (`tests/it/store.rs`).
 #[async_trait]
-pub trait Store: DirectoryStore {
+pub trait Store: DirectoryStore + TokenStore {
     /// The store's clock.
     fn now(&self) -> Timestamp;
 

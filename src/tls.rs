@@ -2,6 +2,7 @@
 //! files change, and clients that show one of their own. What a name in a client's certificate is worth is the registry's to say.
 
 mod pem;
+mod shower;
 
 use std::{
     io,
@@ -21,6 +22,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::config::{Clients, Tls};
+
+pub use shower::Shower;
 
 /// Why a listener's certificate cannot be used, with what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,8 @@ pub enum TlsError {
 pub struct Shown {
     /// The DNS names of its subjectAltName, in small letters.
     pub names: Vec<String>,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
 }
 
 /// Takes connections over TLS.
@@ -128,7 +133,7 @@ impl Acceptor {
         let config = Arc::clone(&self.current.load().config);
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let shown = shown.map(|certificate| Shown { names: pem::names(certificate) });
+        let shown = shown.map(|certificate| Shown { names: pem::names(certificate), sha256: pem::sha256(certificate) });
         Ok((stream, shown))
     }
 }
@@ -142,11 +147,15 @@ fn files(tls: &Tls) -> Vec<&Path> {
 }
 
 fn stamps(tls: &Tls) -> Vec<Stamp> {
-    let stamp = |file: &Path| {
+    stamps_of(&files(tls))
+}
+
+fn stamps_of(files: &[&Path]) -> Vec<Stamp> {
+    let stamp = |file: &&Path| {
         let about = std::fs::metadata(file).ok()?;
         Some((about.modified().ok()?, about.len()))
     };
-    files(tls).into_iter().map(stamp).collect()
+    files.iter().map(stamp).collect()
 }
 
 fn read(tls: &Tls, http2: bool) -> Result<Current, TlsError> {

@@ -19,7 +19,7 @@ use crate::{
     routing::RouteSet,
     service::profiles,
     store::{postgres::PostgresStore, sqlite::SqliteStore},
-    tls::Acceptor,
+    tls::{Acceptor, Shower},
 };
 
 /// How long the broker is given to be there.
@@ -94,7 +94,14 @@ fn unusable_certificates(config: &Config) -> Vec<String> {
         }
         Err(error) => Some(error.to_string()),
     });
-    wrong.collect()
+    let outwards = config.registry.identities().filter_map(|(to, identity)| match Shower::renewed(identity, None) {
+        Ok(shower) => {
+            let ends = shower?.expires().filter(|ends| *ends <= Timestamp::now())?;
+            Some(format!("the certificate shown to {to} has ended, on {ends}; get another one"))
+        }
+        Err(error) => Some(format!("the certificate shown to {to}: {error}")),
+    });
+    wrong.chain(outwards).collect()
 }
 
 /// A route set in a few words.
@@ -136,7 +143,7 @@ fn endpoints(config: &Config) -> Vec<(String, Endpoint)> {
     for system in config.registry.systems.values() {
         if let Some(back) = &system.write_back {
             let endpoint =
-                Endpoint { base_url: back.base_url.clone(), token: back.token.clone(), timeout: back.timeout };
+                Endpoint { base_url: back.base_url.clone(), access: back.access.clone(), timeout: back.timeout };
             all.push((format!("write-back of {}", system.id), endpoint));
         }
         let other = |read: &&Endpoint| system.write_back.as_ref().is_none_or(|back| back.base_url != read.base_url);

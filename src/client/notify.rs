@@ -15,7 +15,14 @@ impl FhirClient {
     /// # Errors
     /// Why it did not arrive, or may not have, without content.
     pub async fn notify(&self, to: &Endpoint, key: &str, body: &Value) -> Result<(), String> {
-        let made = request(to, Method::POST, "", &[("idempotency-key", key)], Some(body.to_string()));
+        let made = request(
+            to,
+            Method::POST,
+            "",
+            &[("idempotency-key", key)],
+            Some(body.to_string()),
+            to.access.token.as_ref(),
+        );
         let mut request = made.map_err(|error| error.to_string())?;
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(header::CONTENT_TYPE, json.clone());

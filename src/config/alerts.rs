@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::{
-    endpoint,
+    Access, endpoint,
     registry::Endpoint,
     secret::Secrets,
     url::{base_url, is_open_to_listeners},
@@ -56,7 +56,7 @@ impl Alerts {
                 node.warn("http:// to another machine: the token travels unencrypted; use https://");
             }
             hook.finish();
-            Some(Endpoint { base_url: url?, token, timeout })
+            Some(Endpoint { base_url: url?, access: Access::by_token(token), timeout })
         });
         let command = table.get("command").map(|node| {
             let allowed = "a list of texts: the program and its arguments";

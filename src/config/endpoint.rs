@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    BrokerUrl, Secret,
+    Access, BrokerUrl,
     registry::{AmqpInbox, Answers, Detail, Endpoint, FhirRestInbox, Ids, InboxKind, Pace, WriteBack},
     secret::Secrets,
     sections,
@@ -36,6 +36,8 @@ enum Kind {
 const KIND_KEYS: &[(&str, Kind)] = &[
     ("base-url", Kind::FhirRest),
     ("token", Kind::FhirRest),
+    ("auth", Kind::FhirRest),
+    ("tls", Kind::FhirRest),
     ("answers", Kind::FhirRest),
     ("poll-every", Kind::FhirRest),
     ("ids", Kind::FhirRest),
@@ -49,12 +51,12 @@ pub(super) fn timeout(table: &mut Table<'_>) -> Duration {
     found.unwrap_or(TIMEOUT_DEFAULT)
 }
 
-/// `read = { base-url, token }`.
+/// `read = { base-url, token, … }`.
 pub(super) fn read(node: &Node<'_>, secrets: &Secrets<'_>, timeout: Duration) -> Option<Endpoint> {
-    let mut table = node.table("a table with base-url and token")?;
-    let (base_url, token) = address(&mut table, secrets);
+    let mut table = node.table("a table with base-url and token or auth")?;
+    let (base_url, access) = address(&mut table, secrets);
     table.finish();
-    Some(Endpoint { base_url: base_url?, token, timeout })
+    Some(Endpoint { base_url: base_url?, access, timeout })
 }
 
 /// `write-back = { kind, base-url, token, close-request, detail, … }`.
@@ -64,16 +66,16 @@ pub(super) fn write_back(
     timeout: Duration,
     retry: RetryPolicy,
 ) -> Option<WriteBack> {
-    let mut table = node.table("a table with kind, base-url and token")?;
+    let mut table = node.table("a table with kind, base-url and token or auth")?;
     let kind = table.need("kind", "\"fhir-rest\"").and_then(|node| node.choice(&[("fhir-rest", ())]));
-    let (base_url, token) = address(&mut table, secrets);
+    let (base_url, access) = address(&mut table, secrets);
     let close_request = table.get("close-request").and_then(|node| node.bool()).unwrap_or(false);
     let details = [Detail::None, Detail::Codes, Detail::Summary, Detail::Full].map(|detail| (detail.as_str(), detail));
     let detail = table.get("detail").and_then(|node| node.choice(&details)).unwrap_or(Detail::Summary);
     let pace = pace(&mut table, retry);
     table.finish();
     kind?;
-    Some(WriteBack { base_url: base_url?, token, close_request, detail, timeout, pace })
+    Some(WriteBack { base_url: base_url?, access, close_request, detail, timeout, pace })
 }
 
 /// The keys of a table that say how its endpoint is to be treated.
@@ -132,7 +134,7 @@ pub(super) fn inbox_kind(
 }
 
 fn fhir_rest(table: &mut Table<'_>, secrets: &Secrets<'_>, retry: RetryPolicy) -> Option<FhirRestInbox> {
-    let (base_url, token) = address(table, secrets);
+    let (base_url, access) = address(table, secrets);
     let polled = table.get("answers").and_then(|node| node.choice(&[("push", false), ("poll", true)])).unwrap_or(false);
     let answers = match (polled, table.get("poll-every")) {
         (false, None) => Answers::Push,
@@ -149,18 +151,24 @@ fn fhir_rest(table: &mut Table<'_>, secrets: &Secrets<'_>, retry: RetryPolicy) -
     let ids = table.get("ids").and_then(|node| node.choice(&ids)).unwrap_or(Ids::Client);
     let timeout = timeout(table);
     let pace = pace(table, retry);
-    Some(FhirRestInbox { base_url: base_url?, token, answers, ids, timeout, pace })
+    Some(FhirRestInbox { base_url: base_url?, access, answers, ids, timeout, pace })
 }
 
-/// `base-url`, which must be there, and `token`, which may.
-fn address(table: &mut Table<'_>, secrets: &Secrets<'_>) -> (Option<String>, Option<Secret>) {
+/// `base-url`, which must be there, and `token` or `auth`, and `tls`, which may.
+fn address(table: &mut Table<'_>, secrets: &Secrets<'_>) -> (Option<String>, Access) {
     let node = table.need("base-url", "\"https://HOST/PATH\"");
     let url = node.as_ref().and_then(base_url);
-    let token = table.get("token").and_then(|node| secrets.token(&node));
+    let access = Access::read(table, secrets);
+    if access.identity.is_some()
+        && let (Some(node), Some(url)) = (&node, &url)
+        && !url.starts_with("https://")
+    {
+        node.fault("http:// and tls", "https://, or no tls");
+    }
     if let (Some(node), Some(url)) = (&node, &url)
         && is_open_to_listeners(url)
     {
         node.warn("http:// to another machine: referrals and tokens travel unencrypted; use https://");
     }
-    (url, token)
+    (url, access)
 }

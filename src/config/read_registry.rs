@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    BrokerUrl, Registry, TokenHash, endpoint, escalation, opening,
+    BrokerUrl, Keys, Registry, TokenHash, endpoint, escalation, opening,
     registry::{Answers, Endpoint, Inbox, InboxKind, Provider, Steward, System},
     secret::Secrets,
     tls,
@@ -32,6 +32,13 @@ const PROFILES_MAX: usize = 32;
 const HOOKS_MAX: usize = 32;
 const PROFILE_MAX_BYTES: usize = 500;
 const NO_TOKEN: &str = "no tokens: this provider can neither fetch what waits here nor answer it";
+
+/// What may be granted where nothing is said: what suits each kind of client.
+const SYSTEM_SCOPES: &str = "system/*.cruds";
+const PROVIDER_SCOPES: &str = "system/*.rs system/Task.u system/Communication.c system/Subscription.cud system/HealthcareService.cu \
+                               system/Location.cu system/Organization.cu system/Endpoint.cu";
+const STEWARD_SCOPES: &str =
+    "system/HealthcareService.crus system/Location.crus system/Organization.crus system/Endpoint.crus";
 
 /// Every id that the file gives, also to what is wrong otherwise: naming it elsewhere is not a second fault.
 #[derive(Default)]
@@ -63,6 +70,8 @@ struct Reading<'s, 'e> {
     owners: BTreeMap<TokenHash, String>,
     /// Whose every name in a certificate is.
     names: BTreeMap<String, String>,
+    /// Every name at an issuer.
+    issued_as: BTreeSet<String>,
 }
 
 /// Reads all four lists. The routes are left empty; `retry` and `escalation` hold for every endpoint that says nothing else.
@@ -82,6 +91,7 @@ pub(super) fn read(
         ids: Ids::default(),
         owners: BTreeMap::new(),
         names: BTreeMap::new(),
+        issued_as: BTreeSet::new(),
     };
     let systems = root.tables("system");
     let providers = root.tables("provider");
@@ -103,6 +113,7 @@ impl Reading<'_, '_> {
         let kind = table.get("kind").and_then(|node| node.line(NAME_CHARS_MAX)).unwrap_or_else(|| "other".to_owned());
         let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("system {id}")));
         let certificate_names = self.names(&mut table, id.as_ref().map(|id| format!("system {id}")));
+        let keys = self.keys(&mut table, SYSTEM_SCOPES);
         let (profiles, rules) = (profiles(&mut table), rules(&mut table));
         let hooks = hooks(&mut table);
         let timeout = endpoint::timeout(&mut table);
@@ -112,14 +123,14 @@ impl Reading<'_, '_> {
         if write_back.is_none() {
             table.warn("write-back", "none: statuses do not get into the record, its users must look for them here");
         }
-        if tokens.is_empty() && certificate_names.is_empty() {
+        if tokens.is_empty() && certificate_names.is_empty() && !keys.are_any() {
             table.warn("tokens", "none: this system cannot send anything");
         }
         table.finish();
         let write_back = write_back.flatten();
         let as_write_back = |to: &super::registry::WriteBack| Endpoint {
             base_url: to.base_url.clone(),
-            token: to.token.clone(),
+            access: to.access.clone(),
             timeout,
         };
         let read = read.or_else(|| write_back.as_ref().map(as_write_back));
@@ -133,6 +144,7 @@ impl Reading<'_, '_> {
                     kind,
                     tokens,
                     certificate_names,
+                    keys,
                     profiles,
                     rules,
                     hooks,
@@ -148,6 +160,7 @@ impl Reading<'_, '_> {
         let (name, ods_code) = named(&mut table);
         let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("provider {id}")));
         let certificate_names = self.names(&mut table, id.as_ref().map(|id| format!("provider {id}")));
+        let keys = self.keys(&mut table, PROVIDER_SCOPES);
         let hooks = hooks(&mut table);
         let inbox = table.get("inbox");
         let inbox_id = inbox.as_ref().and(id.as_ref()).and_then(|id| id.as_str().parse::<InboxId>().ok());
@@ -163,6 +176,7 @@ impl Reading<'_, '_> {
         });
         if tokens.is_empty()
             && certificate_names.is_empty()
+            && !keys.are_any()
             && kind.as_ref().is_some_and(|(kind, ..)| needs_token(kind))
         {
             table.warn("tokens", NO_TOKEN);
@@ -173,7 +187,9 @@ impl Reading<'_, '_> {
             let inbox = Inbox { id: inbox_id.clone(), provider: id.clone(), service: None, kind, escalation, opening };
             self.registry.inboxes.insert(inbox_id, inbox);
         }
-        self.registry.providers.insert(id.clone(), Provider { id, name, ods_code, tokens, certificate_names, hooks });
+        self.registry
+            .providers
+            .insert(id.clone(), Provider { id, name, ods_code, tokens, certificate_names, keys, hooks });
     }
 
     fn inbox(&mut self, mut table: Table<'_>) {
@@ -197,7 +213,10 @@ impl Reading<'_, '_> {
         let escalation = escalation::of_inbox(&mut table, self.escalation);
         let opening = opening::of_inbox(&mut table);
         let owner = provider.as_ref().and_then(|id| self.registry.providers.get(id));
-        if owner.is_some_and(|owner| owner.tokens.is_empty()) && kind.as_ref().is_some_and(needs_token) {
+        if owner
+            .is_some_and(|owner| owner.tokens.is_empty() && owner.certificate_names.is_empty() && !owner.keys.are_any())
+            && kind.as_ref().is_some_and(needs_token)
+        {
             table.warn("provider", NO_TOKEN);
         }
         table.finish();
@@ -211,7 +230,8 @@ impl Reading<'_, '_> {
         let name = named_for_people(&mut table);
         let tokens = self.tokens(&mut table, id.as_ref().map(|id| format!("steward {id}")));
         let certificate_names = self.names(&mut table, id.as_ref().map(|id| format!("steward {id}")));
-        if tokens.is_empty() && certificate_names.is_empty() {
+        let keys = self.keys(&mut table, STEWARD_SCOPES);
+        if tokens.is_empty() && certificate_names.is_empty() && !keys.are_any() {
             table.warn(
                 "tokens",
                 "none: this steward can neither write the directory nor decide what is proposed for it",
@@ -219,8 +239,22 @@ impl Reading<'_, '_> {
         }
         table.finish();
         if let (Some(id), Some(name)) = (id, name) {
-            self.registry.stewards.insert(id.clone(), Steward { id, name, tokens, certificate_names });
+            self.registry.stewards.insert(id.clone(), Steward { id, name, tokens, certificate_names, keys });
         }
+    }
+
+    /// `jwks`, `jwks-url`, `scopes` and `client-id`. One name at an issuer belongs to one client.
+    fn keys(&mut self, table: &mut Table<'_>, default: &str) -> Keys {
+        let keys = Keys::read(table, self.secrets.folder(), self.secrets.read_files(), default);
+        for name in &keys.issued_as {
+            if !self.issued_as.insert(name.clone()) {
+                table.fault(
+                    "client-id",
+                    format!("found {}, which is another client's; allowed: each once", quoted(name)),
+                );
+            }
+        }
+        keys
     }
 
     /// `certificate-names`. One name belongs to one client.
@@ -245,8 +279,7 @@ impl Reading<'_, '_> {
         let nodes = table.get("tokens").map(|node| node.items("a list of secrets")).unwrap_or_default();
         let mut hashes = Vec::with_capacity(nodes.len());
         for node in nodes {
-            let Some(token) = self.secrets.token(&node) else { continue };
-            let hash = TokenHash::of(token.reveal());
+            let Some(hash) = self.secrets.token_hash(&node) else { continue };
             match self.owners.get(&hash) {
                 Some(other) => node.fault(&format!("a token that {other} has already"), "a token of its own"),
                 None => {

@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt,
     sync::Arc,
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Secret, TokenHash, directory::Directory, opening::Opening};
+use super::{Access, Identity, Issuer, Keys, TokenHash, directory::Directory, opening::Opening};
 use crate::{
     domain::{
         Destination, InboxId, ProviderId, Side, StewardId, SystemId, Terms, deadline::Escalation, endpoint,
@@ -31,6 +32,8 @@ pub struct Registry {
     pub inboxes: BTreeMap<InboxId, Inbox>,
     /// Which referral goes to which inbox.
     pub routes: RouteSet,
+    /// Whose access tokens are taken beside Onward's own.
+    pub issuer: Option<Issuer>,
     /// Where postcodes lie.
     pub places: Arc<Places>,
     /// What is told of the directory.
@@ -79,6 +82,19 @@ pub enum Client {
     Steward(StewardId),
 }
 
+/// A client with what it is known by.
+#[derive(Debug, Clone)]
+pub struct Registered<'r> {
+    /// Which one.
+    pub client: Client,
+    /// The tokens that it may show.
+    pub tokens: &'r [TokenHash],
+    /// By which names in a certificate it is known. None: it needs no certificate.
+    pub certificate_names: &'r [String],
+    /// By which keys it gets access tokens, and what for.
+    pub keys: &'r Keys,
+}
+
 /// An originating system.
 #[derive(Debug, Clone)]
 pub struct System {
@@ -94,6 +110,8 @@ pub struct System {
     pub tokens: Vec<TokenHash>,
     /// By which names in a certificate it is known. None: it needs no certificate.
     pub certificate_names: Vec<String>,
+    /// By which keys it gets access tokens, and what for.
+    pub keys: Keys,
     /// Profiles to which each resource of their types that it sends must conform.
     pub profiles: Vec<String>,
     /// How gravely the NHS's rules are taken for what it sends.
@@ -111,8 +129,8 @@ pub struct System {
 pub struct Endpoint {
     /// Without a slash at the end.
     pub base_url: String,
-    /// The bearer token it wants.
-    pub token: Option<Secret>,
+    /// How Onward shows it who it is.
+    pub access: Access,
     /// How long one request may take.
     pub timeout: Duration,
 }
@@ -122,8 +140,8 @@ pub struct Endpoint {
 pub struct WriteBack {
     /// Without a slash at the end.
     pub base_url: String,
-    /// The bearer token it wants.
-    pub token: Option<Secret>,
+    /// How Onward shows it who it is.
+    pub access: Access,
     /// Whether a ServiceRequest that is still `active` there becomes `completed` with its Task.
     pub close_request: bool,
     /// How much goes back.
@@ -160,6 +178,8 @@ pub struct Provider {
     pub tokens: Vec<TokenHash>,
     /// By which names in a certificate it is known. None: it needs no certificate.
     pub certificate_names: Vec<String>,
+    /// By which keys it gets access tokens, and what for.
+    pub keys: Keys,
     /// Where it may have itself told of changes: URLs, and all that lies below them.
     pub hooks: Vec<String>,
 }
@@ -175,6 +195,8 @@ pub struct Steward {
     pub tokens: Vec<TokenHash>,
     /// By which names in a certificate it is known. None: it needs no certificate.
     pub certificate_names: Vec<String>,
+    /// By which keys it gets access tokens, and what for.
+    pub keys: Keys,
 }
 
 /// Where referrals for a provider, or for one of its services, wait.
@@ -217,8 +239,8 @@ pub struct AmqpInbox {
 pub struct FhirRestInbox {
     /// Without a slash at the end.
     pub base_url: String,
-    /// The bearer token it wants.
-    pub token: Option<Secret>,
+    /// How Onward shows it who it is.
+    pub access: Access,
     /// How its answers come.
     pub answers: Answers,
     /// Who gives the delivered resources their ids.
@@ -253,27 +275,95 @@ pub enum Ids {
 // === impl Registry ===
 
 impl Registry {
-    /// Whom a token stands for that is shown over a connection whose certificate has these names; without a token, whom the
-    /// certificate stands for: nobody, or one client. Only the embedded registry has one token for several. A client that has names is
-    /// believed its token only beside one of them. How long it takes does not tell whether or where a token is found.
-    pub fn client_of(&self, token: Option<&str>, names: &[String]) -> Vec<Client> {
+    /// Every client, with what it is known by.
+    pub fn clients(&self) -> impl Iterator<Item = Registered<'_>> {
+        let systems = self.systems.values().map(System::registered);
+        let providers = self.providers.values().map(Provider::registered);
+        let stewards = self.stewards.values().map(Steward::registered);
+        systems.chain(providers).chain(stewards)
+    }
+
+    /// The client that the external issuer calls so.
+    pub fn issued_as(&self, name: &str) -> Option<Registered<'_>> {
+        self.clients().find(|one| one.keys.issued_as.iter().any(|known| known == name))
+    }
+
+    /// Every certificate that Onward shows to an endpoint, each with what it is shown to.
+    pub fn identities(&self) -> impl Iterator<Item = (String, &Arc<Identity>)> {
+        let inboxes = self.inboxes.values().filter_map(|inbox| match &inbox.kind {
+            InboxKind::FhirRest(rest) => Some((format!("inbox {}", inbox.id), rest.access.identity.as_ref()?)),
+            _ => None,
+        });
+        let systems = self.systems.values().flat_map(|system| {
+            let both = [system.read.as_ref().map(|to| &to.access), system.write_back.as_ref().map(|to| &to.access)];
+            let shown = both.into_iter().flatten().filter_map(|access| access.identity.as_ref());
+            shown.map(|identity| (format!("system {}", system.id), identity))
+        });
+        inboxes.chain(systems)
+    }
+
+    /// The client with this id, as [`Client`] writes it.
+    pub fn client(&self, id: &str) -> Option<Registered<'_>> {
+        let (kind, id) = id.split_once('/')?;
+        match kind {
+            "system" => self.systems.get(&id.parse().ok()?).map(System::registered),
+            "provider" => self.providers.get(&id.parse().ok()?).map(Provider::registered),
+            "steward" => self.stewards.get(&id.parse().ok()?).map(Steward::registered),
+            _ => None,
+        }
+    }
+
+    /// Whom a token of the configuration stands for that is shown over a connection whose certificate has these names; without a token,
+    /// whom the certificate stands for: nobody, or one client. Only the embedded registry has one token for several. A client that has
+    /// names is believed its token only beside one of them, and any other only where tokens `count` by themselves. How long it takes
+    /// does not tell whether or where a token is found.
+    pub fn client_of(&self, token: Option<&str>, names: &[String], count: bool) -> Vec<Client> {
         let shown = token.map(TokenHash::of);
-        let is_it = |tokens: &[TokenHash], known: &[String]| {
-            // no early end: every hash is compared
-            let by_token = |shown| tokens.iter().filter(|token| token.is(shown)).count() > 0;
-            let by_name = known.iter().any(|name| names.contains(name));
+        let is_it = |one: &Registered<'_>| {
+            let beside = one.is_beside(names);
             match &shown {
-                Some(shown) => by_token(shown) && (known.is_empty() || by_name),
-                None => by_name,
+                // no early end: every hash is compared
+                Some(shown) => {
+                    let by_token = one.tokens.iter().filter(|token| token.is(shown)).count() > 0;
+                    by_token && beside && (count || !one.certificate_names.is_empty())
+                }
+                None => beside && !one.certificate_names.is_empty(),
             }
         };
-        let systems = self.systems.values().filter(|one| is_it(&one.tokens, &one.certificate_names));
-        let providers = self.providers.values().filter(|one| is_it(&one.tokens, &one.certificate_names));
-        let stewards = self.stewards.values().filter(|one| is_it(&one.tokens, &one.certificate_names));
-        let systems = systems.map(|system| Client::System(system.id.clone()));
-        let providers = providers.map(|provider| Client::Provider(provider.id.clone()));
-        let stewards = stewards.map(|steward| Client::Steward(steward.id.clone()));
-        systems.chain(providers).chain(stewards).collect()
+        self.clients().filter(is_it).map(|one| one.client).collect()
+    }
+}
+
+macro_rules! registered {
+    ($kind:ident) => {
+        impl $kind {
+            fn registered(&self) -> Registered<'_> {
+                let Self { id, tokens, certificate_names, keys, .. } = self;
+                Registered { client: Client::$kind(id.clone()), tokens, certificate_names, keys }
+            }
+        }
+    };
+}
+
+registered!(System);
+registered!(Provider);
+registered!(Steward);
+
+impl Registered<'_> {
+    /// Whether a connection whose certificate has these names is one that this client's may be: it has one of its names, or it needs none.
+    pub fn is_beside(&self, names: &[String]) -> bool {
+        self.certificate_names.is_empty() || self.certificate_names.iter().any(|name| names.contains(name))
+    }
+}
+
+impl fmt::Display for Client {
+    /// The client's id where it stands beside those of other kinds: `system/epr`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(id) => write!(f, "system/{id}"),
+            Self::Provider(id) => write!(f, "provider/{id}"),
+            Self::Steward(id) => write!(f, "steward/{id}"),
+        }
     }
 }
 

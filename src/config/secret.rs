@@ -7,6 +7,7 @@ use std::{
 };
 
 use aws_lc_rs::{constant_time, digest};
+use zeroize::Zeroizing;
 
 use super::Env;
 use crate::toml_reader::Node;
@@ -17,9 +18,9 @@ const TOKEN_CHARS_MIN: usize = 16;
 /// A longer one would not fit into a header.
 const TOKEN_CHARS_MAX: usize = 4096;
 
-/// A secret that Onward must show to somebody else: a token it sends, a password. Never printed.
+/// A secret that Onward must show to somebody else: a token it sends, a password. Never printed, and overwritten when it is let go.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 /// The SHA-256 of a token that a client shows to Onward. The token itself is not kept.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +38,7 @@ pub(super) struct Secrets<'e> {
 impl Secret {
     /// Keeps a text as a secret, whatever its length.
     pub fn of(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The text. Only for the one place that sends it.
@@ -60,6 +61,29 @@ impl TokenHash {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
         Self(bytes)
+    }
+
+    /// The hash that is written so: 64 hexadecimal digits, small ones.
+    pub fn of_hex(text: &str) -> Option<Self> {
+        let digit = |b: u8| match b {
+            b'0'..=b'9' => Some(b - b'0'),
+            b'a'..=b'f' => Some(b - b'a' + 10),
+            _ => None,
+        };
+        let mut bytes = [0; 32];
+        if text.len() != 64 {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let [high, low] = pair else { return None };
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// Its hexadecimal digits.
+    pub fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Compares in constant time.
@@ -86,6 +110,16 @@ impl<'e> Secrets<'e> {
         Self { env, folder, files: RefCell::default() }
     }
 
+    /// Beside what files are looked for.
+    pub(super) fn folder(&self) -> &'e Path {
+        self.folder
+    }
+
+    /// Where to note a file that was read.
+    pub(super) fn read_files(&self) -> &RefCell<Vec<PathBuf>> {
+        &self.files
+    }
+
     pub(super) fn into_files(self) -> Vec<PathBuf> {
         self.files.into_inner()
     }
@@ -109,6 +143,25 @@ impl<'e> Secrets<'e> {
             return None;
         }
         Some(secret)
+    }
+
+    /// The SHA-256 of a token that is expected: of one that is read, or as it stands in the file (`onward token` makes both).
+    pub(super) fn token_hash(&self, node: &Node<'_>) -> Option<TokenHash> {
+        const HASH: &str = "the SHA-256 of a token, 64 of 0-9 and a-f, as onward token gives it";
+        let is_hash = !node.is_text() && node.has("sha256");
+        if !is_hash {
+            return self.token(node).map(|token| TokenHash::of(token.reveal()));
+        }
+        let mut table = node.table(ALLOWED)?;
+        let found = table.need("sha256", HASH);
+        table.finish();
+        let found = found?;
+        let hash = found.text(HASH).and_then(TokenHash::of_hex);
+        if hash.is_none() {
+            // perhaps the token itself: not repeated
+            found.fault("something else", HASH);
+        }
+        hash
     }
 
     /// A password: anything that is not empty.
@@ -144,7 +197,7 @@ impl<'e> Secrets<'e> {
             node.fault("an empty secret", ALLOWED);
             return None;
         }
-        Some(Secret(text))
+        Some(Secret::of(text))
     }
 
     fn of_variable(&self, node: &Node<'_>) -> Option<String> {
@@ -165,6 +218,7 @@ impl<'e> Secrets<'e> {
         let path = self.folder.join(node.text("the path of a file")?);
         match std::fs::read_to_string(&path) {
             Ok(text) => {
+                let text = Zeroizing::new(text);
                 let line = text.strip_suffix('\n').unwrap_or(&text);
                 let line = line.strip_suffix('\r').unwrap_or(line).to_owned();
                 self.files.borrow_mut().push(path);

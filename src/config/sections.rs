@@ -34,6 +34,18 @@ pub struct Server {
     pub base_url: Option<String>,
     /// What this process does. Default everything.
     pub roles: Roles,
+    /// Where the tokens of the configuration are worth something. Default where nobody outside this machine can have shown them.
+    pub static_tokens: StaticTokens,
+}
+
+/// Where the tokens of the configuration are worth something by themselves, without their client's certificate beside them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StaticTokens {
+    /// Where nobody outside this machine can have shown them.
+    #[default]
+    Loopback,
+    /// Everywhere.
+    Everywhere,
 }
 
 /// `[store]`: where referrals are kept.
@@ -176,7 +188,9 @@ impl Server {
         });
         let roles = table.get("roles").and_then(|node| Roles::read(&node, store, broker)).unwrap_or(Roles::ALL);
         let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8787)));
-        let server = Self { listen, tls, base_url, roles };
+        let words = [("loopback", StaticTokens::Loopback), ("everywhere", StaticTokens::Everywhere)];
+        let static_tokens = table.get("static-tokens").and_then(|node| node.choice(&words)).unwrap_or_default();
+        let server = Self { listen, tls, base_url, roles, static_tokens };
         if server.listen.ip().is_unspecified() && server.base_url.is_none() {
             table.warn(
                 "base-url",

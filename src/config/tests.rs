@@ -266,7 +266,7 @@ fn a_secret_in_a_file_ends_before_its_line_break_and_the_file_is_watched() {
     let text = "[[system]]\nid = \"a\"\nname = \"n\"\nods-code = \"RW4\"\ntokens = [{ file = \"a.token\" }]\n";
     let folder = folder_with(&[("a.token", &format!("{TOKEN}\n")), ("onward.toml", text)]);
     let (config, _) = Config::load(Some(&folder.path().join("onward.toml")), &Env::default()).unwrap();
-    assert_eq!(config.registry.client_of(Some(TOKEN), &[]).len(), 1);
+    assert_eq!(config.registry.client_of(Some(TOKEN), &[], true).len(), 1);
     assert_eq!(config.files, [folder.path().join("onward.toml"), folder.path().join("a.token")]);
 }
 
@@ -395,10 +395,11 @@ inbox = { kind = "worklist" }
         "system[1].write-back.base-url: http:// to another machine",
         "provider[0].tokens: no tokens",
         "routes.file: no route file",
+        "server.static-tokens: the tokens of system/a are refused",
     ] {
         assert!(warned.contains(wanted), "{wanted}\n{warned}");
     }
-    assert_eq!(warnings.len(), 9, "{warned}");
+    assert_eq!(warnings.len(), 10, "{warned}");
     assert!(!format!("{warned}{config:?}").contains("sesame"));
 }
 
@@ -451,8 +452,8 @@ fn with_no_configuration_one_token_stands_for_both_sides_and_the_directory() {
         Client::Provider("local".parse().unwrap()),
         Client::Steward("local".parse().unwrap()),
     ];
-    assert_eq!(config.registry.client_of(Some(TOKEN), &[]), all);
-    assert_eq!(config.registry.client_of(Some("something-else-altogether"), &[]), []);
+    assert_eq!(config.registry.client_of(Some(TOKEN), &[], true), all);
+    assert_eq!(config.registry.client_of(Some("something-else-altogether"), &[], true), []);
     let (request, now) = (serde_json::json!({}), "2026-11-26T10:00:00Z".parse().unwrap());
     let setting = config.registry.setting(now);
     let facts = Facts::of(&"local".parse().unwrap(), &request, Carried::nothing(), setting);

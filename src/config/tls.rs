@@ -115,7 +115,7 @@ impl Tls {
     }
 }
 
-fn existing(node: &Node<'_>, folder: &Path, what: &str) -> Option<PathBuf> {
+pub(super) fn existing(node: &Node<'_>, folder: &Path, what: &str) -> Option<PathBuf> {
     let path = folder.join(node.text(what)?);
     if path.is_file() {
         return Some(path);

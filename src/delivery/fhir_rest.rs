@@ -18,7 +18,7 @@ use crate::{
 
 /// The endpoint of an inbox.
 pub fn endpoint(inbox: &FhirRestInbox) -> Endpoint {
-    Endpoint { base_url: inbox.base_url.clone(), token: inbox.token.clone(), timeout: inbox.timeout }
+    Endpoint { base_url: inbox.base_url.clone(), access: inbox.access.clone(), timeout: inbox.timeout }
 }
 
 /// Sends the transaction. `again` says that an earlier try may have arrived: then our Task is looked for first.
@@ -42,7 +42,13 @@ pub async fn deliver(
     let sent = client.send_text(&to, Method::POST, "", &[("idempotency-key", key)], bundle).await;
     let answer = match sent {
         Ok(answer) => answer,
-        Err(error @ (CallError::Connect | CallError::NotAllowed | CallError::Unusable(_))) => {
+        Err(
+            error @ (CallError::Connect
+            | CallError::NotAllowed
+            | CallError::NoToken(_)
+            | CallError::NoCertificate(_)
+            | CallError::Unusable(_)),
+        ) => {
             return not_sent(error.failure());
         }
         Err(error) => return failed(error.failure()),

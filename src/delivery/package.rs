@@ -125,7 +125,7 @@ mod tests {
         let base_url = "https://p.example/fhir".to_owned();
         FhirRestInbox {
             base_url,
-            token: None,
+            access: Default::default(),
             answers: Answers::Push,
             ids,
             timeout: Duration::from_secs(1),

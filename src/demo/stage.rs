@@ -271,7 +271,7 @@ mod tests {
         let stage = Stage::set(Duration::from_millis(200)).await.unwrap();
         let (config, warnings) = Config::load(Some(&stage.config), &Env::default()).unwrap();
         assert_eq!((config.registry.systems.len(), config.registry.inboxes.len(), warnings.len()), (3, 4, 0));
-        assert!(!config.registry.client_of(Some(&stage.token("ward-epr")), &[]).is_empty());
+        assert!(!config.registry.client_of(Some(&stage.token("ward-epr")), &[], true).is_empty());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(stage.folder.path()), mode(&stage.folder.path().join("tokens/ward-epr"))), (0o700, 0o600));
         let path = stage.folder.path().to_owned();

@@ -5,24 +5,23 @@ use std::sync::Arc;
 
 use axum::{
     extract::Request,
-    http::{Extensions, Method, StatusCode, header},
+    http::{Method, StatusCode, header},
 };
 
-use super::{App, reply::Fault};
+use super::{App, reply::Fault, who};
 use crate::{
     admission::{Kind, Place, Refusal},
-    auth,
+    auth::Caller,
     config::registry::Client,
     fhir::{Issue, IssueCode},
-    tls::Shown,
 };
 
 /// Who shows no token that is known. Such a request is answered before its body is read.
 const STRANGER: &str = "stranger";
 
-/// The clients that a request's token stands for; put there at the door, so that the token is looked up once.
+/// Who sends a request; put there at the door, so that it is found out once.
 #[derive(Clone)]
-pub struct Known(pub Vec<Client>);
+pub struct Known(pub Caller);
 
 /// Marks what came over a connection beyond the bound on connections: only those who keep the service running or answer are
 /// served there.
@@ -33,19 +32,18 @@ pub struct Crowded;
 pub type Held = Arc<Place>;
 
 /// Finds a place for a request, and notes in it who sends it.
-pub fn enter(app: &App, request: &mut Request) -> Result<Held, Fault> {
-    let shown = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(auth::bearer);
-    let clients = app.registry.load().client_of(shown, names_of(request.extensions()));
-    let kind = kind(request.method(), request.uri().path(), &clients);
+pub async fn enter(app: &App, request: &mut Request) -> Result<Held, Fault> {
+    let caller = who::asks(app, request.headers(), request.extensions()).await?;
+    let kind = kind(request.method(), request.uri().path(), &caller.clients);
     if kind != Kind::Answer && request.extensions().get::<Crowded>().is_some() {
         return Err(Fault::unavailable("there are as many connections as may be; try again shortly"));
     }
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     // how much comes of a body that is compressed is not announced
     let announced = announced.filter(|_| !request.headers().contains_key(header::CONTENT_ENCODING));
-    let place = app.admission.enter(kind, &name(&clients), announced).map_err(refused)?;
+    let place = app.admission.enter(kind, &name(&caller.clients), announced).map_err(refused)?;
     let place = Arc::new(place);
-    request.extensions_mut().insert(Known(clients));
+    request.extensions_mut().insert(Known(caller));
     request.extensions_mut().insert(Held::clone(&place));
     Ok(place)
 }
@@ -69,11 +67,6 @@ fn kind(method: &Method, path: &str, clients: &[Client]) -> Kind {
     // a Task that a search names is answered, too
     let is_task = path.strip_prefix("/fhir/Task").is_some_and(|below| below.is_empty() || below.starts_with('/'));
     if !refers || is_task { Kind::Answer } else { Kind::Referral }
-}
-
-/// The names in the certificate that a connection's client showed.
-pub fn names_of(extensions: &Extensions) -> &[String] {
-    extensions.get::<Arc<Shown>>().map(|shown| shown.names.as_slice()).unwrap_or_default()
 }
 
 fn name(clients: &[Client]) -> String {

@@ -154,7 +154,7 @@ fn request(app: &Shared, caller: &Caller, mut entry: Value) -> Result<Request, S
     }
     let mut request = Request::new(Body::from(body));
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
-    request.extensions_mut().insert(Known(caller.clients.clone()));
+    request.extensions_mut().insert(Known(caller.who.clone()));
     Ok(request)
 }
 

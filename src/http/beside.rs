@@ -10,7 +10,9 @@ use super::{
     Shared, batch, capability,
     directory::{proposals, stories},
     health, openapi, read, subscription, table, validate,
+    who::{self, Needs},
 };
+use crate::domain::{EntryKind, Letter};
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +115,22 @@ impl Deed {
         matches!(self, Proposals | Proposal | Approve | Decline | Withdraw | TakeOut)
     }
 
+    /// What must be granted for it: which letter for which type. The entries of a Bundle have each their own, and whatever a package holds
+    /// must be granted, too; what would be said of a resource is told to every client, whatever was granted to it. A proposal may be
+    /// about an entry of any kind.
+    pub(super) fn needs(self) -> Needs {
+        let of_entries = |letter| EntryKind::ALL.iter().map(|kind| (kind.code(), letter)).collect();
+        match self {
+            Package => vec![("Task", Letter::Read)],
+            SubscriptionStatus => vec![("Subscription", Letter::Read)],
+            SubscriptionEvents => vec![("Subscription", Letter::Read), ("Task", Letter::Read)],
+            Proposals | Proposal => of_entries(Letter::Read),
+            Approve | Decline | Withdraw => of_entries(Letter::Update),
+            TakeOut => vec![("HealthcareService", Letter::Update)],
+            Bundle | Validate | Metadata | OpenApi | Live | Ready | Figures => Vec::new(),
+        }
+    }
+
     fn handler(self) -> MethodRouter<Shared> {
         match self {
             Bundle => post(batch::bundle),
@@ -140,11 +158,12 @@ pub(super) fn router(wanted: impl Fn(Deed) -> bool) -> Router<Shared> {
     let mut router = Router::new();
     for beside in BESIDE.iter().filter(|beside| wanted(beside.deed)) {
         for path in std::iter::once(beside.path).chain(beside.also) {
-            router = router.route(path, beside.deed.handler());
+            router = router.route(path, who::granted(beside.deed.handler(), beside.deed.needs()));
         }
         // where a type has routes of its own they come before those of all types
         for served in table::SERVED.iter().filter(|_| beside.path.contains("{kind}")) {
-            router = router.route(&beside.path.replace("{kind}", served.kind), beside.deed.handler());
+            let handler = who::granted(beside.deed.handler(), beside.deed.needs());
+            router = router.route(&beside.path.replace("{kind}", served.kind), handler);
         }
     }
     router

@@ -1,6 +1,6 @@
 //! A request as the handlers see it: who calls, with which parameters, and the body read within bounds.
 
-use std::{pin::pin, time::Duration};
+use std::{ops::Deref, pin::pin, time::Duration};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
@@ -12,15 +12,14 @@ use serde_json::Value;
 
 use super::{
     App, Shared,
-    admit::{Held, Known, names_of},
+    admit::{Held, Known},
     coding::{self, Undecoded},
     patching,
     prefer::{self, Handling},
     reply::Fault,
 };
 use crate::{
-    auth,
-    config::registry::Client,
+    auth::{self, KnownBy},
     fhir::{
         Issue, IssueCode, gate,
         negotiate::{Format, of_content_type},
@@ -33,8 +32,8 @@ const SLOW_BODY: Duration = Duration::from_secs(1);
 
 /// Who calls, and what beside path and body.
 pub struct Caller {
-    /// The clients that the token stands for; at least one.
-    pub clients: Vec<Client>,
+    /// Who calls: somebody who is known.
+    pub who: auth::Caller,
     /// The query, decoded, in its order.
     pub query: Vec<(String, String)>,
     /// The headers.
@@ -61,26 +60,33 @@ pub struct Call {
     pub body: Value,
 }
 
+impl Deref for Caller {
+    type Target = auth::Caller;
+
+    fn deref(&self) -> &auth::Caller {
+        &self.who
+    }
+}
+
 impl FromRequestParts<Shared> for Caller {
     type Rejection = Fault;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Fault> {
-        let shown = parts.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(auth::bearer);
-        let clients = match parts.extensions.get::<Known>() {
-            Some(Known(clients)) => clients.clone(),
-            None => app.registry.load().client_of(shown, names_of(&parts.extensions)),
-        };
-        if clients.is_empty() {
-            let told = if shown.is_some() {
-                "the token is not known, or not over a connection that shows its client's certificate"
-            } else {
-                "a bearer token is needed, or a client's certificate that is known"
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Fault> {
+        let who = parts.extensions.get::<Known>().map(|Known(who)| who.clone()).unwrap_or_default();
+        if who.is_stranger() {
+            let (code, told) = match who.known_by {
+                KnownBy::Nothing => {
+                    (IssueCode::Login, "a bearer token is needed, or a client's certificate that is known")
+                }
+                _ => {
+                    let told = "the token is not known, or not over a connection that shows its client's certificate";
+                    (IssueCode::Security, told)
+                }
             };
-            let code = if shown.is_some() { IssueCode::Security } else { IssueCode::Login };
             return Err(Fault::new(StatusCode::UNAUTHORIZED, Issue::error(code, "http.Authorization", told)));
         }
         let query = pairs(parts.uri.query().unwrap_or_default());
-        Ok(Self { clients, query, headers: parts.headers.clone() })
+        Ok(Self { who, query, headers: parts.headers.clone() })
     }
 }
 

@@ -129,8 +129,16 @@ fn statement(base_url: &str, cors: bool) -> Value {
         "patchFormat": super::patching::FORMATS,
         "rest": [{
             "mode": "server",
-            "security": {"cors": cors, "description": "A bearer token of a registered system or provider. Each sees only what it sent or what \
-                                         was routed to it."},
+            // not SMART's extension oauth-uris: it must name where people are let in, and clients that find it let no other token through
+            "security": {
+                "cors": cors,
+                "service": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+                                         "code": "SMART-on-FHIR", "display": "SMART-on-FHIR"}],
+                             "text": "SMART Backend Services: private_key_jwt by RS384 or ES384"}],
+                "description": "An access token by SMART Backend Services, see /.well-known/smart-configuration; a token that was agreed \
+                                on, or a client certificate. Each client sees only what it sent or what was routed to it, and of that \
+                                what its scopes allow.",
+            },
             "resource": resources,
             "operation": [{"name": "validate",
                 "definition": "http://hl7.org/fhir/OperationDefinition/Resource-validate",

@@ -12,10 +12,11 @@ use super::{
     directory, history,
     reply::{Answer, Fault, Reply, etag},
     surroundings::{Found, concerning, provenance_of},
+    who,
 };
 use crate::{
     auth::{Deed, client_that_may},
-    domain::{EntryKind, ProviderId, TaskId, clock::instant},
+    domain::{EntryKind, Letter, ProviderId, TaskId, clock::instant},
     fhir::{
         Issue, IssueCode, bundle, provenance,
         reference::is_resource_type,
@@ -307,6 +308,8 @@ pub async fn package(State(app): State<Shared>, Path(id): Path<String>, caller: 
     let mut all = vec![current(&app, &caller, &task).await?];
     let all_of_it = app.store.resources_of(task.referral).await?;
     for stored in all_of_it.into_iter().filter(|stored| stored.task.is_none_or(|id| id == task.id)) {
+        // a package that leaves something out would be taken for the whole
+        who::reaches(&caller.granted, &[(&stored.kind, Letter::Read)])?;
         all.push(resource_body(&stored)?);
     }
     Ok(Reply::ok(bundle::collection(all, &app.base_url)).header(header::CACHE_CONTROL, "no-store".to_owned()))

@@ -1,6 +1,8 @@
 //! Answers: every one, faults included, is a resource, written as JSON or XML as the client asked. The one place where an error
 //! becomes a status.
 
+use std::borrow::Cow;
+
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -16,6 +18,7 @@ use super::{Shared, admit, conditional::Conditional, request_timeout};
 use crate::{
     conversation::ConversationError,
     directory::WriteError,
+    domain::Letter,
     fhir::{
         Issue, IssueCode,
         negotiate::{Format, of_accept},
@@ -44,7 +47,7 @@ pub struct Fault {
     pub(super) status: StatusCode,
     pub(super) issues: Vec<Issue>,
     retry_after_s: Option<u64>,
-    headers: Vec<(HeaderName, &'static str)>,
+    headers: Vec<(HeaderName, Cow<'static, str>)>,
 }
 
 /// What a handler gives.
@@ -120,6 +123,14 @@ impl Fault {
         Self::new(StatusCode::FORBIDDEN, Issue::error(IssueCode::Forbidden, "http.Authorization", told))
     }
 
+    /// What was granted to this client does not reach so far (RFC 6750, 3.1).
+    pub fn beyond_scope(kind: &str, letter: Letter) -> Self {
+        let scope = format!("system/{kind}.{}", letter.as_char());
+        let told = format!("this needs the scope {scope}, which was not granted: ask for it with the access token");
+        Self::forbidden(&told)
+            .header(header::WWW_AUTHENTICATE, format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
+    }
+
     /// Not just now.
     pub fn unavailable(told: &str) -> Self {
         let issue = Issue::error(IssueCode::Transient, "%resource", told);
@@ -132,8 +143,8 @@ impl Fault {
     }
 
     /// With a header.
-    pub fn header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.headers.push((name, value));
+    pub fn header(mut self, name: HeaderName, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -295,7 +306,7 @@ impl IntoResponse for Fault {
             reply = reply.header(header::WWW_AUTHENTICATE, "Bearer".to_owned());
         }
         for (name, value) in self.headers {
-            reply = reply.header(name, value.to_owned());
+            reply = reply.header(name, value.into_owned());
         }
         if let Some(seconds) = self.retry_after_s {
             reply = reply.header(header::RETRY_AFTER, seconds.to_string());
@@ -332,7 +343,7 @@ pub async fn render(State(app): State<Shared>, mut request: Request, next: Next)
     let conditional = Conditional::of(&request);
 
     let entered = match format {
-        Some(_) => admit::enter(&app, &mut request),
+        Some(_) => admit::enter(&app, &mut request).await,
         None => {
             let told = "only application/fhir+json and application/fhir+xml can be given";
             Err(Fault::new(StatusCode::NOT_ACCEPTABLE, Issue::error(IssueCode::NotSupported, "http.Accept", told)))

@@ -21,10 +21,12 @@ use super::{
     reply::{Answer, Fault, Reply},
     subscription,
     surroundings::{Found, Surroundings},
+    who,
 };
 use crate::{
-    domain::{EntryKind, ReferralId},
-    fhir::{Issue, IssueCode, outcome, reference::encode},
+    auth::Granted,
+    domain::{EntryKind, Letter, ReferralId},
+    fhir::{Issue, IssueCode, outcome, reference::encode, tree},
     search::{Leads, Search, World},
 };
 
@@ -94,6 +96,7 @@ struct Page {
 pub(super) async fn search(app: &Shared, kind: &str, caller: &Caller, asked: &[(String, String)]) -> Answer {
     let base = format!("{}/fhir", app.base_url);
     let search = Search::read(kind, asked, &base, caller.is_lenient()).map_err(Fault::invalid)?;
+    within_scopes(&search, &caller.granted)?;
     if kind == "Subscription" {
         let matches = few::own(subscription::search(app, caller, asked).await?);
         let page = few::whole(&search, matches, &Surroundings::new(app, caller, false), &base)?;
@@ -104,7 +107,7 @@ pub(super) async fn search(app: &Shared, kind: &str, caller: &Caller, asked: &[(
     let page = page(app, &search, caller, &mut surroundings, &base).await?;
     if kind.parse::<EntryKind>().is_ok() && page.matches.iter().all(|found| found.referral.is_none()) {
         let brought = entries::along::brought_along(app, &search, &page.matches, &base).await?;
-        return Ok(Reply::ok(bundle(&base, &search, page, brought)));
+        return Ok(Reply::ok(bundle(&base, &search, page, readable(brought, &caller.granted))));
     }
     let brought = match (search.includes.as_slice(), search.revincludes.as_slice()) {
         ([], []) => Vec::new(),
@@ -112,7 +115,20 @@ pub(super) async fn search(app: &Shared, kind: &str, caller: &Caller, asked: &[(
         // what leads to a match may be anything that goes with it
         _ => brought_along(&search, &page.matches, &mut surroundings, &base).await?,
     };
-    Ok(Reply::ok(bundle(&base, &search, page, brought)))
+    Ok(Reply::ok(bundle(&base, &search, page, readable(brought, &caller.granted))))
+}
+
+/// Whether all that a search looks into beside its own type may be searched, and what leads to its matches may be read.
+fn within_scopes(search: &Search, granted: &Granted) -> Result<(), Fault> {
+    let into = search.looks_into().into_iter().map(|kind| (kind, Letter::Search));
+    let from = search.revincludes.iter().map(|include| (include.from.as_str(), Letter::Read));
+    who::reaches(granted, &into.chain(from).collect::<Vec<_>>())
+}
+
+/// What is brought along, as far as it may be read: what a reference leads to may be of many types, and the matches say that it is there.
+fn readable(mut brought: Vec<Value>, granted: &Granted) -> Vec<Value> {
+    brought.retain(|body| granted.allows(tree::resource_type(body).unwrap_or_default(), Letter::Read));
+    brought
 }
 
 /// What a search finds that says which resource is meant, two at most: enough to tell one from several. Nothing that is asked may be left
@@ -129,6 +145,9 @@ pub(super) async fn found(
         let told = "say by a search which resource is meant, such as identifier=system|value";
         return Err(Fault::invalid(vec![Issue::error(IssueCode::Required, "http", told)]));
     }
+    // what is found is told of, whatever is done with it
+    who::reaches(&caller.granted, &[(kind, Letter::Search)])?;
+    within_scopes(&read, &caller.granted)?;
     let search = Search { count: 2, after: None, total: false, sort: Vec::new(), ..read };
     let mut surroundings = Surroundings::new(app, caller, false);
     let page = page(app, &search, caller, &mut surroundings, &base).await?;

@@ -22,6 +22,7 @@ use super::{
     admit::Crowded,
     connection::{Given, PIECE_BYTES, Patience, Verdict, Watch},
     patient::Patient,
+    who::Came,
 };
 use crate::{config::Limits, tls::Acceptor};
 
@@ -116,6 +117,7 @@ async fn at(door: Door, places: &Places, router: &Router, limits: &Limits, http2
     let Door { listener, acceptor } = door;
     let Places { connections, spare, open } = places;
     let builder = builder(limits, http2);
+    let loopback = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
     loop {
         // a connection for which there is not even a spare place waits in the system's own queue
         let (place, crowded) = tokio::select! {
@@ -125,8 +127,8 @@ async fn at(door: Door, places: &Places, router: &Router, limits: &Limits, http2
             () = stop.cancelled() => break,
         };
         let accepted = tokio::select! { accepted = listener.accept() => accepted, () = stop.cancelled() => break };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, peer.ip()),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -152,8 +154,9 @@ async fn at(door: Door, places: &Places, router: &Router, limits: &Limits, http2
             router.clone()
         };
         let (stop, acceptor) = (stop.clone(), acceptor.clone());
+        let came = Came { address: Some(peer), loopback, shown: None };
         open.spawn(async move {
-            one(stream, acceptor.as_deref(), &builder, router, patience, &stop).await;
+            one(stream, acceptor.as_deref(), &builder, (router, came), patience, &stop).await;
             drop(place);
         });
     }
@@ -164,7 +167,7 @@ async fn one(
     stream: TcpStream,
     acceptor: Option<&Acceptor>,
     builder: &auto::Builder<TokioExecutor>,
-    router: Router,
+    (router, came): (Router, Came),
     patience: Patience,
     stop: &CancellationToken,
 ) {
@@ -177,18 +180,15 @@ async fn one(
     if !spoke {
         return;
     }
-    let Some(acceptor) = acceptor else { return speak(stream, builder, router, patience, stop).await };
+    let Some(acceptor) = acceptor else { return speak(stream, builder, (router, came), patience, stop).await };
     let agreed = tokio::select! {
         agreed = tokio::time::timeout(patience.idle, acceptor.accept(stream)) => agreed,
         () = stop.cancelled() => return,
     };
     match agreed {
         Ok(Ok((stream, shown))) => {
-            let router = match shown {
-                Some(shown) => router.layer(axum::Extension(Arc::new(shown))),
-                None => router,
-            };
-            speak(stream, builder, router, patience, stop).await;
+            let came = Came { shown: shown.map(Arc::new), ..came };
+            speak(stream, builder, (router, came), patience, stop).await;
         }
         // who it was is told by no name: whoever can reach the port can do so as often as they like
         Ok(Err(error)) => refused(&error),
@@ -205,13 +205,13 @@ fn refused(why: &dyn std::fmt::Display) {
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     builder: &auto::Builder<TokioExecutor>,
-    router: Router,
+    (router, came): (Router, Came),
     patience: Patience,
     stop: &CancellationToken,
 ) {
     let watch = Watch::new(patience);
     let stream = TokioIo::new(Patient::new(stream, patience.takes_within));
-    let watched = Watched { router, watch: Arc::clone(&watch) };
+    let watched = Watched { router, came, watch: Arc::clone(&watch) };
     let mut connection = pin!(builder.serve_connection(stream, watched));
     let mut ending = false;
     loop {
@@ -251,6 +251,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 /// The routes, for one connection.
 struct Watched {
     router: Router,
+    came: Came,
     watch: Arc<Watch>,
 }
 
@@ -259,7 +260,8 @@ impl Service<Request<Incoming>> for Watched {
     type Error = Infallible;
     type Future = futures_util::future::BoxFuture<'static, Result<Self::Response, Infallible>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.came.clone());
         let under_way = self.watch.begin(request.version());
         let answer = self.router.clone().call(request);
         Box::pin(async move { answer.await.map(|response| under_way.answered(response)) })

@@ -6,8 +6,10 @@ use axum::{
     routing::{MethodRouter, delete, get, patch, post, put},
 };
 
-use super::{Shared, call::Caller, conversation, directory, history, matching, read, search, subscription, write};
-use crate::domain::EntryKind;
+use super::{
+    Shared, call::Caller, conversation, directory, history, matching, read, search, subscription, who::Needs, write,
+};
+use crate::domain::{EntryKind, Letter};
 
 /// What can be done with the resources of a type (R4 http.html).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,6 +187,28 @@ impl Interaction {
             Patch => &[("patch", "/{id}"), ("patch", "")],
             Delete => &[("delete", "/{id}")],
         }
+    }
+
+    /// What must be granted for it (SMART App Launch 2.2, scopes for requesting FHIR resources): which letter for which type. Who changes what
+    /// a search says must be allowed to search, and who has itself told of Tasks, to read them.
+    pub(super) fn needs(self, kind: &'static str, below: &str) -> Needs {
+        let letter = match self {
+            Read | Vread | HistoryInstance => Letter::Read,
+            HistoryType | SearchType => Letter::Search,
+            Create => Letter::Create,
+            Update | Patch => Letter::Update,
+            Delete => Letter::Delete,
+        };
+        let mut needs = vec![(kind, letter)];
+        if matches!(self, Update | Patch) && below.is_empty() {
+            needs.push((kind, Letter::Search));
+            // where none is found it is a new one
+            needs.extend((kind == "ServiceRequest" && self == Update).then_some((kind, Letter::Create)));
+        }
+        if kind == "Subscription" && matches!(self, Create | Update) {
+            needs.push(("Task", Letter::Read));
+        }
+        needs
     }
 
     /// Who does it, by a method and a path of [`Interaction::paths`]; none where the type has nobody for it.

@@ -8,10 +8,12 @@ use super::{
     call::{AnyOrder, Caller},
     read,
     reply::{Answer, Fault, Reply},
+    who,
 };
 use crate::{
     config::registry::Client,
     conversation, definitions,
+    domain::Letter,
     fhir::{Issue, IssueCode, Severity, outcome, tree},
     intake::{IntakeError, apart, asked_of},
     profiles::Asked,
@@ -47,6 +49,9 @@ pub async fn validate(State(app): State<Shared>, uri: Uri, request: AnyOrder) ->
     let (app, mut segments) = (&app, uri.path().trim_start_matches("/fhir/").split('/'));
     let kind = segments.next().and_then(definitions::resource_named).ok_or_else(Fault::not_found)?.name;
     let id = segments.next().filter(|segment| *segment != "$validate");
+    if id.is_some() {
+        who::reaches(&call.caller.granted, &[(kind, Letter::Read)])?;
+    }
     let wanted = wanted(&call.caller, call.body.take(), kind).map_err(Fault::invalid)?;
     if wanted.mode == Some(Mode::Delete) {
         let issue =

@@ -14,12 +14,13 @@ use super::{
     read::{self, current},
     reply::{Answer, Fault, Reply, etag},
     surroundings::Found,
+    who,
 };
 use crate::{
     auth::{Deed, client_that_may},
     config::registry::Client,
-    domain::{SystemId, TaskId, clock::instant},
-    fhir::{Issue, IssueCode, Severity, outcome, task::with_meta},
+    domain::{Letter, SystemId, TaskId, clock::instant},
+    fhir::{Issue, IssueCode, Severity, outcome, task::with_meta, tree},
     intake::{Accepted, Incoming, apart::KEY_MAX_BYTES},
     profiles::Asked,
     status::{Source, StatusError},
@@ -75,6 +76,7 @@ async fn existing(app: &Shared, caller: &Caller, one: Found) -> Answer {
 /// `POST /fhir` with a transaction Bundle.
 pub async fn transaction(State(app): State<Shared>, AnyOrder { mut call, faults }: AnyOrder) -> Answer {
     let minimal = call.caller.prefers_return() == Some("minimal");
+    within_scopes(&call)?;
     let incoming = incoming(&app, &mut call, faults, "Bundle")?;
     let accepted = app.intake.accept(incoming).await?;
     let mut entries = Vec::with_capacity(accepted.entries.len());
@@ -90,6 +92,19 @@ pub async fn transaction(State(app): State<Shared>, AnyOrder { mut call, faults 
     let body = json!({"resourceType": "Bundle", "type": "transaction-response", "entry": entries});
     // a transaction is answered with 200, its entries say what was created (R4 http, 3.1.0.11.2)
     Ok(with_notes(Reply::ok(body), &app, &accepted))
+}
+
+/// Whether each entry may be done for itself: a POST creates, whatever else is done changes.
+fn within_scopes(call: &Call) -> Result<(), Fault> {
+    let needed = tree::items(&call.body, "entry").iter().filter_map(|entry| {
+        let kind = tree::resource_type(entry.get("resource")?)?;
+        let is_new = tree::text(entry, "request.method") == Some("POST");
+        Some((kind, if is_new { Letter::Create } else { Letter::Update }))
+    });
+    let mut needed: Vec<_> = needed.collect();
+    needed.sort_unstable();
+    needed.dedup();
+    who::reaches(&call.caller.granted, &needed)
 }
 
 /// What was said of one entry.

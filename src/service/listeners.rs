@@ -1,17 +1,23 @@
-//! Where it listens, and that the certificates there are current.
+//! Where it listens, and that the certificates are current that it shows there and when it connects.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use arc_swap::ArcSwap;
 use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::{
-    config::{Config, Listener},
+    config::{Config, Identity, Listener, Registry},
     health::{Health, Part, State},
     http::serve::Door,
-    tls::{Acceptor, TlsError},
+    tls::{Acceptor, Shower, TlsError},
 };
 
 /// The files of certificates are looked at this often.
@@ -32,6 +38,9 @@ pub(super) struct Listeners {
 /// Looks after certificates.
 pub(super) struct Certificates {
     shown: Vec<(SocketAddr, Arc<Acceptor>)>,
+    registry: Arc<ArcSwap<Registry>>,
+    /// What is shown to endpoints, as it was read last.
+    showers: Mutex<HashMap<Arc<Identity>, Shower>>,
     health: Arc<Health>,
 }
 
@@ -55,8 +64,9 @@ impl Listeners {
     }
 
     /// Who looks after their certificates; what is found is told to `health`, at once for the first time.
-    pub fn certificates(&self, health: Arc<Health>) -> Certificates {
-        let certificates = Certificates { shown: self.certificates.clone(), health };
+    pub fn certificates(&self, registry: Arc<ArcSwap<Registry>>, health: Arc<Health>) -> Certificates {
+        let certificates =
+            Certificates { shown: self.certificates.clone(), registry, showers: Mutex::default(), health };
         certificates.look(Timestamp::now());
         certificates
     }
@@ -67,9 +77,6 @@ impl Listeners {
 impl Certificates {
     /// Takes up what changes, and tells what ends soon, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        if self.shown.is_empty() {
-            return stop.cancelled().await;
-        }
         let this = Arc::new(self);
         loop {
             tokio::select! {
@@ -96,7 +103,13 @@ impl Certificates {
             let seconds = ends.as_second() as f64;
             metrics::gauge!("onward_certificate_expires_timestamp_seconds", "listener" => address.to_string())
                 .set(seconds);
-            let found = of_certificate(*address, ends.duration_since(now), renewed.err().as_ref());
+            let what = format!("shown at {address}");
+            let found = of_certificate(&what, ends.duration_since(now), renewed.err().as_ref());
+            if worst.as_ref().is_none_or(|worst| found.0 > worst.0) {
+                worst = Some(found);
+            }
+        }
+        for found in self.look_outwards(now) {
             if worst.as_ref().is_none_or(|worst| found.0 > worst.0) {
                 worst = Some(found);
             }
@@ -105,16 +118,46 @@ impl Certificates {
             self.health.note(Part::Certificate, state, detail, advice);
         }
     }
+
+    /// How it is with the certificates that are shown to endpoints. One that has ended keeps their messages, and nothing else.
+    fn look_outwards(&self, now: Timestamp) -> Vec<(State, String, &'static str)> {
+        let registry = self.registry.load_full();
+        let mut showers = self.showers.lock().unwrap_or_else(PoisonError::into_inner);
+        showers.retain(|identity, _| registry.identities().any(|(_, known)| known == identity));
+        let mut found = Vec::new();
+        for (to, identity) in registry.identities() {
+            let renewed = Shower::renewed(identity, showers.get(identity));
+            let refused = match renewed {
+                Ok(Some(shower)) => {
+                    showers.insert(Arc::clone(identity), shower);
+                    None
+                }
+                Ok(None) => None,
+                Err(why) => Some(why),
+            };
+            let what = format!("shown to {to}");
+            match (showers.get(identity).map(Shower::expires), refused) {
+                (Some(Some(ends)), refused) => {
+                    metrics::gauge!("onward_certificate_expires_timestamp_seconds", "endpoint" => to)
+                        .set(ends.as_second() as f64);
+                    let (state, told, advice) = of_certificate(&what, ends.duration_since(now), refused.as_ref());
+                    found.push((state.min(State::Degraded), told, advice));
+                }
+                (None, Some(why)) => {
+                    let told = format!("the certificate {what} cannot be used: {why}");
+                    found.push((State::Degraded, told, "put right the file that is named: it is taken up by itself"));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
 }
 
-fn of_certificate(
-    address: SocketAddr,
-    left: SignedDuration,
-    refused: Option<&TlsError>,
-) -> (State, String, &'static str) {
+fn of_certificate(what: &str, left: SignedDuration, refused: Option<&TlsError>) -> (State, String, &'static str) {
     let days = left.as_hours() / 24;
     if left <= SignedDuration::ZERO {
-        let told = format!("the certificate shown at {address} has ended");
+        let told = format!("the certificate {what} has ended");
         return (
             State::Unavailable,
             told,
@@ -122,17 +165,18 @@ fn of_certificate(
         );
     }
     if let Some(why) = refused {
-        let told =
-            format!("the files for {address} have changed and cannot be used, the certificate before is in use: {why}");
+        let told = format!(
+            "the files of the certificate {what} have changed and cannot be used, the certificate before is in use: {why}"
+        );
         return (State::Degraded, told, "put right the file that is named: it is taken up by itself");
     }
     if left < TOLD_BEFORE {
-        let told = format!("the certificate shown at {address} ends in {days} days");
+        let told = format!("the certificate {what} ends in {days} days");
         return (
             State::Degraded,
             told,
             "get another one and put it in the place of the file: it is taken up by itself",
         );
     }
-    (State::Ready, format!("the certificate shown at {address} holds for {days} days"), "")
+    (State::Ready, format!("the certificate {what} holds for {days} days"), "")
 }

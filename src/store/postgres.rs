@@ -59,6 +59,7 @@ mod submit;
 mod subscriptions;
 mod time;
 mod tls;
+mod tokens;
 mod trouble;
 
 use claim::Claimer;

@@ -47,6 +47,7 @@ mod rows;
 mod search;
 mod submit;
 mod subscriptions;
+mod tokens;
 mod trouble;
 
 use pool::{Readers, Writer};

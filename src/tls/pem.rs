@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use aws_lc_rs::digest;
 use jiff::Timestamp;
 use rustls::pki_types::{
     CertificateDer, PrivateKeyDer,
@@ -43,6 +44,14 @@ pub(super) fn validity(file: &Path) -> Result<(Timestamp, Timestamp), TlsError> 
     let moment = |at: x509_parser::time::ASN1Time| Timestamp::from_second(at.timestamp()).unwrap_or(Timestamp::MAX);
     let validity = parsed.validity();
     Ok((moment(validity.not_before), moment(validity.not_after)))
+}
+
+/// The SHA-256 of a certificate.
+pub(super) fn sha256(certificate: &CertificateDer<'_>) -> [u8; 32] {
+    let mut hash = [0; 32];
+    let digest = digest::digest(&digest::SHA256, certificate);
+    hash.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+    hash
 }
 
 /// The DNS names of a certificate's subjectAltName, in small letters (RFC 6125, 6.4.4: the common name is none).

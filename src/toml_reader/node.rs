@@ -268,6 +268,11 @@ impl<'d> Node<'d> {
         items.iter().enumerate().map(node).collect()
     }
 
+    /// Whether this is a table with this key.
+    pub fn has(&self, key: &str) -> bool {
+        self.value.as_table().is_some_and(|table| table.contains_key(key))
+    }
+
     /// Whether this is a list.
     pub fn is_list(&self) -> bool {
         self.value.is_array()

@@ -97,7 +97,7 @@ impl Record<'_> {
     pub(super) fn endpoint(&self) -> Endpoint {
         Endpoint {
             base_url: self.write_back.base_url.clone(),
-            token: self.write_back.token.clone(),
+            access: self.write_back.access.clone(),
             timeout: self.write_back.timeout,
         }
     }

@@ -91,3 +91,24 @@ async fn as_medplum_does() {
 async fn schemathesis() {
     python("schemathesis", "with_schemathesis.py", 200).await;
 }
+
+/// A system that makes its keys, its key set and its assertions with what others wrote.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pyjwt() {
+    let Some(program) = std::env::var_os("ONWARD_TEST_PYJWT") else {
+        return skipped("clients::pyjwt", "no Python environment (ONWARD_TEST_PYJWT)");
+    };
+    let (folder, path) = (tempfile::tempdir().unwrap(), script::path("python/with_pyjwt.py"));
+    let made = tokio::process::Command::new(&program).arg(&path).arg("keys").arg(folder.path()).status().await.unwrap();
+    assert!(made.success());
+    let keys = folder.path().join("jwks.json");
+    let hub = Hub::build().rio(&format!("jwks = {:?}", keys.to_str().unwrap())).start().await;
+    let environment = vec![
+        ("ONWARD_BASE", format!("{}/fhir", hub.base_url)),
+        ("ONWARD_KEYS", folder.path().to_str().unwrap().to_owned()),
+        ("ONWARD_CLIENT", format!("system/{}", crate::support::hub::RIO)),
+    ];
+    let told = Script { name: "pyjwt", program, path, environment }.run().await;
+    hub.stop().await;
+    told.judge(22);
+}

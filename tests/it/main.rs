@@ -22,6 +22,7 @@ mod fuzz;
 mod layers;
 mod loops;
 mod measured;
+mod oauth;
 mod open_referral;
 mod outbound;
 mod overload;

@@ -34,7 +34,7 @@ impl Lookup for Rebinding {
 }
 
 fn endpoint(base_url: String) -> Endpoint {
-    Endpoint { base_url, token: None, timeout: Duration::from_secs(5) }
+    Endpoint { base_url, access: Default::default(), timeout: Duration::from_secs(5) }
 }
 
 fn client(answers: Vec<Vec<IpAddr>>, outbound: &Outbound) -> FhirClient {

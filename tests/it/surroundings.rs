@@ -231,7 +231,7 @@ impl Lookup for Hanging {
 }
 
 fn endpoint(base_url: String) -> Endpoint {
-    Endpoint { base_url, token: None, timeout: Duration::from_secs(5) }
+    Endpoint { base_url, access: Default::default(), timeout: Duration::from_secs(5) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,8 +2,10 @@
 
 mod authority;
 mod clients;
+mod outgoing;
 mod renewal;
 mod suites;
+mod tokens;
 
 use std::{path::Path, process::Stdio};
 

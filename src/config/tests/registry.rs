@@ -34,20 +34,20 @@ kind = "worklist"
         (write_back.close_request, write_back.detail, write_back.timeout),
         (true, Detail::Codes, Duration::from_secs(3))
     );
-    assert_eq!(system.read.as_ref().unwrap().token, write_back.token, "read is where write-back is");
+    assert_eq!(system.read.as_ref().unwrap().access.token, write_back.access.token, "read is where write-back is");
     let inbox = &config.registry.inboxes[&"p".parse().unwrap()];
     let InboxKind::FhirRest(rest) = &inbox.kind else { panic!("{inbox:?}") };
     assert_eq!((rest.answers, rest.ids), (Answers::Poll { every: Duration::from_secs(1) }, Ids::Server));
     assert_eq!(config.registry.inboxes.values().filter(|i| i.provider.as_str() == "p").count(), 2);
     assert!(warnings.len() == 1 && warnings[0].contains("no route file"), "{warnings:?}");
 
-    assert_eq!(config.registry.client_of(Some(TOKEN), &[]), [Client::System("epr".parse().unwrap())]);
+    assert_eq!(config.registry.client_of(Some(TOKEN), &[], true), [Client::System("epr".parse().unwrap())]);
     assert_eq!(
-        config.registry.client_of(Some("another-token-of-some-length"), &[]),
+        config.registry.client_of(Some("another-token-of-some-length"), &[], true),
         [],
         "what we send is no key to us"
     );
-    assert_eq!(config.registry.client_of(Some(""), &[]), []);
+    assert_eq!(config.registry.client_of(Some(""), &[], true), []);
     assert!(Detail::None < Detail::Codes && Detail::Codes < Detail::Summary && Detail::Summary < Detail::Full);
 }
 
@@ -55,7 +55,7 @@ kind = "worklist"
 fn a_steward_has_a_name_and_tokens_of_its_own() {
     let with = |lines: &str| format!("[[steward]]\nid = \"anna\"\n{lines}\n");
     let (config, warnings) = load(&with("name = \"Anna\"\ntokens = [{ env = \"TOKEN_A\" }]"), &env(&[])).unwrap();
-    assert_eq!(config.registry.client_of(Some(TOKEN), &[]), [Client::Steward("anna".parse().unwrap())]);
+    assert_eq!(config.registry.client_of(Some(TOKEN), &[], true), [Client::Steward("anna".parse().unwrap())]);
     assert_eq!(config.registry.stewards.values().next().unwrap().name, "Anna");
     assert!(!warnings.iter().any(|told| told.contains("steward")), "{warnings:?}");
     let (_, warnings) = load(&with("name = \"Anna\""), &env(&[])).unwrap();
@@ -209,4 +209,68 @@ fn the_directory_is_open_data_only_where_somebody_says_so() {
     assert_eq!(open(""), Some(false));
     assert_eq!(open("[directory]\nopen = true\n"), Some(true));
     assert_eq!(open("[directory]\nopen = \"yes\"\n"), None);
+}
+
+#[test]
+fn tokens_may_stand_as_their_hash_and_are_worth_little_by_themselves_elsewhere() {
+    let hash = TokenHash::of(TOKEN).hex();
+    let with = |lines: &str| format!("[[system]]\nid = \"epr\"\nname = \"EPR\"\nods-code = \"RW4\"\n{lines}\n");
+    let (config, _) = load(&with(&format!("tokens = [{{ sha256 = \"{hash}\" }}]")), &env(&[])).unwrap();
+    let epr = [Client::System("epr".parse().unwrap())];
+    assert_eq!(config.registry.client_of(Some(TOKEN), &[], true), epr);
+    assert_eq!(config.registry.client_of(Some(&hash), &[], true), [], "the hash is no token");
+    assert_eq!(config.registry.client_of(Some(TOKEN), &[], false), [], "by itself, where others connect");
+    let lines = format!("tokens = [{{ sha256 = \"{hash}\" }}]\ncertificate-names = [\"epr.example\"]");
+    let (config, _) = load(&with(&lines), &env(&[])).unwrap();
+    let names = ["epr.example".to_owned()];
+    assert_eq!(config.registry.client_of(Some(TOKEN), &names, false), epr, "beside its client's certificate");
+    assert_eq!(config.registry.client_of(Some(TOKEN), &[], true), []);
+    for wrong in [hash.to_uppercase(), hash[1..].to_owned(), TOKEN.to_owned()] {
+        let faults = load(&with(&format!("tokens = [{{ sha256 = \"{wrong}\" }}]")), &env(&[])).unwrap_err();
+        assert!(faults[0].contains("onward token") && !faults[0].contains(&wrong), "{faults:?}");
+    }
+    // where they are refused it is said before anybody wonders
+    let beyond = "[server]\nlisten = \"0.0.0.0:1\"\nbase-url = \"https://onward.example\"\n";
+    let told = |lines: &str| {
+        let text = format!("{beyond}{lines}\n{}", with("tokens = [{ env = \"TOKEN_A\" }]"));
+        load(&text, &env(&[])).unwrap().1.into_iter().find(|told| told.contains("static-tokens"))
+    };
+    assert!(told("").unwrap().contains("are refused"));
+    assert!(told("static-tokens = \"everywhere\"").unwrap().contains("from anywhere"));
+}
+
+#[test]
+fn keys_and_how_others_are_shown_who_it_is_are_read() {
+    let folder = folder_with(&[
+        ("none.jwks", "{\"keys\": []}"),
+        ("private.jwks", "{\"keys\": [{\"kty\": \"oct\", \"k\": \"c2Vj\"}]}"),
+        ("bad.pem", "no key"),
+    ]);
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let with = |lines: &str| format!("[[system]]\nid = \"epr\"\nname = \"EPR\"\nods-code = \"RW4\"\n{lines}\n");
+    let (config, _) =
+        load(&with("jwks-url = \"https://epr.example/jwks\"\nscopes = [\"system/Task.read\"]"), &env(&[])).unwrap();
+    let epr = config.registry.client("system/epr").unwrap();
+    assert_eq!(epr.keys.scopes.to_string(), "system/Task.rs");
+    assert!(config.registry.client("epr").is_none() && config.registry.client("provider/epr").is_none());
+    let auth = |more: &str| {
+        format!("read = {{ base-url = \"https://epr.example\", auth = {{ kind = \"backend-services\", {more} }} }}")
+    };
+    let rest =
+        "token-url = \"https://epr.example/token\", client-id = \"onward\", key-id = \"k\", algorithm = \"RS512\"";
+    for (lines, word) in [
+        (format!("jwks = {:?}", file("none.jwks")), "no key that can be used"),
+        (format!("jwks = {:?}", file("private.jwks")), "a private or a shared key"),
+        (format!("jwks = {:?}", file("gone.jwks")), "cannot be read"),
+        ("jwks-url = \"http://epr.example/jwks\"".to_owned(), "https://"),
+        ("scopes = [\"system/Task.rs?x=y\"]".to_owned(), "search parameters"),
+        ("scopes = [\"user/Task.rs\"]".to_owned(), "system/TYPE.LETTERS"),
+        (auth(&format!("{rest}, key = {:?}", file("bad.pem"))), "no PEM with such a key"),
+        (auth(rest), "auth.key"),
+        (auth(&format!("{}, key = {:?}", rest.replace("RS512", "HS256"), file("bad.pem"))), "\"RS512\""),
+        ("read = { base-url = \"http://epr.example\", tls = { roots = \"onward.toml\" } }".to_owned(), "tls"),
+    ] {
+        let faults = load(&with(&lines), &env(&[])).unwrap_err();
+        assert!(faults.iter().any(|fault| fault.contains(word)), "{lines}: {faults:?}");
+    }
 }

@@ -33,6 +33,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0010_directory.sql"), runs_from: 7 },
     // what is answered through an older program is not measured
     Step { sql: include_str!("migrations/0011_measured.sql"), runs_from: 7 },
+    Step { sql: include_str!("migrations/0012_tokens.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

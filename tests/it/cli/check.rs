@@ -126,3 +126,15 @@ async fn routes_are_explained_for_every_fixture() {
     assert!(unknown.err.contains("brownlow-gp"), "{unknown:?}");
     assert_eq!(run(hub.folder(), &["routes", "explain", "no-such-file.json"]).code, 1);
 }
+
+#[test]
+fn a_token_is_made_shown_once_and_known_by_its_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (run(folder.path(), &["token"]), run(folder.path(), &["token"]));
+    assert_eq!((one.code, two.code), (0, 0), "{one:?}");
+    let token = one.out.trim();
+    assert!(token.len() == 43 && token != two.out.trim(), "{one:?}");
+    let hash = onward::config::TokenHash::of(token).hex();
+    assert!(one.err.contains(&format!("tokens = [{{ sha256 = \"{hash}\" }}]")) && !one.err.contains(token), "{one:?}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it is kept nowhere");
+}

@@ -103,6 +103,7 @@ macro_rules! reach {
 }
 
 mod directory;
+mod tokens;
 
 #[async_trait]
 impl Store for Reached {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use onward::store::{
-    AppendError, Poll, Shares,
+    AccessToken, AppendError, Poll, Shares, UsedAssertion,
     postgres::{OpenError, PostgresStore},
 };
 use tokio::runtime::Runtime;
@@ -102,6 +102,8 @@ fn again() -> Bench {
         "breaker",
         "alert",
         "answer",
+        "access_token",
+        "assertion_used",
         "routes_activation",
         "routes",
     ] {
@@ -162,6 +164,27 @@ async fn what_a_dead_replica_held_goes_on_elsewhere() {
     let other = lease(&dies, watched, Side::Delivery).await;
     assert_eq!(freed(&lives).await, 0, "what it took as a new one is its own");
     dies.store.append(other.settle(Side::Delivery, done())).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_assertion_that_is_shown_to_two_replicas_is_worth_one_token() {
+    let Some((_place, one, other)) = two() else { return };
+    for round in 0..20 {
+        let used = UsedAssertion { id: [round; 32], until: start() + SignedDuration::from_secs(300) };
+        let shown = [&one, &other].map(|b| b.store.use_assertion(used.clone(), None));
+        let let_in = futures_util::future::join_all(shown).await.into_iter().map(Result::unwrap);
+        assert_eq!(let_in.filter(|used| *used).count(), 1);
+    }
+    // what one gives and another takes back is gone for both
+    let hash = [9; 32];
+    let (at, until) = (start(), start() + SignedDuration::from_secs(300));
+    let (client, scopes) = ("system/epr".to_owned(), "system/Task.rs".to_owned());
+    let token = AccessToken { hash, client, scopes, at, until, certificate: None };
+    let used = UsedAssertion { id: [99; 32], until };
+    assert!(one.store.use_assertion(used, Some(token.clone())).await.unwrap());
+    assert_eq!(other.store.access_token(hash).await.unwrap(), Some(token));
+    assert!(other.store.revoke_token(hash, "system/epr").await.unwrap());
+    assert_eq!(one.store.access_token(hash).await.unwrap(), None);
 }
 
 fn wake(task: TaskId) -> WakeUp {

@@ -35,11 +35,13 @@ mod alerts;
 mod directory;
 mod routes;
 mod row;
+mod tokens;
 
 use alerts::Alerts;
 use directory::Directory;
 use routes::Routes;
 pub use row::{Message, Row, State};
+use tokens::Tokens;
 
 /// See the module's documentation.
 pub struct Memory {
@@ -62,6 +64,7 @@ struct All {
     subscriptions: Vec<Attended>,
     routes: Routes,
     directory: Directory,
+    tokens: Tokens,
     answers: Vec<(InboxId, FirstAnswer)>,
 }
 

@@ -1,0 +1,81 @@
+//! Who sends a request, found out from its head; and the one place where what was granted to them is held against what is asked.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::Request,
+    http::{Extensions, HeaderMap, header},
+    middleware::{Next, from_fn},
+    response::{IntoResponse as _, Response},
+    routing::MethodRouter,
+};
+
+use super::{App, Shared, admit::Known, reply::Fault};
+use crate::{
+    auth::{self, Caller, Connection, Granted},
+    domain::Letter,
+    tls::Shown,
+};
+
+/// What must be granted for something: for which type, which letter.
+pub(super) type Needs = Vec<(&'static str, Letter)>;
+
+/// Over what a request came; put there with the connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Came {
+    /// From which address.
+    pub address: Option<IpAddr>,
+    /// Whether to an address that nobody outside this machine reaches.
+    pub loopback: bool,
+    /// What its client's certificate says.
+    pub shown: Option<Arc<Shown>>,
+}
+
+impl Came {
+    /// Over what this request came.
+    pub fn of(request: &Extensions) -> Self {
+        request.get::<Self>().cloned().unwrap_or_default()
+    }
+}
+
+/// The same, as far as it says who asks.
+pub(super) fn connection(came: &Came) -> Connection<'_> {
+    let shown = came.shown.as_deref();
+    Connection {
+        names: shown.map(|shown| shown.names.as_slice()).unwrap_or_default(),
+        certificate: shown.map(|shown| shown.sha256),
+        loopback: came.loopback,
+    }
+}
+
+/// Who sends a request with these headers over this connection.
+///
+/// # Errors
+/// [`Fault`] where it could not be found out.
+pub(super) async fn asks(app: &App, headers: &HeaderMap, request: &Extensions) -> Result<Caller, Fault> {
+    let token = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(auth::bearer);
+    let came = Came::of(request);
+    Ok(app.authority.who(token, connection(&came)).await?)
+}
+
+/// The handlers of a route, for those to whom all that is granted. Who is not known is turned away by the handlers themselves.
+pub(super) fn granted(handlers: MethodRouter<Shared>, needs: Needs) -> MethodRouter<Shared> {
+    if needs.is_empty() {
+        return handlers;
+    }
+    let needs: Arc<[(&'static str, Letter)]> = needs.into();
+    handlers.route_layer(from_fn(move |request, next| within(Arc::clone(&needs), request, next)))
+}
+
+async fn within(needs: Arc<[(&'static str, Letter)]>, request: Request, next: Next) -> Response {
+    let known = request.extensions().get::<Known>().filter(|Known(caller)| !caller.is_stranger());
+    match known.map(|Known(caller)| reaches(&caller.granted, &needs)) {
+        Some(Err(beyond)) => beyond.into_response(),
+        _ => next.run(request).await,
+    }
+}
+
+/// Whether all of these are granted.
+pub(super) fn reaches(granted: &Granted, needs: &[(&str, Letter)]) -> Result<(), Fault> {
+    granted.missing(needs).map_or(Ok(()), |(kind, letter)| Err(Fault::beyond_scope(kind, letter)))
+}

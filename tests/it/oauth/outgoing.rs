@@ -19,6 +19,11 @@ use tokio::{
 };
 
 use super::Signer;
+use crate::support::{
+    fixtures,
+    hub::{Hub, RIO},
+    until,
+};
 
 /// A server that gives tokens for what is rightly signed, and answers who shows one that holds.
 struct Server {
@@ -34,6 +39,8 @@ struct State {
     hold: BTreeSet<String>,
     /// Names of assertions that were seen.
     names: BTreeSet<String>,
+    /// How often a token that holds was shown.
+    shown: usize,
     refuses: bool,
     /// Whether what it gives is worth nothing.
     worthless: bool,
@@ -85,6 +92,7 @@ impl Server {
                 .nth(1)
                 .map(|t| t.split("\r\n").next().unwrap().to_owned());
             let holds = shown.is_some_and(|shown| self.state.lock().unwrap().hold.contains(&shown));
+            self.state.lock().unwrap().shown += usize::from(holds);
             let code = if holds { 200 } else { 401 };
             (code, json!({"resourceType": "OperationOutcome"}))
         };
@@ -221,4 +229,26 @@ async fn without_a_token_nothing_is_sent_and_it_is_told_why() {
     std::fs::remove_file(folder.path().join("key.pem")).unwrap();
     let error = client().get(&to, "Task/1", &[]).await.unwrap_err();
     assert!(matches!(&error, CallError::NoToken(why) if why.contains("key.pem")), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_wants_signed_tokens_is_written_with_one() {
+    let (folder, signer) = (tempfile::tempdir().unwrap(), Signer::new("ours", Algorithm::RS512));
+    let server = Server::start(&signer, json!(300)).await;
+    let key = folder.path().join("key.pem");
+    std::fs::write(&key, &signer.private_pem).unwrap();
+    let auth = format!(
+        "{{ kind = \"backend-services\", token-url = \"{}\", client-id = \"onward-at-them\", key = {:?}, key-id = \"ours\", \
+         algorithm = \"RS512\", scopes = [\"system/Task.cu\", \"system/ServiceRequest.r\"] }}",
+        server.url(),
+        key.to_str().unwrap()
+    );
+    let lines =
+        format!("write-back = {{ kind = \"fhir-rest\", base-url = \"http://{}/fhir\", auth = {auth} }}", server.at);
+    let hub = Hub::build().rio(&lines).start().await;
+    hub.sender(RIO).refers(&fixtures::to_life_rooms("signed")).await;
+    until("the record is spoken to with a token", || async { (server.state.lock().unwrap().shown > 0).then_some(()) })
+        .await;
+    assert_eq!(server.asked(), 1);
+    hub.stop().await;
 }

@@ -24,6 +24,7 @@ mod chain;
 pub(crate) mod counts;
 mod directory;
 mod namesakes;
+mod people;
 pub mod postgres;
 pub(crate) mod recent;
 mod routed;
@@ -42,6 +43,10 @@ pub use directory::{
     ProposalQuery, Sourced,
 };
 pub use namesakes::NAMESAKES_MAX;
+pub use people::{
+    ACCOUNTS_MAX, Account, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX,
+    Session,
+};
 pub use routed::{Routed, RoutedQuery, Sent};
 pub use routes::{
     ActivateError, Activation, NewRoutes, ROUTES_FILES_MAX_BYTES, ROUTES_TEXT_MAX_BYTES, RoutesVersion, Signed,
@@ -263,7 +268,7 @@ pub struct Due {
 
 /// The port. Two implementations must pass the same behavioural suite (`tests/it/store.rs`).
 #[async_trait]
-pub trait Store: DirectoryStore + TokenStore {
+pub trait Store: DirectoryStore + TokenStore + PeopleStore {
     /// The store's clock.
     fn now(&self) -> Timestamp;
 

@@ -46,6 +46,7 @@ mod measured;
 mod migrate;
 mod names;
 mod outbox;
+mod people;
 mod picture;
 mod queue;
 mod read;

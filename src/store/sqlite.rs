@@ -39,6 +39,7 @@ mod lanes;
 mod measured;
 mod migrate;
 mod outbox;
+mod people;
 mod pool;
 mod read;
 mod routed;

@@ -34,6 +34,8 @@ const STEPS: &[Step] = &[
     // what is answered through an older program is not measured
     Step { sql: include_str!("migrations/0011_measured.sql"), runs_from: 7 },
     Step { sql: include_str!("migrations/0012_tokens.sql"), runs_from: 7 },
+    // nobody logs in through an older program
+    Step { sql: include_str!("migrations/0013_people.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

@@ -24,6 +24,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0013_measured.sql"),
     include_str!("migrations/0014_resource_rows.sql"),
     include_str!("migrations/0015_tokens.sql"),
+    include_str!("migrations/0016_people.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

@@ -104,6 +104,7 @@ macro_rules! reach {
 
 mod directory;
 mod tokens;
+mod people;
 
 #[async_trait]
 impl Store for Reached {

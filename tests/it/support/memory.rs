@@ -33,12 +33,14 @@ use uuid::Uuid;
 
 mod alerts;
 mod directory;
+mod people;
 mod routes;
 mod row;
 mod tokens;
 
 use alerts::Alerts;
 use directory::Directory;
+use people::People;
 use routes::Routes;
 pub use row::{Message, Row, State};
 use tokens::Tokens;
@@ -65,6 +67,7 @@ struct All {
     routes: Routes,
     directory: Directory,
     tokens: Tokens,
+    people: People,
     answers: Vec<(InboxId, FirstAnswer)>,
 }
 

@@ -1,0 +1,197 @@
+//! People: their sessions and log-ins, local accounts, what was tried in vain, and glasses that were broken. Whatever somebody could
+//! show to be taken for another is kept as its SHA-256.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::domain::{Position, ReferralId};
+
+/// So many sessions of one person; the one that was used longest ago ends with the next.
+pub const SESSIONS_MAX: usize = 10;
+/// So many log-ins that were begun and not ended; the oldest is forgotten with the next.
+pub const LOGINS_MAX: usize = 10_000;
+/// So many local accounts.
+pub const ACCOUNTS_MAX: usize = 10_000;
+
+/// The SHA-256 of something that is shown, or of a name.
+pub type Digest = [u8; 32];
+
+/// A person who has logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// By which it is named to its person. Of no use to show it.
+    pub id: Uuid,
+    /// Of what the browser shows.
+    pub secret: Digest,
+    /// Who it is: `local:NAME`, or `oidc:SUBJECT`.
+    pub person: String,
+    /// Her name for people.
+    pub name: String,
+    /// What she was when she logged in.
+    pub positions: Vec<Position>,
+    /// Since when.
+    pub created: Timestamp,
+    /// When it was used last, to the minute.
+    pub last_used: Timestamp,
+    /// It ends then, however much it is used.
+    pub until: Timestamp,
+}
+
+/// A local account.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// By which she logs in.
+    pub name: String,
+    /// Her name for people.
+    pub full_name: String,
+    /// What she is.
+    pub positions: Vec<Position>,
+    /// She may not log in.
+    pub disabled: bool,
+    /// What she shows to make password and second factor, until she has.
+    pub enrolment: Option<Enrolment>,
+    /// What she shows to log in; none before she has made them.
+    pub credentials: Option<Credentials>,
+    /// Since when it is there.
+    pub created: Timestamp,
+    /// From 1, one more with each change.
+    pub version: u64,
+}
+
+/// What is shown once to make password and second factor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolment {
+    /// Of the code.
+    pub code: Digest,
+    /// It is of no use from then on.
+    pub until: Timestamp,
+}
+
+/// Password and second factor.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The password's argon2id, as a PHC string.
+    pub password: String,
+    /// The key that her device makes codes with (RFC 6238).
+    pub totp: Vec<u8>,
+    /// The time step of the code that was taken last: none up to it is taken again.
+    pub step: u64,
+}
+
+/// How often something was tried in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failures {
+    /// So often.
+    pub count: u32,
+    /// When last.
+    pub last: Timestamp,
+}
+
+/// A glass that was broken: who saw what is in a referral without being one of those whom it concerns, and why. Never changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glass {
+    /// Its id; they lie in the order they came.
+    pub id: Uuid,
+    /// Who, as in [`Session::person`].
+    pub person: String,
+    /// Her name for people.
+    pub name: String,
+    /// What she was.
+    pub positions: Vec<Position>,
+    /// Which referral.
+    pub referral: ReferralId,
+    /// Why, in her words.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+    /// Until when it is open.
+    pub until: Timestamp,
+}
+
+/// The part of the port that keeps people. Its behaviours are in the same suite (`tests/it/store/people.rs`).
+#[async_trait]
+pub trait PeopleStore: Send + Sync + 'static {
+    /// Keeps a session. Of [`SESSIONS_MAX`] of its person the one used longest ago ends.
+    async fn add_session(&self, session: Session) -> Result<(), StoreError>;
+
+    /// The session of this secret, whether or not its time is over.
+    async fn session(&self, secret: Digest) -> Result<Option<Session>, StoreError>;
+
+    /// A session was used now; false where it has ended.
+    async fn use_session(&self, secret: Digest) -> Result<bool, StoreError>;
+
+    /// The sessions of a person, the newest first.
+    async fn sessions_of(&self, person: &str) -> Result<Vec<Session>, StoreError>;
+
+    /// Ends a session of a person, or all of them; how many there were.
+    async fn end_sessions(&self, person: &str, id: Option<Uuid>) -> Result<u64, StoreError>;
+
+    /// Keeps what belongs to a log-in that was begun, under what its browser will show. Of [`LOGINS_MAX`] the oldest is forgotten.
+    async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError>;
+
+    /// What was kept for a log-in, once; none where it took too long.
+    async fn take_login(&self, key: Digest) -> Result<Option<String>, StoreError>;
+
+    /// A new account; false where there is one of that name, or as many as may be.
+    async fn add_account(&self, account: Account) -> Result<bool, StoreError>;
+
+    /// An account.
+    async fn account(&self, name: &str) -> Result<Option<Account>, StoreError>;
+
+    /// All accounts, in the order of their names.
+    async fn accounts(&self) -> Result<Vec<Account>, StoreError>;
+
+    /// Writes an account over the version that it has; false where that has passed. What is written has the next one.
+    async fn set_account(&self, account: Account) -> Result<bool, StoreError>;
+
+    /// What was tried in vain under this key.
+    async fn failures(&self, key: Digest) -> Result<Option<Failures>, StoreError>;
+
+    /// Counts one more. Where `over` is given, only if there were so many: of several who try at once one is counted, and the
+    /// others are told so by false.
+    async fn count_failure(&self, key: Digest, over: Option<u32>) -> Result<bool, StoreError>;
+
+    /// Forgets what was tried in vain.
+    async fn forget_failures(&self, key: Digest) -> Result<(), StoreError>;
+
+    /// Keeps that a glass was broken.
+    async fn add_glass(&self, glass: Glass) -> Result<(), StoreError>;
+
+    /// The glass of a referral that this person has broken and that is open now.
+    async fn open_glass(&self, person: &str, referral: ReferralId) -> Result<Option<Glass>, StoreError>;
+
+    /// Glasses in the order they were broken, after the one of this id.
+    async fn glasses(&self, after: Option<Uuid>, count: usize) -> Result<Vec<Glass>, StoreError>;
+
+    /// Forgets sessions whose time is over or that were used last before `idle`, log-ins that took too long, and what was tried in
+    /// vain last before `forgiven`; how many rows.
+    async fn sweep_people(&self, idle: Timestamp, forgiven: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// Positions as one text.
+pub(super) fn written(positions: &[Position]) -> String {
+    positions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// The same, read.
+///
+/// # Errors
+/// [`StoreError::Corrupt`]
+pub(super) fn read(text: &str) -> Result<Vec<Position>, StoreError> {
+    let one = |word: &str| word.parse().map_err(|_| StoreError::Corrupt("a position of a person".to_owned()));
+    text.split_whitespace().map(one).collect()
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}

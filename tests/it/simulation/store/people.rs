@@ -1,0 +1,92 @@
+//! The part of the port that keeps people, reached the same way.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use onward::{
+    domain::ReferralId,
+    store::{Account, Digest, Failures, Glass, PeopleStore, Session, StoreError},
+};
+use uuid::Uuid;
+
+use super::Reached;
+
+#[async_trait]
+impl PeopleStore for Reached {
+    async fn add_session(&self, session: Session) -> Result<(), StoreError> {
+        reach!(self, add_session(session))
+    }
+
+    async fn session(&self, secret: Digest) -> Result<Option<Session>, StoreError> {
+        reach!(self, session(secret))
+    }
+
+    async fn use_session(&self, secret: Digest) -> Result<bool, StoreError> {
+        reach!(self, use_session(secret))
+    }
+
+    async fn sessions_of(&self, person: &str) -> Result<Vec<Session>, StoreError> {
+        let person = person.to_owned();
+        reach!(self, sessions_of(&person))
+    }
+
+    async fn end_sessions(&self, person: &str, id: Option<Uuid>) -> Result<u64, StoreError> {
+        let person = person.to_owned();
+        reach!(self, end_sessions(&person, id))
+    }
+
+    async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError> {
+        reach!(self, begin_login(key, kept, until))
+    }
+
+    async fn take_login(&self, key: Digest) -> Result<Option<String>, StoreError> {
+        reach!(self, take_login(key))
+    }
+
+    async fn add_account(&self, account: Account) -> Result<bool, StoreError> {
+        reach!(self, add_account(account))
+    }
+
+    async fn account(&self, name: &str) -> Result<Option<Account>, StoreError> {
+        let name = name.to_owned();
+        reach!(self, account(&name))
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        reach!(self, accounts())
+    }
+
+    async fn set_account(&self, account: Account) -> Result<bool, StoreError> {
+        reach!(self, set_account(account))
+    }
+
+    async fn failures(&self, key: Digest) -> Result<Option<Failures>, StoreError> {
+        reach!(self, failures(key))
+    }
+
+    async fn count_failure(&self, key: Digest, over: Option<u32>) -> Result<bool, StoreError> {
+        reach!(self, count_failure(key, over))
+    }
+
+    async fn forget_failures(&self, key: Digest) -> Result<(), StoreError> {
+        reach!(self, forget_failures(key))
+    }
+
+    async fn add_glass(&self, glass: Glass) -> Result<(), StoreError> {
+        reach!(self, add_glass(glass))
+    }
+
+    async fn open_glass(&self, person: &str, referral: ReferralId) -> Result<Option<Glass>, StoreError> {
+        let person = person.to_owned();
+        reach!(self, open_glass(&person, referral))
+    }
+
+    async fn glasses(&self, after: Option<Uuid>, count: usize) -> Result<Vec<Glass>, StoreError> {
+        reach!(self, glasses(after, count))
+    }
+
+    async fn sweep_people(&self, idle: Timestamp, forgiven: Timestamp) -> Result<u64, StoreError> {
+        reach!(self, sweep_people(idle, forgiven))
+    }
+}

@@ -1,0 +1,164 @@
+//! People: sessions and log-ins, local accounts, what was tried in vain, and glasses that were broken.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use onward::{
+    domain::ReferralId,
+    store::{
+        ACCOUNTS_MAX, Account, Digest, Failures, Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX, Session, Store,
+        StoreError,
+    },
+};
+use uuid::Uuid;
+
+use super::Memory;
+
+/// See the module's documentation.
+#[derive(Default)]
+pub struct People {
+    sessions: Vec<Session>,
+    logins: BTreeMap<Digest, (Timestamp, String)>,
+    accounts: BTreeMap<String, Account>,
+    failures: BTreeMap<Digest, Failures>,
+    glasses: BTreeMap<Uuid, Glass>,
+}
+
+#[async_trait]
+impl PeopleStore for Memory {
+    async fn add_session(&self, session: Session) -> Result<(), StoreError> {
+        let mut all = self.open()?;
+        let sessions = &mut all.people.sessions;
+        let mut own: Vec<_> = sessions.iter().filter(|one| one.person == session.person).cloned().collect();
+        own.sort_by_key(|one| Reverse((one.last_used, one.created)));
+        for gone in own.into_iter().skip(SESSIONS_MAX - 1) {
+            sessions.retain(|one| one.secret != gone.secret);
+        }
+        sessions.push(session);
+        Ok(())
+    }
+
+    async fn session(&self, secret: Digest) -> Result<Option<Session>, StoreError> {
+        Ok(self.all()?.people.sessions.iter().find(|one| one.secret == secret).cloned())
+    }
+
+    async fn use_session(&self, secret: Digest) -> Result<bool, StoreError> {
+        let now = self.now();
+        let mut all = self.open()?;
+        let found = all.people.sessions.iter_mut().find(|one| one.secret == secret);
+        Ok(found.map(|one| one.last_used = now).is_some())
+    }
+
+    async fn sessions_of(&self, person: &str) -> Result<Vec<Session>, StoreError> {
+        let mut own: Vec<_> = self.all()?.people.sessions.iter().filter(|one| one.person == person).cloned().collect();
+        own.sort_by_key(|one| Reverse((one.created, one.id)));
+        Ok(own)
+    }
+
+    async fn end_sessions(&self, person: &str, id: Option<Uuid>) -> Result<u64, StoreError> {
+        let mut all = self.open()?;
+        let before = all.people.sessions.len();
+        all.people.sessions.retain(|one| one.person != person || id.is_some_and(|id| one.id != id));
+        Ok((before - all.people.sessions.len()) as u64)
+    }
+
+    async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError> {
+        let mut all = self.open()?;
+        let logins = &mut all.people.logins;
+        while logins.len() >= LOGINS_MAX {
+            let oldest = logins.iter().min_by_key(|(_, (until, _))| *until).map(|(key, _)| *key).unwrap();
+            logins.remove(&oldest);
+        }
+        logins.insert(key, (until, kept));
+        Ok(())
+    }
+
+    async fn take_login(&self, key: Digest) -> Result<Option<String>, StoreError> {
+        let now = self.now();
+        let taken = self.open()?.people.logins.remove(&key);
+        Ok(taken.filter(|(until, _)| *until > now).map(|(_, kept)| kept))
+    }
+
+    async fn add_account(&self, account: Account) -> Result<bool, StoreError> {
+        let mut all = self.open()?;
+        let accounts = &mut all.people.accounts;
+        let fits = accounts.len() < ACCOUNTS_MAX && !accounts.contains_key(&account.name);
+        if fits {
+            accounts.insert(account.name.clone(), account);
+        }
+        Ok(fits)
+    }
+
+    async fn account(&self, name: &str) -> Result<Option<Account>, StoreError> {
+        Ok(self.all()?.people.accounts.get(name).cloned())
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        Ok(self.all()?.people.accounts.values().cloned().collect())
+    }
+
+    async fn set_account(&self, account: Account) -> Result<bool, StoreError> {
+        let mut all = self.open()?;
+        let Some(held) = all.people.accounts.get_mut(&account.name).filter(|held| held.version == account.version)
+        else {
+            return Ok(false);
+        };
+        *held = Account { version: account.version + 1, created: held.created, ..account };
+        Ok(true)
+    }
+
+    async fn failures(&self, key: Digest) -> Result<Option<Failures>, StoreError> {
+        Ok(self.all()?.people.failures.get(&key).copied())
+    }
+
+    async fn count_failure(&self, key: Digest, over: Option<u32>) -> Result<bool, StoreError> {
+        let last = self.now();
+        let mut all = self.open()?;
+        let before = all.people.failures.get(&key).map_or(0, |found| found.count);
+        if over.is_some_and(|over| over != before) {
+            return Ok(false);
+        }
+        all.people.failures.insert(key, Failures { count: before + 1, last });
+        Ok(true)
+    }
+
+    async fn forget_failures(&self, key: Digest) -> Result<(), StoreError> {
+        self.open()?.people.failures.remove(&key);
+        Ok(())
+    }
+
+    async fn add_glass(&self, glass: Glass) -> Result<(), StoreError> {
+        self.open()?.people.glasses.insert(glass.id, glass);
+        Ok(())
+    }
+
+    async fn open_glass(&self, person: &str, referral: ReferralId) -> Result<Option<Glass>, StoreError> {
+        let now = self.now();
+        let all = self.all()?;
+        let open = all
+            .people
+            .glasses
+            .values()
+            .filter(|glass| glass.person == person && glass.referral == referral && glass.until > now);
+        Ok(open.max_by_key(|glass| glass.until).cloned())
+    }
+
+    async fn glasses(&self, after: Option<Uuid>, count: usize) -> Result<Vec<Glass>, StoreError> {
+        let all = self.all()?;
+        let later = all.people.glasses.values().filter(|glass| glass.id > after.unwrap_or_default());
+        Ok(later.take(count).cloned().collect())
+    }
+
+    async fn sweep_people(&self, idle: Timestamp, forgiven: Timestamp) -> Result<u64, StoreError> {
+        let now = self.now();
+        let mut all = self.open()?;
+        let people = &mut all.people;
+        let count = |people: &People| people.sessions.len() + people.logins.len() + people.failures.len();
+        let before = count(people);
+        people.sessions.retain(|one| one.until > now && one.last_used >= idle);
+        people.logins.retain(|_, (until, _)| *until > now);
+        people.failures.retain(|_, found| found.last >= forgiven);
+        Ok((before - count(people)) as u64)
+    }
+}

@@ -36,6 +36,7 @@ mod demo;
 mod directory;
 mod endpoints;
 mod notify;
+mod people;
 mod referral;
 mod routes;
 mod serve;
@@ -81,6 +82,9 @@ enum Command {
     /// The directory of services: what is proposed for it, taken in from elsewhere, given out, and what was measured of it.
     #[command(subcommand)]
     Directory(directory::Commands),
+    /// People with local accounts, and who broke which glass.
+    #[command(subcommand)]
+    People(people::Commands),
     /// The IT worklist: everything that waits for somebody, and what to do about it.
     Worklist(worklist::Worklist),
     /// A token for a client, shown once, and its SHA-256 for the configuration.
@@ -132,6 +136,7 @@ pub fn main() -> ExitCode {
             Command::Dead(dead) => dead::run(&dead).await,
             Command::Endpoints(endpoints) => endpoints::run(&endpoints).await,
             Command::Directory(command) => directory::run(&command).await,
+            Command::People(command) => people::run(&command).await,
             Command::Worklist(worklist) => worklist::run(&worklist).await,
             Command::Token(options) => token::run(&options),
             Command::About(about) => about::run(&about),

@@ -14,6 +14,7 @@ mod issuer;
 mod keys;
 pub mod opening;
 mod outbound;
+pub mod people;
 mod places;
 mod read_registry;
 pub mod registry;
@@ -43,6 +44,7 @@ pub use http::{Cors, Http};
 pub use issuer::Issuer;
 pub use keys::{ASSERTION_ALGORITHMS, JWKS_MAX_BYTES, KeySet, KeySource, Keys, NotKeys, PublicKey};
 pub use outbound::{Outbound, literal};
+pub use people::People;
 pub use registry::Registry;
 pub use roles::{Role, Roles};
 pub use routes::Routes;
@@ -82,6 +84,8 @@ pub struct Config {
     pub profiles: Profiles,
     /// Who is told when something waits for a person.
     pub alerts: Alerts,
+    /// How people log in.
+    pub people: People,
     /// Where the route set comes from.
     pub routes: Routes,
     /// Systems, providers and inboxes; and the routes, where they come from a file.
@@ -152,6 +156,7 @@ impl Config {
         registry.working_time = working_time;
         registry.issuer = Issuer::read(&mut root);
         registry.same_person = duplicates::read(root.section("duplicates"));
+        let people = People::read(root.section("people"), &secrets, &registry, &server.base_url_at(server.listen));
         let (mut files, mut route_warnings) = (Vec::new(), Vec::new());
         registry.directory = directory::read(root.section("directory"));
         registry.places = places::read(root.section("places"), folder, &mut files);
@@ -196,6 +201,7 @@ impl Config {
                 log,
                 profiles,
                 alerts,
+                people,
                 routes,
                 registry,
                 files,

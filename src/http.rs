@@ -56,6 +56,7 @@ use beside::Deed;
 
 pub use around::around;
 pub use prefer::Handling;
+pub use who::Came;
 
 /// What the handlers call.
 pub struct App {

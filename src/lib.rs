@@ -44,6 +44,10 @@ pub mod telemetry;
 pub mod tls;
 pub mod toml_reader;
 
+// people who use it
+pub mod people;
+pub mod web;
+
 // seen working, and measured
 pub mod bench;
 pub mod demo;

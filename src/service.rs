@@ -22,6 +22,7 @@ use crate::{
     http::{self, App},
     intake::{Intake, record::Reading},
     lanes::{Carrier, Endpoints, Relay, Worker, consumers::Consumers, heart::Heart, prober, scheduler::Scheduler},
+    people::{People, oidc::Issuer},
     profiles::Validator,
     resolve::Resolver,
     status::{Status, deadlines::Deadlines},
@@ -33,6 +34,7 @@ use crate::{
     subscriptions::Notifier,
     telemetry,
     tls::TlsError,
+    web::{self, Web},
     writeback::WriteBacks,
 };
 
@@ -245,6 +247,20 @@ impl Service {
             format!("{base_url}{}", http::oauth::TOKEN_PATH),
             config.server.static_tokens == StaticTokens::Everywhere,
         );
+        let people = People::new(Arc::clone(&store), Arc::clone(&registry), config.people.clone());
+        if config.people.any() && config.server.roles.has(Role::Api) {
+            let sweeping = people.clone().sweep(CancellationToken::clone(&stop_lanes));
+            lanes.push(guarded(&died, &stop_lanes, sweeping));
+        }
+        let issuer =
+            config.people.oidc.clone().map(|oidc| Issuer::new(people.clone(), oidc, client.clone(), base_url.clone()));
+        let pages = Web {
+            people,
+            issuer,
+            admission: Arc::clone(&admission),
+            base_url: base_url.clone(),
+            request_timeout: config.limits.request_timeout,
+        };
         let app = Arc::new(App {
             store: Arc::clone(&store),
             health: Arc::clone(&health),
@@ -279,7 +295,7 @@ impl Service {
         let (mut limits, stop) = (config.limits.clone(), CancellationToken::clone(&stop_http));
         limits.drain -= letting_go(limits.drain);
         let api = app.roles.has(Role::Api);
-        let router = if api { http::router(app) } else { http::keepers_router(app) };
+        let router = if api { http::router(app).merge(web::router(pages)) } else { http::keepers_router(app) };
         let (router, http2) = (http::around(router, &config.http), config.http.http2);
         let serving = async move { http::serve::serve(listeners.doors, router, &limits, http2, stop).await };
         let http = guarded(&died, &stop_http, serving);

@@ -38,6 +38,8 @@ codes! {
         StoreTrouble = "store-trouble",
         /// An endpoint has failed for so long that nothing is sent to it for the time being.
         EndpointBroken = "endpoint-broken",
+        /// Somebody who looks after Onward sees what is in a referral.
+        GlassBroken = "glass-broken",
     }
 }
 
@@ -89,6 +91,7 @@ impl AlertKind {
                 "start the broker or mend the way to it; referrals are taken meanwhile and wait in the store"
             }
             Self::StoreTrouble => "free disk space or start the database: no referral can be taken until then",
+            Self::GlassBroken => "see by `onward people glasses` who gave which reason, and ask whether it was needed",
             Self::EndpointBroken => "ask whoever runs that server; what waits is sent by itself when it answers again",
         }
     }

@@ -22,7 +22,7 @@ pub(super) type Needs = Vec<(&'static str, Letter)>;
 
 /// Over what a request came; put there with the connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Came {
+pub struct Came {
     /// From which address.
     pub address: Option<IpAddr>,
     /// Whether to an address that nobody outside this machine reaches.

@@ -26,6 +26,7 @@ mod oauth;
 mod open_referral;
 mod outbound;
 mod overload;
+mod people;
 mod replicas;
 mod routes_schema;
 mod several;

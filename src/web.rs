@@ -1,0 +1,126 @@
+//! Pages for people. They show what the rooms below decide: whoever is not logged in sees the way to log in, and a page shows nothing
+//! that `auth` does not let its visitor see.
+//!
+//! A cookie is looked at here and nowhere else: it opens no `/fhir`, where clients show a token each time.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+
+use crate::{
+    admission::{Admission, Kind},
+    people::{People, Token, oidc::Issuer},
+};
+
+mod account;
+mod cookie;
+mod enrol;
+mod form;
+mod login;
+mod page;
+
+pub use cookie::Cookies;
+
+/// All who see pages share the places of one client.
+const WHO: &str = "people";
+/// What every page is sent with: no script, nothing from elsewhere, in no frame, kept by nobody.
+const STYLE: &str = include_str!("web/pages/style.css");
+
+/// What the pages stand on.
+pub struct Web {
+    /// Who looks at them.
+    pub people: People,
+    /// Who says who somebody is.
+    pub issuer: Option<Issuer>,
+    /// Who is let in.
+    pub admission: Arc<Admission>,
+    /// Where this Onward is reached.
+    pub base_url: String,
+    /// A request that is not answered by then is given up.
+    pub request_timeout: Duration,
+}
+
+/// Shared by all requests.
+type Shared = Arc<Web>;
+
+/// The routes of the pages; none where the configuration lets nobody log in.
+pub fn router(web: Web) -> Router {
+    if !web.people.config().any() {
+        return Router::new();
+    }
+    let web = Arc::new(web);
+    let mut routes = Router::new()
+        .route("/login", get(login::page))
+        .route("/logout", post(login::log_out))
+        .route("/account", get(account::page))
+        .route("/account/sessions/end", post(account::end_all))
+        .route("/account/sessions/{id}/end", post(account::end))
+        .route("/pages.css", get(style));
+    if web.people.config().local {
+        routes = routes
+            .route("/login", post(login::log_in))
+            .route("/enrol", get(enrol::page).post(enrol::begin))
+            .route("/enrol/device", post(enrol::device));
+    }
+    if web.issuer.is_some() {
+        routes = routes.route("/login/oidc", get(login::begin)).route("/login/callback", get(login::came_back));
+    }
+    routes.layer(from_fn_with_state(Arc::clone(&web), around)).with_state(web)
+}
+
+impl Web {
+    /// How cookies are named and sent here.
+    fn cookies(&self) -> Cookies {
+        Cookies::at(&self.base_url)
+    }
+
+    /// What the browser shows as its session.
+    fn session_of(&self, headers: &axum::http::HeaderMap) -> Option<Token> {
+        Token::read(&self.cookies().session(headers)?)
+    }
+}
+
+/// Finds a place, bounds the time, and says to the browser what a page may not do.
+async fn around(State(web): State<Shared>, request: Request, next: Next) -> Response {
+    let mut response = match web.admission.enter(Kind::Read, WHO, None) {
+        Err(refusal) => {
+            let mut response =
+                page::told(StatusCode::SERVICE_UNAVAILABLE, "Too much is going on just now. Try again shortly.");
+            if let Ok(seconds) = HeaderValue::try_from(refusal.retry_after_s.to_string()) {
+                response.headers_mut().insert(header::RETRY_AFTER, seconds);
+            }
+            response
+        }
+        Ok(_place) => match tokio::time::timeout(web.request_timeout, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => page::unavailable(),
+        },
+    };
+    let headers = response.headers_mut();
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| page::policy(None));
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        // the origin must still be told to ourselves: by it a form of ours is known
+        (header::REFERRER_POLICY, "same-origin"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn style() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
+    (headers, STYLE).into_response()
+}
+
+#[cfg(test)]
+mod tests;

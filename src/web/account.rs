@@ -1,0 +1,90 @@
+//! `/account`: who one is, and one's sessions.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::Response,
+};
+use jiff::{Timestamp, tz::TimeZone};
+use uuid::Uuid;
+
+use super::{
+    Shared,
+    form::{Seen, Signed, origin_of},
+    page,
+};
+use crate::{domain::Position, people::Visitor};
+
+/// The page.
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage {
+    name: String,
+    person: String,
+    roles: Vec<String>,
+    sessions: Vec<Line>,
+    made_for: String,
+}
+
+/// A session.
+struct Line {
+    id: Uuid,
+    created: String,
+    last_used: String,
+    is_this: bool,
+}
+
+/// `GET /account`.
+pub(super) async fn page(State(web): State<Shared>, seen: Seen) -> Response {
+    let Seen { visitor, made_for } = seen;
+    let sessions = match web.people.sessions(&visitor).await {
+        Ok(sessions) => sessions,
+        Err(error) => {
+            tracing::warn!(%error, "sessions cannot be read");
+            return page::unavailable();
+        }
+    };
+    let line = |session: crate::store::Session| Line {
+        id: session.id,
+        created: moment(session.created),
+        last_used: moment(session.last_used),
+        is_this: session.id == visitor.session,
+    };
+    let sessions = sessions.into_iter().map(line).collect();
+    let roles = visitor.positions.iter().map(Position::to_string).collect();
+    let Visitor { name, person, .. } = visitor;
+    let mut response = page::shown(StatusCode::OK, &AccountPage { name, person, roles, sessions, made_for });
+    // who logs out goes on to the issuer
+    if let Some(issuer) = &web.issuer
+        && let Some(url) = issuer.logs_out_at().await
+    {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page::policy(Some(origin_of(&url))));
+    }
+    response
+}
+
+/// `POST /account/sessions/{id}/end`.
+pub(super) async fn end(State(web): State<Shared>, Path(id): Path<String>, signed: Signed) -> Response {
+    let absent = || page::told(StatusCode::NOT_FOUND, "There is no such session, or it has ended already.");
+    let Ok(id) = id.parse::<Uuid>() else { return absent() };
+    match web.people.end_sessions(&signed.visitor, Some(id)).await {
+        Ok(0) => absent(),
+        Ok(_) => page::to("/account"),
+        Err(_) => page::unavailable(),
+    }
+}
+
+/// `POST /account/sessions/end`: all of them, this one as well.
+pub(super) async fn end_all(State(web): State<Shared>, signed: Signed) -> Response {
+    match web.people.end_sessions(&signed.visitor, None).await {
+        Ok(_) => page::with_cookie(page::to("/login"), web.cookies().set_session("")),
+        Err(_) => page::unavailable(),
+    }
+}
+
+/// A moment for people: to the minute, in the time of London.
+fn moment(at: Timestamp) -> String {
+    const LONDON: TimeZone = jiff::tz::get!("Europe/London");
+    at.to_zoned(LONDON).strftime("%-d %B %Y, %H:%M").to_string()
+}

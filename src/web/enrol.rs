@@ -1,0 +1,94 @@
+//! `/enrol`: somebody makes her password and sets up her device, with a code that was handed to her.
+
+use askama::Template;
+use axum::{extract::State, http::StatusCode, response::Response};
+
+use super::{
+    Shared, Web,
+    form::{Form, MADE_FOR},
+    login::{away, in_words, ways},
+    page,
+};
+use crate::people::{Enrolling, NotEnrolled, PASSWORD_CHARS_MIN, Token, totp};
+
+/// The first page: name, code, password.
+#[derive(Template)]
+#[template(path = "enrol.html")]
+struct EnrolPage<'t> {
+    told: Option<&'t str>,
+    name: &'t str,
+    chars_min: usize,
+}
+
+/// The second: the key for the device, and its first code.
+#[derive(Template)]
+#[template(path = "device.html")]
+struct DevicePage<'t> {
+    told: Option<&'t str>,
+    key: String,
+    link: String,
+    made_for: String,
+}
+
+/// `GET /enrol`.
+pub(super) async fn page() -> Response {
+    first(StatusCode::OK, None, "")
+}
+
+fn first(status: StatusCode, told: Option<&str>, name: &str) -> Response {
+    page::shown(status, &EnrolPage { told, name, chars_min: PASSWORD_CHARS_MIN })
+}
+
+fn second(status: StatusCode, told: Option<&str>, token: &Token, enrolling: &Enrolling) -> Response {
+    let (key, link) = (totp::shown(&enrolling.key), totp::link(&enrolling.key, &enrolling.name));
+    page::shown(status, &DevicePage { told, key, link, made_for: token.for_forms() })
+}
+
+/// `POST /enrol`.
+pub(super) async fn begin(State(web): State<Shared>, form: Form) -> Response {
+    let name = form.text("name").trim();
+    let password = form.secret("password");
+    if *password != *form.secret("again") {
+        return first(StatusCode::UNPROCESSABLE_ENTITY, Some("The two passwords are not the same."), name);
+    }
+    match web.people.enrol(name, form.text("enrolment-code"), password, form.from).await {
+        Ok(Ok((token, enrolling))) => {
+            let shown = second(StatusCode::OK, None, &token, &enrolling);
+            page::with_cookie(shown, web.cookies().set_login(token.reveal()))
+        }
+        Ok(Err(why)) => first(StatusCode::UNPROCESSABLE_ENTITY, Some(&said(why)), name),
+        Err(error) => away(&error),
+    }
+}
+
+/// `POST /enrol/device`.
+pub(super) async fn device(State(web): State<Shared>, form: Form) -> Response {
+    let token = web.cookies().login(&form.headers).and_then(|text| Token::read(&text));
+    let Some(token) = token.filter(|token| token.made_form(form.text(MADE_FOR))) else {
+        return first(StatusCode::UNPROCESSABLE_ENTITY, Some(&said(NotEnrolled::Over)), "");
+    };
+    let done = |web: &Web| {
+        let told = "Your account is ready. Log in with the next code that your device shows.";
+        page::with_cookie(ways(web, StatusCode::OK, Some(told), "/account", ""), web.cookies().set_login(""))
+    };
+    match web.people.set_up(&token, form.text("code")).await {
+        Ok(Ok(())) => done(&web),
+        Ok(Err((why, Some(enrolling)))) => {
+            second(StatusCode::UNPROCESSABLE_ENTITY, Some(&said(why)), &token, &enrolling)
+        }
+        Ok(Err((why, None))) => first(StatusCode::UNPROCESSABLE_ENTITY, Some(&said(why)), ""),
+        Err(error) => away(&error),
+    }
+}
+
+fn said(why: NotEnrolled) -> String {
+    match why {
+        NotEnrolled::Refused => {
+            "Name or enrolment code is not right, or the code is used or too old. Ask whoever gave it to you for a new one.".to_owned()
+        }
+        NotEnrolled::Password => format!("The password must have {PASSWORD_CHARS_MIN} characters or more, and not be your name."),
+        NotEnrolled::Device => "That is not the code of this moment. See that the clock of your device is right.".to_owned(),
+        NotEnrolled::Over => "That took too long, or your account was changed meanwhile. Begin again.".to_owned(),
+        NotEnrolled::Later(wait) => format!("This was tried too often. Try again in {}.", in_words(wait)),
+    }
+}

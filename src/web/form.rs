@@ -1,0 +1,210 @@
+//! What a browser sends: who it is, and forms that are known to come from a page of ours.
+//!
+//! A form is taken only from our own origin, which browsers tell (`Sec-Fetch-Site`, `Origin`) and no page of another can change. One
+//! that acts for somebody who is logged in must also bear what only a page made for that session bears. A handler that takes a
+//! [`Signed`] cannot forget either.
+
+use std::{net::IpAddr, time::Duration};
+
+use axum::{
+    body::to_bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    response::Response,
+};
+use zeroize::Zeroizing;
+
+use super::{Shared, Web, page};
+use crate::{
+    http::{Came, call::pairs},
+    people::{Token, Visitor},
+};
+
+/// A longer form is not read.
+const FORM_MAX_BYTES: usize = 16 * 1024;
+/// It has so long to come.
+const FORM_WITHIN: Duration = Duration::from_secs(10);
+/// The field that says which session a page was made for.
+pub(super) const MADE_FOR: &str = "made-for";
+/// The field and parameter that says where to go after a log-in.
+pub(super) const RETURN_TO: &str = "return-to";
+/// No path of ours is longer.
+const PATH_MAX_BYTES: usize = 500;
+
+/// A form from a page of ours.
+pub(super) struct Form {
+    fields: Vec<(String, Zeroizing<String>)>,
+    /// Where it comes from.
+    pub from: Option<IpAddr>,
+    /// With what else.
+    pub headers: HeaderMap,
+}
+
+/// A form of somebody who is logged in.
+pub(super) struct Signed {
+    /// Who.
+    pub visitor: Visitor,
+}
+
+/// Somebody who is logged in and looks at a page.
+pub(super) struct Seen {
+    /// Who.
+    pub visitor: Visitor,
+    /// What her forms bear.
+    pub made_for: String,
+}
+
+impl Form {
+    /// A field; an empty text where it is not there.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.fields.iter().find(|(field, _)| field == name).map_or("", |(_, text)| text.as_str())
+    }
+
+    /// A field that is a secret.
+    pub(super) fn secret(&self, name: &str) -> Zeroizing<String> {
+        Zeroizing::new(self.text(name).to_owned())
+    }
+}
+
+impl FromRequest<Shared> for Form {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, web: &Shared) -> Result<Self, Response> {
+        let (parts, body) = request.into_parts();
+        if !is_ours(&parts.headers, &web.base_url) {
+            let told = format!(
+                "This form does not come from a page of {}. Open the page there, and send it again.",
+                web.base_url
+            );
+            return Err(page::told(StatusCode::FORBIDDEN, &told));
+        }
+        let Ok(Ok(body)) = tokio::time::timeout(FORM_WITHIN, to_bytes(body, FORM_MAX_BYTES)).await else {
+            return Err(page::told(StatusCode::BAD_REQUEST, "What was sent is too long, or did not arrive."));
+        };
+        let body = Zeroizing::new(String::from_utf8_lossy(&body).into_owned());
+        let fields = pairs(&body).into_iter().map(|(name, text)| (name, Zeroizing::new(text))).collect();
+        let from = Came::of(&parts.extensions).address;
+        Ok(Self { fields, from, headers: parts.headers })
+    }
+}
+
+impl FromRequest<Shared> for Signed {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, web: &Shared) -> Result<Self, Response> {
+        let form = Form::from_request(request, web).await?;
+        let (visitor, token) = visitor(web, &form.headers).await?.ok_or_else(|| page::to("/login"))?;
+        if !token.made_form(form.text(MADE_FOR)) {
+            let told =
+                "This form was made before you logged in, or by somebody else. Open the page again, and send it again.";
+            return Err(page::told(StatusCode::FORBIDDEN, told));
+        }
+        Ok(Self { visitor })
+    }
+}
+
+impl FromRequestParts<Shared> for Seen {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Shared) -> Result<Self, Response> {
+        match visitor(web, &parts.headers).await? {
+            Some((visitor, token)) => Ok(Self { visitor, made_for: token.for_forms() }),
+            None => {
+                let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+                let path = percent_encoding::utf8_percent_encode(path, percent_encoding::NON_ALPHANUMERIC);
+                Err(page::to(&format!("/login?{RETURN_TO}={path}")))
+            }
+        }
+    }
+}
+
+/// Who shows the cookie of a session that is of use.
+pub(super) async fn visitor(web: &Web, headers: &HeaderMap) -> Result<Option<(Visitor, Token)>, Response> {
+    let Some(token) = web.session_of(headers) else { return Ok(None) };
+    match web.people.visitor(&token).await {
+        Ok(visitor) => Ok(visitor.map(|visitor| (visitor, token))),
+        Err(error) => {
+            tracing::warn!(%error, "a session cannot be looked up");
+            Err(page::unavailable())
+        }
+    }
+}
+
+/// Whether a browser says that a page of ours sends it. One that says nothing of it is not believed.
+fn is_ours(headers: &HeaderMap, base_url: &str) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text(header::HeaderName::from_static("sec-fetch-site")) {
+        return site == "same-origin";
+    }
+    text(header::ORIGIN).is_some_and(|origin| origin.eq_ignore_ascii_case(origin_of(base_url)))
+}
+
+/// Scheme, host and port of a URL.
+pub(super) fn origin_of(url: &str) -> &str {
+    let host_at = url.find("://").map_or(0, |at| at + 3);
+    let end = url.get(host_at..).and_then(|rest| rest.find('/')).map_or(url.len(), |at| host_at + at);
+    url.get(..end).unwrap_or(url)
+}
+
+/// A path of ours to go to after a log-in; whatever might lead elsewhere is none.
+pub(super) fn return_to(text: &str) -> Option<&str> {
+    let ours = text.starts_with('/')
+        && !text.starts_with("//")
+        && text.len() <= PATH_MAX_BYTES
+        && text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    ours.then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_ours_where_the_browser_says_so() {
+        let base = "https://onward.trust.nhs.uk/x";
+        let ours = |pairs: &[(&'static str, &str)]| {
+            let headers = pairs.iter().map(|(name, value)| {
+                (header::HeaderName::from_static(name), header::HeaderValue::from_str(value).unwrap())
+            });
+            is_ours(&headers.collect(), base)
+        };
+        assert!(ours(&[("origin", "https://onward.trust.nhs.uk")]));
+        assert!(ours(&[("sec-fetch-site", "same-origin")]));
+        for other in [
+            &[][..],
+            &[("origin", "null")],
+            &[("origin", "http://onward.trust.nhs.uk")],
+            &[("origin", "https://onward.trust.nhs.uk.evil.example")],
+            &[("origin", "https://evil.example")],
+            &[("sec-fetch-site", "cross-site"), ("origin", "https://onward.trust.nhs.uk")],
+            &[("sec-fetch-site", "same-site")],
+            &[("sec-fetch-site", "none")],
+        ] {
+            assert!(!ours(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_led_elsewhere() {
+        for good in ["/account", "/inbox?status=new&x=%2F%2Fevil.example", "/"] {
+            assert_eq!(return_to(good), Some(good));
+        }
+        let long = format!("/{}", "x".repeat(PATH_MAX_BYTES));
+        for bad in [
+            "",
+            "account",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "/\t/evil.example",
+            "/a\r\nSet-Cookie: x=y",
+            "/ä",
+            "\\\\evil.example",
+            " /account",
+            &long,
+        ] {
+            assert_eq!(return_to(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,484 @@
+//! Pages as a browser meets them, over a store whose clock is moved by hand.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Method, Request, StatusCode, header},
+};
+use http_body_util::BodyExt as _;
+use tempfile::TempDir;
+use totp_rs::Secret;
+use tower_service::Service as _;
+
+use super::*;
+use crate::{
+    config::{self, Config, Env, TokenHash},
+    domain::ManualClock,
+    http::Came,
+    people::totp,
+    store::sqlite::SqliteStore,
+};
+
+const BASE: &str = "https://onward.example";
+const PASSWORD: &str = "three unlikely words";
+
+/// Onward's pages, and whoever looks after their people.
+struct Scene {
+    router: Router,
+    people: People,
+    clock: Arc<ManualClock>,
+    _folder: TempDir,
+}
+
+/// A browser, with its cookies.
+struct Browser {
+    router: Router,
+    cookies: BTreeMap<String, String>,
+    origin: Option<&'static str>,
+    from: Option<IpAddr>,
+}
+
+struct Page {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+fn scene_at(base_url: &str, people: config::People) -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at("2026-03-02T09:00:00Z".parse().unwrap()));
+    let store = SqliteStore::open(&folder.path().join("onward.db"), clock.clone()).unwrap();
+    let config = Config::embedded(folder.path(), TokenHash::of("x"), &Env::default()).unwrap().0;
+    let registry = Arc::new(ArcSwap::from_pointee(config.registry));
+    let people = People::new(Arc::new(store), registry, people);
+    let web = Web {
+        people: people.clone(),
+        issuer: None,
+        admission: Admission::new(&config.limits),
+        base_url: base_url.to_owned(),
+        request_timeout: config.limits.request_timeout,
+    };
+    Scene { router: router(web), people, clock, _folder: folder }
+}
+
+fn scene() -> Scene {
+    scene_at(BASE, config::People { local: true, ..config::People::default() })
+}
+
+impl Scene {
+    fn browser(&self) -> Browser {
+        Browser { router: self.router.clone(), cookies: BTreeMap::new(), origin: Some(BASE), from: None }
+    }
+
+    /// Somebody with an account, and the key of her device.
+    async fn enrolled(&self, name: &str, role: &str) -> Vec<u8> {
+        let code = self.people.add(name, "Anna Ärzte", vec![role.parse().unwrap()]).await.unwrap();
+        let mut browser = self.browser();
+        let fields = [("name", name), ("enrolment-code", code.reveal()), ("password", PASSWORD), ("again", PASSWORD)];
+        let page = browser.post("/enrol", &fields).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        let key = page.between("<p class=\"key\">", "</p>");
+        let key = Secret::try_from_base32(key).unwrap().as_bytes().to_vec();
+        let shown = self.code(&key);
+        let page = browser.post("/enrol/device", &[("made-for", page.made_for()), ("code", &shown)]).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        // the code that the device was set up by is used
+        self.clock.advance(30);
+        key
+    }
+
+    fn code(&self, key: &[u8]) -> String {
+        use crate::domain::Clock as _;
+        totp::code(key, self.clock.now())
+    }
+
+    /// A browser of somebody who has logged in.
+    async fn logged_in(&self, name: &str, key: &[u8]) -> Browser {
+        let mut browser = self.browser();
+        let page = browser.log_in(name, PASSWORD, &self.code(key)).await;
+        assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
+        self.clock.advance(30);
+        browser
+    }
+}
+
+impl Browser {
+    async fn send(&mut self, method: Method, path: &str, body: String) -> Page {
+        let mut request = Request::builder().method(&method).uri(path);
+        if !self.cookies.is_empty() {
+            let all: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request = request.header(header::COOKIE, all.join("; "));
+        }
+        if let Some(origin) = self.origin.filter(|_| method == Method::POST) {
+            request = request.header(header::ORIGIN, origin);
+        }
+        let mut request = request.body(Body::from(body)).unwrap();
+        if let Some(from) = self.from {
+            request.extensions_mut().insert(Came { address: Some(from), ..Came::default() });
+        }
+        let (parts, body) = self.router.call(request).await.unwrap().into_parts();
+        for set in parts.headers.get_all(header::SET_COOKIE) {
+            let (name, value) = set.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
+            if value.is_empty() {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        Page { status: parts.status, headers: parts.headers, text }
+    }
+
+    async fn get(&mut self, path: &str) -> Page {
+        self.send(Method::GET, path, String::new()).await
+    }
+
+    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let encoded =
+            |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let pairs: Vec<String> = fields.iter().map(|(name, text)| format!("{name}={}", encoded(text))).collect();
+        self.send(Method::POST, path, pairs.join("&")).await
+    }
+
+    async fn log_in(&mut self, name: &str, password: &str, code: &str) -> Page {
+        self.post("/login", &[("name", name), ("password", password), ("code", code)]).await
+    }
+
+    /// Whether it is logged in.
+    async fn is_in(&mut self) -> bool {
+        self.get("/account").await.status == StatusCode::OK
+    }
+}
+
+impl Page {
+    fn between(&self, before: &str, after: &str) -> &str {
+        let rest = self.text.split_once(before).unwrap_or_else(|| panic!("no {before} in {}", self.text)).1;
+        rest.split_once(after).unwrap().0
+    }
+
+    fn made_for(&self) -> &str {
+        self.between("name=\"made-for\" value=\"", "\"")
+    }
+
+    fn to(&self) -> &str {
+        assert_eq!(self.status, StatusCode::SEE_OTHER, "{}", self.text);
+        self.headers[header::LOCATION].to_str().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn somebody_enrols_logs_in_sees_who_she_is_and_logs_out() {
+    let scene = scene();
+    let key = scene.enrolled("anna", "provider-worker:local").await;
+    let mut browser = scene.browser();
+    assert_eq!(browser.get("/account?a=b").await.to(), "/login?return-to=%2Faccount%3Fa%3Db");
+    assert!(browser.get("/login?return-to=%2Faccount%3Fa%3Db").await.text.contains("value=\"/account?a=b\""));
+    let code = scene.code(&key);
+    let fields = [("name", "anna"), ("password", PASSWORD), ("code", &code), ("return-to", "/account?a=b")];
+    let page = browser.post("/login", &fields).await;
+    assert_eq!(page.to(), "/account?a=b");
+    let cookie = page.headers[header::SET_COOKIE].to_str().unwrap();
+    assert!(cookie.starts_with("__Host-onward="), "{cookie}");
+    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
+
+    let page = browser.get("/account").await;
+    for told in ["Anna Ärzte", "local:anna", "provider-worker:local", "2 March 2026, 09:00 (here)"] {
+        assert!(page.text.contains(told), "{told}: {}", page.text);
+    }
+    let policy = page.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'; ") && !policy.contains("script") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    assert_eq!(page.headers[header::CACHE_CONTROL], "no-store");
+    assert!(!page.text.contains("<script") && !page.text.contains("style="), "{}", page.text);
+
+    let page = browser.post("/logout", &[("made-for", page.made_for())]).await;
+    assert_eq!(page.to(), "/login");
+    assert!(browser.cookies.is_empty(), "{:?}", browser.cookies);
+    assert!(!browser.is_in().await);
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_is_of_no_use_to_whoever_kept_its_cookie() {
+    let scene = scene();
+    let key = scene.enrolled("anna", "auditor").await;
+    let (mut one, mut other) = (scene.logged_in("anna", &key).await, scene.logged_in("anna", &key).await);
+    let mut stolen = scene.browser();
+    stolen.cookies = one.cookies.clone();
+    assert!(stolen.is_in().await);
+    // of the two, the other one's page ends the first
+    let page = other.get("/account").await;
+    let first = page.text.rsplit_once("/account/sessions/").unwrap().0;
+    let id = first.rsplit_once("/account/sessions/").unwrap().1.split_once('/').unwrap().0;
+    let made_for = page.made_for().to_owned();
+    let path = format!("/account/sessions/{id}/end");
+    assert_eq!(other.post(&path, &[("made-for", &made_for)]).await.to(), "/account");
+    assert!(!one.is_in().await && !stolen.is_in().await);
+    assert!(other.is_in().await);
+    assert_eq!(other.post(&path, &[("made-for", &made_for)]).await.status, StatusCode::NOT_FOUND);
+
+    // and all at once
+    let mut third = scene.logged_in("anna", &key).await;
+    other.post("/account/sessions/end", &[("made-for", &made_for)]).await;
+    assert!(!other.is_in().await && !third.is_in().await);
+}
+
+#[tokio::test]
+async fn nobody_ends_the_session_of_another() {
+    let scene = scene();
+    let (annas, berts) = (scene.enrolled("anna", "auditor").await, scene.enrolled("bert", "auditor").await);
+    let (mut anna, mut bert) = (scene.logged_in("anna", &annas).await, scene.logged_in("bert", &berts).await);
+    let page = anna.get("/account").await;
+    let id = page.between("/account/sessions/", "/");
+    let made_for = bert.get("/account").await.made_for().to_owned();
+    let page = bert.post(&format!("/account/sessions/{id}/end"), &[("made-for", &made_for)]).await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND, "as if it were not there");
+    assert!(anna.is_in().await);
+}
+
+#[tokio::test]
+async fn a_form_from_elsewhere_does_nothing() {
+    let scene = scene();
+    let (annas, berts) = (scene.enrolled("anna", "auditor").await, scene.enrolled("bert", "auditor").await);
+    let mut anna = scene.logged_in("anna", &annas).await;
+    let made_for = anna.get("/account").await.made_for().to_owned();
+    let of_bert = scene.logged_in("bert", &berts).await.get("/account").await.made_for().to_owned();
+    for path in ["/logout", "/account/sessions/end", "/account/sessions/0198b6a0-7c1e-7bd0-a5d1-000000000000/end"] {
+        for wrong in [&[][..], &[("made-for", "")], &[("made-for", of_bert.as_str())]] {
+            assert_eq!(anna.post(path, wrong).await.status, StatusCode::FORBIDDEN, "{path} {wrong:?}");
+        }
+        for origin in [None, Some("https://evil.example"), Some("null"), Some("http://onward.example")] {
+            anna.origin = origin;
+            let page = anna.post(path, &[("made-for", &made_for)]).await;
+            assert_eq!(page.status, StatusCode::FORBIDDEN, "{path} {origin:?}");
+        }
+        anna.origin = Some(BASE);
+        assert_ne!(anna.get(path).await.status, StatusCode::OK, "{path}: by GET nothing is done");
+    }
+    assert!(anna.is_in().await);
+    // nor is anybody logged in from elsewhere
+    let mut other = scene.browser();
+    other.origin = Some("https://evil.example");
+    assert_eq!(other.log_in("anna", PASSWORD, &scene.code(&annas)).await.status, StatusCode::FORBIDDEN);
+    assert!(other.cookies.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_somebody_put_there_is_not_taken_over() {
+    let scene = scene();
+    let key = scene.enrolled("anna", "auditor").await;
+    let planted = Token::mint().unwrap().reveal().to_owned();
+    let mut browser = scene.browser();
+    browser.cookies.insert("__Host-onward".into(), planted.clone());
+    browser.log_in("anna", PASSWORD, &scene.code(&key)).await;
+    assert!(browser.is_in().await);
+    assert_ne!(browser.cookies["__Host-onward"], planted);
+    let mut attacker = scene.browser();
+    attacker.cookies.insert("__Host-onward".into(), planted);
+    assert!(!attacker.is_in().await);
+    // and who logs in again has a new one, the one before ended
+    scene.clock.advance(30);
+    let mut before = scene.browser();
+    before.cookies = browser.cookies.clone();
+    browser.log_in("anna", PASSWORD, &scene.code(&key)).await;
+    assert_ne!(browser.cookies, before.cookies);
+    assert!(browser.is_in().await && !before.is_in().await);
+}
+
+#[tokio::test]
+async fn nobody_is_sent_elsewhere_after_a_log_in() {
+    let scene = scene();
+    let key = scene.enrolled("anna", "auditor").await;
+    for to in ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", ""] {
+        let code = scene.code(&key);
+        let fields = [("name", "anna"), ("password", PASSWORD), ("code", &code), ("return-to", to)];
+        let mut browser = scene.browser();
+        assert_eq!(browser.post("/login", &fields).await.to(), "/account", "{to}");
+        let encoded = percent_encoding::utf8_percent_encode(to, percent_encoding::NON_ALPHANUMERIC);
+        assert_eq!(browser.get(&format!("/login?return-to={encoded}")).await.to(), "/account", "{to}");
+        scene.clock.advance(30);
+    }
+    let page = scene.browser().get("/login?return-to=%2F%22%3E%3Cscript%3E").await;
+    assert!(!page.text.contains("<script>"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn a_session_that_is_left_alone_or_too_old_ends() {
+    let scene = scene();
+    let key = scene.enrolled("anna", "auditor").await;
+    let mut browser = scene.logged_in("anna", &key).await;
+    scene.clock.advance(14 * 60);
+    assert!(browser.is_in().await);
+    scene.clock.advance(14 * 60);
+    assert!(browser.is_in().await, "it was used since");
+    scene.clock.advance(15 * 60);
+    assert!(!browser.is_in().await, "left alone for a quarter of an hour");
+
+    let mut browser = scene.logged_in("anna", &key).await;
+    for _ in 0..(12 * 6) {
+        assert!(browser.is_in().await);
+        scene.clock.advance(10 * 60);
+    }
+    assert!(!browser.is_in().await, "twelve hours are the longest");
+}
+
+#[tokio::test]
+async fn who_is_kept_out_is_out_at_once() {
+    let scene = scene();
+    let key = scene.enrolled("anna", "auditor").await;
+    let mut browser = scene.logged_in("anna", &key).await;
+    scene.people.disable("anna", true).await.unwrap();
+    assert!(!browser.is_in().await);
+    let refused = scene.browser().log_in("anna", PASSWORD, &scene.code(&key)).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    scene.people.disable("anna", false).await.unwrap();
+    scene.clock.advance(30);
+    let mut browser = scene.logged_in("anna", &key).await;
+
+    scene.people.set_positions("anna", vec!["operator".parse().unwrap()]).await.unwrap();
+    assert!(!browser.is_in().await, "what she was before she is no longer anywhere");
+    let mut browser = scene.logged_in("anna", &key).await;
+    assert!(browser.get("/account").await.text.contains("operator"));
+
+    scene.people.reset("anna").await.unwrap();
+    assert!(!browser.is_in().await);
+    let refused = scene.browser().log_in("anna", PASSWORD, &scene.code(&key)).await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "password and device are gone");
+}
+
+#[tokio::test]
+async fn a_code_gets_in_once() {
+    let scene = scene();
+    let key = scene.enrolled("anna", "auditor").await;
+    let code = scene.code(&key);
+    assert_eq!(scene.browser().log_in("anna", PASSWORD, &code).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(scene.browser().log_in("anna", PASSWORD, &code).await.status, StatusCode::UNAUTHORIZED);
+    scene.clock.advance(30);
+    assert_eq!(
+        scene.browser().log_in("anna", PASSWORD, &code).await.status,
+        StatusCode::UNAUTHORIZED,
+        "late, and used"
+    );
+    // of several at once, too
+    scene.clock.advance(60);
+    let code = scene.code(&key);
+    let tries = (0..4).map(|_| {
+        let (mut browser, code) = (scene.browser(), code.clone());
+        async move { browser.log_in("anna", PASSWORD, &code).await.status }
+    });
+    let ended = futures_util::future::join_all(tries).await;
+    assert_eq!(ended.iter().filter(|status| **status == StatusCode::SEE_OTHER).count(), 1, "{ended:?}");
+}
+
+/// What is told of a name is the same whether there is one or not: after each try, and how long it takes until the next one.
+#[tokio::test]
+async fn who_tries_in_vain_waits_and_learns_nothing() {
+    let scene = scene();
+    let key = scene.enrolled("anna", "auditor").await;
+    let mut told = BTreeMap::new();
+    for name in ["anna", "nobody"] {
+        let mut browser = scene.browser();
+        for n in 1..=6 {
+            let page = browser.log_in(name, "wrong wrong wrong", "000000").await;
+            told.entry(n).or_insert_with(Vec::new).push((page.status, page.text.replace(name, "NAME")));
+        }
+    }
+    for (n, both) in &told {
+        assert_eq!(both[0], both[1], "try {n}");
+        let expected = if *n <= 5 { StatusCode::UNAUTHORIZED } else { StatusCode::TOO_MANY_REQUESTS };
+        assert_eq!(both[0].0, expected, "try {n}");
+    }
+    // nor does the right one get in meanwhile
+    let page = scene.browser().log_in("anna", PASSWORD, &scene.code(&key)).await;
+    assert_eq!(
+        (page.status, page.headers[header::RETRY_AFTER].to_str().unwrap()),
+        (StatusCode::TOO_MANY_REQUESTS, "30")
+    );
+    scene.clock.advance(30);
+    assert_eq!(scene.browser().log_in("anna", "wrong wrong wrong", "000000").await.status, StatusCode::UNAUTHORIZED);
+    scene.clock.advance(30);
+    assert_eq!(scene.browser().log_in("anna", PASSWORD, &scene.code(&key)).await.status, StatusCode::TOO_MANY_REQUESTS);
+    scene.clock.advance(30);
+    assert_eq!(scene.browser().log_in("anna", PASSWORD, &scene.code(&key)).await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn who_tries_one_name_after_the_other_waits_as_well() {
+    let scene = scene();
+    let key = scene.enrolled("anna", "auditor").await;
+    // an address in IPv6 is one of very many of the same network
+    let from = |n: u16| Some(IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, n]));
+    let mut browser = scene.browser();
+    for n in 0..50 {
+        browser.from = from(n);
+        let page = browser.log_in(&format!("name-{n}"), "wrong wrong wrong", "000000").await;
+        assert_eq!(page.status, StatusCode::UNAUTHORIZED, "{n}");
+    }
+    browser.from = from(99);
+    assert_eq!(browser.log_in("anna", PASSWORD, &scene.code(&key)).await.status, StatusCode::TOO_MANY_REQUESTS);
+    let mut elsewhere = scene.browser();
+    elsewhere.from = Some(IpAddr::from([0x2001, 0xdb8, 0, 2, 0, 0, 0, 1]));
+    assert_eq!(elsewhere.log_in("anna", PASSWORD, &scene.code(&key)).await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn an_enrolment_code_is_of_use_once_in_its_time_and_to_its_person() {
+    let scene = scene();
+    let code = scene.people.add("anna", "Anna", vec!["auditor".parse().unwrap()]).await.unwrap();
+    let code = code.reveal().to_owned();
+    let enrol = async |name: &str, code: &str, password: &str, again: &str| {
+        let mut browser = scene.browser();
+        let fields = [("name", name), ("enrolment-code", code), ("password", password), ("again", again)];
+        (browser.post("/enrol", &fields).await, browser)
+    };
+    for (name, shown, password, again) in [
+        ("bert", code.as_str(), PASSWORD, PASSWORD),
+        ("anna", "AAAA-BBBB-CCCC-DDDD-EEEE-FFFF", PASSWORD, PASSWORD),
+        ("anna", "", PASSWORD, PASSWORD),
+        ("anna", &code, "too short", "too short"),
+        ("anna", &code, PASSWORD, "another one altogether"),
+    ] {
+        let (page, browser) = enrol(name, shown, password, again).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{name} {shown} {password}");
+        assert!(browser.cookies.is_empty());
+    }
+    let (page, mut browser) = enrol("anna", &code, PASSWORD, PASSWORD).await;
+    let made_for = page.made_for().to_owned();
+    let key = Secret::try_from_base32(page.between("<p class=\"key\">", "</p>")).unwrap().as_bytes().to_vec();
+    // before the device has shown its code nobody can log in
+    assert_eq!(scene.browser().log_in("anna", PASSWORD, &scene.code(&key)).await.status, StatusCode::UNAUTHORIZED);
+    let page = browser.post("/enrol/device", &[("made-for", &made_for), ("code", "000000")]).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(page.made_for(), made_for, "the same is shown again");
+    // another browser cannot go on with it
+    let page = scene.browser().post("/enrol/device", &[("made-for", &made_for), ("code", &scene.code(&key))]).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let page = browser.post("/enrol/device", &[("made-for", &made_for), ("code", &scene.code(&key))]).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    let (page, _) = enrol("anna", &code, "another one altogether", "another one altogether").await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "it was used");
+
+    let late = scene.people.add("carl", "Carl", vec!["auditor".parse().unwrap()]).await.unwrap();
+    scene.clock.advance(72 * 3600);
+    let (page, _) = enrol("carl", late.reveal(), PASSWORD, PASSWORD).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "it is too old");
+}
+
+#[tokio::test]
+async fn where_nobody_may_log_in_there_is_nothing() {
+    let scene = scene_at(BASE, config::People::default());
+    for path in ["/login", "/account", "/enrol", "/pages.css"] {
+        assert_eq!(scene.browser().get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_too_long_is_not_read() {
+    let scene = scene();
+    let page = scene.browser().log_in("anna", &"x".repeat(20_000), "000000").await;
+    assert_eq!(page.status, StatusCode::BAD_REQUEST);
+}

@@ -1,0 +1,63 @@
+// An issuer of OpenID Connect that nobody here wrote (npm oidc-provider), with people of ours in it. It says its address on a line and runs
+// until its standard input ends. Who signs in is said in the address: /sign-in/UID?login=NAME&acr=VALUE stands for a person's
+// doing there.
+
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import Provider from 'oidc-provider';
+
+const { ONWARD_BASE: base, CLIENT_SECRET: secret } = process.env;
+
+const people = {
+  anna: { name: 'Anna Ärzte', nhsid_nrbac_roles: [{ org_code: 'REM', role_code: 'R1' }, { org_code: 'RW4', role_code: 'R8000' }] },
+  olga: { name: 'Olga', realm_access: { roles: ['onward-operator', 'other'] } },
+  nobody: { name: 'Nobody in particular', realm_access: { roles: ['other'] } },
+};
+
+const server = createServer();
+server.listen(0, '127.0.0.1');
+await once(server, 'listening');
+const issuer = `http://127.0.0.1:${server.address().port}`;
+
+const provider = new Provider(issuer, {
+  clients: [{
+    client_id: 'onward',
+    client_secret: secret,
+    redirect_uris: [`${base}/login/callback`],
+    post_logout_redirect_uris: [`${base}/login`],
+    grant_types: ['authorization_code'],
+    response_types: ['code'],
+  }],
+  pkce: { required: () => true },
+  acrValues: ['AAL1_USERPASS', 'AAL3_ANY'],
+  claims: { openid: ['sub'], profile: ['name'], nationalrbacaccess: ['nhsid_nrbac_roles', 'realm_access'], acr: null },
+  features: { devInteractions: { enabled: false } },
+  cookies: { keys: ['a key for cookies'] },
+  interactions: { url: (_, interaction) => `/sign-in/${interaction.uid}` },
+  findAccount: (_, id) => people[id] && { accountId: id, claims: () => ({ sub: id, ...people[id] }) },
+  // nobody is asked whether Onward may know her name
+  async loadExistingGrant(ctx) {
+    const { client, session } = ctx.oidc;
+    const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+    grant.addOIDCScope('openid profile nationalrbacaccess');
+    await grant.save();
+    return grant;
+  },
+});
+
+const answer = provider.callback();
+server.on('request', async (request, response) => {
+  const url = new URL(request.url, issuer);
+  if (!url.pathname.startsWith('/sign-in/')) return answer(request, response);
+  try {
+    const [login, acr] = [url.searchParams.get('login'), url.searchParams.get('acr') ?? undefined];
+    const said = login ? { login: { accountId: login, acr } } : { error: 'access_denied' };
+    await provider.interactionFinished(request, response, said);
+  } catch (error) {
+    response.writeHead(500).end(String(error));
+  }
+});
+
+console.log(issuer);
+process.stdin.resume();
+process.stdin.on('end', () => process.exit(0));

@@ -156,7 +156,8 @@ impl Config {
         registry.working_time = working_time;
         registry.issuer = Issuer::read(&mut root);
         registry.same_person = duplicates::read(root.section("duplicates"));
-        let people = People::read(root.section("people"), &secrets, &registry, &server.base_url_at(server.listen));
+        let people =
+            People::read(root.section("people"), (&secrets, folder), &registry, &server.base_url_at(server.listen));
         let (mut files, mut route_warnings) = (Vec::new(), Vec::new());
         registry.directory = directory::read(root.section("directory"));
         registry.places = places::read(root.section("places"), folder, &mut files);

@@ -13,6 +13,7 @@ pub mod caller;
 pub mod cast;
 pub mod double;
 pub mod ledger;
+mod people;
 mod progress;
 pub mod referrals;
 mod services;
@@ -75,6 +76,9 @@ pub enum DemoError {
     /// The directory cannot be filled.
     #[error("the directory cannot be filled: {0}")]
     Directory(String),
+    /// Nobody can be made who logs in.
+    #[error("there are no accounts: {0}")]
+    People(String),
     /// Ctrl-C before the end.
     #[error("interrupted")]
     Interrupted,
@@ -152,10 +156,12 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
         progress.end();
         tell(&summary, options.json)?;
     }
-    if service.is_some() {
+    if let Some(running) = &service {
         if let Some(spare) = spare {
             stage.folder.write("referral.json", &spare.body)?;
             say(&how_to(&base_url, &stage, &spare.system));
+            let people = people::make(running.store(), &kept, tag.as_deref().unwrap_or_default()).await;
+            say(&people.map_err(DemoError::People)?);
         }
         interrupt().await;
         end(service.take(), &working, &stage).await;

@@ -1,10 +1,14 @@
 //! Reads `[people]`: how people log in, and for how long.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     Registry, Secret,
     secret::Secrets,
+    tls::existing,
     url::{base_url, is_open_to_listeners},
 };
 use crate::{
@@ -42,8 +46,8 @@ pub struct Oidc {
     pub issuer: String,
     /// As what Onward is registered there.
     pub client_id: String,
-    /// What Onward shows there.
-    pub client_secret: Secret,
+    /// How Onward shows there who it is.
+    pub proof: Proof,
     /// What is asked for beside `openid`.
     pub scopes: Vec<String>,
     /// How surely somebody must have been recognised: one of these values of `acr`. Empty: as the issuer sees fit.
@@ -52,6 +56,56 @@ pub struct Oidc {
     pub name_claim: String,
     /// What makes whom what.
     pub roles: Vec<RoleRule>,
+}
+
+/// How Onward shows the issuer who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// By a secret that both have.
+    Secret(Secret),
+    /// By what it signs (`private_key_jwt`).
+    Key(ClientKey),
+}
+
+/// A key of Onward's own that the issuer knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientKey {
+    /// A PEM file, read whenever something is signed.
+    pub file: PathBuf,
+    /// By which the issuer knows it (`kid`).
+    pub id: String,
+    /// How it signs.
+    pub algorithm: Algorithm,
+}
+
+/// How something is signed (RFC 7518, 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// RSA with SHA-256.
+    Rs256,
+    /// RSA with SHA-384.
+    Rs384,
+    /// RSA with SHA-512, as NHS England asks for.
+    Rs512,
+    /// ECDSA on P-256.
+    Es256,
+    /// ECDSA on P-384.
+    Es384,
+}
+
+impl Algorithm {
+    const ALL: [Self; 5] = [Self::Rs256, Self::Rs384, Self::Rs512, Self::Es256, Self::Es384];
+
+    /// As JWS names it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+        }
+    }
 }
 
 /// `[[people.oidc.role]]`: a claim that makes a person something.
@@ -89,14 +143,19 @@ impl People {
     }
 
     /// `reached` is where others reach Onward.
-    pub(super) fn read(mut table: Table<'_>, secrets: &Secrets<'_>, registry: &Registry, reached: &str) -> Self {
+    pub(super) fn read(
+        mut table: Table<'_>,
+        (secrets, folder): (&Secrets<'_>, &Path),
+        registry: &Registry,
+        reached: &str,
+    ) -> Self {
         let default = Self::default();
         let local = table.get("local").and_then(|node| node.bool()).unwrap_or(default.local);
         let idle = table.get("idle").and_then(|node| node.duration(MINUTE, 12 * HOUR)).unwrap_or(default.idle);
         let longest =
             table.get("longest").and_then(|node| node.duration(5 * MINUTE, 24 * HOUR)).unwrap_or(default.longest);
         let glass = table.get("glass").and_then(|node| node.duration(MINUTE, 12 * HOUR)).unwrap_or(default.glass);
-        let oidc = table.get("oidc").and_then(|node| Oidc::read(node.table("a table")?, secrets, registry));
+        let oidc = table.get("oidc").and_then(|node| Oidc::read(node.table("a table")?, (secrets, folder), registry));
         let people = Self { local, idle, longest, glass, oidc };
         if people.idle > people.longest {
             table.fault("idle", "found a longer time than longest; allowed: at most that");
@@ -114,7 +173,7 @@ impl People {
 // === impl Oidc ===
 
 impl Oidc {
-    fn read(mut table: Table<'_>, secrets: &Secrets<'_>, registry: &Registry) -> Option<Self> {
+    fn read(mut table: Table<'_>, from: (&Secrets<'_>, &Path), registry: &Registry) -> Option<Self> {
         let node = table.need("issuer", "\"https://HOST/PATH\", as the issuer calls itself");
         let issuer = node.as_ref().and_then(|node| {
             let issuer = base_url(node)?;
@@ -127,9 +186,7 @@ impl Oidc {
         });
         let client_id =
             table.need("client-id", "as what Onward is registered there").and_then(|node| node.line(TEXT_CHARS_MAX));
-        let client_secret = table
-            .need("client-secret", "{ env = \"NAME\" } or { file = \"PATH\" }")
-            .and_then(|node| secrets.password(&node));
+        let proof = Proof::read(&mut table, from);
         let scopes = words(&mut table, "scopes", SCOPES_MAX);
         let acr_values = words(&mut table, "acr-values", LEVELS_MAX);
         let name_claim = table.get("name-claim").and_then(|node| node.line(TEXT_CHARS_MAX));
@@ -145,12 +202,44 @@ impl Oidc {
         Some(Self {
             issuer: issuer?,
             client_id: client_id?,
-            client_secret: client_secret?,
+            proof: proof?,
             scopes,
             acr_values,
             name_claim: name_claim.unwrap_or_else(|| "name".to_owned()),
             roles,
         })
+    }
+}
+
+// === impl Proof ===
+
+impl Proof {
+    fn read(table: &mut Table<'_>, (secrets, folder): (&Secrets<'_>, &Path)) -> Option<Self> {
+        let (secret, key) = (table.get("client-secret"), table.get("client-key"));
+        match (secret, key) {
+            (Some(secret), None) => secrets.password(&secret).map(Self::Secret),
+            (None, Some(key)) => ClientKey::read(&key, folder).map(Self::Key),
+            _ => {
+                let told = "needed: either client-secret, { env = \"NAME\" } or { file = \"PATH\" }, or client-key, \
+                            { file = \"PATH\", id = \"KID\", algorithm = \"RS512\" }";
+                table.fault("client-secret", told);
+                None
+            }
+        }
+    }
+}
+
+impl ClientKey {
+    fn read(node: &Node<'_>, folder: &Path) -> Option<Self> {
+        const FILE: &str = "the path of a PEM file with a key";
+        let mut table = node.table("a table with file, id and algorithm")?;
+        let file = table.need("file", FILE).and_then(|node| existing(&node, folder, FILE));
+        let id =
+            table.need("id", "the id by which the issuer knows the key").and_then(|node| node.line(TEXT_CHARS_MAX));
+        let words = Algorithm::ALL.map(|algorithm| (algorithm.code(), algorithm));
+        let algorithm = table.need("algorithm", "how it signs").and_then(|node| node.choice(&words));
+        table.finish();
+        Some(Self { file: file?, id: id?, algorithm: algorithm? })
     }
 }
 

@@ -193,7 +193,7 @@ impl Stage {
         let store = format!("sqlite:{}", self.folder.path().join("onward.db").display());
         let mut text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n\n[store]\nurl = {store:?}\n\n[retry]\nfirst = \"200ms\"\n\n\
-             [routes]\nfile = \"routes.toml\"\n"
+             [routes]\nfile = \"routes.toml\"\n\n[people]\nlocal = true\n"
         );
         let server = |id: &str| {
             let base_url = self.server(id).map(|s| s.base_url()).unwrap_or_default();

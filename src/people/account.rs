@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::{People, PeopleError, after, secret::Code};
+use zeroize::Zeroizing;
+
+use super::{People, PeopleError, after, secret::Code, totp};
 use crate::{
     config::people::is_known,
     domain::Position,
-    store::{Account, Enrolment, StoreError},
+    store::{Account, Credentials, Enrolment, StoreError},
 };
 
 /// A code to enrol with is of use for so long.
@@ -15,6 +17,14 @@ pub const ENROL_WITHIN: Duration = Duration::from_secs(72 * 3600);
 pub const NAME_CHARS_MAX: usize = 64;
 /// So many positions of one person.
 pub const POSITIONS_MAX: usize = 20;
+
+/// What was made for somebody, to be shown once.
+pub struct Ready {
+    /// The password.
+    pub password: Code,
+    /// The key for a device.
+    pub key: Vec<u8>,
+}
 
 /// Why an account is not as it was wanted.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +91,36 @@ impl People {
             version: 1,
         };
         if self.store.add_account(account).await? { Ok(code) } else { Err(AccountError::Taken) }
+    }
+
+    /// A new account with which somebody can log in at once, with a password and a key that are made here: for a demonstration, whose
+    /// accounts end with it.
+    ///
+    /// # Errors
+    /// [`AccountError`]
+    pub async fn add_ready(
+        &self,
+        name: &str,
+        full_name: &str,
+        positions: Vec<Position>,
+    ) -> Result<Ready, AccountError> {
+        if !is_name(name) {
+            return Err(AccountError::Name);
+        }
+        self.fit(&positions)?;
+        let (password, key) = (Code::mint().map_err(PeopleError::from)?, totp::mint().map_err(PeopleError::from)?);
+        let kept = self.passwords.hash(Zeroizing::new(password.reveal().to_owned())).await?;
+        let account = Account {
+            name: name.to_owned(),
+            full_name: full_name.to_owned(),
+            positions,
+            disabled: false,
+            enrolment: None,
+            credentials: Some(Credentials { password: kept, totp: key.clone(), step: 0 }),
+            created: self.store.now(),
+            version: 1,
+        };
+        if self.store.add_account(account).await? { Ok(Ready { password, key }) } else { Err(AccountError::Taken) }
     }
 
     /// All accounts, in the order of their names.

@@ -25,10 +25,11 @@ use tokio::{sync::Mutex, time::Instant};
 use super::{People, PeopleError, Token, after};
 use crate::{
     client::{CallError, FhirClient},
-    config::people::Oidc,
+    config::people::{Oidc, Proof},
     store::StoreError,
 };
 
+mod assertion;
 mod claims;
 
 use claims::{Claims, positions, text_of};
@@ -45,6 +46,8 @@ const KEYS_KNOWN_FOR: Duration = Duration::from_secs(60);
 const NAME_CHARS_MAX: usize = 200;
 /// No subject is longer (Core 1.0, 2).
 const SUBJECT_CHARS_MAX: usize = 255;
+/// What an assertion of ours is (RFC 7523, 2.2).
+const SIGNED: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// What an ID token may be signed by: never by a secret that both sides have, and never not at all.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 8] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
@@ -232,7 +235,11 @@ impl Issuer {
         let metadata = self.metadata(KNOWN_FOR).await?;
         let client = self.registered(&metadata)?;
         let exchange = client.exchange_code(AuthorizationCode::new(code.to_owned())).map_err(away)?;
-        let exchange = exchange.set_pkce_verifier(PkceCodeVerifier::new(begun.verifier));
+        let mut exchange = exchange.set_pkce_verifier(PkceCodeVerifier::new(begun.verifier));
+        if let Some(signed) = self.signed(&metadata).await? {
+            exchange =
+                exchange.add_extra_param("client_assertion_type", SIGNED).add_extra_param("client_assertion", signed);
+        }
         let tokens = exchange.request_async(&self.way).await.map_err(refused)?;
         let nonce = Nonce::new(begun.nonce);
         let said = match self.believed(&client, &tokens, &nonce) {
@@ -317,17 +324,31 @@ impl Issuer {
         Ok(())
     }
 
+    /// What Onward signs for the token endpoint, where it has a key there.
+    async fn signed(&self, metadata: &ProviderMetadataWithLogout) -> Result<Option<String>, NotIn> {
+        let Proof::Key(key) = &self.config.proof else { return Ok(None) };
+        let endpoint = metadata.token_endpoint().map(|url| url.as_str().to_owned()).unwrap_or_default();
+        let (id, key, now) = (self.config.client_id.clone(), key.clone(), self.people.store.now());
+        let sign = move || assertion::assertion(&id, &key, &endpoint, now);
+        let signed = tokio::task::spawn_blocking(sign).await.map_err(away)?;
+        signed.map(Some).map_err(NotIn::Away)
+    }
+
     fn registered(&self, metadata: &ProviderMetadataWithLogout) -> Result<Registered, NotIn> {
-        let (id, secret) = (self.config.client_id.clone(), self.config.client_secret.reveal().to_owned());
+        let id = self.config.client_id.clone();
+        let secret = match &self.config.proof {
+            Proof::Secret(secret) => Some(ClientSecret::new(secret.reveal().to_owned())),
+            Proof::Key(_) => None,
+        };
         let redirect = RedirectUrl::new(format!("{}/login/callback", self.base_url)).map_err(away)?;
         let methods = metadata.token_endpoint_auth_methods_supported();
         let only_post = methods.is_some_and(|methods| {
             methods.contains(&CoreClientAuthMethod::ClientSecretPost)
                 && !methods.contains(&CoreClientAuthMethod::ClientSecretBasic)
         });
-        let auth = if only_post { AuthType::RequestBody } else { AuthType::BasicAuth };
-        let client: Registered =
-            Client::from_provider_metadata(metadata.clone(), ClientId::new(id), Some(ClientSecret::new(secret)));
+        // without a secret its id goes into the body, beside what is signed
+        let auth = if only_post || secret.is_none() { AuthType::RequestBody } else { AuthType::BasicAuth };
+        let client: Registered = Client::from_provider_metadata(metadata.clone(), ClientId::new(id), secret);
         Ok(client.set_redirect_uri(redirect).set_auth_type(auth))
     }
 

@@ -31,7 +31,7 @@ struct Issuer {
 
 impl Issuer {
     /// `None` where it is not installed, which is noted.
-    fn start(test: &str, folder: &Path, base: &str) -> Option<Self> {
+    fn start(test: &str, folder: &Path, base: &str, by_key: bool) -> Option<Self> {
         let Some(modules) = std::env::var_os("ONWARD_TEST_ISSUER").map(PathBuf::from) else {
             skipped(test, "no npm packages (ONWARD_TEST_ISSUER)");
             return None;
@@ -42,6 +42,9 @@ impl Issuer {
         std::os::unix::fs::symlink(modules, folder.join("node_modules")).unwrap();
         let mut command = Command::new("node");
         command.arg("issuer.mjs").current_dir(folder).env("ONWARD_BASE", base).env("CLIENT_SECRET", SECRET);
+        if by_key {
+            command.env("CLIENT_KEY", folder.join("key.pem"));
+        }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut at = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut at).unwrap();
@@ -65,20 +68,25 @@ struct Scene {
     _folder: tempfile::TempDir,
 }
 
-async fn scene(test: &str) -> Option<Scene> {
+async fn scene(test: &str, proof: &str) -> Option<Scene> {
     let folder = tempfile::tempdir().unwrap();
     let base = format!("http://127.0.0.1:{}", free_port());
-    let issuer = Issuer::start(test, folder.path(), &base)?;
     std::fs::write(folder.path().join("secret"), SECRET).unwrap();
+    std::fs::write(folder.path().join("key.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let issuer = Issuer::start(test, folder.path(), &base, proof == BY_KEY)?;
     let text = CONFIG
         .replace("LISTEN", base.trim_start_matches("http://"))
         .replace("STORE", &folder.path().join("onward.db").display().to_string())
-        .replace("ISSUER", &issuer.at);
+        .replace("ISSUER", &issuer.at)
+        .replace("PROOF", proof);
     let env = Env::from_iter([("TOKEN", "a-token-of-everybody-0123")]);
     let (config, _) = Config::parse(&text, &folder.path().join("onward.toml"), &env).unwrap();
     let service = Service::start(config).await.unwrap();
     Some(Scene { service, base, issuer, _folder: folder })
 }
+
+const BY_SECRET: &str = "client-secret = { file = \"secret\" }";
+const BY_KEY: &str = "client-key = { file = \"key.pem\", id = \"k1\", algorithm = \"ES256\" }";
 
 const CONFIG: &str = r#"
 [server]
@@ -88,7 +96,7 @@ url = "sqlite:STORE"
 [people.oidc]
 issuer = "ISSUER"
 client-id = "onward"
-client-secret = { file = "secret" }
+PROOF
 scopes = ["profile", "nationalrbacaccess"]
 acr-values = ["AAL3_ANY"]
 [[people.oidc.role]]
@@ -189,7 +197,7 @@ fn text(answer: &Response<Bytes>) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn somebody_logs_in_at_an_issuer_with_roles_of_claims_and_out_again() {
-    let Some(scene) = scene("people::logs_in").await else { return };
+    let Some(scene) = scene("people::logs_in", BY_SECRET).await else { return };
     let mut anna = Browser::new();
     let back = anna.sign_in(&scene, "login=anna&acr=AAL3_ANY").await;
     assert!(back.starts_with(&format!("{}/login/callback?code=", scene.base)), "{back}");
@@ -224,7 +232,7 @@ async fn somebody_logs_in_at_an_issuer_with_roles_of_claims_and_out_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_recognised_weakly_or_refused_is_not_in_and_who_has_no_role_may_nothing() {
-    let Some(scene) = scene("people::refused").await else { return };
+    let Some(scene) = scene("people::refused", BY_KEY).await else { return };
     let mut weak = Browser::new();
     let back = weak.sign_in(&scene, "login=anna&acr=AAL1_USERPASS").await;
     let told = weak.get(&back).await;

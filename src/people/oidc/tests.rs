@@ -171,7 +171,7 @@ fn scene() -> Scene {
     let config = Oidc {
         issuer: ISSUER.into(),
         client_id: "onward".into(),
-        client_secret: Secret::of(SECRET),
+        proof: Proof::Secret(Secret::of(SECRET)),
         scopes: vec!["profile".into()],
         acr_values: vec!["AAL3_ANY".into(), "AAL2_OR_AAL3_ANY".into()],
         name_claim: "name".into(),

@@ -2,11 +2,18 @@
 // until its standard input ends. Who signs in is said in the address: /sign-in/UID?login=NAME&acr=VALUE stands for a person's
 // doing there.
 
+import { createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import Provider from 'oidc-provider';
 
-const { ONWARD_BASE: base, CLIENT_SECRET: secret } = process.env;
+// who is registered there shows a secret, or signs with a key
+const { ONWARD_BASE: base, CLIENT_SECRET: secret, CLIENT_KEY: key } = process.env;
+const jwk = key && { ...createPublicKey(readFileSync(key)).export({ format: 'jwk' }), kid: 'k1', use: 'sig', alg: 'ES256' };
+
+// what it has to say beside its address is for nobody who reads that
+console.info = console.error;
 
 const people = {
   anna: { name: 'Anna Ärzte', nhsid_nrbac_roles: [{ org_code: 'REM', role_code: 'R1' }, { org_code: 'RW4', role_code: 'R8000' }] },
@@ -22,7 +29,9 @@ const issuer = `http://127.0.0.1:${server.address().port}`;
 const provider = new Provider(issuer, {
   clients: [{
     client_id: 'onward',
-    client_secret: secret,
+    ...(key
+      ? { token_endpoint_auth_method: 'private_key_jwt', token_endpoint_auth_signing_alg: 'ES256', jwks: { keys: [jwk] } }
+      : { client_secret: secret }),
     redirect_uris: [`${base}/login/callback`],
     post_logout_redirect_uris: [`${base}/login`],
     grant_types: ['authorization_code'],

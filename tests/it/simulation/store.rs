@@ -103,8 +103,8 @@ macro_rules! reach {
 }
 
 mod directory;
-mod tokens;
 mod people;
+mod tokens;
 
 #[async_trait]
 impl Store for Reached {

@@ -1,0 +1,51 @@
+//! `onward people`: local accounts, beside a running service.
+
+use serde_json::json;
+
+use super::{
+    hub::{Hub, LINK_WORKERS},
+    run,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_are_made_changed_and_closed_and_no_password_is_anywhere() {
+    let hub = Hub::build().sections("[people]\nlocal = true\n").start().await;
+    let role = format!("provider-worker:{LINK_WORKERS}");
+    let added = run(hub.folder(), &["people", "add", "anna", "--full-name", "Anna Carr", "--role", &role]);
+    assert_eq!(added.code, 0, "{added:?}");
+    assert!(added.out.contains("/enrol within 72 hours"), "{}", added.out);
+    let code = added.out.lines().nth(1).unwrap();
+    assert_eq!((code.len(), code.matches('-').count()), (29, 5), "{code}");
+
+    let list = || run(hub.folder(), &["people", "list", "--json"]).json();
+    let listed = list();
+    assert_eq!(listed[0]["name"], "anna");
+    assert_eq!((&listed[0]["fullName"], &listed[0]["state"]), (&json!("Anna Carr"), &json!("to enrol")));
+    assert_eq!(listed[0]["roles"], json!([role]));
+    let shown = run(hub.folder(), &["people", "list"]);
+    assert!(!shown.out.contains(code) && !listed.to_string().contains(code), "it is shown once");
+
+    for (wrong, why) in [
+        (&["people", "add", "anna", "--role", "operator"][..], "there is an account of that name already"),
+        (&["people", "add", "Anna B", "--role", "operator"], "a name to log in with"),
+        (&["people", "add", "bert", "--role", "provider-worker:nowhere"], "there is no such system or provider"),
+        (&["people", "roles", "nobody", "--role", "operator"], "there is no account of that name"),
+        (&["people", "disable", "nobody"], "there is no account of that name"),
+    ] {
+        let ran = run(hub.folder(), wrong);
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{wrong:?}: {ran:?}");
+        assert!(ran.err.contains(why), "{wrong:?}: {ran:?}");
+    }
+    assert_eq!(run(hub.folder(), &["people", "add", "bert", "--role", "king"]).code, 2, "no such role");
+    assert_eq!(run(hub.folder(), &["people", "add", "bert"]).code, 2, "nobody is nothing");
+
+    assert_eq!(run(hub.folder(), &["people", "roles", "anna", "--role", "auditor", "--role", "operator"]).code, 0);
+    assert_eq!(list()[0]["roles"], json!(["auditor", "operator"]));
+    assert_eq!(run(hub.folder(), &["people", "disable", "anna"]).code, 0);
+    assert_eq!(list()[0]["state"], "disabled");
+    assert_eq!(run(hub.folder(), &["people", "enable", "anna"]).code, 0);
+    let reset = run(hub.folder(), &["people", "reset", "anna"]);
+    assert_ne!(reset.out.lines().nth(1).unwrap(), code, "a new code");
+    assert_eq!((run(hub.folder(), &["people", "glasses"]).code, list()[0]["state"].clone()), (0, json!("to enrol")));
+    hub.stop().await;
+}

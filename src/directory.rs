@@ -1,6 +1,7 @@
 //! The directory of services: who offers what, where, for whom and how soon. Stewards write it, providers propose for it, every client
 //! reads it.
 
+pub mod authors;
 mod element;
 pub mod entry;
 mod identity;
@@ -13,6 +14,7 @@ mod merge;
 pub mod open_referral;
 pub mod plan;
 mod proposals;
+mod sense;
 pub mod spreadsheet;
 mod stories;
 pub mod told;
@@ -37,7 +39,7 @@ use crate::{
 pub use known::referred;
 pub use live::Live;
 pub use proposals::Proposed;
-pub use stories::TakenOut;
+pub use stories::{TakenOut, Which};
 pub use write::{Checked, Draft, WriteError, check};
 
 use index::Candidate;
@@ -113,6 +115,12 @@ impl Directory {
         Ok(state.index.candidates(kind, search, near))
     }
 
+    /// The sources that entries ever came from.
+    async fn sources(&self) -> Result<std::collections::HashSet<String>, StoreError> {
+        let places = Arc::clone(&self.registry.load().places);
+        Ok(self.live.fresh(&*self.store, &places, &self.base).await?.sources.clone())
+    }
+
     /// What the registry makes of a kind, in the order of ids.
     pub fn of_registry(&self, kind: EntryKind) -> Vec<Value> {
         entry::all_of_registry(&self.registry.load(), kind, &self.base, day(self.store.now()))
@@ -140,6 +148,17 @@ impl Directory {
         let id: Uuid = id.parse().map_err(|_| WriteError::NotFound)?;
         let before = self.store.directory_entry(kind, id, None).await?.ok_or(WriteError::NotFound)?;
         Ok(Draft { kind, id, before: Some(before), body, story_checked, imported: false })
+    }
+
+    /// Whether a draft says what the version before it says.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`]
+    pub fn is_same(&self, draft: &Draft) -> Result<bool, StoreError> {
+        let Some(before) = &draft.before else { return Ok(false) };
+        let before = body_of(before)?;
+        let same = entry::without_record(before.clone()) == entry::without_record(entry::kept(draft.body.clone()));
+        Ok(same && !entry::says_record(&draft.body, Some(&before)))
     }
 
     /// Looks at drafts, which may refer to each other.

@@ -51,6 +51,8 @@ pub enum TickError {
 }
 
 const MOVED_MAX: usize = 20;
+/// The line of proposals for the directory.
+const PROPOSALS: &str = "directory.proposals";
 
 /// The oldest lines, `count` at most.
 ///
@@ -75,6 +77,7 @@ pub async fn lines(store: &dyn Store, registry: &Registry, count: usize) -> Resu
     lines.extend(store.troubled(None, count).await?.into_iter().filter_map(of_task));
     lines.extend(store.open_alerts(count).await?.into_iter().map(of_alert));
     lines.extend(not_configured(store, registry).await?);
+    lines.extend(store.proposals_waiting().await?.map(of_proposals));
     lines.sort_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
     lines.truncate(count);
     Ok(lines)
@@ -120,6 +123,24 @@ fn of_alert(alert: Alert) -> Line {
     }
 }
 
+/// What stewards of the directory have to decide. Of what and by whom is theirs to see.
+fn of_proposals((count, since): (u64, Timestamp)) -> Line {
+    Line {
+        id: PROPOSALS.to_owned(),
+        kind: "proposals-waiting",
+        since,
+        about: "directory".to_owned(),
+        task: None,
+        text: if count == 1 {
+            "1 proposal waits for a steward".to_owned()
+        } else {
+            format!("{count} proposals wait for a steward")
+        },
+        advice: "ask those who keep the directory to decide them; `onward directory proposals` lists them",
+        tick: false,
+    }
+}
+
 /// What waits for an inbox or system that is not configured.
 async fn not_configured(store: &dyn Store, registry: &Registry) -> Result<Vec<Line>, StoreError> {
     let mut lines = Vec::new();
@@ -152,6 +173,7 @@ pub async fn tick(store: &dyn Store, id: &str, operator: &str, reason: &str) -> 
     let otherwise = |how| Err(TickError::Otherwise { id: id.to_owned(), how });
     let Ok(uuid) = id.parse::<Uuid>() else {
         return match id.split_once('.') {
+            _ if id == PROPOSALS => otherwise("it goes away when the proposals are decided"),
             Some(("inbox" | "writeback", _)) => otherwise("it goes away when the configuration or the messages do"),
             _ => Err(TickError::Unknown(id.to_owned())),
         };

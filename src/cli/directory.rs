@@ -7,11 +7,12 @@ use clap::Subcommand;
 
 use super::{ConfigFile, Ended, Finding, operator, print_json, reason};
 use crate::{
-    config::{Config, Env},
+    config::{Config, Env, StoreUrl},
     directory::{Directory, spreadsheet},
     service::{self, profiles},
 };
 
+mod adopt;
 mod export;
 mod feed;
 mod files;
@@ -31,6 +32,8 @@ pub(super) enum Commands {
     Approve(proposals::Approve),
     /// Refuses a proposal, and says why.
     Decline(proposals::Decline),
+    /// Has an organisation of an import, and with it what it offers, belong to a provider, which proposes its changes from then on.
+    Adopt(adopt::Adopt),
     /// Takes practice stories out of a service: no version tells them any more, and no proposal.
     TakeOutStory(stories::TakeOut),
     /// Takes services in from elsewhere: the same again changes nothing.
@@ -53,6 +56,7 @@ pub(super) async fn run(asked: &Commands) -> Ended {
         Commands::Show(asked) => proposals::show(asked).await,
         Commands::Approve(asked) => proposals::approve(asked).await,
         Commands::Decline(asked) => proposals::decline(asked).await,
+        Commands::Adopt(asked) => adopt::run(asked).await,
         Commands::TakeOutStory(asked) => stories::take_out(asked).await,
         Commands::Measured(asked) => measured::run(asked).await,
         Commands::Template => {
@@ -65,6 +69,15 @@ pub(super) async fn run(asked: &Commands) -> Ended {
 /// The directory of the store that the configuration names, beside a service that may be running.
 async fn open(file: &ConfigFile) -> anyhow::Result<(Config, Directory)> {
     let config = file.load(&Env::of_process())?;
+    if let StoreUrl::Sqlite(path) = &config.store.url
+        && !path.exists()
+    {
+        let why = format!(
+            "there is no store at {} yet: start `onward serve` once, which makes it, then do this again",
+            path.display()
+        );
+        return Err(Finding(why).into());
+    }
     let store = service::open_beside(&config.store.url).await?;
     let validator = profiles::validator(&config).map_err(|error| Finding(error.to_string()))?;
     let registry = Arc::new(ArcSwap::from_pointee(config.registry.clone()));

@@ -143,6 +143,12 @@ pub fn owner_named(kind: EntryKind, body: &Value, base: &str) -> Option<String> 
     (of == EntryKind::Organization).then(|| id.to_owned())
 }
 
+/// What an entry is part of, of the same kind.
+pub fn part_named(kind: EntryKind, body: &Value, base: &str) -> Option<String> {
+    let (of, id) = named(body.get("partOf")?.get("reference")?.as_str()?, base)?;
+    (of == kind).then(|| id.to_owned())
+}
+
 /// Whose an entry is: the provider of the registry that its references to organisations lead to, within five steps. `find` gives the
 /// Organizations of the directory.
 pub fn owner<'f>(
@@ -171,7 +177,14 @@ pub fn inboxes_of(body: &Value, registry: &Registry, base: &str) -> Vec<InboxId>
         let id: InboxId = id.parse().ok()?;
         (kind == EntryKind::Endpoint && registry.inboxes.contains_key(&id)).then_some(id)
     };
-    endpoints.filter_map(inbox).collect()
+    let mut inboxes = Vec::new();
+    for inbox in endpoints.filter_map(inbox) {
+        // one that is named twice is one
+        if !inboxes.contains(&inbox) {
+            inboxes.push(inbox);
+        }
+    }
+    inboxes
 }
 
 /// Where a Location lies: where it says itself, or about where the outward code of its postcode is, and whether it is only that. Only to
@@ -237,6 +250,11 @@ fn any_identifier(value: &Value, is: &dyn Fn(&str, &str) -> bool) -> bool {
 /// The extension that holds the record of Open Referral, if there is one.
 pub fn record_of(body: &Value) -> Option<&Value> {
     tree::items(body, "extension").iter().find(|one| tree::text(one, "url") == Some(OPEN_REFERRAL))
+}
+
+/// The record of Open Referral that a client says, which none but imports say.
+pub fn says_record(body: &Value, before: Option<&Value>) -> bool {
+    record_of(body).is_some_and(|said| before.and_then(record_of) != Some(said))
 }
 
 /// Without it.

@@ -13,8 +13,8 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Rounds of reading: as far as from an entry to the provider whose it is.
-const ROUNDS_MAX: usize = 5;
+/// Rounds of reading: as far as from an entry to the provider whose it is, and to all that it is part of.
+const ROUNDS_MAX: usize = 10;
 
 /// See the module's documentation.
 pub struct Known<'r> {
@@ -64,11 +64,13 @@ impl<'r> Known<'r> {
             for found in store.directory_entries(std::mem::take(&mut wanted)).await? {
                 let body: Value =
                     serde_json::from_str(&found.body).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-                // from here on only the way to whose it is is of interest
-                if let Some(id) = entry::owner_named(found.kind, &body, base).and_then(|id| id.parse::<Uuid>().ok()) {
-                    let key = (EntryKind::Organization, id);
-                    if !known.has(key.0, &id.to_string()) && asked.insert(key) {
-                        next.push(key);
+                // from here on only the ways to whose it is, and of what it is part, are of interest
+                let owner = entry::owner_named(found.kind, &body, base).map(|id| (EntryKind::Organization, id));
+                let whole = entry::part_named(found.kind, &body, base).map(|id| (found.kind, id));
+                for (kind, id) in owner.into_iter().chain(whole) {
+                    let Ok(id) = id.parse::<Uuid>() else { continue };
+                    if !known.has(kind, &id.to_string()) && asked.insert((kind, id)) {
+                        next.push((kind, id));
                     }
                 }
                 known.entries.insert((found.kind, found.id.to_string()), body);
@@ -106,6 +108,11 @@ impl<'r> Known<'r> {
                 EntryKind::Endpoint => id.parse().is_ok_and(|id| self.registry.inboxes.contains_key(&id)),
                 EntryKind::HealthcareService | EntryKind::Location => false,
             }
+    }
+
+    /// An entry.
+    pub fn body(&self, kind: EntryKind, id: &str) -> Option<&Value> {
+        self.entries.get(&(kind, id.to_owned()))
     }
 
     /// Whose an entry is.

@@ -10,7 +10,13 @@ use super::{
     merge::three_way,
     open_referral::{self, Row, Table, Told, told_id},
 };
-use crate::{domain::EntryKind, fhir::canonical};
+use crate::{
+    domain::{EntryKind, ProviderId},
+    fhir::canonical,
+};
+
+/// What is told of a service that nobody provides.
+const NOBODYS: &str = "nobody is said to provide it; --provider, or a steward, says who";
 
 /// An entry of the same source that the directory has.
 #[derive(Debug, Clone)]
@@ -158,6 +164,9 @@ impl Import<'_> {
             identity::resolve(&mut body, &look);
             unresolved(&body, table, &name, &mut planned.noted);
             let Some(entry) = known.get(&key) else {
+                if kind == EntryKind::HealthcareService && body.get("providedBy").is_none() {
+                    planned.noted.push(Told::new(table.name(), &name, NOBODYS));
+                }
                 planned.created.push(Write { kind, id, over: 0, name, body });
                 continue;
             };
@@ -206,6 +215,27 @@ impl Planned {
         }
         writes.sort_by_key(|one| (Table::of(one.kind), depths.get(&(one.kind, one.id)).copied()));
         writes
+    }
+
+    /// Has what is new belong to a provider: organisations that are part of no other, and services of nobody, places of nobody.
+    pub fn give_to(&mut self, provider: &ProviderId) {
+        self.noted.retain(|told| told.why != NOBODYS);
+        for one in &mut self.created {
+            let element = match one.kind {
+                EntryKind::Organization => "partOf",
+                EntryKind::HealthcareService => "providedBy",
+                EntryKind::Location => "managingOrganization",
+                EntryKind::Endpoint => continue,
+            };
+            if let Some(body) = one.body.as_object_mut()
+                && !body.contains_key(element)
+            {
+                body.insert(
+                    element.to_owned(),
+                    json!({"reference": format!("{}/{provider}", EntryKind::Organization)}),
+                );
+            }
+        }
     }
 
     /// As JSON.

@@ -1,13 +1,15 @@
 //! What providers propose for the directory, and what becomes of it. A provider proposes for what is its own; a steward approves or
 //! declines; the provider may take back what nobody has decided.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Checked, Directory, Draft, WriteError, body_of, entry};
 use crate::{
     domain::{ProposalStatus, ProviderId},
-    fhir::{Issue, IssueCode, ods_code},
+    fhir::{Issue, IssueCode, ods_code, tree},
     store::{Decision, DirectoryEntry, DirectoryError, NewProposal, Proposal, StoreError},
 };
 
@@ -49,8 +51,38 @@ pub fn changes(before: Option<&Value>, after: &Value) -> Vec<Value> {
     operations
 }
 
+/// The systems of the NHS: who somebody is there is not for a provider to say of others.
+const NHS: &str = "https://fhir.nhs.uk/";
+
+/// An identifier that a provider may not give: one by which a source knows its entries, or the NHS somebody, where the version before
+/// did not have it. Its place.
+fn squatted(body: &Value, before: Option<&Value>, own_code: &str, sources: &HashSet<String>) -> Option<String> {
+    let had = |identifier: &Value| before.is_some_and(|before| tree::items(before, "identifier").contains(identifier));
+    let taken = |identifier: &Value| {
+        let system = tree::text(identifier, "system").unwrap_or_default();
+        let is_own = system == ods_code::ORGANISATION_SYSTEM
+            && tree::text(identifier, "value").is_some_and(|code| code.eq_ignore_ascii_case(own_code));
+        (sources.contains(system) || system.to_ascii_lowercase().starts_with(NHS) && !is_own) && !had(identifier)
+    };
+    let kind = tree::resource_type(body).unwrap_or_default();
+    if let Some(at) = tree::items(body, "identifier").iter().position(taken) {
+        return Some(format!("{kind}.identifier[{at}]"));
+    }
+    let source = |of: &Value| tree::text(of, "meta.source").map(str::to_owned);
+    let is_taken = source(body).is_some_and(|now| sources.contains(&now) && before.and_then(source) != Some(now));
+    is_taken.then(|| format!("{kind}.meta.source"))
+}
+
 /// Whether a provider may propose this; the words for why not.
-fn is_own(checked: &Checked, is_new: bool, provider: &ProviderId, directory: &Directory) -> Result<(), WriteError> {
+async fn is_own(
+    checked: &Checked,
+    before: Option<&DirectoryEntry>,
+    provider: &ProviderId,
+    directory: &Directory,
+) -> Result<(), WriteError> {
+    let sources = directory.sources().await?;
+    let is_new = before.is_none();
+    let before = before.map(body_of).transpose()?;
     if !is_new && checked.owner_before.as_ref() != Some(provider) {
         return Err(WriteError::Forbidden("this entry is not your own: its provider, or a steward, changes it"));
     }
@@ -70,6 +102,11 @@ fn is_own(checked: &Checked, is_new: bool, provider: &ProviderId, directory: &Di
     if named.next().is_some() {
         return rule(checked.kind.code(), "this ODS code is that of another provider: name your own, or none");
     }
+    if let Some(place) = squatted(&checked.body, before.as_ref(), ours.unwrap_or_default(), &sources) {
+        let told = "this is how a source of the directory, or the NHS, names its own: a provider gives identifiers of its own systems, \
+                    and its own ODS code";
+        return rule(&place, told);
+    }
     let of_another = |inbox| registry.inboxes.get(inbox).is_none_or(|inbox| inbox.provider != *provider);
     if checked.inboxes.iter().any(of_another) {
         return rule("HealthcareService.endpoint", "this is the inbox of another provider: name one of yours");
@@ -78,15 +115,19 @@ fn is_own(checked: &Checked, is_new: bool, provider: &ProviderId, directory: &Di
 }
 
 impl Directory {
-    /// Keeps what a provider proposes until it is decided.
+    /// Keeps what a provider proposes until it is decided; none where that is what is there.
     ///
     /// # Errors
     /// [`WriteError`]
-    pub async fn propose(&self, draft: Draft, provider: &ProviderId) -> Result<Proposal, WriteError> {
-        let is_new = draft.before.is_none();
+    pub async fn propose(&self, draft: Draft, provider: &ProviderId) -> Result<Option<Proposal>, WriteError> {
+        let is_same = self.is_same(&draft)?;
+        let before = draft.before.clone();
         // a steward sees to the stories when it is decided
         let checked = self.check_one(Draft { story_checked: true, ..draft }).await?;
-        is_own(&checked, is_new, provider, self)?;
+        is_own(&checked, before.as_ref(), provider, self).await?;
+        if is_same {
+            return Ok(None);
+        }
         let write = checked.into_write("");
         let new = NewProposal {
             id: Uuid::now_v7(),
@@ -97,7 +138,7 @@ impl Directory {
             source: write.source,
             body: write.body,
         };
-        Ok(self.store.add_proposal(new).await?)
+        Ok(Some(self.store.add_proposal(new).await?))
     }
 
     /// A proposal with what it would change.
@@ -137,9 +178,9 @@ impl Directory {
         }
         let before = self.store.directory_entry(new.kind, new.entry, None).await?;
         let draft = Draft { kind: new.kind, id: new.entry, before, body, story_checked, imported: false };
-        let is_new = draft.before.is_none();
+        let before = draft.before.clone();
         let mut checked = self.check_one(draft).await?;
-        is_own(&checked, is_new, &new.provider, self)?;
+        is_own(&checked, before.as_ref(), &new.provider, self).await?;
         checked.over = new.over;
         let signature = format!("provider {}, approved by {by}", new.provider);
         let decision = Decision { status: ProposalStatus::Approved, by: by.to_owned(), reason: None };
@@ -169,6 +210,26 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_provider_names_nothing_as_a_source_or_the_nhs_does() {
+        let sources = HashSet::from(["https://feed.example".to_owned()]);
+        let of = |system: &str, value: &str| json!({"resourceType": "HealthcareService", "identifier": [{"system": system, "value": value}]});
+        let found = |body: &Value, before: Option<&Value>| squatted(body, before, "RW4", &sources);
+        let feed = of("https://feed.example", "7");
+        assert_eq!(found(&feed, None).as_deref(), Some("HealthcareService.identifier[0]"));
+        assert_eq!(found(&feed, Some(&feed)), None, "what a source named stays named");
+        assert_eq!(found(&of("https://own.example", "7"), None), None);
+        for (value, good) in [("RW4", true), ("rw4", true), ("ZZ999", false)] {
+            assert_eq!(found(&of(ods_code::ORGANISATION_SYSTEM, value), None).is_none(), good, "{value}");
+        }
+        assert!(found(&of("https://fhir.nhs.uk/Id/dos-service-id", "1"), None).is_some());
+        let mut sourced = json!({"resourceType": "Location", "meta": {"source": "https://feed.example"}});
+        assert_eq!(found(&sourced, None).as_deref(), Some("Location.meta.source"));
+        assert_eq!(found(&sourced, Some(&sourced)), None);
+        sourced["meta"]["source"] = "https://own.example".into();
+        assert_eq!(found(&sourced, None), None);
+    }
 
     #[test]
     fn what_would_change_is_told_with_what_stood_there() {

@@ -17,6 +17,18 @@ const CHUNK: usize = 200;
 /// The label of what something was taken out of (R4 valueset-security-labels, HL7 v3 ObservationValue).
 const REDACTED: (&str, &str) = ("http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "REDACTED");
 
+/// Which practice stories of a service are taken out. Whatever it told earlier and does not tell now is among them: another wording is
+/// another story.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// Only those that it does not tell now.
+    Earlier,
+    /// The one at this place of those that it tells now, too.
+    At(usize),
+}
+
 /// What was done.
 #[derive(Debug, Clone)]
 pub struct TakenOut {
@@ -29,21 +41,21 @@ pub struct TakenOut {
 }
 
 impl Directory {
-    /// Takes practice stories out of a service and all that was ever kept of it: the story at this place of those that it tells now,
-    /// or all. Earlier wordings of a story are stories of their own, so whatever is not told now goes as well.
+    /// Takes practice stories out of a service and all that was ever kept of it.
     ///
     /// # Errors
     /// [`WriteError::NotFound`] where there is no such service, [`WriteError::Rule`] where it tells no such story.
-    pub async fn take_out(&self, service: Uuid, story: Option<usize>, by: &str) -> Result<TakenOut, WriteError> {
+    pub async fn take_out(&self, service: Uuid, which: Which, by: &str) -> Result<TakenOut, WriteError> {
         let kind = EntryKind::HealthcareService;
         let versions = self.store.directory_versions(kind, service).await?;
         let current = versions.last().ok_or(WriteError::NotFound)?;
         let body = body_of(current)?;
         let mut stay: Vec<Value> = entry::stories(&body).cloned().collect();
-        match story {
-            None => stay.clear(),
-            Some(at) if at < stay.len() => drop(stay.remove(at)),
-            Some(_) => {
+        match which {
+            Which::All => stay.clear(),
+            Which::Earlier => {}
+            Which::At(at) if at < stay.len() => drop(stay.remove(at)),
+            Which::At(_) => {
                 let told =
                     format!("it tells {} practice stories now: count from 0, or take all of them out", stay.len());
                 return Err(none_such(told));
@@ -68,7 +80,7 @@ impl Directory {
             }
         }
         if told_in.is_empty() && proposals.is_empty() {
-            return Err(none_such("no version of it tells a practice story, and no proposal".to_owned()));
+            return Err(none_such("no version of it tells such a practice story, and no proposal".to_owned()));
         }
         let counts = (told_in.len(), proposals.len());
         let body = without(body.clone(), &stay).unwrap_or(body);

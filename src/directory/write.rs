@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     entry,
     known::{Known, referred},
+    open_referral, sense,
 };
 use crate::{
     domain::{EntryKind, InboxId, ProviderId, Timestamp},
@@ -104,10 +105,19 @@ pub fn check(draft: Draft, known: &Known<'_>, validator: &Validator, now: Timest
     }
     let said: Option<Value> = before.as_ref().and_then(|before| serde_json::from_str(&before.body).ok());
     let mut body = entry::kept(body);
-    if !imported {
+    let (mut invalid, mut rule) = (Vec::new(), Vec::new());
+    if imported {
+        rule.extend(unreadable(kind, &body));
+    } else {
+        if entry::says_record(&body, said.as_ref()) {
+            let told = format!(
+                "the record ({}) is what an import was made of, which imports alone say: leave it out",
+                entry::OPEN_REFERRAL
+            );
+            rule.push(Issue::error(IssueCode::BusinessRule, format!("{kind}.extension"), told));
+        }
         body = with_record(body, said.as_ref());
     }
-    let (mut invalid, mut rule) = (Vec::new(), Vec::new());
     let profile = [entry::profile(kind)];
     for finding in validator.check(&body, "", &Asked { profiles: &profile, ..Asked::at(now) }) {
         match finding.issue.severity {
@@ -122,6 +132,9 @@ pub fn check(draft: Draft, known: &Known<'_>, validator: &Validator, now: Timest
     }
     rule.extend(loose(&body, known));
     rule.extend(unfit(kind, &body));
+    // a feed need not say who provides a service: that is told when it is imported
+    let senseless = sense::faults(kind, &id.to_string(), &body, known, super::day(now)).into_iter();
+    rule.extend(senseless.filter(|issue| !(imported && issue.expression.iter().any(|at| at.ends_with(".providedBy")))));
     if !story_checked && entry::tells_anew(&body, said.as_ref()) {
         rule.push(untold(&body, said.as_ref()));
     }
@@ -178,6 +191,13 @@ fn with_record(body: Value, before: Option<&Value>) -> Value {
         extensions.push(record.clone());
     }
     body
+}
+
+/// That the record of an import is none: the next import could not tell what was changed here.
+fn unreadable(kind: EntryKind, body: &Value) -> Option<Issue> {
+    let is_bad = entry::record_of(body).is_some() && open_referral::kept(body).is_none();
+    let told = "the record that it was made of is no JSON object";
+    is_bad.then(|| Issue::error(IssueCode::BusinessRule, format!("{kind}.extension"), told))
 }
 
 /// What no profile can say.

@@ -11,6 +11,8 @@ use super::{
 };
 use crate::{
     definitions::SearchKind,
+    directory::entry::profile,
+    domain::EntryKind,
     fhir::task::CANONICAL,
     search::{CONTROLS, NEAR, parameters},
     subscriptions::TOPIC,
@@ -45,6 +47,10 @@ fn resource(served: &Served) -> Value {
         "conditionalDelete": "not-supported",
         "searchParam": parameters.chain(near).collect::<Vec<_>>(),
     });
+    if let Ok(kind) = kind.parse::<EntryKind>() {
+        // every entry is held against it
+        told["supportedProfile"] = json!([profile(kind)]);
+    }
     for (name, list) in [("searchInclude", includes(kind)), ("searchRevInclude", revincludes(kind))] {
         // FHIR has no empty lists
         if !list.is_empty() {

@@ -4,22 +4,27 @@ use axum::{
     extract::{Path, State},
     http::{HeaderName, StatusCode, header},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     App, Shared,
-    call::{Call, Caller},
+    call::{Call, Caller, is_json_patch},
     history, matching,
+    patching::patched,
     read::{given, history_entry},
     reply::{Answer, Fault, Reply},
     surroundings::Found,
     write::{IF_NONE_EXIST, fits_as_key, preferred_of},
 };
 use crate::{
-    config::registry::Client,
-    directory::{self, Draft, entry},
-    domain::{EntryKind, ProviderId, StewardId},
-    fhir::{Issue, IssueCode, Severity, outcome, tree},
+    config::registry::{Client, Registry},
+    directory::{self, Draft, authors, entry},
+    domain::{EntryKind, ProviderId, StewardId, clock::instant},
+    fhir::{
+        Issue, IssueCode, Severity, outcome,
+        task::{EVENT_EXTENSION, with_meta},
+        tree,
+    },
     store::{DirectoryEntry, Proposal, StoreError},
 };
 
@@ -137,6 +142,7 @@ pub(super) async fn vread(
 /// The versions of an entry, newest first; none where it is no entry's.
 pub(super) async fn versions(app: &Shared, kind: EntryKind, id: &str, caller: &Caller) -> Result<Option<Reply>, Fault> {
     let Ok(uuid) = id.parse() else { return Ok(None) };
+    let (registry, signed) = (app.registry.load_full(), is_steward(caller));
     let versions = app.store.directory_versions(kind, uuid).await?;
     if versions.is_empty() {
         return Ok(None);
@@ -144,16 +150,83 @@ pub(super) async fn versions(app: &Shared, kind: EntryKind, id: &str, caller: &C
     let asked = history::asked(caller)?;
     let mut entries = Vec::with_capacity(versions.len());
     for version in versions.iter().rev().filter(|version| asked.wants(version.last_updated)) {
-        let found = found(version)?;
-        let entry = history_entry(app, kind.code(), id, version.version, version.last_updated, found.body);
-        entries.push((version.version, entry));
+        entries.push((version.version, told(app, version, &registry, signed)?));
     }
     Ok(Some(Reply::ok(history::of_one(app, kind.code(), id, caller, &asked, entries))))
+}
+
+/// A version as an entry of a history, with who wrote it.
+fn told(app: &Shared, version: &DirectoryEntry, registry: &Registry, signed: bool) -> Result<Value, StoreError> {
+    let found = found(version)?;
+    let mut entry = history_entry(app, &found.kind, &found.id, found.version, found.last_updated, found.body);
+    let what = if version.version == 1 { "created" } else { "updated" };
+    entry["extension"] = json!([{"url": EVENT_EXTENSION, "extension": [
+        {"url": "event", "valueCode": what},
+        {"url": "at", "valueInstant": instant(version.last_updated)},
+        {"url": "seq", "valuePositiveInt": version.version},
+        {"url": "by", "valueString": authors::author(&version.by, registry, signed)},
+    ]}]);
+    Ok(entry)
+}
+
+/// `GET /fhir/{kind}/_history` of a kind of the directory: every version of every entry, the newest first (IHE mCSD 4.0.0, ITI-91).
+pub(super) async fn history_of_kind(app: &Shared, kind: EntryKind, caller: &Caller) -> Answer {
+    let asked = history::asked(caller)?;
+    let (registry, signed) = (app.registry.load_full(), is_steward(caller));
+    let count = asked.count();
+    let before = asked.after_version();
+    let mut versions = app.store.directory_history(kind, asked.since(), before, count + 1).await?;
+    let more = versions.len() > count;
+    versions.truncate(count);
+    let next = versions.last().filter(|_| more).map(|last| last.revision);
+    let entries =
+        versions.iter().map(|version| told(app, version, &registry, signed)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Reply::ok(history::page_of(app, kind.code(), caller, next, entries)))
+}
+
+/// Whether the caller keeps the directory.
+fn is_steward(caller: &Caller) -> bool {
+    caller.clients.iter().any(|client| matches!(client, Client::Steward(_)))
+}
+
+/// The Provenance of a version of an entry, as this caller sees it.
+pub(super) async fn provenance(
+    app: &Shared,
+    caller: &Caller,
+    (kind, id, version): (EntryKind, uuid::Uuid, u64),
+) -> Result<Found, Fault> {
+    let entry = app.store.directory_entry(kind, id, Some(version)).await?.ok_or_else(Fault::not_found)?;
+    let made = authors::provenance(&entry, &app.registry.load(), is_steward(caller));
+    Ok(Found {
+        kind: "Provenance".to_owned(),
+        id: authors::id(kind, id, version),
+        version: 1,
+        last_updated: entry.last_updated,
+        owner: None,
+        body: with_meta(made, 1, entry.last_updated),
+    })
+}
+
+/// The Provenances of all versions of these entries, as this caller sees them.
+pub(super) async fn provenances(
+    app: &Shared,
+    caller: &Caller,
+    of: &[(EntryKind, uuid::Uuid)],
+) -> Result<Vec<Value>, StoreError> {
+    let (registry, signed) = (app.registry.load_full(), is_steward(caller));
+    let mut all = Vec::new();
+    for (kind, id) in of {
+        for entry in app.store.directory_versions(*kind, *id).await? {
+            all.push(with_meta(authors::provenance(&entry, &registry, signed), 1, entry.last_updated));
+        }
+    }
+    Ok(all)
 }
 
 /// `POST /fhir/{kind}`
 pub(super) async fn create(app: &Shared, kind: EntryKind, mut call: Call) -> Answer {
     let writer = writer(&call.caller)?;
+    whole(&call)?;
     fits_as_key(&call.caller)?;
     let body = call.body.take();
     if let Some(text) = call.caller.header(&IF_NONE_EXIST).map(str::to_owned) {
@@ -166,24 +239,61 @@ pub(super) async fn create(app: &Shared, kind: EntryKind, mut call: Call) -> Ans
     write(app, &call.caller, writer, draft, StatusCode::CREATED).await
 }
 
+/// Refuses a patch where a whole entry is due.
+fn whole(call: &Call) -> Result<(), Fault> {
+    if !is_json_patch(&call.content_type) {
+        return Ok(());
+    }
+    let issue = Issue::error(IssueCode::NotSupported, "http.Content-Type", "a POST or a PUT carries a whole entry");
+    Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, issue))
+}
+
 /// `PUT /fhir/{kind}/{id}`
 pub(super) async fn update(app: &Shared, kind: EntryKind, id: &str, mut call: Call) -> Answer {
     let writer = writer(&call.caller)?;
+    whole(&call)?;
     let body = call.body.take();
     if body.get("id").and_then(Value::as_str) != Some(id) {
         // R4 http, 3.1.0.4
         let told = "the id of the resource must be that of the URL";
         return Err(Fault::invalid(vec![Issue::error(IssueCode::Value, format!("{kind}.id"), told)]));
     }
-    let draft = app.directory.draft(kind, Some(id), body, story_checked(&call.caller)).await?;
+    change(app, kind, id, &call.caller, writer, |_| Ok(body)).await
+}
+
+/// `PATCH /fhir/{kind}/{id}` with a JSON Patch or a FHIRPath Patch of the entry as it is given out, what was measured apart.
+pub(super) async fn patch(app: &Shared, kind: EntryKind, id: &str, call: Call) -> Answer {
+    let writer = writer(&call.caller)?;
+    let now = app.store.now();
+    let make = |current: Option<Value>| {
+        patched(&current.unwrap_or_default(), &call, now).map_err(|issue| match issue.code {
+            IssueCode::Structure => Fault::invalid(vec![issue]),
+            _ => Fault::new(StatusCode::UNPROCESSABLE_ENTITY, issue),
+        })
+    };
+    change(app, kind, id, &call.caller, writer, make).await
+}
+
+/// An entry that is there becomes another: what `make` makes of it.
+async fn change(
+    app: &Shared,
+    kind: EntryKind,
+    id: &str,
+    caller: &Caller,
+    writer: Writer,
+    make: impl FnOnce(Option<Value>) -> Result<Value, Fault>,
+) -> Answer {
+    let draft = app.directory.draft(kind, Some(id), Value::Null, story_checked(caller)).await?;
     // an entry that is not there is told so, and not what its change would need
-    let wanted = call.caller.if_match()?;
+    let wanted = caller.if_match()?;
     let current = draft.before.as_ref().map_or(0, |before| before.version);
-    matching::none_match(&call.caller, current)?;
+    matching::none_match(caller, current)?;
     if wanted != current {
         return Err(stale(kind));
     }
-    let written = write(app, &call.caller, writer, draft, StatusCode::OK).await;
+    let now = draft.before.as_ref().map(found).transpose()?.map(|found| found.body);
+    let draft = Draft { body: make(now)?, ..draft };
+    let written = write(app, caller, writer, draft, StatusCode::OK).await;
     written.map_err(|fault| if is_moved(&fault) { stale(kind) } else { fault })
 }
 
@@ -199,6 +309,8 @@ fn stale(kind: EntryKind) -> Fault {
 
 async fn write(app: &Shared, caller: &Caller, writer: Writer, draft: Draft, status: StatusCode) -> Answer {
     match writer {
+        // there is nothing to write, or to make sure of
+        Writer::Steward(_) if app.directory.is_same(&draft)? => unchanged(app, caller, draft.before.as_ref()),
         Writer::Steward(steward) => {
             let checked = app.directory.check_one(draft).await?;
             let written = app.directory.write(vec![checked], &directory::signed(&steward)).await?;
@@ -207,10 +319,19 @@ async fn write(app: &Shared, caller: &Caller, writer: Writer, draft: Draft, stat
             Ok(shown(app, caller, found(written)?, status))
         }
         Writer::Provider(provider) => {
-            let proposal = app.directory.propose(draft, &provider).await?;
-            Ok(kept(app, &proposal))
+            let before = draft.before.clone();
+            match app.directory.propose(draft, &provider).await? {
+                Some(proposal) => Ok(kept(app, &proposal)),
+                None => unchanged(app, caller, before.as_ref()),
+            }
         }
     }
+}
+
+/// What is there already, as it is.
+fn unchanged(app: &Shared, caller: &Caller, before: Option<&DirectoryEntry>) -> Answer {
+    let found = found(before.ok_or_else(Fault::not_found)?)?;
+    Ok(shown(app, caller, found, StatusCode::OK))
 }
 
 /// That a proposal is kept.
@@ -239,6 +360,13 @@ fn shown(app: &Shared, caller: &Caller, found: Found, status: StatusCode) -> Rep
 pub(super) fn put(kind: EntryKind) -> axum::routing::MethodRouter<Shared> {
     axum::routing::put(move |State(app): State<Shared>, Path(id): Path<String>, call: Call| async move {
         update(&app, kind, &id, call).await
+    })
+}
+
+/// `PATCH /fhir/{kind}/{id}` of a kind.
+pub(super) fn patch_of(kind: EntryKind) -> axum::routing::MethodRouter<Shared> {
+    axum::routing::patch(move |State(app): State<Shared>, Path(id): Path<String>, call: Call| async move {
+        patch(&app, kind, &id, call).await
     })
 }
 

@@ -89,6 +89,11 @@ pub async fn figures(State(app): State<Shared>) -> Response {
         metrics::gauge!("onward_dead_letters", &labels).set(count(found.map(|b| b.dead)));
         metrics::gauge!("onward_oldest_waiting_seconds", &labels).set(age);
     }
+    if let Ok(waiting) = app.store.proposals_waiting().await {
+        let age = waiting.map_or(0.0, |(_, oldest)| now.duration_since(oldest).as_secs_f64());
+        metrics::gauge!("onward_directory_proposals_waiting").set(waiting.map_or(0, |(count, _)| count) as f64);
+        metrics::gauge!("onward_directory_oldest_proposal_seconds").set(age);
+    }
     for seen in app.endpoints.seen() {
         let endpoint = seen.of.to_string();
         for phase in ["closed", "paused", "open", "probing", "draining"] {

@@ -9,11 +9,13 @@ use uuid::Uuid;
 use super::{
     Shared,
     call::Caller,
+    directory,
     read::entry_of,
     reply::{Answer, Fault, Reply},
     surroundings::concerning,
 };
 use crate::{
+    domain::EntryKind,
     fhir::{Issue, IssueCode, datetime, reference::encode, task::own_order},
     search::{COUNT_DEFAULT, COUNT_MAX},
     store::{StoreError, StoredResource, TaskQuery, TaskRecord},
@@ -64,6 +66,9 @@ impl Ord for Version {
 
 /// `GET /fhir/{type}/_history` of Tasks or ServiceRequests, with `_since` and `_count`.
 pub(super) async fn of_type(app: &Shared, kind: &str, caller: &Caller) -> Answer {
+    if let Ok(kind) = kind.parse::<EntryKind>() {
+        return directory::history_of_kind(app, kind, caller).await;
+    }
     let asked = asked(caller)?;
     let mut query = TaskQuery { by_change: true, descending: true, from: asked.since, ..concerning(&caller.clients) };
     // no version is younger than the last change of its resource: whatever changed last before a version's time has no such version
@@ -174,7 +179,37 @@ pub(super) fn of_one(
     bundle
 }
 
+/// A page of a history of a type that is gone along by revisions; `next` is the last one on it, where more follows.
+pub(super) fn page_of(app: &Shared, kind: &str, caller: &Caller, next: Option<u64>, entries: Vec<Value>) -> Value {
+    let base = format!("{}/fhir/{kind}/_history", app.base_url);
+    let mut links = vec![json!({"relation": "self", "url": link(&base, caller, None)})];
+    if let Some(last) = next {
+        let after = format!("0.{last}.{}", uuid::Uuid::nil());
+        links.push(json!({"relation": "next", "url": link(&base, caller, Some(&after))}));
+    }
+    let mut bundle = json!({"resourceType": "Bundle", "type": "history", "link": links});
+    if !entries.is_empty() {
+        bundle["entry"] = entries.into();
+    }
+    bundle
+}
+
 impl Asked {
+    /// So many on a page.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// From when on.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        self.since
+    }
+
+    /// The version, or revision, that the page before ended with.
+    pub(super) fn after_version(&self) -> Option<u64> {
+        self.after.map(|(_, _, version)| version)
+    }
+
     /// Whether a version of this moment is asked for.
     pub(super) fn wants(&self, made: Timestamp) -> bool {
         self.since.is_none_or(|since| made >= since)

@@ -10,13 +10,16 @@ use serde_json::Value;
 use super::{
     Shared,
     call::{AnyOrder, Call, Caller, pairs},
-    conversation,
+    conversation, directory,
     reply::{Answer, Fault},
     search,
     surroundings::Found,
     write,
 };
-use crate::fhir::{Issue, IssueCode};
+use crate::{
+    domain::EntryKind,
+    fhir::{Issue, IssueCode},
+};
 
 /// The one resource that a search finds, if there is one.
 ///
@@ -75,17 +78,10 @@ pub(super) async fn update_request(State(app): State<Shared>, AnyOrder { mut cal
             named(&mut call, &one, "ServiceRequest")?;
             conversation::update_one(&app, &one.id, call).await
         }
-        None if call.caller.header(&header::IF_MATCH).is_some() => {
-            let told = "the search finds nothing that could have this version";
-            let issue = Issue::error(IssueCode::Conflict, "http.If-Match", told);
-            Err(Fault::new(StatusCode::PRECONDITION_FAILED, issue))
+        None => {
+            nothing_found(&call.caller, "ServiceRequest", id.as_deref())?;
+            write::create_one(&app, AnyOrder { call, faults }).await
         }
-        None if id.is_some() => {
-            let told = "the search finds nothing, and ids are given here: leave the id out, or POST";
-            let issue = Issue::error(IssueCode::NotSupported, "ServiceRequest.id", told);
-            Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED, issue).header(header::ALLOW, "GET, HEAD, PATCH, POST, PUT"))
-        }
-        None => write::create_one(&app, AnyOrder { call, faults }).await,
     }
 }
 
@@ -106,6 +102,47 @@ pub(super) async fn update_task(State(app): State<Shared>, mut call: Call) -> An
 pub(super) async fn patch_task(State(app): State<Shared>, call: Call) -> Answer {
     let one = found(&app, "Task", &call.caller, &call.caller.query).await?.ok_or_else(no_task)?;
     write::patch_one(&app, &one.id, call).await
+}
+
+/// `PUT /fhir/{kind}?…` of an entry of the directory: what the search finds becomes this, or this is made.
+pub(super) fn put_entry(kind: EntryKind) -> axum::routing::MethodRouter<Shared> {
+    axum::routing::put(move |State(app): State<Shared>, mut call: Call| async move {
+        let id = call.body.get("id").and_then(Value::as_str).map(str::to_owned);
+        match found(&app, kind.code(), &call.caller, &call.caller.query).await? {
+            Some(one) => {
+                named(&mut call, &one, kind.code())?;
+                directory::update(&app, kind, &one.id, call).await
+            }
+            None => {
+                nothing_found(&call.caller, kind.code(), id.as_deref())?;
+                directory::create(&app, kind, call).await
+            }
+        }
+    })
+}
+
+/// `PATCH /fhir/{kind}?…` of an entry of the directory.
+pub(super) fn patch_entry(kind: EntryKind) -> axum::routing::MethodRouter<Shared> {
+    axum::routing::patch(move |State(app): State<Shared>, call: Call| async move {
+        let one = found(&app, kind.code(), &call.caller, &call.caller.query).await?.ok_or_else(Fault::not_found)?;
+        directory::patch(&app, kind, &one.id, call).await
+    })
+}
+
+/// Refuses to make what a search did not find, where the call says that it is there.
+fn nothing_found(caller: &Caller, kind: &str, id: Option<&str>) -> Result<(), Fault> {
+    if caller.header(&header::IF_MATCH).is_some() {
+        let told = "the search finds nothing that could have this version";
+        let issue = Issue::error(IssueCode::Conflict, "http.If-Match", told);
+        return Err(Fault::new(StatusCode::PRECONDITION_FAILED, issue));
+    }
+    if id.is_some() {
+        let told = "the search finds nothing, and ids are given here: leave the id out, or POST";
+        let issue = Issue::error(IssueCode::NotSupported, format!("{kind}.id"), told);
+        let fault = Fault::new(StatusCode::METHOD_NOT_ALLOWED, issue);
+        return Err(fault.header(header::ALLOW, "GET, HEAD, PATCH, POST, PUT"));
+    }
+    Ok(())
 }
 
 fn no_task() -> Fault {

@@ -39,7 +39,7 @@ const CHUNK: usize = 1_000;
 /// All who read without a token share the places of one client.
 const WHO: &str = "open data";
 
-const LISTS: [(&str, List); 5] = [
+pub(super) const LISTS: [(&str, List); 5] = [
     ("services", List::Services),
     ("service_at_locations", List::AtLocations),
     ("organizations", List::Organizations),

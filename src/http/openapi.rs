@@ -3,6 +3,7 @@
 
 mod answer;
 mod ask;
+mod open_data;
 mod schema;
 
 use std::sync::OnceLock;
@@ -68,14 +69,19 @@ fn made(base_url: &str) -> Value {
         let item = paths.entry(operation.path.clone()).or_insert_with(|| json!({}));
         item[operation.method] = operation.told();
     }
+    paths.extend(open_data::paths());
     let kinds = SERVED.iter().map(|served| json!({"name": served.kind, "description": served.documentation}));
     let service = json!({"name": "service", "description": "The service as a whole."});
+    let told =
+        "The directory as open data (Open Referral UK 3.0), without a token, where the configuration wants that.";
+    let open = json!({"name": "open-referral", "description": told});
+    let tags: Vec<Value> = [service, open].into_iter().chain(kinds).collect();
     json!({
         "openapi": "3.0.3",
         "info": {"title": "Onward", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT},
         "servers": [{"url": base_url}],
         "security": [{"bearer": []}],
-        "tags": std::iter::once(service).chain(kinds).collect::<Vec<_>>(),
+        "tags": tags,
         "paths": paths,
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer",

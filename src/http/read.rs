@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     auth::{Deed, client_that_may},
+    directory::authors,
     domain::{EntryKind, Letter, ProviderId, TaskId, clock::instant},
     fhir::{
         Issue, IssueCode, bundle, provenance,
@@ -93,6 +94,11 @@ pub(super) fn given(caller: &Caller, body: Value, version: u64, last_updated: ji
     if caller.has_already(version) { reply.status(StatusCode::NOT_MODIFIED).body(None) } else { reply }
 }
 
+/// Whether a Provenance tells who made a version, which is all of it: it has no versions itself.
+fn is_of_version(id: &str) -> bool {
+    provenance::of_id(id).is_some() || authors::of_id(id).is_some()
+}
+
 fn number(version: &str) -> Result<u64, Fault> {
     // each has one name: `01` is none
     version.parse().ok().filter(|number: &u64| number.to_string() == version).ok_or_else(Fault::not_found)
@@ -113,6 +119,7 @@ async fn current_of(app: &Shared, caller: &Caller, kind: &str, id: &str) -> Resu
             let line = lines.iter().find(|line| line.seq == version).ok_or_else(Fault::not_found)?;
             provenance_of(&app.registry.load(), &task, line).ok_or_else(Fault::not_found)
         }
+        "Provenance" if let Some(of) = authors::of_id(id) => directory::provenance(app, caller, of).await,
         _ => {
             // the directory is everybody's; what else has such a type travels with a referral
             if let Ok(kind) = kind.parse::<EntryKind>()
@@ -169,7 +176,7 @@ pub(super) async fn vread(app: &Shared, kind: &str, id: &str, version: &str, cal
         point(&mut body, &task, &concerning(&caller.clients).providers);
         return Ok(given(caller, body, stored.version, stored.last_updated));
     }
-    if kind == "Provenance" && provenance::of_id(id).is_some() {
+    if kind == "Provenance" && is_of_version(id) {
         let found = current_of(app, caller, kind, id).await?;
         return if wanted == 1 {
             Ok(given(caller, found.body, 1, found.last_updated))
@@ -191,7 +198,7 @@ pub(super) async fn history(app: &Shared, kind: &str, id: &str, caller: &Caller)
     if kind == "Task" {
         return task_history(app, id, caller).await;
     }
-    if kind == "Provenance" && provenance::of_id(id).is_some() {
+    if kind == "Provenance" && is_of_version(id) {
         let found = current_of(app, caller, kind, id).await?;
         let asked = history::asked(caller)?;
         let entry = history_entry(app, kind, id, 1, found.last_updated, found.body);

@@ -14,10 +14,12 @@ use axum::{
     http::{StatusCode, header},
 };
 use serde_json::{Number, Value, json};
+use uuid::Uuid;
 
 use super::{
     Shared,
     call::{self, Caller},
+    directory,
     reply::{Answer, Fault, Reply},
     subscription,
     surroundings::{Found, Surroundings},
@@ -25,6 +27,7 @@ use super::{
 };
 use crate::{
     auth::Granted,
+    directory::entry,
     domain::{EntryKind, Letter, ReferralId},
     fhir::{Issue, IssueCode, outcome, reference::encode, tree},
     search::{Leads, Search, World},
@@ -102,6 +105,11 @@ pub(super) async fn search(app: &Shared, kind: &str, caller: &Caller, asked: &[(
         let page = few::whole(&search, matches, &Surroundings::new(app, caller, false), &base)?;
         return Ok(Reply::ok(bundle(&base, &search, page, Vec::new())));
     }
+    if let Some(entries) = entries_looked_back_at(kind, asked, &base) {
+        let matches = few::own(directory::provenances(app, caller, &entries).await?);
+        let page = few::whole(&search, matches, &Surroundings::new(app, caller, false), &base)?;
+        return Ok(Reply::ok(bundle(&base, &search, page, Vec::new())));
+    }
     let of_changes = kind == "Provenance" || search.revincludes.iter().any(|include| include.from == "Provenance");
     let mut surroundings = Surroundings::new(app, caller, of_changes);
     let page = page(app, &search, caller, &mut surroundings, &base).await?;
@@ -129,6 +137,28 @@ fn within_scopes(search: &Search, granted: &Granted) -> Result<(), Fault> {
 fn readable(mut brought: Vec<Value>, granted: &Granted) -> Vec<Value> {
     brought.retain(|body| granted.allows(tree::resource_type(body).unwrap_or_default(), Letter::Read));
     brought
+}
+
+/// The entries of the directory whose Provenances are asked for, where a search says nothing else of the target.
+fn entries_looked_back_at(kind: &str, asked: &[(String, String)], base: &str) -> Option<Vec<(EntryKind, Uuid)>> {
+    if kind != "Provenance" {
+        return None;
+    }
+    let targets = asked.iter().filter(|(name, _)| name == "target" || name.starts_with("target:"));
+    let mut all = Vec::new();
+    for (name, value) in targets {
+        for literal in value.split(',') {
+            let literal = literal.split_once("/_history/").map_or(literal, |(whole, _)| whole);
+            let of = name.strip_prefix("target:").filter(|_| !literal.contains('/'));
+            let literal = of.map_or_else(|| literal.to_owned(), |kind| format!("{kind}/{literal}"));
+            let (kind, id) = entry::named(&literal, base)?;
+            let one = (kind, id.parse::<Uuid>().ok()?);
+            if !all.contains(&one) {
+                all.push(one);
+            }
+        }
+    }
+    (!all.is_empty()).then_some(all)
 }
 
 /// What a search finds that says which resource is meant, two at most: enough to tell one from several. Nothing that is asked may be left

@@ -49,7 +49,7 @@ const fn carried(kind: &'static str) -> Served {
 }
 
 /// What can be done with entries of the directory.
-const OF_DIRECTORY: &[Interaction] = &[Read, Vread, HistoryInstance, SearchType, Create, Update];
+const OF_DIRECTORY: &[Interaction] = &[Read, Vread, HistoryInstance, HistoryType, SearchType, Create, Update, Patch];
 
 /// Every type that is served, and how.
 pub(super) const SERVED: &[Served] = &[
@@ -147,8 +147,8 @@ pub(super) const SERVED: &[Served] = &[
 impl Served {
     /// All that can be done: how it is called, by which method, where below the type.
     pub(super) fn operations(&self) -> impl Iterator<Item = (Interaction, &'static str, &'static str)> {
-        // what a search finds is written where it is a referral or its Task
-        let by_search = matches!(self.kind, "Task" | "ServiceRequest");
+        // what a search finds is written where it is a referral, its Task, or an entry of the directory
+        let by_search = matches!(self.kind, "Task" | "ServiceRequest") || self.kind.parse::<EntryKind>().is_ok();
         let all = self.interactions.iter().flat_map(|interaction| {
             interaction.paths().iter().map(move |(method, below)| (*interaction, *method, *below))
         });
@@ -203,7 +203,7 @@ impl Interaction {
         if matches!(self, Update | Patch) && below.is_empty() {
             needs.push((kind, Letter::Search));
             // where none is found it is a new one
-            needs.extend((kind == "ServiceRequest" && self == Update).then_some((kind, Letter::Create)));
+            needs.extend((kind != "Task" && self == Update).then_some((kind, Letter::Create)));
         }
         if kind == "Subscription" && matches!(self, Create | Update) {
             needs.push(("Task", Letter::Read));
@@ -238,7 +238,20 @@ impl Interaction {
                 search::search(&app, kind, &caller, &caller.query).await
             }),
             (Create, ..) if let Ok(kind) = kind.parse::<EntryKind>() => directory::post(kind),
+            (Update, ..)
+                if below.is_empty()
+                    && let Ok(kind) = kind.parse::<EntryKind>() =>
+            {
+                matching::put_entry(kind)
+            }
+            (Patch, ..)
+                if below.is_empty()
+                    && let Ok(kind) = kind.parse::<EntryKind>() =>
+            {
+                matching::patch_entry(kind)
+            }
             (Update, ..) if let Ok(kind) = kind.parse::<EntryKind>() => directory::put(kind),
+            (Patch, ..) if let Ok(kind) = kind.parse::<EntryKind>() => directory::patch_of(kind),
             (Create, "ServiceRequest", _) => post(write::create),
             (Create, "Communication", _) => post(conversation::say),
             (Create, "Subscription", _) => post(subscription::create),

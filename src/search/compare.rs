@@ -188,6 +188,28 @@ fn is_token(token: &Token, node: &Node<'_>, value: &Value, parameter: &SearchPar
     }
 }
 
+/// What a token may ask for, where there is nothing else that a resource could have: R4's codes of its element, or ours; true and false.
+pub(super) fn words_of(parameter: &SearchParameter) -> Option<Vec<&'static str>> {
+    const CAPACITY: [&str; 3] = ["capacity", "no-capacity", "waitlist"];
+    if let Some(codes) = codes_of(parameter) {
+        return Some(codes.codes().map(|(_, code)| code).collect());
+    }
+    match parameter.name {
+        "capacity" if parameter.url.starts_with("https://onward.example/") => Some(CAPACITY.to_vec()),
+        "accepts-referrals" => Some(vec!["true", "false"]),
+        _ => is_boolean(parameter).then(|| vec!["true", "false"]),
+    }
+}
+
+/// Whether a parameter looks at one element, and that is true or false.
+fn is_boolean(parameter: &SearchParameter) -> bool {
+    let element = || {
+        let (of, element) = parameter.expression.split_once('.')?;
+        Some(definitions::resource_named(of)?.child(element)?.1)
+    };
+    element().is_some_and(|element| element.types.iter().all(|one| one.code == "boolean"))
+}
+
 /// The codes of the one element that a parameter looks at, where it may have no others.
 pub(super) fn codes_of(parameter: &SearchParameter) -> Option<&'static definitions::CodeSet> {
     let (of, element) = parameter.expression.split_once('.')?;

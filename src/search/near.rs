@@ -46,7 +46,7 @@ pub const NEAR: &[NearParameter] = &[
         of: "Location",
         name: "near",
         url: "http://hl7.org/fhir/SearchParameter/Location-near",
-        told: "[latitude]|[longitude]|[distance]|[units]: the nearest first. Without a distance 10 km; units km, m or [mi_i].",
+        told: "[latitude]|[longitude]|[distance]|[units]: the nearest first. Without a distance 10 km; units (UCUM) km, m, [mi_i] or [mi_us], km where none is said.",
     },
     NearParameter {
         of: "Location",
@@ -91,7 +91,8 @@ pub(super) fn read(of: &str, name: &str, value: &str) -> Option<Taken<Near>> {
 }
 
 fn around_point(name: &str, value: &str) -> Taken<Near> {
-    let told = "use [latitude]|[longitude]|[distance]|[units], in degrees of WGS 84, such as 53.4|-2.98|5|km";
+    let told = "use [latitude]|[longitude]|[distance]|[units], in degrees of WGS 84, such as 53.4|-2.98|5|km; units are km, m, [mi_i] \
+                or [mi_us]";
     let mut parts = split(value, '|').map(str::trim);
     let mut degrees = || parts.next().and_then(|text| text.parse::<f64>().ok());
     let point = match (degrees(), degrees()) {
@@ -103,7 +104,7 @@ fn around_point(name: &str, value: &str) -> Taken<Near> {
 }
 
 fn around_postcode(name: &str, value: &str) -> Taken<Near> {
-    let told = "use [postcode or outward code]|[distance]|[units], such as L8|5|km";
+    let told = "use [postcode or outward code]|[distance]|[units], such as L8|5|km; units are km, m, [mi_i] or [mi_us]";
     let mut parts = split(value, '|').map(str::trim);
     let postcode = parts.next().map(unescaped).unwrap_or_default();
     let is_one = (2..=8).contains(&postcode.len()) && postcode.bytes().all(|b| b.is_ascii_alphanumeric() || b == b' ');
@@ -121,7 +122,9 @@ fn metres<'a>(mut parts: impl Iterator<Item = &'a str>) -> Option<f64> {
     let unit = match parts.next().unwrap_or_default() {
         "" | "km" => 1_000.0,
         "m" => 1.0,
-        "[mi_i]" | "mi" => 1_609.344,
+        "[mi_i]" => 1_609.344,
+        // 5,280 feet of 1200/3937 m
+        "[mi_us]" => 5_280.0 * 1_200.0 / 3_937.0,
         _ => return None,
     };
     let metres = distance.parse::<f64>().ok()? * unit;
@@ -154,6 +157,7 @@ mod tests {
             ("53.4|-2.98||", at(53.4, -2.98, METRES_DEFAULT)),
             ("-83.694810|42.256500|11.20|m", at(-83.694_81, 42.256_5, 11.2)),
             ("53.4|-2.98|2|[mi_i]", at(53.4, -2.98, 3_218.688)),
+            ("53.4|-2.98|3937|[mi_us]", at(53.4, -2.98, 6_336_000.0)),
             ("53.4|-2.98|1e9|km", at(53.4, -2.98, METRES_MAX)),
             ("53.4|-2.98|0|km", at(53.4, -2.98, 0.0)),
         ] {
@@ -170,6 +174,8 @@ mod tests {
             "53|-3|-1|km",
             "53|-3|x|km",
             "53|-3|5|miles",
+            "53|-3|5|mi",
+            "53|-3|5|KM",
             "53|-3|5|km|x",
             "NaN|0",
             "53|-3|inf|km",

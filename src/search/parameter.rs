@@ -58,10 +58,10 @@ pub fn leads_to_identifiers(parameter: &SearchParameter) -> bool {
     parameter.targets.iter().any(|target| self::parameter(target, "identifier").is_some())
 }
 
-/// The codes that a token must have one of, where R4 says which.
+/// The codes that a token must have one of, where it is said which.
 pub fn codes(parameter: &SearchParameter) -> Vec<&'static str> {
-    let codes = (parameter.kind == SearchKind::Token).then(|| super::compare::codes_of(parameter)).flatten();
-    codes.into_iter().flat_map(|codes| codes.codes()).map(|(_, code)| code).collect()
+    let codes = (parameter.kind == SearchKind::Token).then(|| super::compare::words_of(parameter)).flatten();
+    codes.unwrap_or_default()
 }
 
 /// Those of every resource that say nothing here: what is stored has no security labels or tags of this server.

@@ -3,7 +3,7 @@
 
 use super::{
     COUNT_DEFAULT, COUNT_MAX, Condition, How, Include, Reference, Search, Shape, Sort, Test, Token, Wanted,
-    compare::{codes_of, plain},
+    compare::{plain, words_of},
     date::{Prefix, Span},
     near,
     parameter::{CONTROLS, parameter, parameters},
@@ -226,10 +226,9 @@ fn wanted(parameter: &SearchParameter, name: &str, modifier: Option<&str>, value
         (SearchKind::Token, None) => {
             let token = token(value);
             // one that no resource can have is a slip, and nothing would be a wrong answer to it
-            if let (Some(codes), Some(code)) = (codes_of(parameter), &token.code)
-                && !codes.has_code(code)
+            if let (Some(known), Some(code)) = (words_of(parameter), &token.code)
+                && !known.contains(&code.as_str())
             {
-                let known: Vec<&str> = codes.codes().map(|(_, code)| code).collect();
                 return Err(wrong(name, format!("use one of {}", known.join(", "))));
             }
             Wanted::Token(token)

@@ -209,6 +209,15 @@ pub trait DirectoryStore: Send + Sync + 'static {
     /// All versions of an entry, oldest first.
     async fn directory_versions(&self, kind: EntryKind, id: Uuid) -> Result<Vec<DirectoryEntry>, StoreError>;
 
+    /// Versions of all entries of a kind, the newest first: those written from then on, and before this revision.
+    async fn directory_history(
+        &self,
+        kind: EntryKind,
+        since: Option<Timestamp>,
+        before: Option<u64>,
+        count: usize,
+    ) -> Result<Vec<DirectoryEntry>, StoreError>;
+
     /// The current versions of entries of a kind that come from a source, by what they are called there.
     async fn directory_sourced(
         &self,

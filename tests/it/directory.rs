@@ -9,11 +9,33 @@ use crate::{
     support::hub::{self, Actor, Hub},
 };
 
+/// Behaviours that are the same over SQLite and over PostgreSQL.
+macro_rules! on_both_stores {
+    ($($behaviour:ident),+ $(,)?) => {
+        $(
+            mod $behaviour {
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn on_sqlite() {
+                    super::$behaviour(super::Hub::start().await).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn on_postgresql() {
+                    let Some(place) = crate::store::postgres::Place::new() else { return };
+                    super::$behaviour(super::Hub::build().store_at(&place.url).start().await).await;
+                }
+            }
+        )+
+    };
+}
+
 mod commands;
 mod entries;
 mod found;
 mod proposals;
 mod replicas;
+mod sense;
+mod stories;
 mod unseen;
 
 /// An entry with these elements.
@@ -27,7 +49,9 @@ fn entry(kind: &str, elements: Value) -> Value {
 
 /// A service of this name, with these elements besides.
 fn service(name: &str, elements: Value) -> Value {
-    let mut body = entry("HealthcareService", json!({"active": true, "name": name, "type": [{"text": "Gardening"}]}));
+    let by = json!({"identifier": {"system": "https://who.example", "value": "somebody"}});
+    let first = json!({"active": true, "name": name, "type": [{"text": "Gardening"}], "providedBy": by});
+    let mut body = entry("HealthcareService", first);
     for (name, value) in elements.as_object().unwrap() {
         body[name] = value.clone();
     }

@@ -19,7 +19,7 @@ use crate::{
         plan::{Import as Plan, Planned},
         spreadsheet::{Fault, Sheet},
     },
-    domain::EntryKind,
+    domain::{EntryKind, ProviderId},
 };
 
 /// Of more entries than this, so many may become inactive at once without being asked about: half.
@@ -65,6 +65,9 @@ pub(in crate::cli) struct How {
     /// With --retire: even where that is most of what is there.
     #[arg(long, requires = "retire")]
     retire_most: bool,
+    /// What is new and belongs to nobody is this provider's own: it proposes its changes. `onward directory adopt` says so of what is there.
+    #[arg(long, value_name = "ID")]
+    provider: Option<ProviderId>,
     /// Says that in the practice stories of this import nobody can be recognised.
     #[arg(long)]
     story_checked: bool,
@@ -226,6 +229,10 @@ async fn carry_out(
     let (before, whole, nothing_read) = (known.len(), read.whole, read.rows.is_empty());
     let plan = Plan { source: name, rows: read.rows, known, beside, whole, retire: how.retire };
     let mut planned = plan.plan(&mut Uuid::now_v7);
+    if let Some(provider) = &how.provider {
+        super::adopt::is_known(directory, provider)?;
+        planned.give_to(provider);
+    }
     let retired = planned.retired.len();
     if retired > RETIRED_UNASKED && retired * 2 > before && !how.retire_most {
         let why = format!(

@@ -4,22 +4,30 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::{ConfigFile, Ended, open, proposals::ended, signature};
-use crate::directory::TakenOut;
+use crate::directory::{TakenOut, Which};
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct TakeOut {
     /// The HealthcareService.
     id: Uuid,
-    /// Only this one of the stories that it tells now, counted from 0, with every earlier wording. Without it, all.
+    /// Of the stories that it tells now only this one, counted from 0. Without it, all.
     #[arg(long, value_name = "NUMBER")]
     story: Option<usize>,
+    /// Only stories that it does not tell now.
+    #[arg(long, conflicts_with = "story")]
+    earlier: bool,
     #[command(flatten)]
     file: ConfigFile,
 }
 
 pub(super) async fn take_out(asked: &TakeOut) -> Ended {
     let (_, directory) = open(&asked.file).await?;
-    let done = directory.take_out(asked.id, asked.story, &signature()).await;
+    let which = match asked.story {
+        Some(at) => Which::At(at),
+        None if asked.earlier => Which::Earlier,
+        None => Which::All,
+    };
+    let done = directory.take_out(asked.id, which, &signature()).await;
     directory.store.close().await;
     let TakenOut { entry, versions, proposals } = done.map_err(ended)?;
     say!(

@@ -168,35 +168,28 @@ impl Asked {
 // === impl List ===
 
 impl List {
-    fn parameters(self) -> &'static [&'static str] {
+    /// What it may be asked with.
+    pub fn parameters(self) -> &'static [&'static str] {
+        // what a service is found by finds it at its places; what a place is found by comes last
+        const ALL: [&str; 12] = [
+            "page",
+            "per_page",
+            "search",
+            "taxonomy_term_id",
+            "taxonomy_id",
+            "minimum_age",
+            "maximum_age",
+            "start_time",
+            "end_time",
+            "day",
+            "postcode",
+            "proximity",
+        ];
+        let (pages, services) = (2, 10);
         match self {
-            Self::Services => &[
-                "search",
-                "page",
-                "per_page",
-                "taxonomy_term_id",
-                "taxonomy_id",
-                "minimum_age",
-                "maximum_age",
-                "start_time",
-                "end_time",
-                "day",
-            ],
-            Self::AtLocations => &[
-                "search",
-                "page",
-                "per_page",
-                "taxonomy_term_id",
-                "taxonomy_id",
-                "minimum_age",
-                "maximum_age",
-                "start_time",
-                "end_time",
-                "day",
-                "postcode",
-                "proximity",
-            ],
-            Self::Organizations | Self::Taxonomies | Self::Terms => &["page", "per_page"],
+            Self::AtLocations => &ALL,
+            Self::Services => ALL.split_at(services).0,
+            Self::Organizations | Self::Taxonomies | Self::Terms => ALL.split_at(pages).0,
         }
     }
 }

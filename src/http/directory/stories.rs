@@ -3,7 +3,7 @@
 use axum::{
     body::Body,
     extract::{Path, State},
-    http::StatusCode,
+    http::{StatusCode, header},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -14,20 +14,23 @@ use super::{
     writer,
 };
 use crate::{
-    directory::{self, TakenOut, WriteError},
+    directory::{self, TakenOut, Which, WriteError},
     fhir::{Issue, IssueCode},
     http::{Shared, call::Caller, reply::Fault},
     store::DirectoryError,
 };
 
-/// `POST /directory/stories/{id}/take-out` of a HealthcareService: all its stories, or with `{"story": 0}` the first of those that it
-/// tells now, with every earlier wording.
+/// `POST /directory/stories/{id}/take-out` of a HealthcareService: all its stories; with `{"which": "earlier"}` those that it does not
+/// tell now; with `{"which": 0}` the first of those that it tells now as well.
 pub(in super::super) async fn take_out(
     State(app): State<Shared>,
     Path(id): Path<String>,
     caller: Caller,
     body: Body,
 ) -> Answer {
+    if caller.header(&header::CONTENT_TYPE).is_some() {
+        is_json(&caller)?;
+    }
     let Writer::Steward(steward) = writer(&caller)? else {
         return Err(Fault::forbidden(
             "only a steward of the directory takes a story out; propose the service without it",
@@ -55,21 +58,24 @@ pub(in super::super) async fn take_out(
     })))
 }
 
-/// Which story is meant; none where all are.
-fn which(body: &[u8]) -> Result<Option<usize>, Fault> {
+/// Which stories are meant.
+fn which(body: &[u8]) -> Result<Which, Fault> {
     if body.is_empty() {
-        return Ok(None);
+        return Ok(Which::All);
     }
-    let wrong = || {
-        let told = "say which of the stories that it tells now, counted from 0: {\"story\": 0}; or {} for all of them";
-        Fault::invalid(vec![Issue::error(IssueCode::Value, "story", told)])
+    let said = match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Object(said)) if said.keys().all(|key| key == "which") => said,
+        _ => return Err(unclear()),
     };
-    let Ok(Value::Object(said)) = serde_json::from_slice::<Value>(body) else { return Err(wrong()) };
-    if said.keys().any(|key| key != "story") {
-        return Err(wrong());
+    match said.get("which") {
+        None => Ok(Which::All),
+        Some(Value::String(word)) if word == "all" => Ok(Which::All),
+        Some(Value::String(word)) if word == "earlier" => Ok(Which::Earlier),
+        Some(at) => at.as_u64().and_then(|at| usize::try_from(at).ok()).map(Which::At).ok_or_else(unclear),
     }
-    match said.get("story") {
-        None => Ok(None),
-        Some(at) => at.as_u64().and_then(|at| usize::try_from(at).ok()).map(Some).ok_or_else(wrong),
-    }
+}
+
+fn unclear() -> Fault {
+    let told = "say which: {\"which\": 0}, the first of those that it tells now; \"earlier\", those that it does not tell now; \"all\"";
+    Fault::invalid(vec![Issue::error(IssueCode::Value, "which", told)])
 }

@@ -19,10 +19,15 @@ fn own(operation: &Operation) -> &'static [u16] {
             Interaction::Create if served.kind == "Communication" => &[200, 201, 400, 404, 409, 413, 415, 422],
             Interaction::Create if is_of_directory(served.kind) => &[200, 201, 202, 400, 403, 409, 412, 413, 415, 422],
             Interaction::Create => &[200, 201, 400, 403, 409, 413, 415, 422],
+            Interaction::Update | Interaction::Patch if below.is_empty() && is_of_directory(served.kind) => {
+                &[200, 201, 202, 400, 403, 404, 405, 409, 412, 413, 415, 422, 428]
+            }
             Interaction::Update | Interaction::Patch if below.is_empty() => {
                 &[200, 201, 400, 403, 404, 405, 409, 412, 413, 415, 422]
             }
-            Interaction::Update if is_of_directory(served.kind) => &[200, 202, 400, 403, 404, 409, 412, 413, 415, 422],
+            Interaction::Update | Interaction::Patch if is_of_directory(served.kind) => {
+                &[200, 202, 400, 403, 404, 409, 412, 413, 415, 422, 428]
+            }
             Interaction::Update | Interaction::Patch => &[200, 400, 403, 404, 409, 412, 413, 415, 422, 428],
         },
         Of::Beside(deed) => match deed {
@@ -201,7 +206,7 @@ fn fhir(told: &str, schema: &Value) -> Value {
                                             "application/fhir+xml": {"schema": reference("schemas", "Xml")}}})
 }
 
-fn plain(told: &str, media_type: &str, schema: &Value) -> Value {
+pub(super) fn plain(told: &str, media_type: &str, schema: &Value) -> Value {
     json!({"description": told, "content": {media_type: {"schema": schema}},
            "headers": {"X-Request-ID": required("X-Request-ID")}})
 }

@@ -30,10 +30,13 @@ pub(super) fn parameters(operation: &Operation) -> Vec<Value> {
                 vec!["If-None-Exist", "story-checked", "Prefer-return"]
             }
             Interaction::Create => vec!["If-None-Exist", "Idempotency-Key", "traceparent", "Prefer-return"],
+            Interaction::Update | Interaction::Patch if below.is_empty() && is_of_directory(served.kind) => {
+                vec!["If-Match-may", "story-checked", "Prefer-return"]
+            }
             // by a search the version need not be named
             Interaction::Update | Interaction::Patch if below.is_empty() => vec!["Prefer-return"],
-            Interaction::Update if is_of_directory(served.kind) => {
-                vec!["If-Match-may", "story-checked", "Prefer-return"]
+            Interaction::Update | Interaction::Patch if is_of_directory(served.kind) => {
+                vec!["If-Match", "story-checked", "Prefer-return"]
             }
             Interaction::Update | Interaction::Patch => vec!["If-Match", "Prefer-return"],
         },
@@ -117,9 +120,10 @@ pub(super) fn body(operation: &Operation) -> Option<Value> {
             Some(json!({"required": true, "content": {"application/json": content}}))
         }
         Of::Beside(Deed::TakeOut) => {
-            let which = json!({"type": "integer", "minimum": 0,
-                               "description": "Which of those that the service tells now; all where it is not said."});
-            let schema = json!({"type": "object", "properties": {"story": which}, "additionalProperties": false});
+            let told = "Which of those that the service tells now, from 0; those that it does not tell now; or all.";
+            let which = json!({"description": told, "anyOf": [{"type": "integer", "minimum": 0},
+                                                              {"type": "string", "enum": ["earlier", "all"]}]});
+            let schema = json!({"type": "object", "properties": {"which": which}, "additionalProperties": false});
             Some(json!({"required": false, "content": {"application/json": {"schema": schema}}}))
         }
         Of::Beside(_) => None,
@@ -231,7 +235,7 @@ pub(super) fn common() -> Value {
         "If-Match": {"name": "If-Match", "in": "header", "required": true, "schema": {"type": "string", "pattern": "^(W/)?\"[0-9]{1,9}\"$"},
                      "description": "The ETag of the version that this change was made from.", "example": "W/\"2\""},
         "If-Match-may": {"name": "If-Match", "in": "header", "schema": {"type": "string", "pattern": "^(W/)?\"[0-9]{1,9}\"$"},
-                         "description": "The ETag of the version that this change was made from; without it, it is written over whatever is there."},
+                         "description": "The ETag of the version that this change was made from, where there is one."},
         "story-checked": header("story-checked", "Whether somebody has seen to it that nobody can be recognised in its practice stories.",
                                 json!({"type": "string", "enum": ["true"]})),
         "status": query("status", "Only those in this status.", json!({"type": "string", "enum": proposal_statuses()})),

@@ -114,6 +114,17 @@ impl DirectoryStore for PostgresStore {
         all(&self.reader().query(VERSIONS, &[&kind.code(), &id]).await?, entry)
     }
 
+    async fn directory_history(
+        &self,
+        kind: EntryKind,
+        since: Option<Timestamp>,
+        before: Option<u64>,
+        count: usize,
+    ) -> Result<Vec<DirectoryEntry>, StoreError> {
+        let (before, since) = (before.map_or(i64::MAX, big), since.map_or(i64::MIN, rows::micros));
+        all(&self.searches().query(HISTORY, &[&kind.code(), &before, &since, &rows::limit(count)]).await?, entry)
+    }
+
     async fn directory_sourced(
         &self,
         kind: EntryKind,
@@ -190,6 +201,9 @@ const ENTRIES: &str = "SELECT v.* FROM UNNEST($1::text[], $2::uuid[]) WITH ORDIN
     ORDER BY w.place";
 
 const VERSIONS: &str = "SELECT * FROM directory_version WHERE kind = $1 AND id = $2 ORDER BY version";
+
+const HISTORY: &str = "SELECT * FROM directory_version WHERE kind = $1 AND revision < $2 AND last_updated >= $3
+    ORDER BY revision DESC LIMIT $4";
 
 const SOURCED: &str = "SELECT v.* FROM UNNEST($3::text[]) WITH ORDINALITY AS w (name, place)
     JOIN directory_current c ON c.kind = $1 AND c.source = $2 AND c.source_name = w.name

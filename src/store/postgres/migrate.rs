@@ -36,6 +36,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0012_tokens.sql"), runs_from: 7 },
     // nobody logs in through an older program
     Step { sql: include_str!("migrations/0013_people.sql"), runs_from: 7 },
+    Step { sql: include_str!("migrations/0014_directory_history.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

@@ -96,6 +96,22 @@ fn versions(c: &Connection, kind: EntryKind, id: Uuid) -> Result<Vec<DirectoryEn
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+fn history(
+    c: &Connection,
+    kind: EntryKind,
+    since: Option<Timestamp>,
+    before: Option<u64>,
+    count: usize,
+) -> Result<Vec<DirectoryEntry>, StoreError> {
+    let sql = "SELECT * FROM directory_version WHERE kind = ? AND revision < ? AND last_updated >= ?
+               ORDER BY revision DESC LIMIT ?";
+    let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
+    let mut statement = c.prepare_cached(sql)?;
+    let values = params![kind.code(), before, since.map_or(i64::MIN, micros), i64::try_from(count).unwrap_or(i64::MAX)];
+    let rows = statement.query_map(values, entry)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 fn of_source(
     c: &Connection,
     kind: EntryKind,
@@ -293,6 +309,16 @@ impl DirectoryStore for SqliteStore {
 
     async fn directory_versions(&self, kind: EntryKind, id: Uuid) -> Result<Vec<DirectoryEntry>, StoreError> {
         self.readers.run(move |c| versions(c, kind, id)).await
+    }
+
+    async fn directory_history(
+        &self,
+        kind: EntryKind,
+        since: Option<Timestamp>,
+        before: Option<u64>,
+        count: usize,
+    ) -> Result<Vec<DirectoryEntry>, StoreError> {
+        self.readers.run(move |c| history(c, kind, since, before, count)).await
     }
 
     async fn directory_sourced(

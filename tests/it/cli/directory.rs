@@ -225,3 +225,12 @@ async fn the_template_can_be_imported() {
     let nameless = import(&hub, "csv", &hub.folder().join("mine.csv"), "team", &[]);
     assert_eq!(nameless.code, 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_the_first_start_it_is_said_what_to_do() {
+    let hub = Hub::build().without_service().start().await;
+    let ran = run(hub.folder(), &["directory", "export", "open-referral", "-"]);
+    assert!(ran.code == 1 && ran.err.contains("onward serve"), "{ran:?}");
+    let ran = import(&hub, "csv", &fixture("services.csv"), TEAM, &[]);
+    assert!(ran.code == 1 && ran.err.contains("start `onward serve` once"), "{ran:?}");
+}

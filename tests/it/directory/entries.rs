@@ -2,9 +2,9 @@
 
 use super::*;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_steward_writes_and_every_client_reads() {
-    let hub = Hub::start().await;
+on_both_stores!(a_steward_writes_and_every_client_reads, a_change_is_made_over_the_version_that_it_was_made_from,);
+
+async fn a_steward_writes_and_every_client_reads(hub: Hub) {
     let anna = hub.steward();
     for (kind, body) in [
         ("Organization", organization("Ness Gardens Trust")),
@@ -54,9 +54,7 @@ async fn a_steward_writes_and_every_client_reads() {
     hub.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_is_made_over_the_version_that_it_was_made_from() {
-    let hub = Hub::start().await;
+async fn a_change_is_made_over_the_version_that_it_was_made_from(hub: Hub) {
     let anna = hub.steward();
     let place = made(&anna, &service("Sheds", json!({}))).await;
     let url = format!("/fhir/{place}");

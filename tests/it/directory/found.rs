@@ -2,6 +2,16 @@
 
 use super::*;
 
+on_both_stores!(
+    every_parameter_of_iti_90_finds,
+    what_matches_lead_to_and_what_leads_to_them_is_brought_along,
+    pages_are_turned_in_the_order_that_is_asked_for,
+    what_is_near_comes_the_nearest_first,
+    room_referrals_and_ages_are_asked_for,
+    pages_skip_nothing_when_what_ended_one_has_moved_or_gone,
+    where_a_postcode_lies_cannot_be_found_out_by_distances,
+);
+
 /// What a small directory holds, by short names.
 struct Holds {
     garden: String,
@@ -75,9 +85,7 @@ fn id(place: &str) -> &str {
 /// A type, what it is asked with, and what that finds.
 type Case<'c> = (&'c str, Vec<(&'c str, String)>, Vec<&'c str>);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_parameter_of_iti_90_finds() {
-    let hub = Hub::start().await;
+async fn every_parameter_of_iti_90_finds(hub: Hub) {
     let h = filled(&hub).await;
     let gp = hub.sender(hub::GP);
     let at = |name: &str| format!("https://directory.example/id|{name}");
@@ -164,9 +172,7 @@ async fn every_parameter_of_iti_90_finds() {
     hub.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_matches_lead_to_and_what_leads_to_them_is_brought_along() {
-    let hub = Hub::start().await;
+async fn what_matches_lead_to_and_what_leads_to_them_is_brought_along(hub: Hub) {
     let h = filled(&hub).await;
     let gp = hub.sender(hub::GP);
     let kinds = |bundle: Value| {
@@ -216,9 +222,7 @@ async fn what_matches_lead_to_and_what_leads_to_them_is_brought_along() {
     hub.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_are_turned_in_the_order_that_is_asked_for() {
-    let hub = Hub::start().await;
+async fn pages_are_turned_in_the_order_that_is_asked_for(hub: Hub) {
     let anna = hub.steward();
     let names: Vec<String> = (0..23).map(|n| format!("Service {:02}", (n * 7) % 23)).collect();
     for name in &names {
@@ -295,9 +299,7 @@ fn location(name: &str, more: Value) -> Value {
     body
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_near_comes_the_nearest_first() {
-    let hub = Hub::start().await;
+async fn what_is_near_comes_the_nearest_first(hub: Hub) {
     let (anna, gp) = (hub.steward(), hub.sender(hub::GP));
     // kilometres north of 53.4, -2.97: a degree of latitude has 111.195 km
     let north = |km: f64| json!({"position": {"latitude": 53.4 + km / 111.195, "longitude": -2.97}});
@@ -362,9 +364,7 @@ async fn what_is_near_comes_the_nearest_first() {
     hub.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn room_referrals_and_ages_are_asked_for() {
-    let hub = Hub::start().await;
+async fn room_referrals_and_ages_are_asked_for(hub: Hub) {
     let (anna, gp) = (hub.steward(), hub.sender(hub::GP));
     let url = |name: &str| format!("https://onward.example/fhir/StructureDefinition/{name}");
     let says = |name: &str, capacity: &str, accepts: bool, low: Option<i64>, high: Option<i64>| {
@@ -406,9 +406,7 @@ async fn room_referrals_and_ages_are_asked_for() {
     hub.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_skip_nothing_when_what_ended_one_has_moved_or_gone() {
-    let hub = Hub::start().await;
+async fn pages_skip_nothing_when_what_ended_one_has_moved_or_gone(hub: Hub) {
     let anna = hub.steward();
     let mut places = Vec::new();
     for n in 0..9 {
@@ -446,9 +444,7 @@ async fn pages_skip_nothing_when_what_ended_one_has_moved_or_gone() {
     hub.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_a_postcode_lies_cannot_be_found_out_by_distances() {
-    let hub = Hub::start().await;
+async fn where_a_postcode_lies_cannot_be_found_out_by_distances(hub: Hub) {
     let anna = hub.steward();
     let placed = made(&anna, &location("placed", json!({"address": {"postalCode": "L8 9ZZ"}}))).await;
     for from in ["53.39|-2.95", "53.4|-2.96", "53.3|-3.0", "53.385|-2.97"] {

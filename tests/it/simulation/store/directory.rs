@@ -46,6 +46,16 @@ impl DirectoryStore for Reached {
         reach!(self, directory_versions(kind, id))
     }
 
+    async fn directory_history(
+        &self,
+        kind: EntryKind,
+        since: Option<Timestamp>,
+        before: Option<u64>,
+        count: usize,
+    ) -> Result<Vec<DirectoryEntry>, StoreError> {
+        reach!(self, directory_history(kind, since, before, count))
+    }
+
     async fn directory_sourced(
         &self,
         kind: EntryKind,

@@ -136,6 +136,22 @@ impl DirectoryStore for Memory {
         Ok(all.directory.versions.iter().filter(|entry| (entry.kind, entry.id) == (kind, id)).cloned().collect())
     }
 
+    async fn directory_history(
+        &self,
+        kind: EntryKind,
+        since: Option<Timestamp>,
+        before: Option<u64>,
+        count: usize,
+    ) -> Result<Vec<DirectoryEntry>, StoreError> {
+        let all = self.all()?;
+        let wanted = |entry: &&DirectoryEntry| {
+            entry.kind == kind
+                && since.is_none_or(|since| entry.last_updated >= since)
+                && before.is_none_or(|before| entry.revision < before)
+        };
+        Ok(all.directory.versions.iter().rev().filter(wanted).take(count).cloned().collect())
+    }
+
     async fn directory_sourced(
         &self,
         kind: EntryKind,

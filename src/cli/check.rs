@@ -58,6 +58,10 @@ pub(super) async fn run(options: &Options) -> Ended {
         registry.providers.len(),
         registry.inboxes.len(),
     );
+    // none where no table is named
+    if !registry.places.is_empty() {
+        say!("good: [places]: {}", registry.places.tally());
+    }
     if !options.connect {
         return Ok(());
     }

@@ -7,7 +7,11 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
-    directory::{Directory, plan::Import, spreadsheet::Sheet},
+    directory::{
+        Directory, day,
+        plan::Import,
+        spreadsheet::{Here, Sheet},
+    },
     service::{self, profiles},
 };
 
@@ -46,7 +50,10 @@ fn sheet() -> String {
 }
 
 async fn fill_from(directory: &Directory, sheet: &str) -> Result<usize, String> {
-    let Sheet { rows, services, faults, .. } = Sheet::read(sheet.as_bytes(), SOURCE);
+    let registry = directory.registry.load_full();
+    let has_inbox = |id: &str| registry.inboxes.keys().any(|inbox| inbox.as_str() == id);
+    let here = Here { today: day(directory.store.now()), has_inbox: &has_inbox };
+    let Sheet { rows, services, faults, .. } = Sheet::read(sheet.as_bytes(), SOURCE, here);
     if let Some(fault) = faults.first() {
         return Err(format!("line {}: {}", fault.line, fault.what));
     }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use encoding_rs::{Encoding, WINDOWS_1252};
+use jiff::civil::Date;
 use serde::Serialize;
 
 use super::open_referral::Row;
@@ -14,6 +15,7 @@ mod cells;
 mod columns;
 mod hours;
 mod line;
+mod quotes;
 
 use columns::{Column, Columns};
 
@@ -58,11 +60,21 @@ pub struct Sheet {
     pub notes: Vec<Fault>,
 }
 
+/// What a sheet is held against beside itself, so that all that is wrong with it is told at once.
+#[derive(Clone, Copy)]
+pub struct Here<'h> {
+    /// The day in London.
+    pub today: Date,
+    /// Whether the configuration has an inbox of this id.
+    pub has_inbox: &'h dyn Fn(&str) -> bool,
+}
+
 /// The cells of a line, and what is found wrong with them.
 struct Line<'r> {
     number: u64,
     cells: HashMap<Column, &'r str>,
     columns: &'r Columns,
+    here: Here<'r>,
     faults: Vec<Fault>,
     notes: Vec<Fault>,
 }
@@ -72,20 +84,28 @@ struct Line<'r> {
 impl Sheet {
     /// Reads a sheet: CSV with commas, semicolons or tabs, in UTF-8, UTF-16 with its mark, or as Windows writes it.
     /// `source` names it: by that, and by its id, a line is known again.
-    pub fn read(bytes: &[u8], source: &str) -> Self {
+    pub fn read(bytes: &[u8], source: &str, here: Here<'_>) -> Self {
         let mut sheet = Self::default();
         if bytes.len() > SHEET_MAX_BYTES {
             sheet.fault(1, "", format!("the file is longer than {SHEET_MAX_BYTES} bytes"), "several smaller files");
             return sheet;
         }
         let text = decoded(bytes);
+        let separator = separator(&text);
+        // what stands after a quote that nothing closes is in no cell of its own
+        let open = quotes::open(&text, separator);
+        let text = open.and_then(|open| text.get(..open.row)).unwrap_or(&text);
         let mut reader = csv::ReaderBuilder::new()
-            .delimiter(separator(&text))
+            .delimiter(separator)
             .flexible(true)
             .has_headers(false)
             .from_reader(text.as_bytes());
         let mut records = reader.records();
         let Some(Ok(header)) = records.next() else {
+            if let Some(open) = open {
+                sheet.open_quote(open.line);
+                return sheet;
+            }
             sheet.fault(1, "", "the file is empty or no CSV".to_owned(), "a first line with the names of the columns");
             return sheet;
         };
@@ -106,9 +126,10 @@ impl Sheet {
                 sheet.fault(0, "", format!("there are more than {LINES_MAX} lines"), "several smaller files");
                 break;
             }
-            let number = record.position().map_or(0, |at| line_of(&text, at));
+            let number = record.position().map_or(0, |at| line_of(text, at));
             let cells = columns.cells(&record);
-            let mut line = Line { number, cells, columns: &columns, faults: Vec::new(), notes: Vec::new() };
+            let mut line = Line { number, cells, columns: &columns, here, faults: Vec::new(), notes: Vec::new() };
+            line.surplus(&header, &record);
             let rows = line.records(&mut known, source);
             sheet.notes.append(&mut line.notes);
             if line.faults.is_empty() {
@@ -120,8 +141,17 @@ impl Sheet {
                 sheet.told(line.faults);
             }
         }
+        if let Some(open) = open {
+            sheet.faulty += 1;
+            sheet.open_quote(open.line);
+        }
         sheet.rows.sort_by(|a, b| (a.table, &a.id).cmp(&(b.table, &b.id)));
         sheet
+    }
+
+    fn open_quote(&mut self, line: u64) {
+        let what = "a quote begins a cell and does not end it; nothing from there on is read".to_owned();
+        self.fault(line, "", what, "cells with quotes in pairs, and a quote within such a cell twice");
     }
 
     fn fault(&mut self, line: u64, column: &str, what: String, due: &str) {
@@ -141,6 +171,15 @@ impl Sheet {
 // === impl Line ===
 
 impl Line<'_> {
+    /// A cell under no header: what stands before it may have slipped, too.
+    fn surplus(&mut self, header: &csv::StringRecord, record: &csv::StringRecord) {
+        if record.iter().skip(header.len()).any(|cell| !cell.trim().is_empty()) {
+            let what = format!("it has {} cells, and the header has {}", record.len(), header.len());
+            let due = "a cell for each column; one that has the separator in it stands in quotes".to_owned();
+            self.faults.push(Fault { line: self.number, column: String::new(), what, due });
+        }
+    }
+
     /// What a cell says; none where it is empty or too long.
     fn get(&mut self, column: Column) -> Option<String> {
         let cell = self.cells.get(&column)?.trim();

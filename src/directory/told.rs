@@ -1,4 +1,5 @@
-//! Proposals as they are told: over HTTP and by the commands in the same words. Pure.
+//! Proposals as they are told: over HTTP and by the commands in the same words. `who` says who decided, by the name that it was signed
+//! by: that name is for stewards alone. Pure.
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// A proposal in short, as a list has it.
-pub fn in_short(proposal: &Proposal) -> Value {
+pub fn in_short(proposal: &Proposal, who: &dyn Fn(&str) -> String) -> Value {
     let new = &proposal.new;
     let mut told = json!({
         "id": new.id,
@@ -23,7 +24,7 @@ pub fn in_short(proposal: &Proposal) -> Value {
         "over": new.over,
     });
     if let Some(decided) = &proposal.decided {
-        told["decided"] = json!({"at": instant(decided.at), "by": decided.by});
+        told["decided"] = json!({"at": instant(decided.at), "by": who(&decided.by)});
         if let Some(reason) = &decided.reason {
             told["decided"]["reason"] = reason.as_str().into();
         }
@@ -35,9 +36,9 @@ pub fn in_short(proposal: &Proposal) -> Value {
 }
 
 /// A proposal whole, with what it would change.
-pub fn whole(proposed: &Proposed) -> Value {
+pub fn whole(proposed: &Proposed, who: &dyn Fn(&str) -> String) -> Value {
     let Proposed { proposal, body, before, .. } = proposed;
-    let mut told = in_short(proposal);
+    let mut told = in_short(proposal, who);
     let (shown, was) = (entry::without_record(body.clone()), before.clone().map(entry::without_record));
     told["changes"] = changes(was.as_ref(), &shown).into();
     told["resource"] = shown;

@@ -6,14 +6,15 @@ use serde_json::Value;
 use super::{
     Shared,
     call::{AnyOrder, Caller},
-    read,
+    directory, read,
     reply::{Answer, Fault, Reply},
     who,
 };
 use crate::{
     config::registry::Client,
     conversation, definitions,
-    domain::Letter,
+    directory::WriteError,
+    domain::{EntryKind, Letter},
     fhir::{Issue, IssueCode, Severity, outcome, tree},
     intake::{IntakeError, apart, asked_of},
     profiles::Asked,
@@ -53,9 +54,13 @@ pub async fn validate(State(app): State<Shared>, uri: Uri, request: AnyOrder) ->
         who::reaches(&call.caller.granted, &[(kind, Letter::Read)])?;
     }
     let wanted = wanted(&call.caller, call.body.take(), kind).map_err(Fault::invalid)?;
+    let entry = kind.parse::<EntryKind>().ok();
     if wanted.mode == Some(Mode::Delete) {
-        let issue =
-            Issue::error(IssueCode::NotSupported, kind, "nothing is deleted here: a referral is revoked or retracted");
+        let told = match entry {
+            Some(_) => "nothing is deleted here: an entry of the directory becomes inactive",
+            None => "nothing is deleted here: a referral is revoked or retracted",
+        };
+        let issue = Issue::error(IssueCode::NotSupported, kind, told);
         return Ok(Reply::ok(outcome(&[issue])));
     }
     let Some(resource) = wanted.resource else {
@@ -75,10 +80,15 @@ pub async fn validate(State(app): State<Shared>, uri: Uri, request: AnyOrder) ->
         issues.push(Issue::error(IssueCode::Invalid, kind, format!("a {kind} is expected here")));
     }
     issues.extend(app.intake.validator.check(&resource, "", &asked).into_iter().map(|finding| finding.issue));
-    let further = match wanted.mode {
-        Some(Mode::Create) => refused_as_new(app, kind, &resource, &asked),
-        Some(Mode::Update) => refused_as_update(app, &call.caller, kind, id, &resource).await?,
-        _ => Vec::new(),
+    let further = match (wanted.mode, entry) {
+        (Some(mode @ (Mode::Create | Mode::Update)), Some(entry)) => {
+            refused_as_entry(app, &call.caller, entry, mode, id, &resource).await?
+        }
+        (mode, _) => match mode {
+            Some(Mode::Create) => refused_as_new(app, kind, &resource, &asked),
+            Some(Mode::Update) => refused_as_update(app, &call.caller, kind, id, &resource).await?,
+            _ => Vec::new(),
+        },
     };
     for issue in further {
         if !issues.contains(&issue) {
@@ -86,7 +96,14 @@ pub async fn validate(State(app): State<Shared>, uri: Uri, request: AnyOrder) ->
         }
     }
     if issues.iter().all(|issue| issue.severity > Severity::Warning) {
-        issues.insert(0, Issue::information(IssueCode::Informational, kind.to_owned(), "nothing is wrong with it"));
+        let told = match (entry, wanted.mode) {
+            // an Organization of a referral is none of the directory
+            (Some(_), None | Some(Mode::Profile)) => {
+                "nothing is wrong with it; whether it can be an entry of the directory is said with mode=create or mode=update"
+            }
+            _ => "nothing is wrong with it",
+        };
+        issues.insert(0, Issue::information(IssueCode::Informational, kind.to_owned(), told));
     }
     // what is wrong first
     issues.sort_by_key(|issue| issue.severity);
@@ -119,6 +136,50 @@ fn refused_as_new(app: &Shared, kind: &str, resource: &Value, asked: &Asked<'_>)
     }
 }
 
+/// What a steward who writes it as an entry of the directory would be told: it is looked at as then, and not written.
+async fn refused_as_entry(
+    app: &Shared,
+    caller: &Caller,
+    kind: EntryKind,
+    mode: Mode,
+    id: Option<&str>,
+    resource: &Value,
+) -> Result<Vec<Issue>, Fault> {
+    let place = format!("{kind}.id");
+    let mut over = None;
+    if mode == Mode::Update {
+        over = match named(&place, id, resource) {
+            Ok(id) => Some(id),
+            Err(issue) => return Ok(vec![issue]),
+        };
+        who::reaches(&caller.granted, &[(kind.code(), Letter::Read)])?;
+    }
+    let looked_at = async {
+        let draft = app.directory.draft(kind, over, resource.clone(), directory::story_checked(caller)).await?;
+        if !app.directory.is_same(&draft)? {
+            app.directory.check_one(draft).await?;
+        }
+        Ok(())
+    };
+    match looked_at.await {
+        Ok(()) => Ok(Vec::new()),
+        Err(WriteError::Invalid(issues) | WriteError::Rule(issues)) => Ok(issues),
+        Err(WriteError::Forbidden(told)) => Ok(vec![Issue::error(IssueCode::Forbidden, place, told)]),
+        Err(WriteError::NotFound) => Ok(vec![Issue::error(IssueCode::NotFound, place, "there is none of this id")]),
+        Err(error @ WriteError::Directory(_)) => Err(error.into()),
+    }
+}
+
+/// The id of what an update is of: in the URL, and the resource's own.
+fn named<'r>(place: &str, id: Option<&'r str>, resource: &'r Value) -> Result<&'r str, Issue> {
+    let own = resource.get("id").and_then(Value::as_str);
+    match id.or(own) {
+        None => Err(Issue::error(IssueCode::Required, place, "an update names the resource by its id")),
+        Some(id) if own == Some(id) => Ok(id),
+        Some(_) => Err(Issue::error(IssueCode::Invalid, place, "the id must be the one in the URL")),
+    }
+}
+
 /// Whether there is one that it could take the place of.
 async fn refused_as_update(
     app: &Shared,
@@ -132,13 +193,10 @@ async fn refused_as_update(
         return Ok(vec![Issue::error(IssueCode::NotSupported, kind, told)]);
     }
     let place = format!("{kind}.id");
-    let own = resource.get("id").and_then(Value::as_str);
-    let Some(id) = id.or(own) else {
-        return Ok(vec![Issue::error(IssueCode::Required, place, "an update names the resource by its id")]);
+    let id = match named(&place, id, resource) {
+        Ok(id) => id,
+        Err(issue) => return Ok(vec![issue]),
     };
-    if own != Some(id) {
-        return Ok(vec![Issue::error(IssueCode::Invalid, place, "the id must be the one in the URL")]);
-    }
     if read::is_visible(app, caller, kind, id).await? {
         Ok(Vec::new())
     } else {

@@ -1,6 +1,10 @@
 //! Where postcodes lie: a table such as the ONS's National Statistics Postcode Lookup, held in memory.
 
-use std::{collections::HashMap, io::Read};
+use std::{
+    collections::HashMap,
+    fmt,
+    io::{BufRead, BufReader, Read},
+};
 
 use super::{
     centre::{Centre, Mean, coarse},
@@ -23,7 +27,28 @@ pub struct Places {
     lsoas: Vec<Box<str>>,
     /// Outward codes, each with the mean of its postcodes.
     outward: HashMap<[u8; 4], Mean>,
+    passed_over: [PassedOver; 3],
 }
+
+/// Rows of a table of which nothing is kept, for one reason.
+#[derive(Debug, Clone, Copy, Default)]
+struct PassedOver {
+    rows: usize,
+    /// The first of them, from 1.
+    line: u64,
+}
+
+/// Why a row is passed over; the place of each in `passed_over`.
+#[derive(Debug, Clone, Copy)]
+enum Why {
+    NoPostcode,
+    NoPlace,
+    Again,
+}
+
+/// How many postcodes were read, and how many rows were passed over and why, for people.
+#[derive(Debug)]
+pub struct Tally<'p>(&'p Places);
 
 /// What is known of a postcode.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +66,8 @@ struct Row {
     /// The place in `lsoas`, from 1.
     lsoa: u32,
     point: Option<Point>,
+    /// Where it stood.
+    line: u32,
 }
 
 /// Why a table cannot be used.
@@ -57,6 +84,9 @@ pub enum PlacesError {
         /// What is wrong.
         what: String,
     },
+    /// Nothing of it is of use.
+    #[error("no row of it has a postcode and where that lies: {0}")]
+    Nothing(String),
     /// It has more rows than it may.
     #[error("it has more than {ROWS_MAX} postcodes")]
     TooMany,
@@ -66,12 +96,15 @@ pub enum PlacesError {
 
 impl Places {
     /// Reads a table with a header line: a column of postcodes, and of LSOA codes, or of latitudes and longitudes in degrees, or all.
-    /// What is no postcode or no place is passed over.
+    /// Between its cells stand commas, semicolons or tabs. What is no postcode or no place is passed over, which [`Self::tally`] tells.
     ///
     /// # Errors
     /// [`PlacesError`]
     pub fn read(csv: impl Read) -> Result<Self, PlacesError> {
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(csv);
+        let mut csv = BufReader::new(csv);
+        // what cannot be read is told below, with its line
+        let separator = separator(csv.fill_buf().unwrap_or_default());
+        let mut reader = csv::ReaderBuilder::new().flexible(true).delimiter(separator).from_reader(csv);
         let not_csv = |error: csv::Error| PlacesError::NotCsv {
             line: error.position().map_or(0, csv::Position::line),
             what: match error.kind() {
@@ -98,7 +131,11 @@ impl Places {
         let mut record = csv::StringRecord::new();
         while reader.read_record(&mut record).map_err(not_csv)? {
             let field = |at: Option<usize>| at.and_then(|at| record.get(at)).map(str::trim);
-            let Some(postcode) = field(Some(postcode_at)).and_then(packed) else { continue };
+            let line = record.position().map_or(0, csv::Position::line);
+            let Some(postcode) = field(Some(postcode_at)).and_then(packed) else {
+                places.pass_over(Why::NoPostcode, line);
+                continue;
+            };
             let code = field(lsoa_at).and_then(lsoa).filter(|code| code.len() == 9).map(String::into_boxed_str);
             let lsoa = code.map_or(0, |code| {
                 *known.entry(code).or_insert_with_key(|code| {
@@ -110,13 +147,29 @@ impl Places {
             // the lookup gives 99.999999 where it does not know
             let latitude = degrees(latitude_at).filter(|latitude| *latitude < 90.0);
             let point = latitude.and_then(|latitude| Point::of_degrees(latitude, degrees(longitude_at)?));
+            if lsoa == 0 && point.is_none() {
+                places.pass_over(Why::NoPlace, line);
+                continue;
+            }
             if places.rows.len() == ROWS_MAX {
                 return Err(PlacesError::TooMany);
             }
-            places.rows.push(Row { postcode, lsoa, point });
+            places.rows.push(Row { postcode, lsoa, point, line: u32::try_from(line).unwrap_or(u32::MAX) });
+        }
+        if places.rows.is_empty() {
+            return Err(PlacesError::Nothing(places.tally().to_string()));
         }
         places.rows.sort_by_key(|row| row.postcode);
-        places.rows.dedup_by_key(|row| row.postcode);
+        let mut again = Vec::new();
+        places.rows.dedup_by(|row, before| {
+            let is_again = row.postcode == before.postcode;
+            if is_again {
+                again.push(row.line);
+            }
+            is_again
+        });
+        again.sort_unstable();
+        again.into_iter().for_each(|line| places.pass_over(Why::Again, line.into()));
         places.rows.shrink_to_fit();
         for row in &places.rows {
             if let Some((point, outward)) = row.point.zip(outward(&row.postcode)) {
@@ -143,6 +196,18 @@ impl Places {
         exact.or_else(mean).or_else(|| coarse(postcode))
     }
 
+    /// What was read, and what was not.
+    pub fn tally(&self) -> Tally<'_> {
+        Tally(self)
+    }
+
+    fn pass_over(&mut self, why: Why, line: u64) {
+        if let Some(over) = self.passed_over.get_mut(why as usize) {
+            over.line = if over.rows == 0 { line } else { over.line };
+            over.rows += 1;
+        }
+    }
+
     /// How many postcodes it knows.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -152,6 +217,40 @@ impl Places {
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
+}
+
+impl fmt::Display for Tally<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const WHYS: [(Why, &str); 3] = [
+            (Why::NoPostcode, "no postcode"),
+            (Why::NoPlace, "neither a census area nor a latitude and longitude"),
+            (Why::Again, "a postcode that an earlier line has"),
+        ];
+        let Self(places) = self;
+        let over: Vec<_> = WHYS
+            .iter()
+            .filter_map(|(why, told)| Some((places.passed_over.get(*why as usize)?, told)))
+            .filter(|(over, _)| over.rows > 0)
+            .collect();
+        write!(
+            f,
+            "{} postcodes were read, {} rows passed over",
+            places.len(),
+            over.iter().map(|(o, _)| o.rows).sum::<usize>()
+        )?;
+        for (at, (PassedOver { rows, line }, told)) in over.into_iter().enumerate() {
+            let mark = if at == 0 { ':' } else { ',' };
+            write!(f, "{mark} {rows} with {told} (the first on line {line})")?;
+        }
+        Ok(())
+    }
+}
+
+/// What stands between the cells: whatever the first line has most of; a comma where that is nothing.
+fn separator(start: &[u8]) -> u8 {
+    let header = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let count = |separator: u8| header.iter().filter(|byte| **byte == separator).count();
+    [b'\t', b';', b','].into_iter().max_by_key(|separator| count(*separator)).unwrap_or(b',')
 }
 
 /// The beginning of an LSOA code: a letter of the nation (E, W, S, N, or 9 for Northern Ireland's data zones is none), then digits.
@@ -201,6 +300,14 @@ mod tests {
             \"M1 1ZZ\",,,53.48,-2.24\n";
         let places = Places::read(table.as_bytes()).unwrap();
         assert_eq!(places.len(), 3);
+        let tally = "3 postcodes were read, 2 rows passed over: 1 with no postcode (the first on line 4), 1 with a postcode that an \
+                     earlier line has (the first on line 5)";
+        assert_eq!(places.tally().to_string(), tally);
+        for separator in [";", "\t"] {
+            let other = Places::read(table.replace(',', separator).as_bytes()).unwrap();
+            assert_eq!(other.tally().to_string(), tally);
+            assert_eq!(other.find("L1 9ZZ"), places.find("L1 9ZZ"));
+        }
         let liverpool = Place { lsoa: Some("E01006512".to_owned()), point: Point::of_degrees(53.404, -2.98) };
         for written in ["L1 9ZZ", "l19zz", " L19 ZZ"] {
             assert_eq!(places.find(written), Some(liverpool.clone()), "{written}");
@@ -227,6 +334,11 @@ mod tests {
         assert_eq!(told("a,b\n"), "no column is called pcds or pcd or pcd7 or postcode");
         assert_eq!(told("pcds,b\n"), "no column is called lsoa21 or lsoa21cd or lsoa11 or lsoa11cd or lsoa");
         assert_eq!(told("pcds,lat\n"), "no column is called long or lon or longitude");
+        assert_eq!(
+            told("pcds;lat;long\nnowhere;53;-3\nL1 9ZZ;53,4;-2,98\nL1 9ZY;;\n"),
+            "no row of it has a postcode and where that lies: 0 postcodes were read, 3 rows passed over: 1 with no postcode (the first \
+             on line 2), 2 with neither a census area nor a latitude and longitude (the first on line 3)"
+        );
         let not_text = Places::read(&b"pcds,lsoa\nL1 9ZZ,\xff\n"[..]).unwrap_err();
         assert_eq!(not_text.to_string(), "line 2: no UTF-8");
     }

@@ -4,7 +4,9 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 
-use super::{Condition, How, Include, Reference, Search, Sort, Test, Token, Wanted, World, date::Span, leads::PERSON};
+use super::{
+    Condition, How, Include, Reference, Search, Sort, Test, Token, Wanted, World, date::Span, leads::PERSON, parameter,
+};
 use crate::{
     definitions::{self, SearchKind, SearchParameter},
     fhir::{
@@ -36,7 +38,8 @@ impl Condition {
             Test::Any { values, not } => {
                 let is = |wanted: &Wanted, node: &Node<'_>| self.is(wanted, node, resource, world);
                 let any = found.iter().any(|node| values.iter().any(|wanted| is(wanted, node)));
-                (any || self.is_owned(values, world) || self.is_about(values, world)) != *not
+                let is_for_all = found.is_empty() && parameter::is_open(self.parameter);
+                (any || is_for_all || self.is_owned(values, world) || self.is_about(values, world)) != *not
             }
             Test::Leads(conditions) => found.iter().any(|node| {
                 let holds = |(of, condition): &(&str, Self)| {

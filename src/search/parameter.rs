@@ -67,9 +67,12 @@ pub fn codes(parameter: &SearchParameter) -> Vec<&'static str> {
 /// Those of every resource that say nothing here: what is stored has no security labels or tags of this server.
 const OF_NO_USE: &[&str] = &["_security", "_source", "_tag", "_profile"];
 
+/// The parameter that asks for whom a service is by age.
+const ELIGIBLE_AGE: &str = "https://onward.example/fhir/SearchParameter/HealthcareService-eligible-age";
+
 /// What R4 does not have and people look for all the same. `about` finds what was said about a referral, by the reference to its
 /// ServiceRequest or its Task, whichever of them a message names itself. Of a service it is asked whether it has room, takes referrals,
-/// and is for somebody of an age.
+/// and is for somebody of an age, where one that names none is for all.
 static BEYOND_R4: &[(&str, &[SearchParameter])] = &[
     (
         "Communication",
@@ -103,11 +106,17 @@ static BEYOND_R4: &[(&str, &[SearchParameter])] = &[
                 kind: SearchKind::Number,
                 expression: "HealthcareService.extension.where(url = 'https://onward.example/fhir/StructureDefinition/eligible-age').value",
                 targets: &[],
-                url: "https://onward.example/fhir/SearchParameter/HealthcareService-eligible-age",
+                url: ELIGIBLE_AGE,
             },
         ],
     ),
 ];
+
+/// Whether a resource that says nothing answers whatever is asked for: a service that names no age is for every age, as no
+/// `minimum_age` and no `maximum_age` of Open Referral UK are no limit.
+pub(super) fn is_open(parameter: &SearchParameter) -> bool {
+    parameter.url == ELIGIBLE_AGE
+}
 
 /// The parameter of this name.
 pub fn parameter(of: &str, name: &str) -> Option<&'static SearchParameter> {

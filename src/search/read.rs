@@ -291,7 +291,9 @@ fn sort(of: &str, name: &str, value: &str) -> Taken<Vec<Sort>> {
             Some(key) => (key, true),
             None => (key, false),
         };
-        let told = || format!("{of} cannot be sorted by this; use {}", known(of));
+        // what is near comes the nearest first by itself, and what shapes the answer orders nothing
+        let names = || parameters(of).map(|parameter| parameter.name).collect::<Vec<_>>().join(", ");
+        let told = || format!("{of} cannot be sorted by this; use {}", names());
         let parameter = parameter(of, key).ok_or_else(|| unknown(name, told()))?;
         keys.push(Sort {
             name: parameter.name,

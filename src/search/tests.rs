@@ -198,6 +198,16 @@ fn a_comma_or_a_bar_in_a_value_is_escaped() {
 
 #[test]
 fn what_cannot_be_asked_is_refused_or_left_out_and_told() {
+    // what is offered to be sorted by can be
+    for of in ["HealthcareService", "Location", "Task"] {
+        for wrong in ["near", "near-postcode", "_count", "_sort", "colour"] {
+            let told = read(of, &format!("_sort={wrong}")).unwrap_err().remove(0).diagnostics;
+            let names = told.split_once("; use ").unwrap().1.to_owned();
+            for name in names.split(", ") {
+                assert!(read(of, &format!("_sort=-{name}")).is_ok(), "{of}: {name}");
+            }
+        }
+    }
     for (of, query, place) in [
         ("ServiceRequest", "colour=red", "http.colour"),
         ("ServiceRequest", "status:in=urn:x", "http.status:in"),

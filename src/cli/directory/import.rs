@@ -15,9 +15,10 @@ use crate::{
     client::FhirClient,
     config::Env,
     directory::{
+        day,
         open_referral::{Feed, Row, Told, alias_of, told_id},
         plan::{Import as Plan, Planned},
-        spreadsheet::{Fault, Sheet},
+        spreadsheet::{Fault, Here, Sheet},
     },
     domain::{EntryKind, ProviderId},
 };
@@ -148,7 +149,10 @@ pub(super) async fn run(asked: &Import) -> Ended {
             Ok(())
         }
         Import::Csv { from, skip_faulty, source, how } => {
-            let sheet = Sheet::read(&files::read(from)?, source);
+            let inboxes = how.file.load(&Env::of_process())?.registry.inboxes;
+            let has_inbox = |id: &str| inboxes.keys().any(|inbox| inbox.as_str() == id);
+            let here = Here { today: day(jiff::Timestamp::now()), has_inbox: &has_inbox };
+            let sheet = Sheet::read(&files::read(from)?, source, here);
             if !sheet.faults.is_empty() && !skip_faulty {
                 tell_faults(&sheet, how.json);
                 let lines =

@@ -94,7 +94,7 @@ pub(in crate::cli) async fn list(asked: &List) -> Ended {
         }
     }
     if asked.json {
-        print_json(&all.iter().map(told::in_short).collect());
+        print_json(&all.iter().map(|one| told::in_short(one, &str::to_owned)).collect());
         return Ok(());
     }
     for Proposal { new, at, status, .. } in &all {
@@ -110,7 +110,7 @@ pub(in crate::cli) async fn list(asked: &List) -> Ended {
 pub(in crate::cli) async fn show(asked: &Show) -> Ended {
     let (_, directory) = open(&asked.file).await?;
     let proposed = directory.proposed(asked.id).await.map_err(ended)?;
-    let told = told::whole(&proposed);
+    let told = told::whole(&proposed, &str::to_owned);
     if asked.json {
         print_json(&told);
         return Ok(());

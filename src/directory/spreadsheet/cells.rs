@@ -94,8 +94,11 @@ pub(super) fn secure_page(cell: &str) -> Result<String, &'static str> {
 }
 
 /// The id of an inbox of the configuration.
-pub(super) fn inbox(cell: &str) -> Result<String, &'static str> {
-    cell.parse::<InboxId>().map(|id| id.as_str().to_owned()).map_err(|_| "the id of an inbox in onward.toml")
+pub(super) fn inbox(cell: &str, has_inbox: &dyn Fn(&str) -> bool) -> Result<String, &'static str> {
+    // an Endpoint of the directory stands there by its id, and is looked for when it is written
+    let is_one = |id: &InboxId| has_inbox(id.as_str()) || uuid::Uuid::try_parse(id.as_str()).is_ok();
+    let id = cell.parse::<InboxId>().ok().filter(is_one);
+    id.map(|id| id.as_str().to_owned()).ok_or("the id of an inbox in onward.toml")
 }
 
 /// The youngest and the oldest.
@@ -146,6 +149,10 @@ pub(super) enum Cost {
 /// A cost: free, an amount in pounds, or words.
 pub(super) fn cost(cell: &str) -> Result<Cost, &'static str> {
     const DUE: &str = "Free, or an amount such as £3.50 per session";
+    let unsigned = cell.strip_prefix(['-', '−', '–']).or_else(|| cell.strip_prefix("minus ")).map(str::trim_start);
+    if unsigned.is_some_and(|rest| rest.starts_with(|c: char| c == '£' || c.is_ascii_digit())) {
+        return Err(DUE);
+    }
     let Some(rest) = cell.strip_prefix('£') else { return Ok(Cost::Words(cell.to_owned())) };
     let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
     let (amount, words) = rest.split_at(end);
@@ -207,6 +214,13 @@ pub(super) fn day(cell: &str) -> Result<String, &'static str> {
     let year: i16 = if year.len() == 4 { year.parse().map_err(|_| DUE)? } else { return Err(DUE) };
     let day = jiff::civil::Date::new(year, part(month)?, part(day)?).map_err(|_| DUE)?;
     Ok(day.to_string())
+}
+
+/// The same, of what was done by then.
+pub(super) fn past_day(cell: &str, today: jiff::civil::Date) -> Result<String, &'static str> {
+    let said = day(cell)?;
+    let is_past = said.parse::<jiff::civil::Date>().is_ok_and(|day| day <= today);
+    if is_past { Ok(said) } else { Err("today or a day before, such as 2026-11-02") }
 }
 
 /// Languages by name; those that are spoken most here with their code (BCP 47).

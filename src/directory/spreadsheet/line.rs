@@ -25,20 +25,21 @@ pub(super) struct Seen {
 impl Line<'_> {
     /// The records of this line, as far as it has no fault.
     pub(super) fn records(&mut self, seen: &mut Seen, source: &str) -> Vec<Row> {
-        let Some(name) = self.get(Column::Name) else {
-            if self.cells.get(&Column::Name).is_none_or(|cell| cell.trim().is_empty()) {
-                self.fault(Column::Name, "it is empty", "what the service is called");
-            }
-            return Vec::new();
-        };
+        let name = self.get(Column::Name).unwrap_or_default();
+        if self.cells.get(&Column::Name).is_none_or(|cell| cell.trim().is_empty()) {
+            self.fault(Column::Name, "it is empty", "what the service is called");
+        }
         let organisation = self.get(Column::Organisation);
         let postcode = self.read(Column::Postcode, cells::postcode);
-        let id = self.get(Column::Id).unwrap_or_else(|| {
+        let own = self.get(Column::Id);
+        // nothing is the same as what has neither an id nor a name
+        let is_known = own.is_some() || !name.is_empty();
+        let id = own.unwrap_or_else(|| {
             let of =
                 [name.as_str(), organisation.as_deref().unwrap_or_default(), postcode.as_deref().unwrap_or_default()];
             of.map(slug).join("/")
         });
-        if let Some(line) = seen.services.insert(id.clone(), self.number) {
+        if let Some(line) = seen.services.insert(id.clone(), self.number).filter(|_| is_known) {
             let column = if self.cells.contains_key(&Column::Id) { Column::Id } else { Column::Name };
             let what = format!("it is the same service as on line {line}");
             self.fault(column, &what, "one line a service: another id, or another name, organisation or postcode");
@@ -54,7 +55,9 @@ impl Line<'_> {
         self.ages(&mut service);
         self.cost(&mut service);
         self.words(&mut service, source);
-        set_text(&mut service, "assured_date", self.read(Column::LastChecked, cells::day).as_deref());
+        let today = self.here.today;
+        let checked = self.read(Column::LastChecked, |cell| cells::past_day(cell, today));
+        set_text(&mut service, "assured_date", checked.as_deref());
         set_text(&mut service, "assurer_email", self.read(Column::CheckedBy, cells::email).as_deref());
         let own = self.own();
         service.insert(OWN.to_owned(), own.into());
@@ -176,7 +179,8 @@ impl Line<'_> {
         if let Some(accepts) = self.read(Column::AcceptsReferrals, cells::yes_or_no) {
             set(&mut own, "accepts_referrals", accepts);
         }
-        set_text(&mut own, "inbox", self.read(Column::Inbox, cells::inbox).as_deref());
+        let has_inbox = self.here.has_inbox;
+        set_text(&mut own, "inbox", self.read(Column::Inbox, |cell| cells::inbox(cell, has_inbox)).as_deref());
         let mut story = Map::new();
         let parts = [("problem", Column::StoryProblem), ("done", Column::StoryDone), ("result", Column::StoryResult)];
         for (part, column) in parts {

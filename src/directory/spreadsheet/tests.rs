@@ -9,6 +9,12 @@ use crate::{
 
 const SOURCE: &str = "https://team.example/services";
 
+/// On a day of 2026, beside a configuration with one inbox.
+fn read(bytes: &[u8], source: &str) -> Sheet {
+    let here = Here { today: jiff::civil::date(2026, 11, 26), has_inbox: &|id| id == "garden-group" };
+    Sheet::read(bytes, source, here)
+}
+
 fn plan(sheet: Sheet) -> Planned {
     assert_eq!(sheet.faults, []);
     let mut next = 0_u128;
@@ -40,7 +46,7 @@ fn extension(body: &Value, name: &str) -> Value {
 
 #[test]
 fn the_template_is_a_sheet_and_says_what_it_says() {
-    let sheet = Sheet::read(template().as_bytes(), SOURCE);
+    let sheet = read(template().as_bytes(), SOURCE);
     assert_eq!((&sheet.notes, sheet.services), (&vec![], 1));
     let planned = plan(sheet);
     let service = only(EntryKind::HealthcareService, &planned);
@@ -78,7 +84,7 @@ fn the_same_sheet_is_read_however_a_spreadsheet_saves_it() {
     let tabs = text.replace(';', "\t").into_bytes();
     let commas = text.replace(';', ",").into_bytes();
     for bytes in [text.as_bytes().to_vec(), utf16, marked, windows, tabs, commas] {
-        let sheet = Sheet::read(&bytes, SOURCE);
+        let sheet = read(&bytes, SOURCE);
         assert_eq!(sheet.faults, []);
         assert_eq!(sheet.notes[0].column, "Beschreibung");
         let service = only(EntryKind::HealthcareService, &plan(sheet));
@@ -95,25 +101,32 @@ fn every_fault_is_told_at_once_by_line_and_column() {
         ,Liverpool,a.example,ring us,old,maybe,-2.9,53.4,31/02/2026,ask\n\
         \"B\nB\",L8,a@b.example,,65-18,full,53.4,,,\n\
         A,L8 9ZZ,,,,,,,,\n";
-    let sheet = Sheet::read(text.as_bytes(), SOURCE);
+    let sheet = read(text.as_bytes(), SOURCE);
     let told: Vec<_> = sheet.faults.iter().map(|f| (f.line, f.column.as_str(), f.what.as_str())).collect();
     assert_eq!((sheet.services, sheet.faulty), (1, 3));
     assert_eq!(
         told,
         [
             (4, "Name", "it is empty"),
+            (4, "Postcode", "“Liverpool” cannot be read"),
+            (4, "E-mail", "“a.example” cannot be read"),
+            (4, "Telephone", "“ring us” cannot be read"),
+            (4, "Age range", "“old” cannot be read"),
+            (4, "Last checked", "“31/02/2026” cannot be read"),
+            (4, "Capacity", "“maybe” cannot be read"),
+            (4, "Referrals", "“ask” cannot be read"),
+            (4, "Latitude", "latitude and longitude are exchanged"),
             (5, "Age range", "“65-18” cannot be read"),
             (5, "Latitude", "there is no longitude beside it"),
             (7, "Name", "it is the same service as on line 2"),
         ]
     );
-    let named = text.replace("\n,Liverpool", "\nC,Liverpool");
-    let sheet = Sheet::read(named.as_bytes(), SOURCE);
     let told: Vec<_> =
         sheet.faults.iter().filter(|f| f.line == 4).map(|f| (f.column.as_str(), f.due.as_str())).collect();
     assert_eq!(
         told,
         [
+            ("Name", "what the service is called"),
             ("Postcode", "a postcode like L8 9ZZ, or its first half like L8"),
             ("E-mail", "one address of mail such as hello@garden.example"),
             ("Telephone", "a telephone number such as 0151 496 0123; several with / between them"),
@@ -128,18 +141,48 @@ fn every_fault_is_told_at_once_by_line_and_column() {
 
 #[test]
 fn an_inbox_that_is_named_is_what_the_service_stands_behind() {
-    let sheet = Sheet::read(b"Name,Inbox\nGarden,garden-group\nShed,\n", SOURCE);
+    let sheet = read(b"Name,Inbox\nGarden,garden-group\nShed,\n", SOURCE);
     let planned = plan(sheet);
     let endpoint = |at: usize| planned.created[at].body.get("endpoint").cloned();
     assert_eq!(endpoint(0), Some(json!([{"reference": "Endpoint/garden-group"}])));
     assert_eq!(endpoint(1), None);
-    let faulty = Sheet::read(b"Name,Inbox\nGarden,The garden group\n", SOURCE);
+    let faulty = read(b"Name,Inbox\nGarden,The garden group\n", SOURCE);
     assert_eq!(faulty.faults[0].due, "the id of an inbox in onward.toml");
+    // what only the writing would refuse is told with the rest
+    let text = b"Name,Inbox,Last checked,Cost\nGarden,shed-group,2026-11-27,-3.50\nShed,garden-group,26/11/2026,Free\n";
+    let sheet = read(text, SOURCE);
+    let told: Vec<_> = sheet.faults.iter().map(|f| (f.line, f.column.as_str(), f.due.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (2, "Cost", "Free, or an amount such as £3.50 per session"),
+            (2, "Last checked", "today or a day before, such as 2026-11-02"),
+            (2, "Inbox", "the id of an inbox in onward.toml"),
+        ]
+    );
+    assert_eq!((sheet.services, sheet.faulty), (1, 1));
+}
+
+#[test]
+fn what_stands_in_no_cell_of_its_own_is_told_by_its_line() {
+    let told = |text: &str| {
+        let sheet = read(text.as_bytes(), SOURCE);
+        assert_eq!(sheet.faulty, sheet.faults.len());
+        let faults: Vec<_> = sheet.faults.iter().map(|f| (f.line, f.what.clone())).collect();
+        (sheet.services, faults)
+    };
+    let slipped = "Name,Postcode\nA,L8 9ZZ\nB,L8 9ZZ,in the park\nC,L8 9ZZ,,\n";
+    assert_eq!(told(slipped), (2, vec![(3, "it has 3 cells, and the header has 2".to_owned())]));
+    let quote = "a quote begins a cell and does not end it; nothing from there on is read".to_owned();
+    assert_eq!(told("Name,Postcode\nA,L8 9ZZ\n\"B,L8 9ZZ\nC,L8 9ZZ\n"), (1, vec![(3, quote.clone())]));
+    assert_eq!(told("Name,Venue\nA,\"Hall\nB,\"Barn\"\nC,\n"), (0, vec![(2, quote.clone())]));
+    let sheet = read(b"Name,\"Venue\nA,Hall\n", SOURCE);
+    assert_eq!((sheet.services, sheet.faults[0].line, &sheet.faults[0].what), (0, 1, &quote));
 }
 
 #[test]
 fn a_sheet_that_cannot_be_used_says_why() {
-    let told = |bytes: &[u8]| Sheet::read(bytes, SOURCE).faults.into_iter().map(|f| f.what).collect::<Vec<_>>();
+    let told = |bytes: &[u8]| read(bytes, SOURCE).faults.into_iter().map(|f| f.what).collect::<Vec<_>>();
     assert_eq!(told(b""), ["the file is empty or no CSV"]);
     assert_eq!(told(b"a,b\n1,2\n"), ["no column has the name of the service; there are: a, b"]);
     assert_eq!(told(b"Name,Service name\n1,2\n"), ["it means the same as the column \u{201c}Name\u{201d}"]);
@@ -220,7 +263,9 @@ fn cells_are_read_as_people_write_them() {
     assert!(
         matches!(cells::cost("£3.50 a session"), Ok(cells::Cost::Pounds(n, w)) if n.to_string() == "3.50" && w == "a session")
     );
-    assert!(cells::cost("£").is_err() && cells::cost("£3.5").is_err());
+    for said in ["£", "£3.5", "-£3.50", "£-3.50", "-3", "− £2.00", "minus 3"] {
+        assert!(cells::cost(said).is_err(), "{said}");
+    }
 }
 
 proptest::proptest! {
@@ -228,7 +273,7 @@ proptest::proptest! {
     fn no_file_is_too_strange_to_be_told_what_is_wrong(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
         let mut sheet = b"Name,Postcode,Ages,Days,Cost,Waiting time,Website,Last checked,Latitude,Longitude,Languages\n".to_vec();
         sheet.extend(bytes);
-        let sheet = Sheet::read(&sheet, SOURCE);
+        let sheet = read(&sheet, SOURCE);
         proptest::prop_assert!(sheet.faulty == 0 || !sheet.faults.is_empty());
         proptest::prop_assert!(sheet.faults.iter().all(|fault| !fault.due.is_empty() && !fault.what.is_empty()));
     }

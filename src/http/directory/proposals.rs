@@ -12,10 +12,10 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Writer, story_checked, writer};
+use super::{Writer, is_steward, story_checked, writer};
 use crate::{
     directory::{
-        self, Proposed,
+        self, Proposed, authors,
         told::{in_short, whole},
     },
     domain::ProposalStatus,
@@ -66,7 +66,8 @@ pub(in super::super) async fn list(State(app): State<Shared>, caller: Caller) ->
     let mut found = app.store.proposals(ProposalQuery { count: count + 1, ..query }).await?;
     let more = found.len() > count;
     found.truncate(count);
-    let mut body = json!({"proposals": found.iter().map(in_short).collect::<Vec<_>>()});
+    let who = who(&app, &caller);
+    let mut body = json!({"proposals": found.iter().map(|one| in_short(one, &who)).collect::<Vec<_>>()});
     if let Some(last) = found.last().filter(|_| more) {
         body["next"] = last.new.id.to_string().into();
     }
@@ -87,7 +88,13 @@ async fn visible(app: &Shared, caller: &Caller, id: &str) -> Result<(Writer, Pro
 /// `GET /directory/proposals/{id}`
 pub(in super::super) async fn read(State(app): State<Shared>, Path(id): Path<String>, caller: Caller) -> Answer {
     let (_, proposed) = visible(&app, &caller, &id).await?;
-    Ok(answer(&whole(&proposed)))
+    Ok(answer(&whole(&proposed, &who(&app, &caller))))
+}
+
+/// As whom this caller sees those who decide: as a Provenance has it.
+fn who(app: &Shared, caller: &Caller) -> impl Fn(&str) -> String + use<> {
+    let (registry, signed) = (app.registry.load_full(), is_steward(caller));
+    move |by| authors::author(by, &registry, signed)
 }
 
 fn stewards_only() -> Fault {
@@ -104,7 +111,7 @@ pub(in super::super) async fn approve(State(app): State<Shared>, Path(id): Path<
     let approved = app.directory.approve(id, &by, story_checked(&caller)).await;
     let (proposal, entry) = approved.map_err(again)?;
     tracing::info!(proposal.id = %id, entry.kind = %entry.kind, entry.id = %entry.id, "a proposal was approved");
-    let mut told = in_short(&proposal);
+    let mut told = in_short(&proposal, &who(&app, &caller));
     told["location"] = format!("{}/fhir/{}/{}/_history/{}", app.base_url, entry.kind, entry.id, entry.version).into();
     Ok(answer(&told))
 }
@@ -136,7 +143,7 @@ pub(in super::super) async fn decline(
     let id = proposed.proposal.new.id;
     let by = directory::signed(&steward);
     let proposal = app.directory.close(id, ProposalStatus::Declined, &by, Some(reason)).await?;
-    Ok(answer(&in_short(&proposal)))
+    Ok(answer(&in_short(&proposal, &who(&app, &caller))))
 }
 
 /// `POST /directory/proposals/{id}/withdraw`: its provider takes it back.
@@ -149,7 +156,7 @@ pub(in super::super) async fn withdraw(State(app): State<Shared>, Path(id): Path
     }
     let by = format!("provider {own}");
     let proposal = app.directory.close(proposed.proposal.new.id, ProposalStatus::Withdrawn, &by, None).await?;
-    Ok(answer(&in_short(&proposal)))
+    Ok(answer(&in_short(&proposal, &who(&app, &caller))))
 }
 
 pub(super) fn is_json(caller: &Caller) -> Result<(), Fault> {

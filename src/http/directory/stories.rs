@@ -3,7 +3,7 @@
 use axum::{
     body::Body,
     extract::{Path, State},
-    http::{StatusCode, header},
+    http::StatusCode,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -20,17 +20,16 @@ use crate::{
     store::DirectoryError,
 };
 
-/// `POST /directory/stories/{id}/take-out` of a HealthcareService: all its stories; with `{"which": "earlier"}` those that it does not
-/// tell now; with `{"which": 0}` the first of those that it tells now as well.
+/// `POST /directory/stories/{id}/take-out` of a HealthcareService: with `{"which": "all"}` all its stories; with `{"which": "earlier"}`
+/// those that it does not tell now; with `{"which": 0}` the first of those that it tells now as well. What is taken out does not come
+/// back, so nothing is meant where nothing is said.
 pub(in super::super) async fn take_out(
     State(app): State<Shared>,
     Path(id): Path<String>,
     caller: Caller,
     body: Body,
 ) -> Answer {
-    if caller.header(&header::CONTENT_TYPE).is_some() {
-        is_json(&caller)?;
-    }
+    is_json(&caller)?;
     let Writer::Steward(steward) = writer(&caller)? else {
         return Err(Fault::forbidden(
             "only a steward of the directory takes a story out; propose the service without it",
@@ -38,9 +37,6 @@ pub(in super::super) async fn take_out(
     };
     let id: Uuid = id.parse().map_err(|_| Fault::not_found())?;
     let body = read_body(body).await?;
-    if !body.is_empty() {
-        is_json(&caller)?;
-    }
     let by = directory::signed(&steward);
     let taken = app.directory.take_out(id, which(&body)?, &by).await.map_err(|error| match error {
         WriteError::Directory(DirectoryError::Moved { .. }) => {
@@ -60,22 +56,21 @@ pub(in super::super) async fn take_out(
 
 /// Which stories are meant.
 fn which(body: &[u8]) -> Result<Which, Fault> {
-    if body.is_empty() {
-        return Ok(Which::All);
-    }
     let said = match serde_json::from_slice::<Value>(body) {
         Ok(Value::Object(said)) if said.keys().all(|key| key == "which") => said,
-        _ => return Err(unclear()),
+        _ => return Err(unclear(IssueCode::Value)),
     };
     match said.get("which") {
-        None => Ok(Which::All),
+        None => Err(unclear(IssueCode::Required)),
         Some(Value::String(word)) if word == "all" => Ok(Which::All),
         Some(Value::String(word)) if word == "earlier" => Ok(Which::Earlier),
-        Some(at) => at.as_u64().and_then(|at| usize::try_from(at).ok()).map(Which::At).ok_or_else(unclear),
+        Some(at) => {
+            at.as_u64().and_then(|at| usize::try_from(at).ok()).map(Which::At).ok_or_else(|| unclear(IssueCode::Value))
+        }
     }
 }
 
-fn unclear() -> Fault {
+fn unclear(code: IssueCode) -> Fault {
     let told = "say which: {\"which\": 0}, the first of those that it tells now; \"earlier\", those that it does not tell now; \"all\"";
-    Fault::invalid(vec![Issue::error(IssueCode::Value, "which", told)])
+    Fault::invalid(vec![Issue::error(code, "which", told)])
 }

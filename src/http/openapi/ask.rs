@@ -123,8 +123,9 @@ pub(super) fn body(operation: &Operation) -> Option<Value> {
             let told = "Which of those that the service tells now, from 0; those that it does not tell now; or all.";
             let which = json!({"description": told, "anyOf": [{"type": "integer", "minimum": 0},
                                                               {"type": "string", "enum": ["earlier", "all"]}]});
-            let schema = json!({"type": "object", "properties": {"which": which}, "additionalProperties": false});
-            Some(json!({"required": false, "content": {"application/json": {"schema": schema}}}))
+            let schema = json!({"type": "object", "required": ["which"], "properties": {"which": which},
+                                "additionalProperties": false});
+            Some(json!({"required": true, "content": {"application/json": {"schema": schema}}}))
         }
         Of::Beside(_) => None,
     }

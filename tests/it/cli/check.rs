@@ -70,6 +70,27 @@ async fn all_faults_are_told_at_once_with_their_lines() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_of_postcodes_says_what_of_it_is_read() {
+    let hub = Hub::build().without_service().start().await;
+    let table = hub.folder().join("postcodes.csv");
+    fs::write(&table, "pcds;lat;long\nL1 9ZZ;53.4;-2.98\nnowhere;53.4;-2.98\n").unwrap();
+    let config = fs::read_to_string(hub.config_path()).unwrap();
+    fs::write(hub.config_path(), format!("{config}\n[places]\nfile = \"postcodes.csv\"\n")).unwrap();
+    let ran = run(hub.folder(), &["check"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.out.contains(
+            "good: [places]: 1 postcodes were read, 1 rows passed over: 1 with no postcode (the first on line 3)"
+        ),
+        "{ran:?}"
+    );
+    fs::write(&table, "pcds,lat,long\nnowhere,53.4,-2.98\n").unwrap();
+    let ran = run(hub.folder(), &["check"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("no row of it has a postcode") && ran.err.contains("line 2"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_usage_ends_with_two() {
     let folder = tempfile::tempdir().unwrap();
     let wrong: [&[&str]; 7] = [

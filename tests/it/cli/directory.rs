@@ -66,12 +66,17 @@ async fn the_services_of_the_fixtures_come_in_without_a_fault_and_the_same_again
 async fn a_sheet_with_faults_is_told_by_line_and_nothing_of_it_is_stored() {
     let hub = Hub::start().await;
     let sheet = hub.folder().join("sheet.csv");
-    fs::write(&sheet, "Name,Postcode,Capacity\nGarden,L8 9ZZ,yes\nShed,nowhere,perhaps\n").unwrap();
+    fs::write(
+        &sheet,
+        "Name,Postcode,Capacity,Inbox,Last checked\nGarden,L8 9ZZ,yes,,\nShed,nowhere,perhaps,shed,2999-01-01\n",
+    )
+    .unwrap();
     let ran = import(&hub, "csv", &sheet, TEAM, &[]);
     assert_eq!(ran.code, 1);
     let report: Value = serde_json::from_str(&ran.out).unwrap();
     let told: Vec<_> = report["faults"].as_array().unwrap().iter().map(|f| (&f["line"], &f["column"])).collect();
-    assert_eq!(told, [(&json!(3), &json!("Postcode")), (&json!(3), &json!("Capacity"))]);
+    let expected = ["Postcode", "Last checked", "Capacity", "Inbox"].map(|column| (json!(3), json!(column)));
+    assert_eq!(told, expected.each_ref().map(|(line, column)| (line, column)));
     let text = run(hub.folder(), &["directory", "import", "csv", "sheet.csv", "--source", TEAM]);
     assert!(
         text.out.starts_with("line 3, column Postcode: “nowhere” cannot be read; right would be a postcode"),

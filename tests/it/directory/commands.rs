@@ -52,6 +52,8 @@ async fn proposals_are_listed_shown_and_decided_at_the_machine() {
     said(&onward(&hub, &["decline", &second, "--reason", "It is the choir again."]), true);
     let told = rooms.get(&format!("/directory/proposals/{second}")).await.json();
     assert_eq!(told["decided"]["reason"], "It is the choir again.");
+    assert_eq!(told["decided"]["by"], "Those who keep the directory", "who decided is named to stewards alone");
+    let told = hub.steward().get(&format!("/directory/proposals/{second}")).await.json();
     assert!(told["decided"]["by"].as_str().unwrap().starts_with("operator "), "{told}");
     let listed: Value = onward(&hub, &["proposals", "--status", "all", "--json"]).json();
     let statuses: Vec<_> = listed.as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();

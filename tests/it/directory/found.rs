@@ -390,13 +390,16 @@ async fn room_referrals_and_ages_are_asked_for(hub: Hub) {
         ("capacity:missing=true", &["silent"]),
         ("accepts-referrals=true", &["young", "grown"]),
         ("accepts-referrals=false", &["old"]),
-        ("eligible-age=17", &["young"]),
-        ("eligible-age=18", &["young", "grown"]),
-        ("eligible-age=25", &["young", "grown"]),
-        ("eligible-age=25.5", &["grown"]),
-        ("eligible-age=70", &["grown", "old"]),
+        ("eligible-age=17", &["young", "silent"]),
+        ("eligible-age=18", &["young", "grown", "silent"]),
+        ("eligible-age=25", &["young", "grown", "silent"]),
+        ("eligible-age=25.5", &["grown", "silent"]),
+        ("eligible-age=7&eligible-age=70", &["silent"]),
+        ("eligible-age:missing=true", &["silent"]),
+        ("eligible-age:missing=false", &["young", "grown", "old"]),
+        ("eligible-age=70", &["grown", "old", "silent"]),
         ("eligible-age=70&accepts-referrals=true", &["grown"]),
-        ("eligible-age=17,70", &["young", "grown", "old"]),
+        ("eligible-age=17,70", &["young", "grown", "old", "silent"]),
     ] {
         let bundle = found(&gp, &format!("HealthcareService?{asked}")).await;
         let names: Vec<_> = resources(&bundle).iter().map(|r| r["name"].as_str().unwrap()).collect();

@@ -58,6 +58,13 @@ async fn what_a_provider_writes_becomes_an_entry_when_a_steward_says_so(hub: Hub
     let approved = approve(&anna, &proposal).await;
     assert_eq!(approved.status, 200, "{}", approved.describe());
     let approved = approved.json();
+    // who decided is named to stewards alone, as in a Provenance
+    for told in [read(&rooms, &proposal).await, rooms.get("/directory/proposals").await.json()["proposals"][0].clone()]
+    {
+        assert_eq!(told["decided"]["by"], "Those who keep the directory", "{told:#}");
+        assert!(!told.to_string().contains("anna"), "{told:#}");
+    }
+    assert_eq!(read(&anna, &proposal).await["decided"]["by"], "steward anna");
     assert_eq!((&approved["status"], &approved["decided"]["by"]), (&"approved".into(), &"steward anna".into()));
     let at = approved["location"].as_str().unwrap();
     let made = rooms.get(at).await.json();
@@ -171,6 +178,7 @@ async fn what_was_made_on_an_older_version_is_proposed_again(hub: Hub) {
     // a decision needs a reason where it refuses, and is made once
     refused(&act(&anna, &proposal, "decline", &json!({})).await, 400, "required", "reason");
     let declined = act(&anna, &proposal, "decline", &json!({"reason": "It was changed since."})).await;
+    assert!(!read(&rooms, &proposal).await.to_string().contains("anna"));
     assert_eq!(declined.json()["decided"]["reason"], "It was changed since.", "{}", declined.describe());
     for deed in ["approve", "decline"] {
         refused(&act(&anna, &proposal, deed, &json!({"reason": "x"})).await, 409, "conflict", "%resource");
@@ -178,7 +186,11 @@ async fn what_was_made_on_an_older_version_is_proposed_again(hub: Hub) {
     refused(&act(&rooms, &proposal, "withdraw", &json!({})).await, 409, "conflict", "%resource");
     body["comment"] = "proposed again".into();
     let second = proposes(&rooms, Method::PUT, &url, &body).await;
-    assert_eq!(act(&rooms, &second, "withdraw", &json!({})).await.json()["status"], "withdrawn");
+    let withdrawn = act(&rooms, &second, "withdraw", &json!({})).await.json();
+    assert_eq!(
+        (&withdrawn["status"], read(&anna, &second).await["decided"]["by"].as_str()),
+        (&"withdrawn".into(), Some(&*format!("provider {LIFE_ROOMS}")))
+    );
     refused(&approve(&anna, &second).await, 409, "conflict", "%resource");
     hub.stop().await;
 }

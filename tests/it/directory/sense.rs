@@ -13,6 +13,12 @@ async fn post(actor: &Actor, body: &Value) -> Answered {
     actor.method(Method::POST, &format!("/fhir/{}", body["resourceType"].as_str().unwrap()), body).await
 }
 
+/// What `$validate` says of it.
+async fn ask(actor: &Actor, mode: &str, body: &Value) -> Answered {
+    let kind = body["resourceType"].as_str().unwrap();
+    actor.method(Method::POST, &format!("/fhir/{kind}/$validate?mode={mode}"), body).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nonsense_is_refused_with_what_is_allowed() {
     let hub = Hub::start().await;
@@ -46,8 +52,15 @@ async fn nonsense_is_refused_with_what_is_allowed() {
         (service("x", json!({"extension": record})), "HealthcareService.extension"),
     ] {
         refused(&post(&anna, &body).await, 422, "business-rule", at);
+        // who asks first is told the same, and nothing is written
+        refused(&ask(&anna, "create", &body).await, 200, "business-rule", at);
     }
     refused(&post(&anna, &place(90.5)).await, 422, "invariant", "Location.position");
+    refused(&ask(&anna, "create", &place(90.5)).await, 200, "invariant", "Location.position");
+    let nothing = |answer: &Answered| answer.json()["issue"][0]["code"] == "informational";
+    for good in [organization("A"), place(53.4), service("x", json!({}))] {
+        assert!(nothing(&ask(&anna, "create", &good).await), "{good}");
+    }
     assert_eq!(hub.rows(), before);
     let (a, b) = (made(&anna, &organization("A")).await, made(&anna, &organization("B")).await);
     let mut body = anna.get(&format!("/fhir/{a}")).await.json();
@@ -55,7 +68,21 @@ async fn nonsense_is_refused_with_what_is_allowed() {
     assert_eq!(put(&anna, &format!("/fhir/{a}"), None, &body).await.status, 200);
     let mut body = anna.get(&format!("/fhir/{b}")).await.json();
     body["partOf"] = refers(&a);
+    refused(&ask(&anna, "update", &body).await, 200, "business-rule", "Organization.partOf");
     refused(&put(&anna, &format!("/fhir/{b}"), None, &body).await, 422, "business-rule", "Organization.partOf");
+    body["partOf"] = refers("Organization/0198c0de-0000-7000-8000-000000000000");
+    refused(&ask(&anna, "update", &body).await, 200, "not-found", "Organization.partOf.reference");
+    body.as_object_mut().unwrap().remove("partOf");
+    body["name"] = "C".into();
+    assert!(nothing(&ask(&anna, "update", &body).await));
+    assert_eq!(anna.get(&format!("/fhir/{b}")).await.json()["name"], "B");
+    body["id"] = "0198c0de-0000-7000-8000-000000000000".into();
+    refused(&ask(&anna, "update", &body).await, 200, "not-found", "Organization.id");
+    body["id"] = LIFE_ROOMS.into();
+    refused(&ask(&anna, "update", &body).await, 200, "forbidden", "Organization.id");
+    body.as_object_mut().unwrap().remove("id");
+    refused(&ask(&anna, "update", &body).await, 200, "required", "Organization.id");
+    refused(&ask(&anna, "delete", &body).await, 200, "not-supported", "Organization");
 
     for search in [
         "HealthcareService?capacity=no-capcity",

@@ -59,15 +59,18 @@ async fn a_story_that_is_taken_out_is_in_no_version_and_in_no_proposal() {
     };
     let others = [(*rooms).clone(), (*hub.sender(GP)).clone()];
     for other in others {
-        let refused = ask(other, json!({})).await;
+        let refused = ask(other, json!({"which": "all"})).await;
         assert_eq!(refused.status, 403, "{}", refused.describe());
     }
     for wrong in [json!({"which": -1}), json!({"which": "some"}), json!({"story": 0}), json!([])] {
         assert_eq!(ask(anna.clone(), wrong.clone()).await.status, 400, "{wrong}");
     }
+    refused(&ask(anna.clone(), json!({})).await, 400, "required", "which");
+    assert_eq!(anna.post(&out, "application/json", "").await.status, 400, "nothing is meant where nothing is said");
+    assert!(kept(&hub).contains("Secret"));
     assert_eq!(ask(anna.clone(), json!({"which": 1})).await.status, 422, "there is no second one now");
     let absent = format!("/directory/stories/{}/take-out", uuid::Uuid::now_v7());
-    assert_eq!(anna.post(&absent, "application/json", "{}").await.status, 404);
+    assert_eq!(anna.post(&absent, "application/json", "{\"which\": \"all\"}").await.status, 404);
 
     let done = ask(anna.clone(), json!({"which": "earlier"})).await;
     assert_eq!(done.status, 200, "{}", done.describe());

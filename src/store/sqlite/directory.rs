@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     SqliteStore,
     rows::{micros, moment, parse, uuid},
+    secure_delete,
 };
 use crate::{
     domain::{EntryKind, ProposalStatus, clock::from_micros},
@@ -183,7 +184,15 @@ fn write_one(
     Ok(entry)
 }
 
+/// Written over, and not only passed over: what is taken out is not in the file any more, nor in a copy of it.
 fn rewrite(c: &Connection, rewrite: DirectoryRewrite, now: Timestamp) -> Result<DirectoryEntry, DirectoryError> {
+    secure_delete(c, "ON")?;
+    let written = rewritten(c, rewrite, now);
+    secure_delete(c, "FAST")?;
+    written
+}
+
+fn rewritten(c: &Connection, rewrite: DirectoryRewrite, now: Timestamp) -> Result<DirectoryEntry, DirectoryError> {
     rewrite.fits()?;
     let DirectoryRewrite { write: new, versions, proposals } = rewrite;
     let (kind, id) = (new.kind, new.id);

@@ -35,6 +35,15 @@ fn kept(hub: &Hub) -> String {
     all.query_map([], |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap).collect()
 }
 
+/// Whether the file of the store, once all that was written has come into it, has this text anywhere.
+fn in_file(hub: &Hub, text: &str) -> bool {
+    let store = rusqlite::Connection::open(hub.store_path()).unwrap();
+    let busy: i64 = store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+    assert_eq!(busy, 0, "somebody reads or writes");
+    let bytes = std::fs::read(hub.store_path()).unwrap();
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_story_that_is_taken_out_is_in_no_version_and_in_no_proposal() {
     let hub = Hub::start().await;
@@ -50,7 +59,7 @@ async fn a_story_that_is_taken_out_is_in_no_version_and_in_no_proposal() {
     assert_eq!(answer.status, 202, "{}", answer.describe());
     let proposal = answer.header("location").unwrap().to_owned();
     told(&anna, &url, &[story("Somebody")]).await;
-    assert!(kept(&hub).contains("Secret"));
+    assert!(kept(&hub).contains("Secret") && in_file(&hub, "Secret Lane"));
 
     let out = format!("/directory/stories/{id}/take-out");
     let ask = |actor: Actor, said: Value| {
@@ -76,6 +85,7 @@ async fn a_story_that_is_taken_out_is_in_no_version_and_in_no_proposal() {
     assert_eq!(done.status, 200, "{}", done.describe());
     assert_eq!(done.json(), json!({"entry": place, "version": 5, "rewritten": {"versions": 2, "proposals": 1}}));
     assert!(!kept(&hub).contains("Secret") && kept(&hub).contains("Somebody"));
+    assert!(!in_file(&hub, "Secret Lane"), "nor in what the file has between its rows, which backups copy");
     for (who, actor) in everybody(&hub) {
         let history = actor.get(&format!("{url}/_history")).await.json();
         assert_eq!(resources(&history).len(), 5, "{who}");

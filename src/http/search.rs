@@ -7,7 +7,7 @@ mod entries;
 mod few;
 mod walk;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
@@ -288,8 +288,13 @@ async fn brought_along(
     base: &str,
 ) -> Result<Vec<Value>, Fault> {
     let referrals: Vec<ReferralId> = matches.iter().filter_map(|m| m.referral).collect();
-    surroundings.read(&referrals).await?;
     let now = jiff::Timestamp::now();
+    // of a referral most is in what nothing here leads to: it is not even looked at
+    let goes_on = !search.revincludes.is_empty() || search.includes.iter().any(|include| include.iterate);
+    let bodies = matches.iter().map(|m| &m.found.body);
+    let led_to = bodies.flat_map(|body| search.includes.iter().flat_map(|include| include.leads_to(body, base, now)));
+    let types: Option<BTreeSet<String>> = (!goes_on).then(|| led_to.map(|(kind, _)| kind).collect());
+    surroundings.read_of(&referrals, types.as_ref()).await?;
     let mut known: HashSet<(String, String)> =
         matches.iter().map(|m| (m.found.kind.clone(), m.found.id.clone())).collect();
     let mut from: Vec<(Option<ReferralId>, &Value)> = matches.iter().map(|m| (m.referral, &m.found.body)).collect();

@@ -1,7 +1,7 @@
 //! All that goes with a referral as a client may see it: its resources, the Tasks that concern the client, who changed them, and the
 //! organisations of the registry.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -142,6 +142,16 @@ impl<'a> Surroundings<'a> {
 
     /// Reads what goes with these referrals, where it was not read. One that is not this client's has nothing.
     pub(super) async fn read(&mut self, referrals: &[ReferralId]) -> Result<(), Fault> {
+        self.read_of(referrals, None).await
+    }
+
+    /// The same of these types alone: the last that is read, for of these referrals nothing else is there then.
+    pub(super) async fn read_of(
+        &mut self,
+        referrals: &[ReferralId],
+        types: Option<&BTreeSet<String>>,
+    ) -> Result<(), Fault> {
+        let is_wanted = |kind: &str| types.is_none_or(|types| types.contains(kind));
         let new: Vec<ReferralId> = referrals.iter().filter(|of| !self.by_referral.contains_key(*of)).copied().collect();
         if new.is_empty() {
             return Ok(());
@@ -156,13 +166,16 @@ impl<'a> Surroundings<'a> {
             let mut all = Vec::new();
             if !tasks.is_empty() {
                 for stored in self.app.store.resources_of(of).await? {
-                    if stored.task.is_none_or(|id| tasks.iter().any(|(task, _)| task.id == id)) {
+                    let concerns = stored.task.is_none_or(|id| tasks.iter().any(|(task, _)| task.id == id));
+                    if concerns && is_wanted(&stored.kind) {
                         all.push(Found::of(&stored)?);
                     }
                 }
             }
             for (task, stored) in &tasks {
-                all.push(Found::of_task(task, stored, &self.query.providers)?);
+                if is_wanted("Task") {
+                    all.push(Found::of_task(task, stored, &self.query.providers)?);
+                }
                 if self.with_provenance {
                     let lines = self.app.store.journal(task.id).await?;
                     all.extend(lines.iter().filter_map(|line| provenance_of(&self.registry, task, line)));

@@ -11,7 +11,7 @@ use crate::{
     auth::Authority,
     config::{Limits, Registry, Roles},
     conversation::Conversation,
-    directory::{Directory, measured::Measured},
+    directory::{Directory, measured::Measured, open_referral::catalogue::Catalogue},
     fhir::XmlWriter,
     health::Health,
     intake::Intake,
@@ -95,7 +95,7 @@ pub struct App {
     /// Whether pages of other origins may speak to it from a browser.
     pub cors: bool,
     /// The directory as open data, as it was made last.
-    pub open_referral: open_referral::Shelf,
+    pub open_referral: open_referral::Shelf<Catalogue>,
     /// What `/openapi.json` says.
     pub document: openapi::Document,
     /// What `/metrics` shows.

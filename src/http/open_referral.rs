@@ -1,7 +1,7 @@
 //! The directory as open data: Open Referral UK 3.0, read by anybody, where the configuration wants that (`[directory] open`). Nothing of a
 //! referral is here, and nothing that is not active.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -11,7 +11,6 @@ use axum::{
     routing::get,
 };
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
 use super::{App, Shared, call::pairs, request_timeout};
 use crate::{
@@ -29,11 +28,13 @@ use crate::{
     store::StoreError,
 };
 
+mod shelf;
+
+pub use shelf::Shelf;
+
 /// Where it is described what this is.
 const PROFILE: &str = "https://docs.openreferraluk.org/";
 const DESCRIPTION: &str = "https://raw.githubusercontent.com/openreferral/uk-profile/main/schema/openapi.json";
-/// So old may be what is told: the catalogue is not made anew with every change of the directory.
-const AGE_MAX: Duration = Duration::from_secs(10);
 /// So many entries are read at once.
 const CHUNK: usize = 1_000;
 /// All who read without a token share the places of one client.
@@ -46,16 +47,6 @@ pub(super) const LISTS: [(&str, List); 5] = [
     ("taxonomies", List::Taxonomies),
     ("taxonomy_terms", List::Terms),
 ];
-
-/// The catalogue as it was made last, and of which revision of the directory.
-#[derive(Default)]
-pub struct Shelf(Mutex<Option<Made>>);
-
-struct Made {
-    catalogue: Arc<Catalogue>,
-    revision: u64,
-    at: tokio::time::Instant,
-}
 
 /// Its routes. Where the configuration does not open the directory there is nothing.
 pub(super) fn router(app: Shared) -> Router {
@@ -106,7 +97,7 @@ async fn one(State(app): State<Shared>, Path(id): Path<String>, list: List) -> R
 }
 
 /// What is answered of the catalogue, where the directory is open and there is a place for one more who reads.
-async fn with_catalogue(app: &App, answer: impl FnOnce(&Catalogue) -> Response) -> Response {
+async fn with_catalogue(app: &Shared, answer: impl FnOnce(&Catalogue) -> Response) -> Response {
     if !app.registry.load().directory.open {
         return absent();
     }
@@ -127,12 +118,14 @@ async fn with_catalogue(app: &App, answer: impl FnOnce(&Catalogue) -> Response) 
 }
 
 /// The catalogue, made anew where the directory has changed and the one there is has become too old.
-async fn catalogue(app: &App) -> Result<Arc<Catalogue>, StoreError> {
-    let mut made = app.open_referral.0.lock().await;
+async fn catalogue(app: &Shared) -> Result<Arc<Catalogue>, StoreError> {
     let revision = app.store.directory_revision().await?;
-    if let Some(made) = made.as_ref().filter(|made| made.revision == revision || made.at.elapsed() < AGE_MAX) {
-        return Ok(Arc::clone(&made.catalogue));
-    }
+    let making = Arc::clone(app);
+    app.open_referral.take(revision, move || async move { made(&making, revision).await }).await
+}
+
+/// The catalogue of all that is active, and of which revision it is.
+async fn made(app: &App, revision: u64) -> Result<(Catalogue, u64), StoreError> {
     let (mut kept, mut after) = (Vec::new(), 0);
     loop {
         let page = app.store.directory_changes(after, CHUNK).await?;
@@ -156,13 +149,8 @@ async fn catalogue(app: &App) -> Result<Arc<Catalogue>, StoreError> {
         let centre = |postcode: &str| registry.places.centre(postcode).map(|centre| centre.point);
         Ok(Catalogue::of(&entries.chain(named).collect::<Vec<_>>(), &centre))
     });
-    let catalogue = Arc::new(made_of.await.unwrap_or_else(|_| Err(StoreError::Unavailable("ended".to_owned())))?);
-    *made = Some(Made {
-        catalogue: Arc::clone(&catalogue),
-        revision: after.max(revision),
-        at: tokio::time::Instant::now(),
-    });
-    Ok(catalogue)
+    let catalogue = made_of.await.unwrap_or_else(|_| Err(StoreError::Unavailable("ended".to_owned())))?;
+    Ok((catalogue, after.max(revision)))
 }
 
 /// Everybody may read this, pages of any origin among them.

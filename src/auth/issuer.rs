@@ -53,6 +53,7 @@ struct Kept {
 // === impl Described ===
 
 impl Described {
+    /// With nothing asked yet.
     pub fn new(client: FhirClient) -> Self {
         Self { client, kept: Mutex::default() }
     }

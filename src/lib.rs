@@ -46,6 +46,7 @@ pub mod toml_reader;
 
 // people who use it
 pub mod people;
+#[cfg(feature = "pages")]
 pub mod web;
 
 // seen working, and measured

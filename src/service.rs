@@ -22,7 +22,7 @@ use crate::{
     http::{self, App},
     intake::{Intake, record::Reading},
     lanes::{Carrier, Endpoints, Relay, Worker, consumers::Consumers, heart::Heart, prober, scheduler::Scheduler},
-    people::{People, oidc::Issuer},
+    people::People,
     profiles::Validator,
     resolve::Resolver,
     status::{Status, deadlines::Deadlines},
@@ -34,8 +34,12 @@ use crate::{
     subscriptions::Notifier,
     telemetry,
     tls::TlsError,
-    web::{self, Web},
     writeback::WriteBacks,
+};
+#[cfg(feature = "pages")]
+use crate::{
+    people::oidc::Issuer,
+    web::{self, Web},
 };
 
 mod listeners;
@@ -252,11 +256,14 @@ impl Service {
             let sweeping = people.clone().sweep(CancellationToken::clone(&stop_lanes));
             lanes.push(guarded(&died, &stop_lanes, sweeping));
         }
-        let issuer =
-            config.people.oidc.clone().map(|oidc| Issuer::new(people.clone(), oidc, client.clone(), base_url.clone()));
+        #[cfg(feature = "pages")]
         let pages = Web {
+            issuer: config
+                .people
+                .oidc
+                .clone()
+                .map(|oidc| Issuer::new(people.clone(), oidc, client.clone(), base_url.clone())),
             people,
-            issuer,
             admission: Arc::clone(&admission),
             base_url: base_url.clone(),
             request_timeout: config.limits.request_timeout,
@@ -295,7 +302,9 @@ impl Service {
         let (mut limits, stop) = (config.limits.clone(), CancellationToken::clone(&stop_http));
         limits.drain -= letting_go(limits.drain);
         let api = app.roles.has(Role::Api);
-        let router = if api { http::router(app).merge(web::router(pages)) } else { http::keepers_router(app) };
+        let router = if api { http::router(app) } else { http::keepers_router(app) };
+        #[cfg(feature = "pages")]
+        let router = if api { router.merge(web::router(pages)) } else { router };
         let (router, http2) = (http::around(router, &config.http), config.http.http2);
         let serving = async move { http::serve::serve(listeners.doors, router, &limits, http2, stop).await };
         let http = guarded(&died, &stop_http, serving);

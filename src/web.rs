@@ -10,7 +10,7 @@ use axum::{
     extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{Next, from_fn_with_state},
-    response::{IntoResponse as _, Response},
+    response::Response,
     routing::{get, post},
 };
 
@@ -20,9 +20,11 @@ use crate::{
 };
 
 mod account;
+pub mod assets;
 mod cookie;
 mod enrol;
 mod form;
+mod frame;
 mod login;
 mod page;
 
@@ -30,8 +32,6 @@ pub use cookie::Cookies;
 
 /// All who see pages share the places of one client.
 const WHO: &str = "people";
-/// What every page is sent with: no script, nothing from elsewhere, in no frame, kept by nobody.
-const STYLE: &str = include_str!("web/pages/style.css");
 
 /// What the pages stand on.
 pub struct Web {
@@ -57,12 +57,13 @@ pub fn router(web: Web) -> Router {
     }
     let web = Arc::new(web);
     let mut routes = Router::new()
+        .route("/", get(login::begin_page))
         .route("/login", get(login::page))
         .route("/logout", post(login::log_out))
         .route("/account", get(account::page))
         .route("/account/sessions/end", post(account::end_all))
         .route("/account/sessions/{id}/end", post(account::end))
-        .route("/pages.css", get(style));
+        .route(&format!("{}{{name}}", assets::FOLDER), get(assets::asset));
     if web.people.config().local {
         routes = routes
             .route("/login", post(login::log_in))
@@ -104,7 +105,7 @@ async fn around(State(web): State<Shared>, request: Request, next: Next) -> Resp
         },
     };
     let headers = response.headers_mut();
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| page::policy(None));
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| page::policy(&web.base_url));
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
@@ -115,11 +116,6 @@ async fn around(State(web): State<Shared>, request: Request, next: Next) -> Resp
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
-}
-
-async fn style() -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
-    (headers, STYLE).into_response()
 }
 
 #[cfg(test)]

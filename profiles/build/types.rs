@@ -63,17 +63,8 @@ pub struct Invariant {
     pub expression: String,
 }
 
-/// Where all of this comes from.
-pub struct OfPackage {
-    pub name: String,
-    pub version: String,
-    pub licence: String,
-    /// Its checksum.
-    pub integrity: String,
-}
-
-/// All types by their names; what the lock file says of the package.
-pub fn read(package: &Path, lock: &Path, codes: &Codes) -> Result<(BTreeMap<String, Type>, OfPackage), String> {
+/// All types by their names.
+pub fn read(package: &Path, codes: &Codes) -> Result<BTreeMap<String, Type>, String> {
     let mut types = BTreeMap::new();
     for file in ["profiles-types.json", "profiles-resources.json"] {
         let bundle = npm::read(&package.join("dist/fhir/r4").join(file))?;
@@ -99,13 +90,7 @@ pub fn read(package: &Path, lock: &Path, codes: &Codes) -> Result<(BTreeMap<Stri
             return Err(format!("{name} is based on the unknown type {}", of.base));
         }
     }
-    let about = npm::read(&package.join("package.json"))?;
-    let about: Value = serde_json::from_slice(&about).map_err(|e| format!("package.json: {e}"))?;
-    let of = |name| text(&about, name).to_owned();
-    let lock: Value = serde_json::from_slice(&npm::read(lock)?).map_err(|e| format!("package-lock.json: {e}"))?;
-    let locked = lock.pointer("/packages/node_modules~1@medplum~1definitions").map_or("", |it| text(it, "integrity"));
-    let integrity = locked.to_owned();
-    Ok((types, OfPackage { name: of("name"), version: of("version"), licence: of("license"), integrity }))
+    Ok(types)
 }
 
 fn of_definition(definition: &Value, codes: &Codes, types: &mut BTreeMap<String, Type>) -> Result<(), String> {

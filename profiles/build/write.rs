@@ -7,19 +7,16 @@ use std::{
 
 use crate::{
     codes::Set,
-    types::{Binding, Element, Invariant, Max, OfPackage, Type, capital},
+    npm::Of,
+    types::{Binding, Element, Invariant, Max, Type, capital},
 };
 
 /// Source text for `src/definitions.rs`, which says what the names mean.
-pub fn tables(types: &BTreeMap<String, Type>, of: &OfPackage) -> String {
+pub fn tables(types: &BTreeMap<String, Type>, of: &Of) -> String {
     let mut sets = Sets::default();
     let number: HashMap<&str, usize> = types.keys().enumerate().map(|(n, name)| (name.as_str(), n)).collect();
     let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "/// Where the definitions come from.\npub const PACKAGE: Package = Package {{ name: {:?}, version: {:?}, licence: {:?}, integrity: {:?} }};",
-        of.name, of.version, of.licence, of.integrity
-    );
+    let _ = writeln!(out, "/// Where the definitions come from.\npub const PACKAGE: Package = {};", package(of));
     let _ = writeln!(out, "pub(super) static TYPES: [Type; {}] = [", types.len());
     for (place, of) in types.values().enumerate() {
         let base = match number.get(of.base.as_str()) {
@@ -42,6 +39,14 @@ pub fn tables(types: &BTreeMap<String, Type>, of: &OfPackage) -> String {
     out.push_str("];\n");
     out.push_str(&sets.out);
     out
+}
+
+/// What is told of a package, as `crate::definitions::Package`.
+pub fn package(of: &Of) -> String {
+    format!(
+        "Package {{ name: {:?}, version: {:?}, licence: {:?}, integrity: {:?} }}",
+        of.name, of.version, of.licence, of.integrity
+    )
 }
 
 fn write_element(out: &mut String, element: &Element, number: &HashMap<&str, usize>, sets: &mut Sets) {

@@ -12,6 +12,8 @@ use crate::{config::TokenHash, store::Digest};
 const TOKEN_BYTES: usize = 32;
 /// A token as text.
 const TOKEN_CHARS: usize = 43;
+/// By so many bytes the forms of one page differ from those of another.
+const SALT_BYTES: usize = 8;
 /// Letters and digits that nobody takes for others (RFC 4648, 6).
 const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// So many of them are a code: 120 bits.
@@ -64,15 +66,25 @@ impl Token {
         digest(&self.0)
     }
 
-    /// What a form of a page bears that was made for this token, and nobody knows who does not have it.
+    /// What the forms of a page bear that was made for this token, and nobody knows who does not have it. It is another for every page:
+    /// pages are compressed, and hold what others may choose, so that what stayed the same could be guessed from their length.
     pub fn for_forms(&self) -> String {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_bytes());
-        URL_SAFE_NO_PAD.encode(hmac::sign(&key, b"onward form"))
+        let salt = fastrand::u64(..).to_be_bytes();
+        URL_SAFE_NO_PAD.encode([&salt[..], self.tag(salt).as_ref()].concat())
     }
 
     /// Whether a form bears that. In constant time.
     pub fn made_form(&self, shown: &str) -> bool {
-        constant_time::verify_slices_are_equal(self.for_forms().as_bytes(), shown.as_bytes()).is_ok()
+        let shown = URL_SAFE_NO_PAD.decode(shown).unwrap_or_default();
+        let Some((salt, tag)) = shown.split_first_chunk::<SALT_BYTES>() else { return false };
+        constant_time::verify_slices_are_equal(self.tag(*salt).as_ref(), tag).is_ok()
+    }
+
+    fn tag(&self, salt: [u8; SALT_BYTES]) -> hmac::Tag {
+        let mut signed = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.as_bytes()));
+        signed.update(b"onward form ");
+        signed.update(&salt);
+        signed.sign()
     }
 }
 
@@ -147,6 +159,11 @@ mod tests {
             assert!(Token::read(no).is_none(), "{no}");
         }
         assert!(one.made_form(&one.for_forms()));
+        assert_ne!(one.for_forms(), one.for_forms(), "what is on every page must not be the same on every page");
+        let mut changed = one.for_forms();
+        let with = if changed.starts_with('A') { "B" } else { "A" };
+        changed.replace_range(..1, with);
+        assert!(!one.made_form(&changed));
         assert!(!one.made_form(&other.for_forms()));
         assert!(!one.made_form(""));
         assert_eq!(format!("{one:?}"), "Token(…)");

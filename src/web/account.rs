@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{
     extract::{Path, State},
-    http::{StatusCode, header},
+    http::StatusCode,
     response::Response,
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::{
     Shared,
-    form::{Seen, Signed, origin_of},
+    form::{Seen, Signed},
+    frame::{Frame, Section},
     page,
 };
 use crate::{domain::Position, people::Visitor};
@@ -20,6 +21,7 @@ use crate::{domain::Position, people::Visitor};
 #[derive(Template)]
 #[template(path = "account.html")]
 struct AccountPage {
+    frame: Frame,
     name: String,
     person: String,
     roles: Vec<String>,
@@ -37,6 +39,7 @@ struct Line {
 
 /// `GET /account`.
 pub(super) async fn page(State(web): State<Shared>, seen: Seen) -> Response {
+    let frame = Frame::of(&seen, Section::Account);
     let Seen { visitor, made_for } = seen;
     let sessions = match web.people.sessions(&visitor).await {
         Ok(sessions) => sessions,
@@ -54,14 +57,7 @@ pub(super) async fn page(State(web): State<Shared>, seen: Seen) -> Response {
     let sessions = sessions.into_iter().map(line).collect();
     let roles = visitor.positions.iter().map(Position::to_string).collect();
     let Visitor { name, person, .. } = visitor;
-    let mut response = page::shown(StatusCode::OK, &AccountPage { name, person, roles, sessions, made_for });
-    // who logs out goes on to the issuer
-    if let Some(issuer) = &web.issuer
-        && let Some(url) = issuer.logs_out_at().await
-    {
-        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page::policy(Some(origin_of(&url))));
-    }
-    response
+    page::shown(StatusCode::OK, &AccountPage { frame, name, person, roles, sessions, made_for })
 }
 
 /// `POST /account/sessions/{id}/end`.

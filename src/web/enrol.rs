@@ -6,8 +6,9 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use super::{
     Shared, Web,
     form::{Form, MADE_FOR},
-    login::{away, in_words, ways},
-    page,
+    frame::Frame,
+    login::{Told, away, in_words, ways},
+    page::{self, Fault},
 };
 use crate::people::{Enrolling, NotEnrolled, PASSWORD_CHARS_MIN, Token, totp};
 
@@ -15,16 +16,18 @@ use crate::people::{Enrolling, NotEnrolled, PASSWORD_CHARS_MIN, Token, totp};
 #[derive(Template)]
 #[template(path = "enrol.html")]
 struct EnrolPage<'t> {
-    told: Option<&'t str>,
+    frame: Frame,
+    faults: Vec<Fault>,
     name: &'t str,
-    chars_min: usize,
+    hint: String,
 }
 
 /// The second: the key for the device, and its first code.
 #[derive(Template)]
 #[template(path = "device.html")]
-struct DevicePage<'t> {
-    told: Option<&'t str>,
+struct DevicePage {
+    frame: Frame,
+    faults: Vec<Fault>,
     key: String,
     link: String,
     made_for: String,
@@ -32,16 +35,17 @@ struct DevicePage<'t> {
 
 /// `GET /enrol`.
 pub(super) async fn page() -> Response {
-    first(StatusCode::OK, None, "")
+    first(StatusCode::OK, vec![], "")
 }
 
-fn first(status: StatusCode, told: Option<&str>, name: &str) -> Response {
-    page::shown(status, &EnrolPage { told, name, chars_min: PASSWORD_CHARS_MIN })
+fn first(status: StatusCode, faults: Vec<Fault>, name: &str) -> Response {
+    let hint = format!("{PASSWORD_CHARS_MIN} characters or more; three words that do not belong together are good");
+    page::shown(status, &EnrolPage { frame: Frame::outside(), faults, name, hint })
 }
 
-fn second(status: StatusCode, told: Option<&str>, token: &Token, enrolling: &Enrolling) -> Response {
+fn second(status: StatusCode, faults: Vec<Fault>, token: &Token, enrolling: &Enrolling) -> Response {
     let (key, link) = (totp::shown(&enrolling.key), totp::link(&enrolling.key, &enrolling.name));
-    page::shown(status, &DevicePage { told, key, link, made_for: token.for_forms() })
+    page::shown(status, &DevicePage { frame: Frame::outside(), faults, key, link, made_for: token.for_forms() })
 }
 
 /// `POST /enrol`.
@@ -49,14 +53,15 @@ pub(super) async fn begin(State(web): State<Shared>, form: Form) -> Response {
     let name = form.text("name").trim();
     let password = form.secret("password");
     if *password != *form.secret("again") {
-        return first(StatusCode::UNPROCESSABLE_ENTITY, Some("The two passwords are not the same."), name);
+        let fault = Fault::at("again", "Type the same password twice: the two are not the same");
+        return first(StatusCode::UNPROCESSABLE_ENTITY, vec![fault], name);
     }
     match web.people.enrol(name, form.text("enrolment-code"), password, form.from).await {
         Ok(Ok((token, enrolling))) => {
-            let shown = second(StatusCode::OK, None, &token, &enrolling);
+            let shown = second(StatusCode::OK, vec![], &token, &enrolling);
             page::with_cookie(shown, web.cookies().set_login(token.reveal()))
         }
-        Ok(Err(why)) => first(StatusCode::UNPROCESSABLE_ENTITY, Some(&said(why)), name),
+        Ok(Err(why)) => first(StatusCode::UNPROCESSABLE_ENTITY, vec![said(why)], name),
         Err(error) => away(&error),
     }
 }
@@ -65,24 +70,24 @@ pub(super) async fn begin(State(web): State<Shared>, form: Form) -> Response {
 pub(super) async fn device(State(web): State<Shared>, form: Form) -> Response {
     let token = web.cookies().login(&form.headers).and_then(|text| Token::read(&text));
     let Some(token) = token.filter(|token| token.made_form(form.text(MADE_FOR))) else {
-        return first(StatusCode::UNPROCESSABLE_ENTITY, Some(&said(NotEnrolled::Over)), "");
+        return first(StatusCode::UNPROCESSABLE_ENTITY, vec![said(NotEnrolled::Over)], "");
     };
     let done = |web: &Web| {
         let told = "Your account is ready. Log in with the next code that your device shows.";
-        page::with_cookie(ways(web, StatusCode::OK, Some(told), "/account", ""), web.cookies().set_login(""))
+        page::with_cookie(ways(web, StatusCode::OK, Told::Done(told), "/", ""), web.cookies().set_login(""))
     };
     match web.people.set_up(&token, form.text("code")).await {
         Ok(Ok(())) => done(&web),
         Ok(Err((why, Some(enrolling)))) => {
-            second(StatusCode::UNPROCESSABLE_ENTITY, Some(&said(why)), &token, &enrolling)
+            second(StatusCode::UNPROCESSABLE_ENTITY, vec![said(why)], &token, &enrolling)
         }
-        Ok(Err((why, None))) => first(StatusCode::UNPROCESSABLE_ENTITY, Some(&said(why)), ""),
+        Ok(Err((why, None))) => first(StatusCode::UNPROCESSABLE_ENTITY, vec![said(why)], ""),
         Err(error) => away(&error),
     }
 }
 
-fn said(why: NotEnrolled) -> String {
-    match why {
+fn said(why: NotEnrolled) -> Fault {
+    let told = match why {
         NotEnrolled::Refused => {
             "Name or enrolment code is not right, or the code is used or too old. Ask whoever gave it to you for a new one.".to_owned()
         }
@@ -90,5 +95,11 @@ fn said(why: NotEnrolled) -> String {
         NotEnrolled::Device => "That is not the code of this moment. See that the clock of your device is right.".to_owned(),
         NotEnrolled::Over => "That took too long, or your account was changed meanwhile. Begin again.".to_owned(),
         NotEnrolled::Later(wait) => format!("This was tried too often. Try again in {}.", in_words(wait)),
-    }
+    };
+    let field = match why {
+        NotEnrolled::Password => "password",
+        NotEnrolled::Device => "code",
+        NotEnrolled::Refused | NotEnrolled::Over | NotEnrolled::Later(_) => "",
+    };
+    Fault::at(field, told)
 }

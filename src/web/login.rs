@@ -10,7 +10,8 @@ use axum::{
 use super::{
     Shared, Web,
     form::{Form, RETURN_TO, Signed, return_to, visitor},
-    page,
+    frame::{self, Frame},
+    page::{self, Fault},
 };
 use crate::{
     http::call::pairs,
@@ -18,14 +19,17 @@ use crate::{
 };
 
 /// Where one is after a log-in that was not on the way to somewhere.
-const HOME: &str = "/account";
+const HOME: &str = "/";
 
 /// The page with the ways to log in.
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LogInPage<'t> {
+    frame: Frame,
     /// What went wrong.
-    told: Option<&'t str>,
+    faults: Vec<Fault>,
+    /// What went well.
+    done: Option<&'t str>,
     /// Whether there are accounts of Onward's own.
     local: bool,
     /// Whether somebody else may say who one is.
@@ -36,6 +40,34 @@ struct LogInPage<'t> {
     name: &'t str,
 }
 
+/// The page that goes on to the issuer's own end of a log-in. By a link: a form that leads elsewhere in the end is one that the policy of
+/// a page refuses.
+#[derive(Template)]
+#[template(path = "logged-out.html")]
+struct LoggedOut<'t> {
+    frame: Frame,
+    at_issuer: &'t str,
+}
+
+/// What the page with the ways to log in has to tell.
+pub(super) enum Told<'t> {
+    /// Nothing yet.
+    Nothing,
+    /// This went well.
+    Done(&'t str),
+    /// This did not.
+    Fault(&'t str),
+}
+
+/// `GET /`: to the first place that is one's own.
+pub(super) async fn begin_page(State(web): State<Shared>, headers: HeaderMap) -> Response {
+    match visitor(&web, &headers).await {
+        Ok(Some((visitor, _))) => page::to(frame::home(&visitor.positions)),
+        Ok(None) => page::to("/login"),
+        Err(response) => response,
+    }
+}
+
 /// `GET /login`.
 pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let query = pairs(&query.unwrap_or_default());
@@ -43,16 +75,21 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, h
     let wanted = return_to(wanted).unwrap_or(HOME);
     match visitor(&web, &headers).await {
         Ok(Some(_)) => page::to(wanted),
-        Ok(None) => ways(&web, StatusCode::OK, None, wanted, ""),
+        Ok(None) => ways(&web, StatusCode::OK, Told::Nothing, wanted, ""),
         Err(response) => response,
     }
 }
 
 /// The ways to log in, after something went wrong or before anything was tried.
-pub(super) fn ways(web: &Web, status: StatusCode, told: Option<&str>, return_to: &str, name: &str) -> Response {
+pub(super) fn ways(web: &Web, status: StatusCode, told: Told<'_>, return_to: &str, name: &str) -> Response {
     let config = web.people.config();
-    let shown = LogInPage { told, local: config.local, issuer: config.oidc.is_some(), return_to, name };
-    page::shown(status, &shown)
+    let (faults, done) = match told {
+        Told::Nothing => (vec![], None),
+        Told::Done(text) => (vec![], Some(text)),
+        Told::Fault(text) => (vec![Fault::of_all(text)], None),
+    };
+    let (local, issuer) = (config.local, config.oidc.is_some());
+    page::shown(status, &LogInPage { frame: Frame::outside(), faults, done, local, issuer, return_to, name })
 }
 
 /// `POST /login`: with a local account.
@@ -64,11 +101,11 @@ pub(super) async fn log_in(State(web): State<Shared>, form: Form) -> Response {
         Ok(LogIn::In(token)) => begun(&web, &form.headers, &token, wanted).await,
         Ok(LogIn::Refused) => {
             let told = "Name, password or code is not right. Each code can be used once: wait for the next one.";
-            ways(&web, StatusCode::UNAUTHORIZED, Some(told), wanted, name)
+            ways(&web, StatusCode::UNAUTHORIZED, Told::Fault(told), wanted, name)
         }
         Ok(LogIn::Later(wait)) => {
             let told = format!("This was tried too often. Try again in {}.", in_words(wait));
-            let mut response = ways(&web, StatusCode::TOO_MANY_REQUESTS, Some(&told), wanted, name);
+            let mut response = ways(&web, StatusCode::TOO_MANY_REQUESTS, Told::Fault(&told), wanted, name);
             if let Ok(seconds) = wait.as_secs().max(1).to_string().parse() {
                 response.headers_mut().insert(header::RETRY_AFTER, seconds);
             }
@@ -117,7 +154,7 @@ fn not_in(web: &Web, error: &NotIn) -> Response {
         NotIn::TooWeak => (StatusCode::FORBIDDEN, "You must log in there in a surer way, such as with your smartcard."),
         NotIn::People(error) => return away(error),
     };
-    ways(web, status, Some(told), HOME, "")
+    ways(web, status, Told::Fault(told), HOME, "")
 }
 
 /// Somebody is in: with a new session, the one before ended.
@@ -146,7 +183,17 @@ pub(super) async fn log_out(State(web): State<Shared>, signed: Signed) -> Respon
         Some(issuer) if by_issuer => issuer.logs_out_at().await,
         _ => None,
     };
-    page::with_cookie(page::to(at_issuer.as_deref().unwrap_or("/login")), web.cookies().set_session(""))
+    let gone = match at_issuer.as_deref() {
+        None => page::to("/login"),
+        Some(at_issuer) => {
+            let mut response = page::shown(StatusCode::OK, &LoggedOut { frame: Frame::outside(), at_issuer });
+            if let Ok(there) = format!("0; url={at_issuer}").parse() {
+                response.headers_mut().insert(header::REFRESH, there);
+            }
+            response
+        }
+    };
+    page::with_cookie(gone, web.cookies().set_session(""))
 }
 
 /// Nobody could be asked.

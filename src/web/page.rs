@@ -6,12 +6,49 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
+use super::{assets, form::origin_of, frame::Frame};
+
 /// A page with one thing to tell.
 #[derive(Template)]
 #[template(path = "told.html")]
 struct Told<'t> {
+    frame: Frame,
     title: &'t str,
     text: &'t str,
+    /// Where to go then.
+    to: &'t str,
+    to_words: &'t str,
+}
+
+/// What has to be put right in a form. A page says all of it at once, at its head and at each field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The field's name, which is its id; empty where it is of none alone.
+    pub field: &'static str,
+    /// What to do, in words.
+    pub told: String,
+}
+
+impl Fault {
+    /// At this field.
+    pub(super) fn at(field: &'static str, told: impl Into<String>) -> Self {
+        Self { field, told: told.into() }
+    }
+
+    /// At no field alone.
+    pub(super) fn of_all(told: impl Into<String>) -> Self {
+        Self::at("", told)
+    }
+}
+
+/// Whether something is wrong at a field. For templates.
+pub(crate) fn has_fault(faults: &[Fault], field: &str) -> bool {
+    faults.iter().any(|fault| fault.field == field)
+}
+
+/// Whether two texts are the same, however a template holds them.
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    one == other
 }
 
 /// A page made of its template.
@@ -25,22 +62,35 @@ pub(super) fn shown(status: StatusCode, page: &impl Template) -> Response {
     }
 }
 
-/// A page with one thing to tell.
+/// A page with one thing to tell, for whoever comes.
 pub(super) fn told(status: StatusCode, text: &str) -> Response {
-    let title = if status.is_success() { "Done" } else { "That did not work" };
-    shown(status, &Told { title, text })
+    told_in(Frame::outside(), status, text, ("/", "Go on to Onward"))
+}
+
+/// The same in the frame of whoever is logged in, with where to go then.
+pub(super) fn told_in(frame: Frame, status: StatusCode, text: &str, (to, to_words): (&str, &str)) -> Response {
+    let title = match status {
+        StatusCode::NOT_FOUND => "Page not found",
+        status if status.is_success() => "Done",
+        StatusCode::SERVICE_UNAVAILABLE => "Sorry, Onward cannot answer just now",
+        _ => "That did not work",
+    };
+    shown(status, &Told { frame, title, text, to, to_words })
 }
 
 /// The store is away.
 pub(super) fn unavailable() -> Response {
-    told(StatusCode::SERVICE_UNAVAILABLE, "Onward cannot answer just now; nothing was done. Try again shortly.")
+    told(StatusCode::SERVICE_UNAVAILABLE, "Nothing was done. Try again shortly.")
 }
 
-/// What a page may do: no script, nothing from elsewhere, in no frame. Its forms go to ourselves, and by us to this origin.
-pub(super) fn policy(forms_to: Option<&str>) -> HeaderValue {
-    let to = forms_to.map(|origin| format!(" {origin}")).unwrap_or_default();
+/// What a page may do: only what is packed for it is run, nothing comes from elsewhere, and it stands in no frame. Its forms go to
+/// ourselves.
+pub(super) fn policy(base_url: &str) -> HeaderValue {
     let text = format!(
-        "default-src 'none'; style-src 'self'; form-action 'self'{to}; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'self'; script-src {}{}; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+         frame-ancestors 'none'",
+        origin_of(base_url),
+        assets::FOLDER,
     );
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }

@@ -80,7 +80,7 @@ impl Scene {
         let fields = [("name", name), ("enrolment-code", code.reveal()), ("password", PASSWORD), ("again", PASSWORD)];
         let page = browser.post("/enrol", &fields).await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.text);
-        let key = page.between("<p class=\"key\">", "</p>");
+        let key = page.between("<p class=\"onward-key\">", "</p>");
         let key = Secret::try_from_base32(key).unwrap().as_bytes().to_vec();
         let shown = self.code(&key);
         let page = browser.post("/enrol/device", &[("made-for", page.made_for()), ("code", &shown)]).await;
@@ -190,11 +190,21 @@ async fn somebody_enrols_logs_in_sees_who_she_is_and_logs_out() {
     }
     let policy = page.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
     assert!(
-        policy.starts_with("default-src 'none'; ") && !policy.contains("script") && !policy.contains("unsafe"),
+        policy.starts_with("default-src 'none'; ")
+            && policy.contains("; script-src https://onward.example/assets/;")
+            && !policy.contains("unsafe"),
         "{policy}"
     );
     assert_eq!(page.headers[header::CACHE_CONTROL], "no-store");
-    assert!(!page.text.contains("<script") && !page.text.contains("style="), "{}", page.text);
+    // one script, of a file of ours; nothing in the page itself
+    let script = format!("<script type=\"module\" src=\"{}\"></script>", assets::SCRIPT);
+    assert_eq!(page.text.matches("<script").count(), page.text.matches(&script).count());
+    for inline in ["style=", "<style", " onclick", " onload", "javascript:"] {
+        assert!(!page.text.contains(inline), "{inline}: {}", page.text);
+    }
+    let script = browser.get(assets::SCRIPT).await;
+    assert_eq!((script.status, script.text.contains("initAll();")), (StatusCode::OK, true));
+    assert_eq!(script.headers[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
 
     let page = browser.post("/logout", &[("made-for", page.made_for())]).await;
     assert_eq!(page.to(), "/login");
@@ -297,9 +307,9 @@ async fn nobody_is_sent_elsewhere_after_a_log_in() {
         let code = scene.code(&key);
         let fields = [("name", "anna"), ("password", PASSWORD), ("code", &code), ("return-to", to)];
         let mut browser = scene.browser();
-        assert_eq!(browser.post("/login", &fields).await.to(), "/account", "{to}");
+        assert_eq!(browser.post("/login", &fields).await.to(), "/", "{to}");
         let encoded = percent_encoding::utf8_percent_encode(to, percent_encoding::NON_ALPHANUMERIC);
-        assert_eq!(browser.get(&format!("/login?return-to={encoded}")).await.to(), "/account", "{to}");
+        assert_eq!(browser.get(&format!("/login?return-to={encoded}")).await.to(), "/", "{to}");
         scene.clock.advance(30);
     }
     let page = scene.browser().get("/login?return-to=%2F%22%3E%3Cscript%3E").await;
@@ -448,12 +458,13 @@ async fn an_enrolment_code_is_of_use_once_in_its_time_and_to_its_person() {
     }
     let (page, mut browser) = enrol("anna", &code, PASSWORD, PASSWORD).await;
     let made_for = page.made_for().to_owned();
-    let key = Secret::try_from_base32(page.between("<p class=\"key\">", "</p>")).unwrap().as_bytes().to_vec();
+    let key = Secret::try_from_base32(page.between("<p class=\"onward-key\">", "</p>")).unwrap().as_bytes().to_vec();
     // before the device has shown its code nobody can log in
     assert_eq!(scene.browser().log_in("anna", PASSWORD, &scene.code(&key)).await.status, StatusCode::UNAUTHORIZED);
     let page = browser.post("/enrol/device", &[("made-for", &made_for), ("code", "000000")]).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(page.made_for(), made_for, "the same is shown again");
+    let again = Secret::try_from_base32(page.between("<p class=\"onward-key\">", "</p>")).unwrap().as_bytes().to_vec();
+    assert_eq!(again, key, "the same is shown again");
     // another browser cannot go on with it
     let page = scene.browser().post("/enrol/device", &[("made-for", &made_for), ("code", &scene.code(&key))]).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -471,7 +482,7 @@ async fn an_enrolment_code_is_of_use_once_in_its_time_and_to_its_person() {
 #[tokio::test]
 async fn where_nobody_may_log_in_there_is_nothing() {
     let scene = scene_at(BASE, config::People::default());
-    for path in ["/login", "/account", "/enrol", "/pages.css"] {
+    for path in ["/", "/login", "/account", "/enrol", assets::STYLE] {
         assert_eq!(scene.browser().get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
 }

@@ -6,7 +6,7 @@ use std::{ffi::OsString, path::PathBuf};
 use crate::support::{hub::Hub, skipped};
 
 mod scene;
-mod script;
+pub mod script;
 
 use script::Script;
 

@@ -26,6 +26,9 @@ mod oauth;
 mod open_referral;
 mod outbound;
 mod overload;
+#[cfg(feature = "pages")]
+mod pages;
+#[cfg(feature = "pages")]
 mod people;
 mod replicas;
 mod routes_schema;

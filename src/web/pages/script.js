@@ -1,0 +1,39 @@
+
+// What is ours behind nhsuk-frontend, in one module with it. Every page works without any of it.
+document.body.classList.add('js-enabled', 'nhsuk-frontend-supported');
+initAll();
+
+// Replaces what changes by itself (data-live: the URL to ask) while the page is looked at. The server answers 304 where nothing is new; on
+// any trouble the page stays as it is, and a person can load it again.
+for (const part of document.querySelectorAll('[data-live]')) {
+  let tag = part.dataset.tag;
+  const look = async () => {
+    const busy = document.hidden || part.contains(document.activeElement) || part.querySelector('input:checked');
+    if (!busy) {
+      try {
+        const answer = await fetch(part.dataset.live, { headers: tag ? { 'If-None-Match': tag } : {}, redirect: 'error' });
+        if (answer.status === 200) {
+          tag = answer.headers.get('ETag');
+          // made of our own template, in which everything is escaped
+          const made = new DOMParser().parseFromString(await answer.text(), 'text/html');
+          part.replaceChildren(...made.body.childNodes);
+        } else if (answer.status !== 304) {
+          return;
+        }
+      } catch {
+        // the next look may go better
+      }
+    }
+    setTimeout(look, part.dataset.every * 1000);
+  };
+  setTimeout(look, part.dataset.every * 1000);
+}
+
+// All lines of a table at once.
+for (const all of document.querySelectorAll('[data-all]')) {
+  all.hidden = false;
+  const lines = () => document.querySelectorAll(`input[name="${all.dataset.all}"]`);
+  all.querySelector('input').addEventListener('change', (event) => {
+    for (const line of lines()) line.checked = event.target.checked;
+  });
+}

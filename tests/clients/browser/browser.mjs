@@ -1,0 +1,170 @@
+// What the journeys share: a browser at Onward's pages, people who log in, and what is looked at on every page.
+
+import { createHmac } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import axe from 'axe-core';
+import { chromium } from 'playwright-core';
+
+export const BASE = process.env.ONWARD_BASE;
+/** Name to password and key of the device. */
+const PEOPLE = JSON.parse(process.env.ONWARD_PEOPLE);
+const SHOTS = process.env.ONWARD_SCREENSHOTS;
+/** What a page may weigh on first view, in bytes transferred. */
+const WEIGHT_MAX = 150_000;
+/** What is waited for comes in this time (ms). */
+const PATIENCE = 10_000;
+/** WCAG 2.2 AA and what it stands on. */
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+
+/** How people meet a page: each of these sees the same. */
+export const VARIANTS = [
+  { name: 'desktop', width: 1280, height: 900, script: true },
+  { name: 'desktop without script', width: 1280, height: 900, script: false },
+  { name: 'phone', width: 390, height: 844, script: true },
+  { name: 'phone without script', width: 390, height: 844, script: false },
+];
+
+let browser;
+const sessions = new Map();
+
+/** Runs a journey; whatever becomes of it the browser ends. */
+export async function journey(body) {
+  mkdirSync(SHOTS, { recursive: true });
+  // as root there is no sandbox to be had; the pages are ours
+  browser = await chromium.launch({ executablePath: process.env.ONWARD_CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] });
+  try {
+    await body();
+  } catch (error) {
+    tell('the journey', error);
+  } finally {
+    await browser.close();
+  }
+}
+
+function tell(name, error) {
+  if (!error) return console.log(`ok ${name}`);
+  console.log(`not ok ${name}: ${String(error?.message ?? error).split(/\s+/).join(' ').slice(0, 900)}`);
+}
+
+/** Tells in a line whether it went well; the journey goes on either way. */
+export async function check(name, body) {
+  try {
+    await body();
+    tell(name);
+  } catch (error) {
+    tell(name, error);
+  }
+}
+
+export function holds(condition, why) {
+  if (!condition) throw new Error(why);
+}
+
+/** A page of a browser of its own; `storageState` is what another one knew. */
+export async function open(variant, storageState, more = {}) {
+  const context = await browser.newContext({
+    baseURL: BASE,
+    viewport: { width: variant.width, height: variant.height },
+    javaScriptEnabled: variant.script,
+    locale: 'en-GB',
+    reducedMotion: 'reduce',
+    storageState,
+    ...more,
+  });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  const seen = { troubles: [], bytes: 0, variant };
+  page.on('console', (line) => {
+    // what is refused on purpose is told by its status
+    if (line.type() === 'error' && !/status of 4\d\d/.test(line.text())) seen.troubles.push(line.text());
+  });
+  page.on('pageerror', (error) => seen.troubles.push(String(error)));
+  page.on('requestfailed', (request) => {
+    if (!/ERR_ABORTED/.test(request.failure()?.errorText)) seen.troubles.push(`${request.url()} ${request.failure()?.errorText}`);
+  });
+  page.on('request', (request) => {
+    if (!request.url().startsWith(BASE)) seen.troubles.push(`fetched from elsewhere: ${request.url()}`);
+  });
+  page.on('requestfinished', async (request) => {
+    const sizes = await request.sizes().catch(() => ({ responseBodySize: 0, responseHeadersSize: 0 }));
+    seen.bytes += sizes.responseBodySize + sizes.responseHeadersSize;
+  });
+  page.seen = seen;
+  return page;
+}
+
+/** The code that a device shows now (RFC 6238). */
+function code(key) {
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+  const bits = [...key].map((letter) => letters.indexOf(letter).toString(2).padStart(5, '0')).join('');
+  const bytes = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)));
+  const sign = createHmac('sha1', bytes).update(step).digest();
+  const at = sign[19] & 15;
+  return String((sign.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, '0');
+}
+
+/** Logs somebody in by the form, from whatever page it stands on. Each code is taken once: once for each person. */
+export async function logIn(page, name) {
+  const { password, key } = PEOPLE[name];
+  await page.getByLabel('Name', { exact: true }).fill(name);
+  await page.getByLabel('Password').fill(password);
+  await page.getByLabel('Code from your device').fill(code(key));
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.getByRole('button', { name: 'Log out' }).waitFor();
+}
+
+/** A page of somebody who is logged in already, at this path. */
+export async function at(variant, name, path, more) {
+  if (!sessions.has(name)) {
+    const page = await open(VARIANTS[0]);
+    await page.goto('/login');
+    await logIn(page, name);
+    sessions.set(name, await page.context().storageState());
+    await page.context().close();
+  }
+  const page = await open(variant, sessions.get(name), more);
+  await page.goto(path);
+  return page;
+}
+
+/**
+ * What is looked at on every page in every state, as one check `VARIANT: NAME`: nobody is kept out (axe), nothing is wider than the
+ * screen, nothing was refused or fetched from elsewhere, and it weighs little. A picture of it is kept.
+ */
+export async function looks(page, name) {
+  const { variant, troubles } = page.seen;
+  const shot = `${name} ${variant.name}`.toLowerCase().replace(/[^a-z0-9]+/g, '-');
+  await check(`${variant.name}: ${name}`, async () => {
+    await page.screenshot({ path: join(SHOTS, `${shot}.png`), fullPage: true });
+    const looked = variant.script ? page : await twin(page);
+    const found = await violations(looked);
+    holds(found.length === 0, found.join(' | '));
+    const wide = await looked.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    holds(wide <= 0, `${wide} pixels wider than the screen`);
+    if (looked !== page) await looked.context().close();
+    holds((await page.locator('h1').count()) === 1, 'a page has one heading of the first level');
+    holds(troubles.length === 0, troubles.join(' | '));
+    holds(page.seen.bytes < WEIGHT_MAX, `${page.seen.bytes} bytes`);
+  });
+}
+
+/** The same page where script may look at it, and no script of its own runs: nothing can be asked of a page without. */
+async function twin(page) {
+  const [html, url] = [await page.content(), page.url()];
+  const context = await browser.newContext({ viewport: page.viewportSize(), locale: 'en-GB', reducedMotion: 'reduce' });
+  const other = await context.newPage();
+  await other.route(/\/assets\/.*\.js$/, (route) => route.abort());
+  await other.route(url, (route) => route.fulfill({ contentType: 'text/html; charset=utf-8', body: html }));
+  await other.goto(url);
+  return other;
+}
+
+async function violations(page) {
+  // by the browser's own hand, not as a script of the page: the policy of the page lets no other script in
+  await page.evaluate(axe.source);
+  const told = await page.evaluate((rules) => window.axe.run(document, { runOnly: { type: 'tag', values: rules } }), RULES);
+  return told.violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target.join(' ')} (${n.failureSummary})`).join('; ')}`);
+}

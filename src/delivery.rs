@@ -279,6 +279,7 @@ impl Deliveries {
             original,
             resources,
             names: names.collect(),
+            may_arrive_within: inbox.pace.retry.may_arrive_within(head.since, self.store.now()),
             inbox,
             base_url: &self.base_url,
         };

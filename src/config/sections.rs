@@ -352,7 +352,10 @@ pub(super) fn retry(mut table: Table<'_>, default: RetryPolicy) -> RetryPolicy {
         cap: span("cap", Duration::from_millis(50), default.cap),
         give_up_after: span("give-up-after", SECOND, default.give_up_after),
         delayed_after: span("delayed-after", SECOND, default.delayed_after),
+        late_max: span("late-max", SECOND, default.late_max),
     };
+    // of a message that is given up sooner nothing can be waited for longer
+    let policy = RetryPolicy { late_max: policy.late_max.min(policy.give_up_after), ..policy };
     let at_most = |key, span: SignedDuration, other, most: SignedDuration| {
         if span > most {
             let (span, most) = (duration_text(span.unsigned_abs()), duration_text(most.unsigned_abs()));

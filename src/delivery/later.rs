@@ -5,6 +5,7 @@
 //! look shows whether a message arrived; each write names the version that it was made from.
 
 use hyper::Method;
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -48,6 +49,8 @@ pub struct Later<'a> {
     pub resources: Vec<Value>,
     /// What references to other resources of the referral are called on that server, where that is known, by what they are here.
     pub names: Vec<(String, String)>,
+    /// How long the referral itself may still be on its way, as far as anybody knows.
+    pub may_arrive_within: Option<SignedDuration>,
     /// Where it goes.
     pub inbox: &'a FhirRestInbox,
     /// Where this Onward is reached.
@@ -127,16 +130,23 @@ async fn try_once(
     }
 }
 
-/// The provider has no Task of ours. What was never confirmed to be there is cancelled by that; there is nothing to take back.
+/// The provider has no Task of ours. What was never confirmed to be there is cancelled by that, once nothing can arrive any more:
+/// a referral that came after its end would be one of which nobody tells the provider.
 fn not_there(later: &Later<'_>) -> Outcome {
-    let arrived = |notes| Outcome::Arrived { remote: String::new(), memory: None, notes };
-    match later.event {
+    let ends = match later.event {
         Event::CancellationRequested { .. } if later.task.state.status == TaskStatus::Requested => {
-            arrived(vec![Event::Cancelled { request: None }])
+            let notes = vec![Event::Cancelled { request: None }];
+            Outcome::Arrived { remote: String::new(), memory: None, notes }
         }
         Event::Retracted { .. } => Outcome::Superseded,
-        _ => Outcome::Refused { why: "the referral itself is not on the provider's server".to_owned() },
+        _ => return Outcome::Refused { why: "the referral itself is not on the provider's server".to_owned() },
+    };
+    if later.may_arrive_within.is_some() {
+        let why = "the provider does not have the referral, which may still be on its way".to_owned();
+        let retry_after = later.may_arrive_within;
+        return Outcome::Deferred { cause: Cause::Message, retry_after, memory: None, why };
     }
+    ends
 }
 
 async fn read_task(

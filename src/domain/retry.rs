@@ -13,6 +13,8 @@ pub struct RetryPolicy {
     pub give_up_after: SignedDuration,
     /// A referral not delivered after this long is shown as `delivery-delayed` in its record.
     pub delayed_after: SignedDuration,
+    /// A request that nobody heard the end of may still arrive for so long.
+    pub late_max: SignedDuration,
 }
 
 /// What to do after a try that failed but may yet succeed.
@@ -36,6 +38,7 @@ impl Default for RetryPolicy {
             cap: SignedDuration::from_hours(2),
             give_up_after: SignedDuration::from_hours(7 * 24),
             delayed_after: SignedDuration::from_mins(15),
+            late_max: SignedDuration::from_mins(5),
         }
     }
 }
@@ -67,6 +70,12 @@ impl RetryPolicy {
         let last = since.checked_add(self.give_up_after).unwrap_or(Timestamp::MAX);
         let at = now.checked_add(wait).unwrap_or(Timestamp::MAX);
         Next::At(if at > last && last > now { last } else { at })
+    }
+
+    /// How long what was sent before `since` may still be on its way at `now`; none where it has arrived or never will.
+    pub fn may_arrive_within(&self, since: Timestamp, now: Timestamp) -> Option<SignedDuration> {
+        let left = self.late_max - now.duration_since(since);
+        left.is_positive().then_some(left)
     }
 
     /// Whether a message made at `since` is by now late enough to tell the record.
@@ -129,6 +138,16 @@ mod tests {
             let n = tries(&mut || rng.f64());
             assert!((130..260).contains(&n), "{n}");
         }
+    }
+
+    #[test]
+    fn what_was_given_up_may_arrive_for_so_long_and_no_longer() {
+        let (policy, since) = (RetryPolicy::default(), Timestamp::UNIX_EPOCH);
+        let within = |seconds| policy.may_arrive_within(since, since + SignedDuration::from_secs(seconds));
+        assert_eq!(within(0), Some(policy.late_max));
+        assert_eq!(within(299), Some(SignedDuration::from_secs(1)));
+        assert_eq!(within(300), None);
+        assert_eq!(within(-60), Some(SignedDuration::from_secs(360)), "a clock that was set back waits longer");
     }
 
     #[test]

@@ -354,6 +354,20 @@ fn no_single_trouble_harms_a_split_referral() {
     each_alone(Inbox::Both, Some(Said::Cancel), 6);
 }
 
+/// What was given up may arrive after the referrer has taken it back: then the provider must hear of that.
+#[test]
+fn what_arrives_late_after_a_refusal_is_not_left_with_the_provider() {
+    let referral = Referral { inbox: Inbox::Pushed, answers: &[], in_record: true, said: Some(Said::Cancel) };
+    for late in [Trouble::Late(60), Trouble::Late(200)] {
+        // the referral goes out at one of these steps, and once more at one of those
+        for (at, again) in (5..9).flat_map(|at| (at + 5..at + 13).map(move |again| (at, again))) {
+            let strikes = vec![Strike { at, trouble: late }, Strike { at: again, trouble: Trouble::Refused }];
+            let referrals = vec![referral.clone()];
+            must_hold(&Schedule { seed: 0, replicas: 1, latency_ms: 2, referrals, strikes });
+        }
+    }
+}
+
 #[test]
 fn the_same_schedule_runs_the_same() {
     let strikes = [(9, Trouble::CrashAfter), (20, Trouble::Pause(200)), (31, Trouble::Late(60)), (33, Trouble::Stop)];

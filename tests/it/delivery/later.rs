@@ -179,7 +179,8 @@ async fn what_never_went_out_is_cancelled_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_provider_turns_out_not_to_have_is_cancelled_by_that() {
-    let stage = pushed(BOTH_IDS[0]).await;
+    let retry = "first = \"100ms\"\ncap = \"200ms\"\nlate-max = \"2s\"\n";
+    let stage = Stage::set(Setting { inbox: Some(BOTH_IDS[1]), retry, ..Setting::default() }).await;
     // the first try may have arrived for all we know; the second is refused for good
     stage.provider.fault(transactions(Fault::Cut, When::Next(1)));
     stage.provider.fault(transactions(Fault::Refuse(StatusCode::UNPROCESSABLE_ENTITY), When::Always));

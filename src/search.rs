@@ -21,7 +21,7 @@ use crate::{
     fhirpath::Expression,
 };
 
-pub use kept::Kept;
+pub use kept::{Kept, Sieve};
 pub use leads::Leads;
 pub use near::{Around, NEAR, Near, NearParameter};
 pub use parameter::{CONTROLS, Control, codes, leads_to_identifiers, modifiers, parameter, parameters};

@@ -13,11 +13,14 @@ use rstar::{RTree, primitives::GeomWithData};
 
 use crate::{
     domain::{EntryKind, Point},
-    search::{Kept, Search},
+    search::{Kept, Search, Sieve},
 };
 
 /// Rounding of sines may put what lies just within a distance just outside of it: so much more is fetched, and then measured.
 const SLACK: f64 = 1e-9;
+
+/// Of so many the ways are measured one by one; what is near may be many more.
+const FEW: usize = 2_000;
 
 /// An entry as the index knows it.
 #[derive(Debug, Clone)]
@@ -122,23 +125,41 @@ impl Index {
     /// The entries of a kind that may be what is looked for, and all that are: the nearest first where `near` says from where and how
     /// far in metres, and otherwise in the order of their ids.
     pub fn candidates(&self, kind: EntryKind, search: &Search, near: Option<(Point, f64)>) -> Vec<Candidate> {
-        let may = |slot: u32| self.entry(slot).filter(|entry| search.may_match(&entry.kept));
+        self.sifted(kind, &search.sieve(), near, FEW)
+    }
+
+    /// Where not more than `few_max` have what is looked for, their ways are measured; else all that is near is gone through.
+    fn sifted(&self, kind: EntryKind, sieve: &Sieve<'_>, near: Option<(Point, f64)>, few_max: usize) -> Vec<Candidate> {
+        let may = |slot: u32| self.entry(slot).filter(|entry| sieve.may_match(&entry.kept));
+        let narrowest = sieve.lookups().min_by_key(|keys| self.having(kind, keys).map(Vec::len).sum::<usize>());
+        let having = |keys: &[u64]| {
+            let mut slots: Vec<u32> = self.having(kind, keys).flatten().copied().collect();
+            slots.sort_unstable();
+            slots.dedup();
+            slots
+        };
         if let Some((from, metres)) = near {
-            let found = self.within(kind, from, metres).into_iter();
-            let one = |(slot, (metres, coarse)): (u32, (f64, bool))| {
+            let few = narrowest.filter(|keys| self.having(kind, keys).map(Vec::len).sum::<usize>() <= few_max);
+            let far = |slot: u32, (metres, coarse): (f64, bool)| {
                 Some(Candidate { id: may(slot)?.id.clone(), metres: Some(metres), coarse })
             };
-            let mut found: Vec<_> = found.filter_map(one).collect();
+            let mut found: Vec<_> = match few {
+                Some(keys) => {
+                    let ways = having(keys).into_iter().filter_map(|slot| Some((slot, self.way(slot, from)?)));
+                    ways.filter(|(_, (away, _))| *away <= metres).filter_map(|(slot, way)| far(slot, way)).collect()
+                }
+                None => self.within(kind, from, metres).into_iter().filter_map(|(slot, way)| far(slot, way)).collect(),
+            };
             found.sort_by(|a, b| {
                 a.metres.partial_cmp(&b.metres).unwrap_or(std::cmp::Ordering::Equal).then_with(|| a.id.cmp(&b.id))
             });
             return found;
         }
         let by_id = |id: &Arc<str>| Candidate { id: id.clone(), metres: None, coarse: false };
-        let narrowest = search.lookups().into_iter().map(|keys| self.having_any(kind, &keys)).min_by_key(Vec::len);
         match narrowest {
-            Some(slots) => {
-                let mut found: Vec<_> = slots.into_iter().filter_map(may).map(|entry| by_id(&entry.id)).collect();
+            Some(keys) => {
+                let mut found: Vec<_> =
+                    having(keys).into_iter().filter_map(may).map(|entry| by_id(&entry.id)).collect();
                 found.sort_by(|a, b| a.id.cmp(&b.id));
                 found
             }
@@ -153,12 +174,18 @@ impl Index {
         self.slots.get(slot as usize)?.as_ref()
     }
 
-    fn having_any(&self, kind: EntryKind, keys: &[u64]) -> Vec<u32> {
-        let lists = keys.iter().filter_map(|key| self.having.get(&(kind, *key)));
-        let mut slots: Vec<u32> = lists.flatten().copied().collect();
-        slots.sort_unstable();
-        slots.dedup();
-        slots
+    /// For each of these keys, what has it.
+    fn having(&self, kind: EntryKind, keys: &[u64]) -> impl Iterator<Item = &Vec<u32>> {
+        keys.iter().filter_map(move |key| self.having.get(&(kind, *key)))
+    }
+
+    /// The shortest way to where an entry lies or is offered, in metres, and whether it is only about so far.
+    fn way(&self, slot: u32, from: Point) -> Option<(f64, bool)> {
+        let entry = self.entry(slot)?;
+        let locations = entry.locations.iter().filter_map(|id| self.get(EntryKind::Location, id));
+        let ways =
+            std::iter::once(entry).chain(locations).filter_map(|at| Some((at.point?.metres_to(from), at.coarse)));
+        ways.min_by(|a, b| a.0.total_cmp(&b.0))
     }
 
     /// What lies, or is offered, not farther than so many metres from there, each with the shortest way.
@@ -333,6 +360,7 @@ mod tests {
             from in point(),
             metres in prop_oneof![Just(0.0), 1.0..1_000.0, 1_000.0..60_000.0, 60_000.0..FAR_METRES, Just(FAR_METRES)],
             is_near: bool,
+            few_max in prop_oneof![Just(0), Just(3), Just(FEW)],
             query in prop_oneof![
                 Just(vec![]), Just(vec![("service-type", "t0")]), Just(vec![("service-type", "s|t1,t2"), ("active", "true")]),
                 Just(vec![("location", "l3,Location/l4")]), Just(vec![("active", "false")]), Just(vec![("service-type:not", "t1")]),
@@ -371,7 +399,7 @@ mod tests {
                 let points = names.iter().filter_map(|name| *places.get(name)?);
                 points.map(|point| point.metres_to(from)).filter(|away| *away <= metres).min_by(f64::total_cmp)
             };
-            let found = index.candidates(EntryKind::HealthcareService, &search, near);
+            let found = index.sifted(EntryKind::HealthcareService, &search.sieve(), near, few_max);
             let mut expected: Vec<(Option<f64>, &String)> = Vec::new();
             for (id, (names, _)) in services.iter().filter(|(_, (_, body))| search.matches(body, &world)) {
                 let away = way(names);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    Condition, Search, Test, Wanted,
+    Condition, How, Search, Test, Wanted,
     compare::{elements, local, plain, reference_text, strings},
     parameter::parameters,
 };
@@ -114,23 +114,54 @@ fn codes(value: &Value) -> Vec<&str> {
     }
 }
 
+/// What a search wants of what is kept, read once for all that it goes through.
+#[derive(Debug)]
+pub struct Sieve<'s> {
+    asked: Vec<Asked<'s>>,
+}
+
+#[derive(Debug)]
+enum Asked<'s> {
+    /// One of these keys.
+    Keys(Vec<u64>),
+    /// A text of this parameter that says one of these.
+    Texts(&'static str, Vec<(How, &'s str)>),
+}
+
 impl Search {
+    /// What it wants of what is kept. A condition of which nothing is kept wants nothing.
+    pub fn sieve(&self) -> Sieve<'_> {
+        let mut asked = Vec::new();
+        for condition in &self.conditions {
+            asked.extend(condition.keys().map(Asked::Keys).or_else(|| condition.texts()));
+        }
+        Sieve { asked }
+    }
+}
+
+impl Sieve<'_> {
     /// For each condition that things can be looked up by, the keys of which every match has one.
-    pub fn lookups(&self) -> Vec<Vec<u64>> {
-        self.conditions.iter().filter_map(Condition::lookup).collect()
+    pub fn lookups(&self) -> impl Iterator<Item = &[u64]> {
+        self.asked.iter().filter_map(|asked| match asked {
+            Asked::Keys(keys) => Some(keys.as_slice()),
+            Asked::Texts(..) => None,
+        })
     }
 
     /// Whether a resource of which this is kept may be a match. No is certain, yes is not.
     pub fn may_match(&self, kept: &Kept) -> bool {
-        self.conditions.iter().all(|condition| {
-            let found = |keys: Vec<u64>| keys.iter().any(|key| kept.keys.binary_search(key).is_ok());
-            condition.lookup().map_or_else(|| condition.may_say(kept), found)
+        self.asked.iter().all(|asked| match asked {
+            Asked::Keys(keys) => keys.iter().any(|key| kept.keys.binary_search(key).is_ok()),
+            Asked::Texts(parameter, wanted) => {
+                let mut texts = kept.texts.iter().filter(|text| text.parameter == *parameter);
+                texts.any(|found| wanted.iter().any(|(how, text)| how.holds_of(text, &found.exact, &found.plain)))
+            }
         })
     }
 }
 
 impl Condition {
-    fn lookup(&self) -> Option<Vec<u64>> {
+    fn keys(&self) -> Option<Vec<u64>> {
         let Test::Any { values, not: false } = &self.test else { return None };
         let keyed = |wanted: &Wanted| match wanted {
             Wanted::Token(token) => Some(key(self.parameter.name, token.code.as_deref()?)),
@@ -141,19 +172,15 @@ impl Condition {
         values.iter().map(keyed).collect()
     }
 
-    /// Whether the texts that are kept say it.
-    fn may_say(&self, kept: &Kept) -> bool {
-        let Test::Any { values, not: false } = &self.test else { return true };
-        let mut texts = kept.texts.iter().filter(|text| text.parameter == self.parameter.name);
-        let wanted: Option<Vec<_>> = values.iter().map(|wanted| wanted.text()).collect();
-        wanted.is_none_or(|wanted| {
-            texts.any(|found| wanted.iter().any(|(how, text)| how.holds_of(text, &found.exact, &found.plain)))
-        })
+    fn texts(&self) -> Option<Asked<'_>> {
+        let Test::Any { values, not: false } = &self.test else { return None };
+        let wanted: Option<Vec<_>> = values.iter().map(Wanted::text).collect();
+        Some(Asked::Texts(self.parameter.name, wanted?))
     }
 }
 
 impl Wanted {
-    fn text(&self) -> Option<(super::How, &str)> {
+    fn text(&self) -> Option<(How, &str)> {
         match self {
             Self::Text(how, text) => Some((*how, text)),
             _ => None,
@@ -209,12 +236,12 @@ mod tests {
             ("active=true&service-type=310134009&name=other", false),
         ] {
             let search = read(query);
-            assert_eq!(search.may_match(&kept), may, "{query}");
+            assert_eq!(search.sieve().may_match(&kept), may, "{query}");
             let world = World { base: BASE, now: Timestamp::UNIX_EPOCH, owner: None, find: &|_, _| None };
             assert_eq!(search.matches(&service(), &world), may, "{query}");
         }
-        assert_eq!(read("organization=life-rooms&active=true").lookups().len(), 2);
-        assert!(read("name=garten&active:not=true&location:missing=false").lookups().is_empty());
+        assert_eq!(read("organization=life-rooms&active=true").sieve().lookups().count(), 2);
+        assert_eq!(read("name=garten&active:not=true&location:missing=false").sieve().lookups().count(), 0);
     }
 
     fn code() -> impl Strategy<Value = String> {
@@ -269,8 +296,9 @@ mod tests {
             let world = World { base: BASE, now: Timestamp::UNIX_EPOCH, owner: None, find: &|_, _| None };
             if search.matches(&body, &world) {
                 let kept = Kept::of(&body, BASE);
-                prop_assert!(search.may_match(&kept), "{query} {body}");
-                for keys in search.lookups() {
+                let sieve = search.sieve();
+                prop_assert!(sieve.may_match(&kept), "{query} {body}");
+                for keys in sieve.lookups() {
                     prop_assert!(keys.iter().any(|key| kept.keys().contains(key)), "{query} {body}");
                 }
             }

@@ -153,8 +153,21 @@ impl Expression {
         context: &Context<'a>,
         steps: &mut usize,
     ) -> Result<bool, EvalError> {
+        Ok(self.truth_within(on, context, steps)? != Some(false))
+    }
+
+    /// Whether it is true; none where it gives nothing. Out of a budget as with [`Self::holds_within`].
+    ///
+    /// # Errors
+    /// [`EvalError`]
+    pub fn truth_within<'a>(
+        &'a self,
+        on: Node<'a>,
+        context: &Context<'a>,
+        steps: &mut usize,
+    ) -> Result<Option<bool>, EvalError> {
         let found = eval::evaluate_within(&self.0, on, &Context { steps: *steps, ..*context }, steps)?;
-        Ok(eval::truth(&found, "a condition")? != Some(false))
+        eval::truth(&found, "a condition")
     }
 
     /// Looks for what could never mean anything on an element of this type: names that no element has, types that nothing there can

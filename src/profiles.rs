@@ -4,6 +4,7 @@
 mod apply;
 mod bundle;
 mod codes;
+mod extensions;
 mod invariants;
 mod links;
 pub mod load;
@@ -13,6 +14,7 @@ mod profile;
 mod report;
 pub mod structure;
 mod value_sets;
+mod vital_signs;
 
 use std::collections::HashMap;
 

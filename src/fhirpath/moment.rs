@@ -167,10 +167,11 @@ impl Moment {
     }
 
     /// Which of the two is earlier; none where that cannot be said, because one is less precise than the other or only one tells its
-    /// zone. A date and a time of day are never compared.
+    /// zone. A date, which never tells one, is a day of where the other is. A date and a time of day are never compared.
     pub(super) fn compare(&self, other: &Self) -> Option<Ordering> {
-        let widen = self.offset.is_some() != other.offset.is_some();
-        let ((first, last), (other_first, other_last)) = (self.range(widen), other.range(widen));
+        let (here, there) = (self.beside(other), other.beside(self));
+        let widen = here.offset.is_some() != there.offset.is_some();
+        let ((first, last), (other_first, other_last)) = (here.range(widen), there.range(widen));
         if last < other_first {
             Some(Ordering::Less)
         } else if other_last < first {
@@ -178,6 +179,11 @@ impl Moment {
         } else {
             ((first, last) == (other_first, other_last)).then_some(Ordering::Equal)
         }
+    }
+
+    fn beside(&self, other: &Self) -> Self {
+        let is_date = self.kind != Sort::Time && self.precision <= Precision::Day;
+        Self { offset: self.offset.or(other.offset.filter(|_| is_date)), ..*self }
     }
 
     /// The first and the last nanosecond of it, in UTC as far as its zone is known.

@@ -16,6 +16,8 @@ pub(super) fn check(report: &mut Report, bundle: &Map<String, Value>, place: Pla
     let kind = bundle.get("type").and_then(Value::as_str).unwrap_or_default();
     let entries = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let asks = matches!(kind, "batch" | "transaction" | "history");
+    // what is to be created has no id yet
+    let is_request = matches!(kind, "batch" | "transaction");
     let answers = matches!(kind, "batch-response" | "transaction-response" | "history");
     if bundle.contains_key("total") && !matches!(kind, "searchset" | "history") {
         report.fault(IssueCode::Invariant, place.child("total"), "only a searchset or a history has a total (bdl-1)");
@@ -84,13 +86,15 @@ pub(super) fn check(report: &mut Report, bundle: &Map<String, Value>, place: Pla
         rule(url.contains("/_history/"), "fullUrl", "a fullUrl names no version (bdl-8)");
         rule(!url.contains(':'), "fullUrl", "a fullUrl is absolute");
         if let (Target::Absolute { kind, id, version: None, .. }, Some(resource)) = (reference::parse(url), resource) {
-            let is = |name: &str, due: &str| resource.get(name).and_then(Value::as_str).is_none_or(|is| is == due);
+            let is = |name: &str| resource.get(name).and_then(Value::as_str);
             let said = "a fullUrl on a server ends with the type and the id of its resource";
-            if !is("resourceType", kind) {
+            if is("resourceType").is_some_and(|is| is != kind) {
                 report.fault(IssueCode::Value, at.child("fullUrl"), said);
-            } else if !is("id", id) {
+            } else if is("id").is_some_and(|is| is != id) {
                 // it may not be the URL of a FHIR server
                 report.warning(IssueCode::Value, at.child("fullUrl"), said);
+            } else if is("id").is_none() && !is_request {
+                report.fault(IssueCode::Required, at, said);
             }
         }
     }

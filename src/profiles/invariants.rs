@@ -131,7 +131,7 @@ impl Rule {
     }
 }
 
-/// Asks rules of an element, and says which are broken. What could not be found out breaks none.
+/// Asks rules of an element, and says which are not true. One that could not be asked breaks nothing.
 pub(super) fn ask<'v>(
     rules: &'v [Rule],
     on: Node<'v>,
@@ -151,12 +151,16 @@ pub(super) fn ask<'v>(
         ..Context::new(scope.resource, report.now)
     };
     for rule in rules {
-        match rule.expression.holds_within(on, &context, &mut report.steps) {
-            Ok(true) => {}
-            Ok(false) => {
+        match rule.expression.truth_within(on, &context, &mut report.steps) {
+            Ok(Some(true)) => {}
+            // where there is no name nobody is told how it is best written
+            Ok(None) if !rule.is_error => {}
+            Ok(holds @ (None | Some(false))) => {
+                // a rule has to be true (R4 ElementDefinition.constraint); a day is neither before nor after a moment of it
+                let untold = if holds.is_none() { "; from what stands here that cannot be told" } else { "" };
                 let said = match asks {
-                    Some(profile) => format!("{} ({}, {profile})", rule.human, rule.key),
-                    None => format!("{} ({})", rule.human, rule.key),
+                    Some(profile) => format!("{}{untold} ({}, {profile})", rule.human, rule.key),
+                    None => format!("{}{untold} ({})", rule.human, rule.key),
                 };
                 match (rule.is_error, asks) {
                     (false, _) => report.warning(IssueCode::Invariant, place, said),

@@ -5,11 +5,12 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
-    Asked, Finding, Validator, Wished, bundle, codes,
+    Asked, Finding, Validator, Wished, bundle, codes, extensions,
     invariants::{self, Scope},
     links::Links,
     nhs,
     report::{Report, called},
+    vital_signs,
 };
 use crate::{
     definitions::{self, Element, Kind, Max, Primitive, Type, TypeRef},
@@ -234,6 +235,7 @@ impl<'v> Walk<'v> {
             "Reference" => self.reference(object, place),
             "Identifier" => nhs::identifier(&mut self.report, &self.asked.rules, object, place),
             "Coding" => nhs::coding(&mut self.report, &self.asked.rules, object, place),
+            "Observation" => vital_signs::check(&mut self.report, object, place),
             _ => {}
         }
         let rules = &invariants::of(of).whole;
@@ -445,6 +447,7 @@ impl<'v> Walk<'v> {
             ),
             _ => {}
         }
+        extensions::check(&mut self.report, object, place);
         nhs::extension(&mut self.report, &self.asked.rules, object, place);
         if let Some(validator) = self.validator {
             validator.extension((value, object), self.asked.tells, self.scope, place, &mut self.report);

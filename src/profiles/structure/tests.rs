@@ -137,6 +137,104 @@ fn extensions_have_a_url_and_one_of_two() {
 }
 
 #[test]
+fn r4s_own_extensions_have_a_value_of_their_type() {
+    let with = |name: &str, value: &str, of: Value| {
+        let url = format!("http://hl7.org/fhir/StructureDefinition/{name}");
+        let mut request = request();
+        request["extension"] = json!([{ "url": url, value: of }]);
+        found(&request).len()
+    };
+    for (name, value, of) in [
+        ("narrativeLink", "valueUrl", json!("https://a.example#b")),
+        ("originalText", "valueString", json!("as it was said")),
+        ("servicerequest-precondition", "valueCodeableConcept", json!({ "text": "fasting" })),
+        (
+            "data-absent-reason",
+            "_valueCode",
+            json!({ "extension": [{ "url": "https://a.example", "valueString": "b" }] }),
+        ),
+        ("of-somebody", "valueBoolean", json!(true)),
+    ] {
+        assert_eq!(with(name, value, of), 0, "{name}");
+    }
+    for (name, value, of) in [
+        ("narrativeLink", "valueUri", json!("https://a.example#b")),
+        ("servicerequest-precondition", "valueString", json!("fasting")),
+        ("data-absent-reason", "extension", json!([{ "url": "https://a.example", "valueString": "b" }])),
+    ] {
+        assert_eq!(with(name, value, of), 1, "{name}");
+    }
+}
+
+#[test]
+fn what_bears_the_code_of_a_vital_sign_is_one() {
+    let coded = |code: &str| json!({ "coding": [{ "system": "http://loinc.org", "code": code }] });
+    let measured =
+        |unit: &str| json!({ "value": 1, "unit": unit, "system": "http://unitsofmeasure.org", "code": unit });
+    let weight = json!({ "resourceType": "Observation", "status": "final", "code": coded("29463-7"),
+        "category": [{ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "vital-signs" }] }],
+        "subject": { "reference": "Patient/1" }, "effectiveDateTime": "2026-11-20", "valueQuantity": measured("kg") });
+    is(&weight, &[]);
+    let without = |name: &str| {
+        let mut weight = weight.clone();
+        weight.as_object_mut().unwrap().remove(name);
+        weight
+    };
+    let other = |name: &str, value: Value| {
+        let mut weight = weight.clone();
+        weight[name] = value;
+        weight
+    };
+    // R4's invariants are errors
+    let errors = |resource: &Value| {
+        let errors = found(resource).into_iter().filter(|(_, _, severity)| *severity == "error");
+        errors.map(|(at, _, _)| at).collect::<Vec<_>>()
+    };
+    assert_eq!(errors(&other("effectiveDateTime", json!("2026-11"))), ["Observation.effective"]);
+    assert_eq!(errors(&without("valueQuantity")), ["Observation"]);
+    let mut absent = without("valueQuantity");
+    absent["dataAbsentReason"] = json!({ "text": "was not at home" });
+    is(&absent, &[]);
+    let pressure = |code: &str, value: &str| json!({ "code": coded(code), value: measured("mm[Hg]") });
+    let mut blood = without("valueQuantity");
+    blood["code"] = coded("85354-9");
+    blood["component"] = json!([pressure("8480-6", "valueQuantity"), pressure("8462-4", "valueQuantity")]);
+    is(&blood, &[]);
+    blood["component"][1].as_object_mut().unwrap().remove("valueQuantity");
+    assert_eq!(errors(&blood), ["Observation.component[1]"]);
+    // what examples of R4 are not is a warning
+    for (resource, at) in [
+        (without("category"), "Observation.category"),
+        (without("subject"), "Observation.subject"),
+        (without("effectiveDateTime"), "Observation.effective"),
+        (other("valueQuantity", measured("[stone_av]")), "Observation.value"),
+        (
+            other("valueQuantity", json!({ "value": 1, "system": "http://unitsofmeasure.org", "code": "kg" })),
+            "Observation.value.unit",
+        ),
+        (other("code", coded("85353-1")), "Observation.hasMember"),
+    ] {
+        let found = found(&resource);
+        assert_eq!(found.iter().map(|(at, _, how)| (at.as_str(), *how)).collect::<Vec<_>>(), [(at, "warning")]);
+    }
+    let mut one = blood.clone();
+    one["component"] = json!([pressure("8480-6", "valueQuantity")]);
+    assert_eq!(found(&one).len(), 1);
+    // nobody else is asked
+    is(&json!({ "resourceType": "Observation", "status": "final", "code": coded("1-8") }), &[]);
+}
+
+#[test]
+fn a_rule_that_gives_nothing_is_broken() {
+    // whether a day is before a moment of that day cannot be said
+    let mut request = request();
+    request["occurrencePeriod"] = json!({ "start": "2026-11-20", "end": "2026-11-20T10:00:00Z" });
+    is(&request, &[("ServiceRequest.occurrencePeriod", "invariant")]);
+    request["occurrencePeriod"] = json!({ "start": "2026-11-19", "end": "2026-11-20T10:00:00Z" });
+    is(&request, &[]);
+}
+
+#[test]
 fn references_point_at_what_they_may() {
     is(&with("subject", json!({ "reference": "Organization/1" })), &[("ServiceRequest.subject", "value")]);
     is(
@@ -219,6 +317,19 @@ fn a_bundle_is_checked_to_the_bottom() {
     assert_eq!(check(&json!({}), "", now())[0].issue.expression, ["%resource"]);
     let task = check(&json!({ "resourceType": "Task" }), "Bundle.entry[3].resource", now());
     assert_eq!(task[0].issue.expression, ["Bundle.entry[3].resource.status"]);
+}
+
+#[test]
+fn what_lies_on_a_server_has_its_id() {
+    let of = |kind: &str, url: &str| {
+        let entry = json!({ "fullUrl": url, "resource": { "resourceType": "Patient" } });
+        json!({ "resourceType": "Bundle", "type": kind, "entry": [entry] })
+    };
+    is(&of("collection", "https://a.example/fhir/Patient/1"), &[("Bundle.entry[0]", "required")]);
+    is(&of("collection", "urn:uuid:cd0f0d0f-0a5e-4e0b-9a3e-0d6b0b8f7e11"), &[]);
+    let mut created = of("transaction", "https://a.example/fhir/Patient/1");
+    created["entry"][0]["request"] = json!({ "method": "POST", "url": "Patient" });
+    is(&created, &[]);
 }
 
 #[test]
@@ -320,7 +431,7 @@ fn what_was_once_accepted_and_is_wrong() {
 fn a_reference_in_a_bundle_is_held_against_what_it_leads_to() {
     let entry = |url: &str, resource: Value| json!({"fullUrl": url, "resource": resource});
     let bundle = |literal: &str, url: &str, practitioner: Value| {
-        let patient = json!({"resourceType": "Patient", "generalPractitioner": [{"reference": literal}]});
+        let patient = json!({"resourceType": "Patient", "id": "1", "generalPractitioner": [{"reference": literal}]});
         json!({"resourceType": "Bundle", "type": "collection", "entry":
             [entry("http://a.example/fhir/Patient/1", patient), entry(url, practitioner)]})
     };

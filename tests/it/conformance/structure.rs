@@ -17,8 +17,6 @@ use crate::support::corpus::corpus;
 
 /// At least so many of a hundred verdicts are right.
 const RIGHT_OF_100: usize = 98;
-/// The same of those that rest on rules between elements.
-const RULES_OF_100: usize = 70;
 
 pub fn now() -> Timestamp {
     "2026-11-22T12:00:00Z".parse().unwrap()
@@ -108,20 +106,16 @@ fn mutants_are_told_from_what_they_were_made_of() {
 #[test]
 fn the_cases_of_hl7s_validator_are_told_apart() {
     let Some(folder) = corpus("validator-cases") else { return };
-    let (mut tally, mut rules) = (Tally::default(), Tally::default());
+    let mut tally = Tally::default();
     for case in index(&folder) {
         let file = folder.join(case["file"].as_str().unwrap().rsplit('/').next().unwrap());
         // profiles, and what another version says, are other cases of the same input
         if case["fhirVersion"] != "R4" || !file.is_file() {
             continue;
         }
-        let tally = if case["tier"] == "reject-rules" { &mut rules } else { &mut tally };
         let name = case["name"].as_str().unwrap();
         tally.note(name, name, case["verdict"] == "accept", refused(&file));
     }
+    // two want terminologies and profiles that are not here: tests/README.md says which
     tally.assert("validator-cases");
-    println!("validator-cases, rules between elements: {} right, missed {:?}", rules.right, rules.missed);
-    // some of them want terminologies and profiles that are not here: tests/README.md says which
-    let all = rules.right + rules.missed.values().sum::<usize>();
-    assert!(rules.false_alarms.is_empty() && rules.right * 100 >= all * RULES_OF_100, "{:?}", rules.missed);
 }

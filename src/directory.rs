@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use crate::{
     config::Registry,
-    domain::{EntryKind, Point, StewardId, working_days::WorkingTime},
+    domain::{EntryKind, Point, ProviderId, StewardId, working_days::WorkingTime},
     fhir::task::with_meta,
     profiles::Validator,
     search::Search,
@@ -124,6 +124,27 @@ impl Directory {
     /// What the registry makes of a kind, in the order of ids.
     pub fn of_registry(&self, kind: EntryKind) -> Vec<Value> {
         entry::all_of_registry(&self.registry.load(), kind, &self.base, day(self.store.now()))
+    }
+
+    /// The services that name a provider of the registry as whose they are, written by stewards; at most so many.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn services_of(&self, provider: &ProviderId, count: usize) -> Result<Vec<DirectoryEntry>, StoreError> {
+        let kind = EntryKind::HealthcareService;
+        let asked = [("organization".to_owned(), format!("Organization/{provider}"))];
+        let Ok(search) = Search::read(kind.code(), &asked, &self.base, false) else { return Ok(Vec::new()) };
+        let found = self.candidates(kind, &search, None).await?;
+        // what the registry makes has ids of its own, and changes there
+        let wanted =
+            found.iter().filter_map(|candidate| Some((kind, candidate.id.parse().ok()?))).take(count).collect();
+        let mut entries = self.store.directory_entries(wanted).await?;
+        let is_its = |entry: &DirectoryEntry| {
+            body_of(entry)
+                .is_ok_and(|body| entry::owner_named(kind, &body, &self.base).as_deref() == Some(provider.as_str()))
+        };
+        entries.retain(is_its);
+        Ok(entries)
     }
 
     /// A draft of a new entry, or over the current version of one that is there.

@@ -16,7 +16,7 @@ use crate::{
     config::registry::{InboxKind, Registry, System},
     domain::{ReferralId, SystemId},
     fhir::{
-        Issue, IssueCode, names,
+        Issue, IssueCode, Severity, names,
         reference::{Target, parse},
         tree,
     },
@@ -131,6 +131,19 @@ pub fn asked_of(system: &System, now: Timestamp) -> Asked<'_> {
 }
 
 impl Intake {
+    /// Whether a Task is right as its provider wants it, held against what is asked of the system whose referral it is about.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn check_answer(&self, task: &Value, system: &SystemId) -> Result<(), Vec<Issue>> {
+        let registry = self.registry.load();
+        let rules = registry.systems.get(system).map(|system| system.rules).unwrap_or_default();
+        let findings = self.validator.check(task, "", &Asked { rules, ..Asked::at(self.store.now()) });
+        let wrong = findings.into_iter().map(|found| found.issue).filter(|issue| issue.severity <= Severity::Error);
+        let wrong: Vec<Issue> = wrong.collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
+
     /// Accepts a request, or says everything that is wrong with it.
     ///
     /// # Errors

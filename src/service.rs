@@ -256,6 +256,16 @@ impl Service {
             let sweeping = people.clone().sweep(CancellationToken::clone(&stop_lanes));
             lanes.push(guarded(&died, &stop_lanes, sweeping));
         }
+        let intake = Intake {
+            store: Arc::clone(&store),
+            relay,
+            registry: Arc::clone(&registry),
+            client: client.clone(),
+            reading,
+            validator: Arc::clone(&validator),
+            base_url: base_url.clone(),
+            admission: Arc::clone(&admission),
+        };
         #[cfg(feature = "pages")]
         let pages = Web {
             issuer: config
@@ -264,6 +274,13 @@ impl Service {
                 .clone()
                 .map(|oidc| Issuer::new(people.clone(), oidc, client.clone(), base_url.clone())),
             people,
+            live: web::Live::new(Arc::clone(&store)),
+            directory: Directory::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&validator), &base_url),
+            store: Arc::clone(&store),
+            registry: Arc::clone(&registry),
+            status: status.clone(),
+            conversation: conversation.clone(),
+            intake: intake.clone(),
             admission: Arc::clone(&admission),
             base_url: base_url.clone(),
             request_timeout: config.limits.request_timeout,
@@ -276,16 +293,7 @@ impl Service {
             endpoints: endpoints.clone(),
             authority,
             token_limits: http::oauth::Limits::default(),
-            intake: Intake {
-                store: Arc::clone(&store),
-                relay,
-                registry: Arc::clone(&registry),
-                client,
-                reading,
-                validator: Arc::clone(&validator),
-                base_url: base_url.clone(),
-                admission,
-            },
+            intake,
             status,
             conversation,
             measured: Arc::clone(&measured),

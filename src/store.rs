@@ -64,6 +64,9 @@ pub const BEAT_MISSED: Duration = Duration::from_millis(2_500);
 /// Others end the leases of one that has not said so for this long.
 pub const DEAD_AFTER: Duration = Duration::from_secs(3);
 
+/// What a list says of a referral is in these.
+pub const GIST: [&str; 3] = ["ServiceRequest", "Patient", "Flag"];
+
 /// So many events of a subscription are kept after they were sent.
 pub const EVENTS_KEPT: u64 = 10_000;
 
@@ -367,6 +370,16 @@ pub trait Store: DirectoryStore + TokenStore + PeopleStore {
 
     /// The current version of every resource of a referral, its Tasks apart.
     async fn resources_of(&self, referral: ReferralId) -> Result<Vec<StoredResource>, StoreError>;
+
+    /// What a list says of these referrals: the current version of their ServiceRequests, Patients and Flags, those of one Task alone apart.
+    async fn gist_of(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
+        let mut all = Vec::new();
+        for referral in referrals {
+            let gist = |stored: &StoredResource| GIST.contains(&stored.kind.as_str()) && stored.task.is_none();
+            all.extend(self.resources_of(referral).await?.into_iter().filter(gist));
+        }
+        Ok(all)
+    }
 
     /// What was decided at routing, as JSON.
     async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError>;

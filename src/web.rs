@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use axum::{
     Router,
     extract::{Request, State},
@@ -16,7 +17,13 @@ use axum::{
 
 use crate::{
     admission::{Admission, Kind},
+    config::Registry,
+    conversation::Conversation,
+    directory::Directory,
+    intake::Intake,
     people::{People, Token, oidc::Issuer},
+    status::Status,
+    store::Store,
 };
 
 mod account;
@@ -25,16 +32,33 @@ mod cookie;
 mod enrol;
 mod form;
 mod frame;
+mod inbox;
 mod login;
 mod page;
+mod services;
 
 pub use cookie::Cookies;
+pub use inbox::Live;
 
 /// All who see pages share the places of one client.
 const WHO: &str = "people";
 
 /// What the pages stand on.
 pub struct Web {
+    /// What is kept.
+    pub store: Arc<dyn Store>,
+    /// Systems, providers and inboxes.
+    pub registry: Arc<ArcSwap<Registry>>,
+    /// Answers of providers.
+    pub status: Status,
+    /// What is said after sending.
+    pub conversation: Conversation,
+    /// Referrals in.
+    pub intake: Intake,
+    /// Who offers what, where.
+    pub directory: Directory,
+    /// Lists of referrals, in memory.
+    pub live: Live,
     /// Who looks at them.
     pub people: People,
     /// Who says who somebody is.
@@ -63,6 +87,18 @@ pub fn router(web: Web) -> Router {
         .route("/account", get(account::page))
         .route("/account/sessions/end", post(account::end_all))
         .route("/account/sessions/{id}/end", post(account::end))
+        .route("/inbox", get(inbox::page))
+        .route("/inbox/lines", get(inbox::lines))
+        .route("/inbox/list.csv", get(inbox::csv))
+        .route("/inbox/search", post(inbox::search))
+        .route("/inbox/assign", post(inbox::assign))
+        .route("/services", get(services::page))
+        .route("/services/{id}", post(services::propose))
+        .route("/inbox/{task}", get(inbox::referral))
+        .route("/inbox/{task}/give", post(inbox::give))
+        .route("/inbox/{task}/message", post(inbox::message))
+        .route("/inbox/{task}/documents/{id}/{number}", get(inbox::document))
+        .route("/inbox/{task}/{action}", get(inbox::form).post(inbox::act))
         .route(&format!("{}{{name}}", assets::FOLDER), get(assets::asset));
     if web.people.config().local {
         routes = routes

@@ -17,6 +17,8 @@ pub const TRANSPORT_SYSTEM: &str = "https://onward.example/fhir/CodeSystem/trans
 pub const BUSINESS_SYSTEM: &str = "https://onward.example/fhir/CodeSystem/business-status";
 /// The provider has asked the referrer for more.
 pub const INFORMATION_REQUESTED: &str = "information-requested";
+/// The provider has tried to reach the person; the category of a Communication that tells of it.
+pub const CONTACT_ATTEMPT: &str = "contact-attempt";
 /// System of the business statuses of BSeR 2.0.0-ballot, of which one is ours to set.
 pub const BSER_SYSTEM: &str = "http://hl7.org/fhir/us/bser/CodeSystem/TaskBusinessStatusCS";
 /// “Cancellation Requested”.

@@ -20,9 +20,8 @@ use crate::{
     auth::{Deed, client_that_may},
     config::registry::Client,
     domain::{Letter, SystemId, TaskId, clock::instant},
-    fhir::{Issue, IssueCode, Severity, outcome, task::with_meta, tree},
+    fhir::{Issue, IssueCode, outcome, task::with_meta, tree},
     intake::{Accepted, Incoming, apart::KEY_MAX_BYTES},
-    profiles::Asked,
     status::{Source, StatusError},
     store::{Parties, TaskRecord},
 };
@@ -280,7 +279,7 @@ pub(super) async fn update_one(app: &Shared, id: &str, call: Call) -> Answer {
     }
     let task = answerable(app, &call.caller, id).await?;
     let version = call.caller.if_match()?;
-    check(&call.body, app, &asked_about(app, &task)).map_err(Fault::invalid)?;
+    app.intake.check_answer(&call.body, &task.system).map_err(Fault::invalid)?;
     let wanted = without_own_base(call.body, &app.base_url);
     let changed = app.status.answer_known(task, Source::Request { version }, |_| Ok(wanted.clone())).await?;
     answered(app, &call.caller, &changed).await
@@ -295,12 +294,12 @@ pub async fn patch(State(app): State<Shared>, Path(id): Path<String>, call: Call
 pub(super) async fn patch_one(app: &Shared, id: &str, call: Call) -> Answer {
     let task = answerable(app, &call.caller, id).await?;
     let version = call.caller.if_match()?;
-    let (asked, now) = (asked_about(app, &task), app.store.now());
+    let (system, now) = (task.system.clone(), app.store.now());
     let changed = app
         .status
         .answer_known(task, Source::Request { version }, |current| {
             let patched = patched(current, &call, now).map_err(|issue| vec![issue])?;
-            check(&patched, app, &asked)?;
+            app.intake.check_answer(&patched, &system)?;
             Ok(patched)
         })
         .await?;
@@ -320,20 +319,6 @@ async fn answerable(app: &Shared, caller: &Caller, id: &str) -> Result<TaskRecor
     }
     matching::none_match(caller, task.version)?;
     Ok(task)
-}
-
-/// What is asked of an answer: the rules of the system whose referral it is about.
-fn asked_about(app: &Shared, task: &TaskRecord) -> Asked<'static> {
-    let registry = app.registry.load();
-    let rules = registry.systems.get(&task.system).map(|system| system.rules).unwrap_or_default();
-    Asked { rules, ..Asked::at(app.store.now()) }
-}
-
-/// Whether a Task is right, held against what is asked of the system whose referral it is about.
-fn check(task: &Value, app: &Shared, asked: &Asked<'_>) -> Result<(), Vec<Issue>> {
-    let findings = app.intake.validator.check(task, "", asked);
-    let wrong: Vec<Issue> = findings.into_iter().map(|f| f.issue).filter(|i| i.severity <= Severity::Error).collect();
-    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
 /// Clients that resolve references write ours in full; that is no change.

@@ -51,18 +51,30 @@ impl People {
         Ok(token)
     }
 
-    /// Whose session this is; none where it is over or has been ended.
+    /// Whose session this is; none where it is over or has been ended. It was used by that.
     ///
     /// # Errors
     /// [`StoreError`]
     pub async fn visitor(&self, shown: &Token) -> Result<Option<Visitor>, StoreError> {
+        self.looked_up(shown, true).await
+    }
+
+    /// The same where nobody need be there: a page asks by itself, which is no use of a session.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub async fn glance(&self, shown: &Token) -> Result<Option<Visitor>, StoreError> {
+        self.looked_up(shown, false).await
+    }
+
+    async fn looked_up(&self, shown: &Token, is_use: bool) -> Result<Option<Visitor>, StoreError> {
         let Some(session) = self.store.session(shown.digest()).await? else { return Ok(None) };
         let now = self.store.now();
         if now >= session.until || now >= after(session.last_used, self.config.idle) {
             return Ok(None);
         }
         let noted_every = NOTED_EVERY.min(self.config.idle / 4);
-        if now >= after(session.last_used, noted_every) && !self.store.use_session(session.secret).await? {
+        if is_use && now >= after(session.last_used, noted_every) && !self.store.use_session(session.secret).await? {
             // it was ended just now
             return Ok(None);
         }

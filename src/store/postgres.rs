@@ -446,6 +446,10 @@ impl Store for PostgresStore {
         read::resources_of(self.reader(), referral).await
     }
 
+    async fn gist_of(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
+        read::gist_of(self.searches(), &referrals).await
+    }
+
     async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError> {
         read::decision_of(self.reader(), referral).await
     }

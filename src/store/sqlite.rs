@@ -366,6 +366,10 @@ impl Store for SqliteStore {
         self.readers.run(move |c| read::resources_of(c, referral)).await
     }
 
+    async fn gist_of(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
+        self.readers.run(move |c| read::gist_of(c, &referrals)).await
+    }
+
     async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError> {
         self.readers.run(move |c| read::decision_of(c, referral)).await
     }

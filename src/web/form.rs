@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A longer form is not read.
-const FORM_MAX_BYTES: usize = 16 * 1024;
+const FORM_MAX_BYTES: usize = 64 * 1024;
 /// It has so long to come.
 const FORM_WITHIN: Duration = Duration::from_secs(10);
 /// The field that says which session a page was made for.
@@ -44,6 +44,10 @@ pub(super) struct Form {
 pub(super) struct Signed {
     /// Who.
     pub visitor: Visitor,
+    /// What she sends.
+    pub form: Form,
+    /// What the forms of the page bear that is shown then.
+    made_for: String,
 }
 
 /// Somebody who is logged in and looks at a page.
@@ -54,15 +58,30 @@ pub(super) struct Seen {
     pub made_for: String,
 }
 
+/// The page of somebody who is logged in, which asks by itself for what is new: her session is not used by that.
+pub(super) struct Glance(pub Seen);
+
 impl Form {
     /// A field; an empty text where it is not there.
     pub(super) fn text(&self, name: &str) -> &str {
         self.fields.iter().find(|(field, _)| field == name).map_or("", |(_, text)| text.as_str())
     }
 
+    /// All that were sent under one name.
+    pub(super) fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
+        self.fields.iter().filter(move |(field, _)| field == name).map(|(_, text)| text.as_str())
+    }
+
     /// A field that is a secret.
     pub(super) fn secret(&self, name: &str) -> Zeroizing<String> {
         Zeroizing::new(self.text(name).to_owned())
+    }
+}
+
+impl Signed {
+    /// Who sent it, as one who looks at the page that is shown then.
+    pub(super) fn seen(&self) -> Seen {
+        Seen { visitor: self.visitor.clone(), made_for: self.made_for.clone() }
     }
 }
 
@@ -99,7 +118,23 @@ impl FromRequest<Shared> for Signed {
                 "This form was made before you logged in, or by somebody else. Open the page again, and send it again.";
             return Err(page::told(StatusCode::FORBIDDEN, told));
         }
-        Ok(Self { visitor })
+        Ok(Self { visitor, made_for: token.for_forms(), form })
+    }
+}
+
+impl FromRequestParts<Shared> for Glance {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Shared) -> Result<Self, Response> {
+        let Some(token) = web.session_of(&parts.headers) else { return Err(page::to("/login")) };
+        match web.people.glance(&token).await {
+            Ok(Some(visitor)) => Ok(Self(Seen { visitor, made_for: String::new() })),
+            Ok(None) => Err(page::to("/login")),
+            Err(error) => {
+                tracing::warn!(%error, "a session cannot be looked up");
+                Err(page::unavailable())
+            }
+        }
     }
 }
 

@@ -1,11 +1,18 @@
 //! What is around every page: who looks, where she may go, and what a browser fetches for it.
 
 use super::{assets, form::Seen};
-use crate::domain::Position;
+use crate::{
+    auth::{Deed, What, Who, may},
+    domain::{Organisation, Position},
+};
 
 /// A part of Onward's pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
+    /// The referrals of a provider.
+    Inbox,
+    /// What the directory says of a provider's services.
+    Services,
     /// Oneself.
     Account,
     /// None that is in the navigation.
@@ -16,7 +23,11 @@ pub(super) enum Section {
 type MayGo = fn(&[Position]) -> bool;
 
 /// Those in the navigation: where each begins, its name, who may go there.
-const SECTIONS: &[(Section, &str, &str, MayGo)] = &[(Section::Account, "/account", "Your account", |_| true)];
+const SECTIONS: &[(Section, &str, &str, MayGo)] = &[
+    (Section::Inbox, "/inbox", "Referrals", works_referrals),
+    (Section::Services, "/services", "Our services", tells_of_services),
+    (Section::Account, "/account", "Your account", |_| true),
+];
 
 /// The frame of one page.
 pub(super) struct Frame {
@@ -72,6 +83,37 @@ pub(super) fn home(positions: &[Position]) -> &'static str {
     places(positions, Section::None).first().map_or("/account", |place| place.path)
 }
 
+/// Whether referrals of some provider are hers to see.
+fn works_referrals(positions: &[Position]) -> bool {
+    providers(positions).next().is_some()
+}
+
+/// The providers whose referrals somebody may see.
+pub(super) fn providers(positions: &[Position]) -> impl Iterator<Item = &crate::domain::ProviderId> {
+    let of = |position: &Position| position.organisation();
+    positions.iter().filter_map(move |position| match (position, of(position)) {
+        (Position::ProviderWorker(id), Some(own @ Organisation::Provider(_))) => {
+            may(Who::Person(std::slice::from_ref(position)), Deed::Read, What::Of(&own)).then_some(id)
+        }
+        _ => None,
+    })
+}
+
+/// Whether the directory's entries of some provider are hers to propose.
+fn tells_of_services(positions: &[Position]) -> bool {
+    proposes(positions).next().is_some()
+}
+
+/// The providers for whom somebody may propose what the directory says.
+pub(super) fn proposes(positions: &[Position]) -> impl Iterator<Item = &crate::domain::ProviderId> {
+    positions.iter().filter_map(|position| match (position, position.organisation()) {
+        (Position::ProviderAdmin(id), Some(own)) => {
+            may(Who::Person(std::slice::from_ref(position)), Deed::Propose, What::Of(&own)).then_some(id)
+        }
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,10 +123,21 @@ mod tests {
     }
 
     #[test]
+    fn each_role_sees_where_it_may_go() {
+        let shown = |roles: &str| places(&positions(roles), Section::Inbox).iter().map(|p| p.path).collect::<Vec<_>>();
+        assert_eq!(shown("provider-worker:mind"), ["/inbox", "/account"]);
+        assert_eq!(shown("provider-admin:mind"), ["/services", "/account"]);
+        for other in ["operator", "auditor", "route-editor", "referrer:rio"] {
+            assert_eq!(shown(other), ["/account"], "{other}");
+        }
+        assert_eq!(home(&positions("operator provider-worker:mind")), "/inbox");
+        assert_eq!(home(&positions("referrer:rio")), "/account");
+        assert_eq!(home(&[]), "/account");
+    }
+
+    #[test]
     fn where_one_is_stands_out() {
-        let here =
-            |section| places(&positions("auditor"), section).iter().map(|place| place.is_here).collect::<Vec<_>>();
-        assert_eq!((here(Section::Account), here(Section::None)), (vec![true], vec![false]));
-        assert_eq!(home(&positions("auditor")), "/account");
+        let places = places(&positions("provider-worker:mind"), Section::Inbox);
+        assert_eq!(places.iter().map(|place| place.is_here).collect::<Vec<_>>(), [true, false]);
     }
 }

@@ -173,7 +173,7 @@ pub(super) async fn begun(web: &Web, headers: &HeaderMap, token: &Token, to: &st
 
 /// `POST /logout`.
 pub(super) async fn log_out(State(web): State<Shared>, signed: Signed) -> Response {
-    let Signed { visitor } = signed;
+    let Signed { visitor, .. } = signed;
     if let Err(error) = web.people.end_sessions(&visitor, Some(visitor.session)).await {
         tracing::warn!(%error, "a session could not be ended");
         return page::unavailable();

@@ -51,6 +51,17 @@ pub(crate) fn same(one: &str, other: &str) -> bool {
     one == other
 }
 
+/// The way from one page of a list to others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pages {
+    /// Which this is, from 1.
+    pub number: usize,
+    /// The URL of the one before.
+    pub before: Option<String>,
+    /// The URL of the one after.
+    pub after: Option<String>,
+}
+
 /// A page made of its template.
 pub(super) fn shown(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {

@@ -15,53 +15,99 @@ use tower_service::Service as _;
 
 use super::*;
 use crate::{
-    config::{self, Config, Env, TokenHash},
+    broker::embedded::Embedded,
+    client::FhirClient,
+    config::{self, Config, Env, Outbound, TokenHash},
     domain::ManualClock,
     http::Came,
+    intake::record::Reading,
+    lanes::Relay,
     people::totp,
+    profiles::Validator,
     store::sqlite::SqliteStore,
 };
 
-const BASE: &str = "https://onward.example";
+pub(super) const BASE: &str = "https://onward.example";
 const PASSWORD: &str = "three unlikely words";
 
 /// Onward's pages, and whoever looks after their people.
-struct Scene {
+pub(super) struct Scene {
     router: Router,
-    people: People,
-    clock: Arc<ManualClock>,
+    pub(super) people: People,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) intake: Intake,
+    pub(super) conversation: Conversation,
     _folder: TempDir,
 }
 
 /// A browser, with its cookies.
-struct Browser {
+pub(super) struct Browser {
     router: Router,
     cookies: BTreeMap<String, String>,
     origin: Option<&'static str>,
     from: Option<IpAddr>,
+    /// What it has already (`If-None-Match`).
+    pub(super) has: Option<String>,
 }
 
-struct Page {
-    status: StatusCode,
-    headers: HeaderMap,
-    text: String,
+pub(super) struct Page {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
 }
 
 fn scene_at(base_url: &str, people: config::People) -> Scene {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::at("2026-03-02T09:00:00Z".parse().unwrap()));
-    let store = SqliteStore::open(&folder.path().join("onward.db"), clock.clone()).unwrap();
     let config = Config::embedded(folder.path(), TokenHash::of("x"), &Env::default()).unwrap().0;
+    scene_of(base_url, config::Config { people, ..config }, folder)
+}
+
+/// Pages over a configuration, and a store in this folder.
+pub(super) fn scene_of(base_url: &str, config: Config, folder: TempDir) -> Scene {
+    let clock = Arc::new(ManualClock::at("2026-03-02T09:00:00Z".parse().unwrap()));
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.path().join("onward.db"), clock.clone()).unwrap());
     let registry = Arc::new(ArcSwap::from_pointee(config.registry));
-    let people = People::new(Arc::new(store), registry, people);
+    let people = People::new(Arc::clone(&store), Arc::clone(&registry), config.people);
+    let broker = Arc::new(Embedded::new(Default::default()));
+    let (relay, _publishing) = Relay::start(Arc::clone(&store), broker, Default::default());
+    let (client, reading) = (FhirClient::new(&Outbound::anywhere()).unwrap(), Reading::default());
+    let validator = Arc::new(Validator::new(vec![]).unwrap());
+    let admission = Admission::new(&config.limits);
+    let conversation = Conversation {
+        store: Arc::clone(&store),
+        relay: relay.clone(),
+        registry: Arc::clone(&registry),
+        client: client.clone(),
+        reading: reading.clone(),
+        validator: Arc::clone(&validator),
+        base_url: base_url.to_owned(),
+    };
+    let intake = Intake {
+        store: Arc::clone(&store),
+        relay: relay.clone(),
+        registry: Arc::clone(&registry),
+        client,
+        reading,
+        validator,
+        base_url: base_url.to_owned(),
+        admission: Arc::clone(&admission),
+    };
     let web = Web {
+        status: Status::new(Arc::clone(&store), relay, Arc::clone(&registry)),
+        live: Live::new(Arc::clone(&store)),
+        directory: Directory::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&intake.validator), base_url),
+        store: Arc::clone(&store),
+        registry,
+        conversation: conversation.clone(),
+        intake: intake.clone(),
         people: people.clone(),
         issuer: None,
-        admission: Admission::new(&config.limits),
+        admission,
         base_url: base_url.to_owned(),
         request_timeout: config.limits.request_timeout,
     };
-    Scene { router: router(web), people, clock, _folder: folder }
+    Scene { router: router(web), people, clock, store, intake, conversation, _folder: folder }
 }
 
 fn scene() -> Scene {
@@ -69,12 +115,12 @@ fn scene() -> Scene {
 }
 
 impl Scene {
-    fn browser(&self) -> Browser {
-        Browser { router: self.router.clone(), cookies: BTreeMap::new(), origin: Some(BASE), from: None }
+    pub(super) fn browser(&self) -> Browser {
+        Browser { router: self.router.clone(), cookies: BTreeMap::new(), origin: Some(BASE), from: None, has: None }
     }
 
     /// Somebody with an account, and the key of her device.
-    async fn enrolled(&self, name: &str, role: &str) -> Vec<u8> {
+    pub(super) async fn enrolled(&self, name: &str, role: &str) -> Vec<u8> {
         let code = self.people.add(name, "Anna Ärzte", vec![role.parse().unwrap()]).await.unwrap();
         let mut browser = self.browser();
         let fields = [("name", name), ("enrolment-code", code.reveal()), ("password", PASSWORD), ("again", PASSWORD)];
@@ -96,7 +142,7 @@ impl Scene {
     }
 
     /// A browser of somebody who has logged in.
-    async fn logged_in(&self, name: &str, key: &[u8]) -> Browser {
+    pub(super) async fn logged_in(&self, name: &str, key: &[u8]) -> Browser {
         let mut browser = self.browser();
         let page = browser.log_in(name, PASSWORD, &self.code(key)).await;
         assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
@@ -115,6 +161,9 @@ impl Browser {
         if let Some(origin) = self.origin.filter(|_| method == Method::POST) {
             request = request.header(header::ORIGIN, origin);
         }
+        if let Some(has) = &self.has {
+            request = request.header(header::IF_NONE_MATCH, has);
+        }
         let mut request = request.body(Body::from(body)).unwrap();
         if let Some(from) = self.from {
             request.extensions_mut().insert(Came { address: Some(from), ..Came::default() });
@@ -132,11 +181,11 @@ impl Browser {
         Page { status: parts.status, headers: parts.headers, text }
     }
 
-    async fn get(&mut self, path: &str) -> Page {
+    pub(super) async fn get(&mut self, path: &str) -> Page {
         self.send(Method::GET, path, String::new()).await
     }
 
-    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+    pub(super) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
         let encoded =
             |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
         let pairs: Vec<String> = fields.iter().map(|(name, text)| format!("{name}={}", encoded(text))).collect();
@@ -154,16 +203,16 @@ impl Browser {
 }
 
 impl Page {
-    fn between(&self, before: &str, after: &str) -> &str {
+    pub(super) fn between(&self, before: &str, after: &str) -> &str {
         let rest = self.text.split_once(before).unwrap_or_else(|| panic!("no {before} in {}", self.text)).1;
         rest.split_once(after).unwrap().0
     }
 
-    fn made_for(&self) -> &str {
+    pub(super) fn made_for(&self) -> &str {
         self.between("name=\"made-for\" value=\"", "\"")
     }
 
-    fn to(&self) -> &str {
+    pub(super) fn to(&self) -> &str {
         assert_eq!(self.status, StatusCode::SEE_OTHER, "{}", self.text);
         self.headers[header::LOCATION].to_str().unwrap()
     }
@@ -490,6 +539,6 @@ async fn where_nobody_may_log_in_there_is_nothing() {
 #[tokio::test]
 async fn a_form_that_is_too_long_is_not_read() {
     let scene = scene();
-    let page = scene.browser().log_in("anna", &"x".repeat(20_000), "000000").await;
+    let page = scene.browser().log_in("anna", &"x".repeat(70_000), "000000").await;
     assert_eq!(page.status, StatusCode::BAD_REQUEST);
 }

@@ -6,8 +6,8 @@ use onward::{
     directory::entry::MEASURED,
     domain::TransportStatus,
     fhir::task::{
-        ANOTHER_OPEN, BUSINESS_SYSTEM, CANONICAL, EVENT_EXTENSION, INFORMATION_REQUESTED, SEQ_EXTENSION,
-        TRANSPORT_SYSTEM,
+        ANOTHER_OPEN, BUSINESS_SYSTEM, CANONICAL, CONTACT_ATTEMPT, EVENT_EXTENSION, INFORMATION_REQUESTED,
+        SEQ_EXTENSION, TRANSPORT_SYSTEM,
     },
 };
 use serde_json::Value;
@@ -29,7 +29,7 @@ fn code_systems_hold_exactly_our_codes() {
     let business = artefact("CodeSystem-business-status");
     assert_eq!(
         (&business["url"], codes(&business)),
-        (&BUSINESS_SYSTEM.into(), vec![INFORMATION_REQUESTED, ANOTHER_OPEN])
+        (&BUSINESS_SYSTEM.into(), vec![INFORMATION_REQUESTED, ANOTHER_OPEN, CONTACT_ATTEMPT])
     );
     let message = artefact("CodeSystem-message-event");
     assert_eq!(message["url"], EVENT_SYSTEM);

@@ -4,12 +4,17 @@
 use std::path::{Path, PathBuf};
 
 use arc_swap::ArcSwap;
+use hyper::Method;
 use onward::people::{People, totp};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     clients::script::{Script, path},
-    support::{hub::Hub, skipped},
+    support::{
+        fixtures,
+        hub::{GP, Hub, LIFE_ROOMS, LINK_WORKERS, RIO},
+        skipped,
+    },
 };
 
 /// Lines of the configuration that let people log in.
@@ -83,5 +88,71 @@ async fn somebody_logs_in_and_out() {
     let people =
         [("auditor-0", "auditor"), ("auditor-1", "auditor"), ("auditor-2", "auditor"), ("auditor-3", "auditor")];
     walk("login", browser, &hub, &people, vec![], 28).await;
+    hub.stop().await;
+}
+
+/// A referral with all that one carries, of a number of its own, to the link workers.
+fn whole(number: &str) -> Value {
+    let mut bundle = fixtures::json("referrals/03-full-bundle.json");
+    let request = &mut bundle["entry"][0]["resource"];
+    request["identifier"][0]["value"] = number.into();
+    let ods = "https://fhir.nhs.uk/Id/ods-organization-code";
+    request["performer"] = json!([{"type": "Organization", "identifier": {"system": ods, "value": "U99999"}}]);
+    bundle
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_workers_day() {
+    let Some(browser) = browser("inbox") else { return };
+    let hub = Hub::build().sections(PEOPLE).start().await;
+    let provider = hub.provider(LINK_WORKERS);
+    let id_of = |task: &str| task.rsplit('/').next().unwrap().to_owned();
+    let mut tasks = Vec::new();
+    for number in 0..5 {
+        let task = hub.sender(GP).refers(&whole(&format!("page-{number}"))).await;
+        hub.task_when(&provider, &task, "listed", |t| t["meta"]["versionId"] == "2").await;
+        tasks.push(id_of(&task));
+    }
+    let stranger = id_of(&hub.sender(RIO).refers(&fixtures::to_life_rooms("page-stranger")).await);
+    let role = format!("provider-worker:{LINK_WORKERS}");
+    let names: Vec<String> = (0..5).map(|number| format!("luke-{number}")).collect();
+    let people: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), role.as_str())).collect();
+    let more = vec![("ONWARD_TASKS", json!(tasks).to_string()), ("ONWARD_STRANGER", stranger)];
+    walk("inbox", browser, &hub, &people, more, 100).await;
+    // what the people did is what the provider's own system would read
+    let done = provider.get(&format!("/fhir/Task/{}", tasks[0])).await.json();
+    assert_eq!(
+        (done["status"].as_str(), done["output"].as_array().map(Vec::len)),
+        (Some("completed"), Some(5)),
+        "{done}"
+    );
+    let said = provider.get(&format!("/fhir/Communication?about=Task/{}", tasks[0])).await.json();
+    assert_eq!(said["entry"].as_array().map(Vec::len), Some(2), "{said}");
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_tells_whether_it_has_room() {
+    let Some(browser) = browser("services") else { return };
+    let hub = Hub::build().sections(PEOPLE).start().await;
+    let service = |provider: &str, name: &str| {
+        json!({
+            "resourceType": "HealthcareService", "active": true, "name": name, "type": [{"text": "Singing"}],
+            "providedBy": {"reference": format!("Organization/{provider}"), "type": "Organization"},
+        })
+    };
+    for (provider, name) in [(LINK_WORKERS, "Choir"), (LIFE_ROOMS, "Another’s choir")] {
+        let made = hub.steward().method(Method::POST, "/fhir/HealthcareService", &service(provider, name)).await;
+        assert_eq!(made.status, 201, "{}", made.describe());
+    }
+    let role = format!("provider-admin:{LINK_WORKERS}");
+    walk("services", browser, &hub, &[("mary", role.as_str())], vec![], 24).await;
+    let proposals = hub.steward().get("/directory/proposals").await.json();
+    let proposed = &proposals["proposals"][0];
+    assert_eq!(
+        (proposed["provider"].as_str(), proposed["status"].as_str()),
+        (Some(LINK_WORKERS), Some("pending")),
+        "{proposals}"
+    );
     hub.stop().await;
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{InboxId, ReferralId, SystemId, TaskId},
-    store::{AskedBy, Attempt, JournalLine, Parties, StoreError, StoredResource, Submitted, TaskRecord},
+    store::{AskedBy, Attempt, GIST, JournalLine, Parties, StoreError, StoredResource, Submitted, TaskRecord},
 };
 
 pub(super) async fn submitted(
@@ -121,6 +121,15 @@ pub(super) async fn resources_of(link: &Link, referral: ReferralId) -> Result<Ve
          WHERE s.referral = $1 AND s.kind <> 'Task' ORDER BY s.id, s.kind, s.version DESC"
     );
     all(&link.query(sql, &[&referral.0]).await?, stored_resource)
+}
+
+pub(super) async fn gist_of(link: &Link, referrals: &[ReferralId]) -> Result<Vec<StoredResource>, StoreError> {
+    let sql = sql!(
+        "SELECT DISTINCT ON (s.id, s.kind) {RESOURCE_COLUMNS} FROM resource s
+         WHERE s.referral = ANY($1) AND s.kind || '' = ANY($2) AND s.task IS NULL ORDER BY s.id, s.kind, s.version DESC"
+    );
+    let ids: Vec<Uuid> = referrals.iter().map(|id| id.0).collect();
+    all(&link.query(sql, &[&ids, &&GIST[..]]).await?, stored_resource)
 }
 
 pub(super) async fn decision_of(link: &Link, referral: ReferralId) -> Result<Option<String>, StoreError> {

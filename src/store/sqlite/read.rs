@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, TASK_SOURCE, moment, parse, stored_resource, task_record, uuid};
 use crate::{
     domain::{InboxId, ReferralId, SystemId, TaskId},
-    store::{Attempt, Parties, StoreError, StoredResource, TaskRecord},
+    store::{Attempt, GIST, Parties, StoreError, StoredResource, TaskRecord},
 };
 
 pub(super) fn task(c: &Connection, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
@@ -98,6 +98,21 @@ pub(super) fn resources_of(c: &Connection, referral: ReferralId) -> Result<Vec<S
     ))?;
     let rows = statement.query_map([referral.0.as_bytes()], stored_resource)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn gist_of(c: &Connection, referrals: &[ReferralId]) -> Result<Vec<StoredResource>, StoreError> {
+    let [request, person, flag] = GIST;
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {RESOURCE_COLUMNS} FROM resource s
+         WHERE s.referral = ? AND +s.kind IN ('{request}', '{person}', '{flag}') AND s.task IS NULL
+         AND NOT EXISTS (SELECT 1 FROM resource n WHERE n.id = s.id AND n.kind = s.kind AND n.version > s.version)"
+    ))?;
+    let mut all = Vec::new();
+    for referral in referrals {
+        let rows = statement.query_map([referral.0.as_bytes()], stored_resource)?;
+        all.extend(rows.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(all)
 }
 
 pub(super) fn decision_of(c: &Connection, referral: ReferralId) -> Result<Option<String>, StoreError> {

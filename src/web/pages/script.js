@@ -11,12 +11,16 @@ for (const part of document.querySelectorAll('[data-live]')) {
     const busy = document.hidden || part.contains(document.activeElement) || part.querySelector('input:checked');
     if (!busy) {
       try {
-        const answer = await fetch(part.dataset.live, { headers: tag ? { 'If-None-Match': tag } : {}, redirect: 'error' });
+        const answer = await fetch(part.dataset.live, { headers: tag ? { 'If-None-Match': tag } : {}, redirect: 'manual' });
         if (answer.status === 200) {
           tag = answer.headers.get('ETag');
           // made of our own template, in which everything is escaped
           const made = new DOMParser().parseFromString(await answer.text(), 'text/html');
           part.replaceChildren(...made.body.childNodes);
+        } else if (answer.type === 'opaqueredirect') {
+          // nobody was there for too long: what stands here is not to be read by whoever comes
+          location.reload();
+          return;
         } else if (answer.status !== 304) {
           return;
         }

@@ -1,6 +1,6 @@
 //! Reading what is stored.
 
-use onward::store::{Parties, TaskQuery};
+use onward::store::{NewVersion, Parties, TaskQuery};
 
 use super::*;
 
@@ -52,6 +52,42 @@ pub async fn a_referral_with_all_that_travels_with_it(b: Bench) {
     assert_eq!(b.store.decision_of(new.id).await.unwrap(), Some(new.decision));
     assert_eq!(b.store.decision_of(ReferralId::mint()).await.unwrap(), None);
     assert!(b.store.resources_of(ReferralId::mint()).await.unwrap().is_empty());
+}
+
+pub async fn what_a_list_says_of_referrals(b: Bench) {
+    let (mut one, mut other) = (referral("a"), referral("b"));
+    let flag = Uuid::now_v7();
+    one.resources.extend([resource("Flag", flag, "{}"), resource("Binary", flag, "{}")]);
+    // an order that was made for one Task alone is not all of the referral's
+    other.tasks[0].resources.push(resource("ServiceRequest", Uuid::now_v7(), "{}"));
+    let (submitted, _) = stored(b.store.submit(submission(vec![one.clone(), other.clone()])).await.unwrap());
+    let anew = NewVersion {
+        resource: resource("ServiceRequest", one.request, r#"{"n":2}"#),
+        version: 2,
+        task: None,
+        key: None,
+    };
+    let before = task(&b, submitted[0].tasks[0]).await;
+    b.store.append(Append { resources: vec![anew], ..step(&before) }).await.unwrap();
+    let gist = |referrals: Vec<ReferralId>| async {
+        let found = b.store.gist_of(referrals).await.unwrap();
+        let mut found: Vec<_> = found.into_iter().map(|r| (r.referral, r.kind, r.id, r.version)).collect();
+        found.sort();
+        found
+    };
+    let own = |of: &NewReferral| {
+        let listed = of.resources.iter().filter(|new| new.kind != "Binary");
+        let version = |new: &NewResource| if new.id == one.request { 2 } else { 1 };
+        listed.map(|new| (of.id, new.kind.clone(), new.id, version(new))).collect::<Vec<_>>()
+    };
+    let mut expected = [own(&one), own(&other)].concat();
+    expected.sort();
+    assert_eq!(
+        gist(vec![one.id, other.id, ReferralId::mint()]).await,
+        expected,
+        "the newest of each, and nothing else"
+    );
+    assert!(gist(vec![]).await.is_empty());
 }
 
 pub async fn tasks_by_what_one_has_in_hand(b: Bench) {

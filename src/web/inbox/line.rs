@@ -1,0 +1,288 @@
+//! What a worklist knows of a referral: a line, made of its Task, its ServiceRequest and its person.
+
+use serde_json::Value;
+
+use super::words;
+use crate::{
+    domain::{InboxId, ProviderId, TaskId, Timestamp, task::TaskState},
+    fhir::{
+        nhs_number::{self, NhsNumber},
+        tree,
+    },
+    store::TaskRecord,
+};
+
+/// System of the identifier by which a Task names the person who works it.
+pub(in crate::web) const WORKER_SYSTEM: &str = "https://onward.example/fhir/NamingSystem/person";
+/// Words by which a Flag that is over is shown all the same.
+const SAFEGUARDING: [&str; 2] = ["safeguarding", "at risk"];
+
+/// Who works a referral.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::web) struct Worker {
+    /// `local:NAME` or `oidc:SUBJECT`; none where another system named somebody.
+    pub id: Option<String>,
+    /// Her name.
+    pub name: String,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Clone)]
+pub(in crate::web) struct Line {
+    pub task: TaskId,
+    pub provider: ProviderId,
+    pub inbox: InboxId,
+    pub version: u64,
+    pub state: TaskState,
+    pub came: Timestamp,
+    pub changed: Timestamp,
+    /// The person's name.
+    pub person: String,
+    /// The date of birth as FHIR has it.
+    pub born: String,
+    /// Ten digits.
+    pub nhs_number: String,
+    /// By what the referral is known where it was written.
+    pub reference: String,
+    /// What is asked for.
+    pub what: String,
+    /// 0 is the most urgent, 3 the usual.
+    pub urgency: u8,
+    /// What the priority is called where it is not the usual one.
+    pub priority: Option<words::Tag>,
+    /// Somebody has flagged a risk.
+    pub flagged: bool,
+    pub worker: Option<Worker>,
+    /// What a search looks at: name, NHS number, reference, folded.
+    pub sought: String,
+    /// The name as it is sorted.
+    pub sorted: String,
+}
+
+impl Line {
+    /// The line of a Task, with its body and the resources of its referral.
+    pub(in crate::web) fn of(record: &TaskRecord, body: &Value, resources: &[Value]) -> Self {
+        let request = resources.iter().find(|one| is_request(one, record)).unwrap_or(&Value::Null);
+        let person = subject(request, resources);
+        let name = person
+            .map(name_of)
+            .filter(|name| !name.is_empty())
+            .or_else(|| tree::text(request, "subject.display").map(str::to_owned));
+        let known = record.identifier.as_deref().and_then(|token| token.rsplit_once('|')).map(|(_, value)| value);
+        let reference = known.unwrap_or_default().to_owned();
+        let number = nhs_number_of(request, person);
+        let name = name.unwrap_or_else(|| "Name not given".to_owned());
+        let (urgency, priority) = words::priority(tree::text(request, "priority").unwrap_or_default());
+        Self {
+            task: record.id,
+            provider: record.provider.clone(),
+            inbox: record.inbox.clone(),
+            version: record.version,
+            state: record.state,
+            came: record.created,
+            changed: record.last_updated,
+            born: person.and_then(|p| tree::text(p, "birthDate")).unwrap_or_default().to_owned(),
+            what: asked_for(request),
+            urgency,
+            priority,
+            flagged: resources.iter().any(is_safeguarding),
+            worker: worker_of(body),
+            sought: format!("{} {number} {}", words::folded(&name), words::folded(&reference)),
+            sorted: family_first(person, &name),
+            person: name,
+            nhs_number: number,
+            reference,
+        }
+    }
+
+    /// Whether it is still to be worked on.
+    pub(in crate::web) fn is_open(&self) -> bool {
+        !self.state.status.is_terminal()
+    }
+}
+
+fn is_request(resource: &Value, record: &TaskRecord) -> bool {
+    tree::resource_type(resource) == Some("ServiceRequest")
+        && tree::text(resource, "id").is_some_and(|id| id == record.request.to_string())
+}
+
+/// The ServiceRequest that a Task is about: the referrer's, or the order that was made for this Task alone.
+pub(in crate::web) fn own_request(record: &TaskRecord, body: &Value) -> uuid::Uuid {
+    crate::fhir::task::own_order(body).unwrap_or(record.request)
+}
+
+/// The person a referral is about, carried in the request or beside it.
+pub(in crate::web) fn subject<'r>(request: &'r Value, resources: &'r [Value]) -> Option<&'r Value> {
+    let named = tree::text(request, "subject.reference");
+    if let Some(contained) = named.and_then(|reference| reference.strip_prefix('#')) {
+        return tree::items(request, "contained").iter().find(|one| tree::text(one, "id") == Some(contained));
+    }
+    let is_it = |one: &&Value| {
+        let reference = tree::text(one, "id").map(|id| format!("Patient/{id}"));
+        tree::resource_type(one) == Some("Patient") && reference.as_deref() == named
+    };
+    resources.iter().find(is_it)
+}
+
+/// The name by which somebody is called, as its parts stand in FHIR; a text where there is one.
+pub(in crate::web) fn name_of(person: &Value) -> String {
+    let Some(name) = name_used(person) else { return String::new() };
+    if let Some(text) = tree::text(name, "text") {
+        return text.to_owned();
+    }
+    let given = tree::items(name, "given").iter().filter_map(Value::as_str);
+    given.chain(tree::text(name, "family")).collect::<Vec<_>>().join(" ")
+}
+
+/// The HumanName by which somebody is called now.
+fn name_used(person: &Value) -> Option<&Value> {
+    let names = tree::items(person, "name");
+    let with_use = |wanted: &str| names.iter().find(|name| tree::text(name, "use") == Some(wanted));
+    with_use("usual").or_else(|| with_use("official")).or(names.first())
+}
+
+fn family_first(person: Option<&Value>, name: &str) -> String {
+    let family = person.and_then(name_used).and_then(|name| tree::text(name, "family"));
+    words::folded(&format!("{} {name}", family.unwrap_or_default()))
+}
+
+/// The NHS number of a person, or of whoever the request names; empty where there is none.
+pub(in crate::web) fn nhs_number_of(request: &Value, person: Option<&Value>) -> String {
+    let of = |holder: &Value| {
+        let found = tree::identifiers(holder).find(|(system, ..)| *system == Some(nhs_number::SYSTEM));
+        found.and_then(|(_, value, _)| value.parse::<NhsNumber>().ok()).map(|number| number.as_str().to_owned())
+    };
+    person.and_then(of).or_else(|| request.get("subject").and_then(of)).unwrap_or_default()
+}
+
+/// What is asked for, in the words of the request.
+pub(in crate::web) fn asked_for(request: &Value) -> String {
+    concept(request.get("code").unwrap_or(&Value::Null))
+}
+
+/// A concept in words: its text, else what a coding is called, else a code.
+pub(in crate::web) fn concept(of: &Value) -> String {
+    let shown = || tree::items(of, "coding").iter().find_map(|coding| tree::text(coding, "display"));
+    let code = || tree::items(of, "coding").iter().find_map(|coding| tree::text(coding, "code"));
+    tree::text(of, "text").or_else(shown).or_else(code).unwrap_or_default().to_owned()
+}
+
+/// Whether a resource flags a risk: an active Flag, or one that says so.
+pub(in crate::web) fn is_safeguarding(resource: &Value) -> bool {
+    tree::resource_type(resource) == Some("Flag") && tree::text(resource, "status") != Some("entered-in-error") && {
+        let said = words::folded(&format!(
+            "{} {}",
+            concept(resource.get("code").unwrap_or(&Value::Null)),
+            tree::items(resource, "category").iter().map(concept).collect::<Vec<_>>().join(" ")
+        ));
+        tree::text(resource, "status") == Some("active") || SAFEGUARDING.iter().any(|word| said.contains(word))
+    }
+}
+
+/// Who works a Task, where its owner is somebody and not the provider itself.
+pub(in crate::web) fn worker_of(task: &Value) -> Option<Worker> {
+    let owner = task.get("owner")?;
+    let kind = tree::text(owner, "type").unwrap_or_default();
+    let reference = tree::text(owner, "reference").unwrap_or_default();
+    if kind == "Organization" || reference.starts_with("Organization/") {
+        return None;
+    }
+    let id =
+        tree::identifiers(owner).find(|(system, ..)| *system == Some(WORKER_SYSTEM)).map(|(_, id, _)| id.to_owned());
+    let name = tree::text(owner, "display").map(str::to_owned).or_else(|| id.clone())?;
+    Some(Worker { id, name })
+}
+
+#[cfg(test)]
+pub(in crate::web) mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    use crate::domain::ReferralId;
+
+    /// A Task as a store gives it.
+    pub(in crate::web) fn record() -> TaskRecord {
+        TaskRecord {
+            id: TaskId(Uuid::from_u128(7)),
+            referral: ReferralId(Uuid::from_u128(1)),
+            system: "rio".parse().unwrap(),
+            request: Uuid::from_u128(2),
+            origin: None,
+            identifier: Some("https://rio.example/referral-id|RIO-2026-000103".into()),
+            route_set: "1".into(),
+            inbox: "link-workers".parse().unwrap(),
+            provider: "link-workers".parse().unwrap(),
+            part_of: None,
+            terms: crate::domain::deadline::RouteTerms::default(),
+            beside: None,
+            state: TaskState::new(),
+            seq: 2,
+            version: 2,
+            answered: 1,
+            created: "2026-03-02T09:00:00Z".parse().unwrap(),
+            last_updated: "2026-03-02T09:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn request() -> Value {
+        json!({
+            "resourceType": "ServiceRequest", "id": Uuid::from_u128(2).to_string(), "priority": "urgent",
+            "subject": {"reference": "Patient/p", "display": "D. R."},
+            "code": {"coding": [{"code": "1", "display": "Referral to social prescribing service"}]},
+        })
+    }
+
+    fn patient() -> Value {
+        json!({
+            "resourceType": "Patient", "id": "p", "birthDate": "1984-11-02",
+            "identifier": [{"system": nhs_number::SYSTEM, "value": "9990742677"}],
+            "name": [{"use": "old", "text": "Somebody else"}, {"use": "official", "family": "Rimmer", "given": ["Declan", "J"]}],
+        })
+    }
+
+    #[test]
+    fn a_line_says_who_what_and_how_urgent() {
+        let line =
+            Line::of(&record(), &json!({"owner": {"reference": "Organization/link-workers"}}), &[patient(), request()]);
+        assert_eq!((line.person.as_str(), line.nhs_number.as_str()), ("Declan J Rimmer", "9990742677"));
+        assert_eq!(
+            (line.reference.as_str(), line.what.as_str()),
+            ("RIO-2026-000103", "Referral to social prescribing service")
+        );
+        assert_eq!((line.urgency, line.worker.is_none(), line.flagged), (2, true, false));
+        assert!(line.sought.contains("declan j rimmer 9990742677 rio 2026 000103"), "{}", line.sought);
+        assert_eq!(line.sorted, "rimmer declan j rimmer");
+    }
+
+    #[test]
+    fn who_is_only_named_has_a_line_too() {
+        let mut alone = request();
+        let line = Line::of(&record(), &json!({}), std::slice::from_ref(&alone));
+        assert_eq!((line.person.as_str(), line.nhs_number.as_str()), ("D. R.", ""));
+        alone["contained"] = json!([patient()]);
+        alone["subject"] = json!({"reference": "#p"});
+        assert_eq!(Line::of(&record(), &json!({}), &[alone]).person, "Declan J Rimmer");
+        assert_eq!(Line::of(&record(), &json!({}), &[]).person, "Name not given");
+    }
+
+    #[test]
+    fn a_worker_is_somebody_and_not_the_provider() {
+        let owner = |owner: Value| worker_of(&json!({"owner": owner}));
+        assert_eq!(owner(json!({"reference": "Organization/link-workers", "display": "Link workers"})), None);
+        let luke = json!({"type": "Practitioner", "identifier": {"system": WORKER_SYSTEM, "value": "local:luke"}, "display": "Luke"});
+        assert_eq!(owner(luke), Some(Worker { id: Some("local:luke".into()), name: "Luke".into() }));
+        let other = owner(json!({"type": "PractitionerRole", "display": "A link worker"})).unwrap();
+        assert_eq!((other.id, other.name.as_str()), (None, "A link worker"));
+    }
+
+    #[test]
+    fn a_flag_is_a_risk_until_it_is_over() {
+        let flag = |status: &str, text: &str| json!({"resourceType": "Flag", "status": status, "code": {"text": text}});
+        assert!(is_safeguarding(&flag("active", "Do not visit alone")));
+        assert!(is_safeguarding(&flag("inactive", "Safeguarding adult")));
+        assert!(!is_safeguarding(&flag("inactive", "Allergy")));
+        assert!(!is_safeguarding(&flag("entered-in-error", "Safeguarding adult")));
+    }
+}

@@ -1,0 +1,163 @@
+//! `/inbox/{task}`: one referral on one page.
+
+use askama::Template;
+use axum::{
+    extract::{Path, RawQuery, State},
+    http::StatusCode,
+    response::Response,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    absent,
+    act::{self, Choice},
+    away, done, line,
+    story::Story,
+    timeline::{self, Message, Moment},
+    words::{self, Tag},
+};
+use crate::{
+    auth::Deed,
+    domain::{TaskId, task::By},
+    fhir::tree,
+    http::call::pairs,
+    lanes::task_body,
+    store::{StoreError, StoredResource, TaskRecord},
+    web::{
+        Shared, Web,
+        form::Seen,
+        frame::{Frame, Section},
+        page::{self, Fault},
+    },
+};
+
+/// The page.
+#[derive(Template)]
+#[template(path = "referral.html")]
+struct ReferralPage {
+    frame: Frame,
+    faults: Vec<Fault>,
+    done: Option<String>,
+    made_for: String,
+    task: TaskId,
+    version: u64,
+    /// By what a form is known that is sent twice.
+    once: Uuid,
+    story: Story,
+    tags: Vec<Tag>,
+    priority: Option<Tag>,
+    due: Option<String>,
+    came: String,
+    reference: String,
+    is_open: bool,
+    cancel_requested: bool,
+    beside: Option<TaskId>,
+    worker: String,
+    workers: Vec<(String, String)>,
+    choices: Vec<Choice>,
+    messages: Vec<Message>,
+    moments: Vec<Moment>,
+    /// What was typed of a message.
+    typed: String,
+}
+
+/// `GET /inbox/{task}`
+pub(in crate::web) async fn referral(
+    State(web): State<Shared>,
+    seen: Seen,
+    Path(task): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = pairs(&query.unwrap_or_default());
+    let done = query.iter().find(|(name, _)| name == done::PARAMETER).and_then(|(_, code)| done::words(code));
+    let Ok(task) = task.parse::<TaskId>() else { return absent(&seen) };
+    match web.task_for(&seen.visitor, task, Deed::Read).await {
+        Ok(Some(record)) => shown(&web, &seen, &record, Said { done, ..Said::default() }).await,
+        Ok(None) => absent(&seen),
+        Err(error) => away(&error),
+    }
+}
+
+/// What a page tells beside its referral.
+#[derive(Default)]
+pub(super) struct Said {
+    pub done: Option<String>,
+    pub faults: Vec<Fault>,
+    pub typed: String,
+}
+
+/// The page of a Task that may be seen.
+pub(super) async fn shown(web: &Web, seen: &Seen, record: &TaskRecord, said: Said) -> Response {
+    let status = if said.faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    match web.page_of(seen, record, said).await {
+        Ok(made) => page::shown(status, &made),
+        Err(error) => away(&error),
+    }
+}
+
+impl Web {
+    /// What of a referral the provider of a Task may see: what is all of the referral's, and what is this Task's alone.
+    pub(super) async fn visible(&self, record: &TaskRecord) -> Result<Vec<(StoredResource, Value)>, StoreError> {
+        let mut all = Vec::new();
+        for stored in self.store.resources_of(record.referral).await? {
+            if stored.task.is_none_or(|task| task == record.id) {
+                let body = serde_json::from_str(&stored.body).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+                all.push((stored, body));
+            }
+        }
+        Ok(all)
+    }
+
+    async fn page_of(&self, seen: &Seen, record: &TaskRecord, said: Said) -> Result<ReferralPage, StoreError> {
+        let body = task_body(&*self.store, record.id, record.version).await?;
+        let resources = self.visible(record).await?;
+        let journal = self.store.journal(record.id).await?;
+        let now = self.store.now();
+        let own = line::own_request(record, &body);
+        let story = Story::of(record.id, own, &body, &resources, now);
+        let registry = self.registry.load();
+        let known = record.identifier.as_deref().and_then(|token| token.rsplit_once('|')).map(|(_, value)| value);
+        let request = resources.iter().find(|(s, _)| s.kind == "ServiceRequest" && s.id == own).map(|(_, body)| body);
+        let priority = request.and_then(|request| tree::text(request, "priority")).unwrap_or_default();
+        let mut tags = vec![words::status(record.state.status)];
+        tags.extend(words::marks(&record.state, now));
+        let providers = [record.provider.clone()];
+        let mut workers = self.workers(&seen.visitor, &providers, &[]).await?;
+        workers.push(("none".to_owned(), "Nobody".to_owned()));
+        let worker = line::worker_of(&body);
+        // another referral of the same person is the same provider's, and shown where it still is
+        let beside = match record.beside {
+            Some(other) => self.task_for(&seen.visitor, other, Deed::Read).await?.map(|other| other.id),
+            None => None,
+        };
+        Ok(ReferralPage {
+            frame: Frame::of(seen, Section::Inbox),
+            faults: said.faults,
+            done: said.done,
+            typed: said.typed,
+            made_for: seen.made_for.clone(),
+            task: record.id,
+            version: record.version,
+            once: Uuid::now_v7(),
+            story,
+            tags,
+            priority: words::priority(priority).1,
+            due: words::due(&record.state).map(words::day),
+            came: words::moment(record.created),
+            reference: known.unwrap_or_default().to_owned(),
+            is_open: !record.state.status.is_terminal(),
+            cancel_requested: record.state.cancel_requested,
+            beside,
+            worker: worker.and_then(|worker| worker.id).unwrap_or_else(|| "none".to_owned()),
+            workers,
+            choices: act::choices(
+                record.state.status,
+                &record.state.allowed(By::Provider),
+                record.state.cancel_requested,
+            ),
+            messages: timeline::messages(&journal, &resources, &registry),
+            moments: timeline::moments(&journal, &registry),
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! Messages to the referrer, and contacts with the person: Communications, through `conversation`, as a provider's own system sends them.
+
+use axum::{
+    extract::{Path, State},
+    response::Response,
+};
+use serde_json::{Value, json};
+
+use super::{
+    absent, away, done,
+    form_of::Typed,
+    referral::{self, Said},
+};
+use crate::{
+    auth::Deed,
+    config::registry::Client,
+    conversation::{ConversationError, Incoming},
+    domain::{TaskId, Timestamp, clock::instant},
+    fhir::task::{BUSINESS_SYSTEM, CONTACT_ATTEMPT, INFORMATION_REQUESTED},
+    store::TaskRecord,
+    web::{
+        Shared, Web,
+        form::{Seen, Signed},
+        page::{self, Fault},
+    },
+};
+
+/// A message has no more characters.
+const MESSAGE_CHARS_MAX: usize = 4_000;
+
+/// `POST /inbox/{task}/message`
+pub(in crate::web) async fn message(State(web): State<Shared>, Path(task): Path<String>, signed: Signed) -> Response {
+    let seen = signed.seen();
+    let Ok(task) = task.parse::<TaskId>() else { return absent(&seen) };
+    let record = match web.task_for(&seen.visitor, task, Deed::Answer).await {
+        Ok(Some(record)) => record,
+        Ok(None) => return absent(&seen),
+        Err(error) => return away(&error),
+    };
+    let text = signed.form.text("message").trim().replace("\r\n", "\n");
+    let asks = signed.form.text("asks") == "yes";
+    let fault = match text.chars().count() {
+        0 => Some("Write what you want to say".to_owned()),
+        count if count > MESSAGE_CHARS_MAX => {
+            Some(format!("Use {MESSAGE_CHARS_MAX} characters or fewer: there are {count}"))
+        }
+        _ => None,
+    };
+    if let Some(told) = fault {
+        let faults = vec![Fault::at("message", told)];
+        return referral::shown(&web, &seen, &record, Said { faults, typed: text, ..Said::default() }).await;
+    }
+    let category = if asks { INFORMATION_REQUESTED } else { "" };
+    let body = communication(&record, &seen.visitor.name, &text, category, None, web.store.now());
+    let code = if asks { "asked" } else { "said" };
+    said(&web, &seen, &record, body, signed.form.text("once"), (code, text)).await
+}
+
+/// A contact with the person, noted with the referral.
+pub(super) async fn contact(web: &Web, seen: &Seen, record: &TaskRecord, typed: &Typed, once: &str) -> Response {
+    let (way, result) = (typed.text("way"), typed.text("result"));
+    let text = match typed.text("note") {
+        "" => format!("{way}: {result}."),
+        note => format!("{way}: {result}.\n{note}"),
+    };
+    let body = communication(record, &seen.visitor.name, &text, CONTACT_ATTEMPT, Some(way), web.store.now());
+    said(web, seen, record, body, once, ("noted", String::new())).await
+}
+
+/// A message about a Task.
+fn communication(task: &TaskRecord, who: &str, text: &str, category: &str, way: Option<&str>, now: Timestamp) -> Value {
+    let mut body = json!({
+        "resourceType": "Communication",
+        "basedOn": [{"reference": format!("ServiceRequest/{}", task.request), "type": "ServiceRequest"}],
+        "status": "completed",
+        "about": [{"reference": format!("Task/{}", task.id), "type": "Task"}],
+        "sent": instant(now),
+        "sender": {"type": "Practitioner", "display": who},
+        "payload": [{"contentString": text}],
+    });
+    if let Some(object) = body.as_object_mut() {
+        if !category.is_empty() {
+            object.insert("category".into(), json!([{"coding": [{"system": BUSINESS_SYSTEM, "code": category}]}]));
+        }
+        if let Some(way) = way {
+            object.insert("medium".into(), json!([{"text": way}]));
+        }
+    }
+    body
+}
+
+/// Says it once, however often its form is sent.
+async fn said(
+    web: &Web,
+    seen: &Seen,
+    record: &TaskRecord,
+    body: Value,
+    once: &str,
+    (code, typed): (&str, String),
+) -> Response {
+    let key = once.parse::<uuid::Uuid>().ok().map(|once| format!("page:{once}"));
+    let incoming = Incoming { clients: vec![Client::Provider(record.provider.clone())], body, key };
+    let faults = match web.conversation.say(incoming).await {
+        Ok(_) => {
+            tracing::info!(person = seen.visitor.person, task.id = %record.id, "a message was written on a page");
+            return page::to(&done::with(&format!("/inbox/{}", record.id), code));
+        }
+        Err(ConversationError::NotFound) => return absent(seen),
+        Err(ConversationError::Store(error)) => return away(&error),
+        // the same form was sent twice, with other words the second time
+        Err(ConversationError::Differs(_)) => {
+            vec![Fault::of_all("This form was sent before. Look whether your message is below.")]
+        }
+        Err(ConversationError::Refused(_)) => {
+            vec![Fault::of_all("This referral has ended, so nothing can be written any more.")]
+        }
+        Err(ConversationError::Invalid(issues) | ConversationError::Rule(issues)) => {
+            issues.into_iter().map(|issue| Fault::of_all(issue.diagnostics)).collect()
+        }
+        Err(ConversationError::Stale { .. } | ConversationError::RecordAway(_)) => return page::unavailable(),
+    };
+    match web.task_for(&seen.visitor, record.id, Deed::Read).await {
+        Ok(Some(now)) => referral::shown(web, seen, &now, Said { faults, typed, ..Said::default() }).await,
+        Ok(None) => absent(seen),
+        Err(error) => away(&error),
+    }
+}

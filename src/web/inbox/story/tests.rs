@@ -1,0 +1,110 @@
+//! What pages say of the referrals of `fixtures/`.
+
+use super::*;
+use crate::domain::ReferralId;
+
+/// A fixture's resources as the store would have them, and the ServiceRequest's id.
+fn stored(file: &str) -> (Uuid, Vec<(StoredResource, Value)>) {
+    let path = format!("{}/fixtures/referrals/{file}", env!("CARGO_MANIFEST_DIR"));
+    let mut bundle: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let names: Vec<(String, String)> = tree::items(&bundle, "entry")
+        .iter()
+        .map(|entry| {
+            let url = tree::text(entry, "fullUrl").unwrap();
+            let kind = tree::resource_type(&entry["resource"]).unwrap();
+            (url.to_owned(), format!("{kind}/{}", url.strip_prefix("urn:uuid:").unwrap()))
+        })
+        .collect();
+    tree::map_references(&mut bundle, &mut |literal| {
+        names.iter().find(|(url, _)| url == literal).map(|(_, reference)| reference.clone())
+    });
+    let mut all = Vec::new();
+    for (entry, (_, reference)) in tree::items(&bundle, "entry").iter().zip(&names) {
+        let (kind, id) = reference.split_once('/').unwrap();
+        let mut body = entry["resource"].clone();
+        body["id"] = id.into();
+        let stored = StoredResource {
+            kind: kind.to_owned(),
+            id: id.parse().unwrap(),
+            version: 1,
+            last_updated: Timestamp::UNIX_EPOCH,
+            referral: ReferralId(Uuid::nil()),
+            origin: None,
+            task: None,
+            later: false,
+            body: body.to_string(),
+        };
+        all.push((stored, body));
+    }
+    let request = all.iter().find(|(s, _)| s.kind == "ServiceRequest").unwrap().0.id;
+    (request, all)
+}
+
+fn story(file: &str) -> Story {
+    let (request, resources) = stored(file);
+    Story::of(TaskId(Uuid::nil()), request, &Value::Null, &resources, "2026-03-10T09:00:00Z".parse().unwrap())
+}
+
+fn told<'s>(facts: &'s [Fact], key: &str) -> Vec<&'s str> {
+    facts.iter().filter(|fact| fact.key == key).flat_map(|fact| &fact.values).map(String::as_str).collect()
+}
+
+#[test]
+fn who_why_and_what_matters_are_told_of_a_whole_referral() {
+    let story = story("03-full-bundle.json");
+    assert_eq!(story.person, "Declan Rimmer");
+    assert_eq!(told(&story.reach, "Phone and email"), ["07700 900133 (mobile phone)"]);
+    assert_eq!(told(&story.reach, "What the referrer notes"), ["Happy to be phoned. Voicemail is fine."]);
+    assert_eq!(told(&story.reach, "Date of birth"), ["2 November 1984 (41 years old)"]);
+    assert_eq!(told(&story.reach, "NHS number"), ["999 074 2677"]);
+    assert_eq!(told(&story.reach, "Address"), ["Flat 3, 40 Invented Street, Liverpool, L9 8ZZ"]);
+    assert_eq!(told(&story.reach, "Contacts"), ["Next-of-Kin: Siobhán Rimmer: 07700 900134 (mobile phone)"]);
+    assert!(told(&story.why, "Reason")[0].starts_with("Low mood and isolation"));
+    assert_eq!(told(&story.why, "When"), ["9 March 2026 to 29 May 2026"]);
+    assert_eq!(told(&story.matters, "Overall, how happy did you feel yesterday?"), ["0"]);
+    assert_eq!(told(&story.consent, "Consent")[0], "Consent is given");
+    assert_eq!(told(&story.referrer, "Name"), ["Grace Oyelaran"]);
+    assert_eq!(told(&story.referrer, "Organisation"), ["Mersey Care NHS Foundation Trust"]);
+    assert_eq!(story.documents[0].title, "Letter of support");
+    assert!(story.documents[0].url.as_deref().unwrap().ends_with("/0"));
+}
+
+#[test]
+fn risks_stand_by_themselves_and_a_document_beside_is_opened() {
+    let story = story("04-ward-urgent-safeguarding.json");
+    assert_eq!(story.risks[0].key, "Safeguarding Concern");
+    assert!(story.risks[0].values[0].contains("Visit in pairs"), "{:?}", story.risks);
+    assert!(told(&story.reach, "Contacts")[0].contains("daughter: Karen Molyneux-Shaw"), "{:?}", story.reach);
+    assert!(story.documents[0].url.is_some(), "a Binary came along");
+}
+
+#[test]
+fn an_interpreter_and_the_name_that_is_used_are_told() {
+    let story = story("06-interpreter-arabic.json");
+    assert_eq!(story.person, "ليلى حدّاد");
+    assert_eq!(told(&story.reach, "Interpreter"), ["An interpreter is needed"]);
+    assert_eq!(told(&story.reach, "Language"), ["Arabic (preferred)", "English"]);
+}
+
+#[test]
+fn what_is_not_to_be_told_to_the_referrer_is_said() {
+    let told_of = |file: &str| story(file).consent[0].values.join(" ");
+    assert!(told_of("08-consent-codes-only.json").contains("Notes and reasons in words. Onward keeps it back."));
+    assert!(told_of("17-consent-nothing-back.json").contains("what becomes of this. Onward keeps it back."));
+}
+
+#[test]
+fn nothing_that_was_sent_is_kept_back_but_ids_and_files() {
+    let story = story("03-full-bundle.json");
+    let all: Vec<&str> = story.all.iter().flat_map(|d| &d.lines).map(|(_, value)| value.as_str()).collect();
+    for sent in ["EP-77120", "Irish", "555021987103", "L9 8ZZ"] {
+        assert!(all.contains(&sent), "{sent}: {all:?}");
+    }
+    assert!(!all.iter().any(|value| value.starts_with("TGV0dGVy")), "what is in a document is opened by itself");
+}
+
+#[test]
+fn names_of_fhir_become_words() {
+    assert_eq!(spaced("birthDate"), "Birth date");
+    assert_eq!(spaced("QuestionnaireResponse"), "Questionnaire response");
+}

@@ -1,0 +1,284 @@
+//! `/services`: what the directory says of a provider's services that changes from week to week: whether there is room, and how long one
+//! waits. A change is a proposal like one over the API: a steward approves it.
+
+use askama::Template;
+use axum::{
+    extract::{Path, RawQuery, State},
+    http::StatusCode,
+    response::Response,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    Shared, Web,
+    form::{Seen, Signed},
+    frame::{self, Frame, Section},
+    inbox::absent,
+    page::{self, Fault},
+};
+use crate::{
+    directory::{
+        Draft, WriteError, body_of,
+        entry::{CAPACITY, WAITING_TIME},
+    },
+    domain::{EntryKind, ProposalStatus, ProviderId},
+    fhir::tree,
+    http::call::pairs,
+    store::{DirectoryEntry, DirectoryError, ProposalQuery, StoreError},
+};
+
+/// So many proposals that wait are looked at: as many as may wait.
+const PENDING_MAX: usize = 200;
+/// So many services of a provider are shown.
+const SHOWN_MAX: usize = 100;
+/// Nobody is told to wait longer, in weeks.
+const WEEKS_MAX: u32 = 520;
+
+/// Whether there is room: the code (SDOH Clinical Care 3.0.0, capacity status), and the words.
+const ROOM: [(&str, &str); 3] = [
+    ("capacity", "We have room"),
+    ("waitlist", "We have a waiting list"),
+    ("no-capacity", "We have no room and take nobody at present"),
+];
+
+/// The page.
+#[derive(Template)]
+#[template(path = "services.html")]
+struct ServicesPage {
+    frame: Frame,
+    faults: Vec<Fault>,
+    done: bool,
+    made_for: String,
+    services: Vec<Service>,
+    room: [(&'static str, &'static str); 3],
+}
+
+/// A service.
+struct Service {
+    id: Uuid,
+    version: u64,
+    name: String,
+    room: String,
+    weeks: String,
+    /// What was proposed waits for a steward.
+    waits: bool,
+}
+
+/// `GET /services`
+pub(super) async fn page(State(web): State<Shared>, seen: Seen, RawQuery(query): RawQuery) -> Response {
+    let done = pairs(&query.unwrap_or_default()).iter().any(|(name, code)| name == "done" && code == "proposed");
+    shown(&web, &seen, done, vec![], None).await
+}
+
+async fn shown(
+    web: &Web,
+    seen: &Seen,
+    done: bool,
+    faults: Vec<Fault>,
+    typed: Option<(Uuid, String, String)>,
+) -> Response {
+    let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let providers: Vec<ProviderId> = frame::proposes(&seen.visitor.positions).cloned().collect();
+    if providers.is_empty() {
+        return absent(seen);
+    }
+    let mut services = Vec::new();
+    for provider in &providers {
+        match web.services(provider).await {
+            Ok(all) => services.extend(all),
+            Err(error) => return away(&error),
+        }
+    }
+    if let Some((id, room, weeks)) = typed
+        && let Some(service) = services.iter_mut().find(|service| service.id == id)
+    {
+        (service.room, service.weeks) = (room, weeks);
+    }
+    let (frame, made_for) = (Frame::of(seen, Section::Services), seen.made_for.clone());
+    page::shown(status, &ServicesPage { frame, faults, done, made_for, services, room: ROOM })
+}
+
+fn away(error: &StoreError) -> Response {
+    tracing::warn!(%error, "the directory cannot be read");
+    page::unavailable()
+}
+
+/// `POST /services/{id}`
+pub(super) async fn propose(State(web): State<Shared>, Path(id): Path<String>, signed: Signed) -> Response {
+    let seen = signed.seen();
+    let Ok(id) = id.parse::<Uuid>() else { return absent(&seen) };
+    let (room, weeks) = (signed.form.text("room").to_owned(), signed.form.text("weeks").trim().to_owned());
+    let typed = Some((id, room.clone(), weeks.clone()));
+    for provider in frame::proposes(&seen.visitor.positions) {
+        match web.services(provider).await {
+            Ok(services) if services.iter().any(|service| service.id == id) => {}
+            Ok(_) => continue,
+            Err(error) => return away(&error),
+        }
+        let draft =
+            match web.directory.draft(EntryKind::HealthcareService, Some(&id.to_string()), Value::Null, true).await {
+                Ok(draft) => draft,
+                Err(_) => return absent(&seen),
+            };
+        let Some(before) = draft.before.clone() else { return absent(&seen) };
+        if signed.form.text("version") != before.version.to_string() {
+            return shown(
+                &web,
+                &seen,
+                false,
+                vec![Fault::of_all("This service was changed meanwhile. Look at it again.")],
+                None,
+            )
+            .await;
+        }
+        let body = match body_of(&before).map(|body| changed(&body, &room, &weeks)) {
+            Ok(Ok(body)) => body,
+            Ok(Err(faults)) => return shown(&web, &seen, false, faults, typed).await,
+            Err(error) => return away(&error),
+        };
+        return match web.directory.propose(Draft { body, ..draft }, provider).await {
+            Ok(proposal) => {
+                let proposal = proposal.map(|made| made.new.id.to_string());
+                tracing::info!(person = seen.visitor.person, entry.id = %id, proposal.id = proposal, "room and wait of a service were told");
+                page::to("/services?done=proposed")
+            }
+            Err(WriteError::Invalid(issues) | WriteError::Rule(issues)) => {
+                let faults = issues.into_iter().map(|issue| Fault::of_all(issue.diagnostics)).collect();
+                shown(&web, &seen, false, faults, typed).await
+            }
+            Err(WriteError::Directory(DirectoryError::Store(error))) => away(&error),
+            Err(WriteError::Directory(error)) => {
+                shown(&web, &seen, false, vec![Fault::of_all(error.to_string())], typed).await
+            }
+            Err(WriteError::NotFound | WriteError::Forbidden(_)) => absent(&seen),
+        };
+    }
+    absent(&seen)
+}
+
+/// A service with what is told of it.
+///
+/// # Errors
+/// What is wrong with it.
+fn changed(service: &Value, room: &str, weeks: &str) -> Result<Value, Vec<Fault>> {
+    let mut faults = Vec::new();
+    if !ROOM.iter().any(|(code, _)| *code == room) {
+        faults.push(Fault::at("room", "Choose whether you have room"));
+    }
+    let wait: Option<u32> = weeks.parse().ok().filter(|weeks| *weeks <= WEEKS_MAX);
+    if !weeks.is_empty() && wait.is_none() {
+        faults.push(Fault::at(
+            "weeks",
+            format!("Enter a whole number of weeks from 0 to {WEEKS_MAX}, or leave it empty"),
+        ));
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let mut extensions: Vec<Value> = tree::items(service, "extension").to_vec();
+    extensions.retain(|one| !matches!(tree::text(one, "url"), Some(CAPACITY | WAITING_TIME)));
+    extensions.push(json!({"url": CAPACITY, "valueCode": room}));
+    if let Some(weeks) = wait {
+        let wait = json!({"value": weeks, "unit": "weeks", "system": "http://unitsofmeasure.org", "code": "wk"});
+        extensions.push(json!({"url": WAITING_TIME, "valueDuration": wait}));
+    }
+    let mut service = service.clone();
+    if let Some(object) = service.as_object_mut() {
+        object.insert("extension".into(), extensions.into());
+    }
+    Ok(service)
+}
+
+impl Web {
+    /// The services of a provider that it may propose for, by their names.
+    async fn services(&self, provider: &ProviderId) -> Result<Vec<Service>, StoreError> {
+        let entries = self.directory.services_of(provider, SHOWN_MAX).await?;
+        let pending = ProposalQuery {
+            provider: Some(provider.clone()),
+            status: Some(ProposalStatus::Pending),
+            count: PENDING_MAX,
+            ..ProposalQuery::default()
+        };
+        let pending = self.store.proposals(pending).await?;
+        let mut services = Vec::new();
+        for entry in entries {
+            let waits = pending.iter().any(|proposal| proposal.new.entry == entry.id);
+            services.push(Service::of(&entry, &body_of(&entry)?, waits));
+        }
+        services.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
+        Ok(services)
+    }
+}
+
+impl Service {
+    fn of(entry: &DirectoryEntry, body: &Value, waits: bool) -> Self {
+        let extension =
+            |url: &str| tree::items(body, "extension").iter().find(|one| tree::text(one, "url") == Some(url));
+        let room = extension(CAPACITY).and_then(|one| tree::text(one, "valueCode")).unwrap_or_default();
+        let wait = extension(WAITING_TIME).and_then(|one| one.get("valueDuration"));
+        Self {
+            id: entry.id,
+            version: entry.version,
+            name: tree::text(body, "name").unwrap_or("Service without a name").to_owned(),
+            room: room.to_owned(),
+            weeks: wait.and_then(weeks).map(|weeks| weeks.to_string()).unwrap_or_default(),
+            waits,
+        }
+    }
+}
+
+/// A Duration in whole weeks, rounded up: nobody is promised less.
+fn weeks(wait: &Value) -> Option<u64> {
+    let value = wait.get("value").and_then(Value::as_f64)?;
+    let days = match tree::text(wait, "code")? {
+        "d" => value,
+        "wk" => value * 7.0,
+        "mo" => value * 365.25 / 12.0,
+        "a" => value * 365.25,
+        _ => return None,
+    };
+    (0.0..=f64::from(WEEKS_MAX) * 7.0).contains(&days).then(|| (days / 7.0).ceil() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_and_wait_take_the_place_of_what_was_told_and_the_rest_stays() {
+        let before = json!({
+            "resourceType": "HealthcareService", "name": "Choir",
+            "extension": [{"url": CAPACITY, "valueCode": "capacity"}, {"url": "urn:other", "valueString": "kept"}],
+        });
+        let after = changed(&before, "waitlist", "6").unwrap();
+        assert_eq!(after["extension"][0]["valueString"], "kept");
+        assert_eq!(after["extension"][1], json!({"url": CAPACITY, "valueCode": "waitlist"}));
+        assert_eq!(
+            (after["extension"][2]["valueDuration"]["value"].as_u64(), after["name"].as_str()),
+            (Some(6), Some("Choir"))
+        );
+        assert_eq!(
+            changed(&before, "capacity", "").unwrap()["extension"].as_array().unwrap().len(),
+            2,
+            "no wait is told"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_at_its_field() {
+        let fields = |room: &str, weeks: &str| -> Vec<&str> {
+            changed(&json!({}), room, weeks).unwrap_err().iter().map(|fault| fault.field).collect()
+        };
+        assert_eq!(fields("", "six"), ["room", "weeks"]);
+        assert_eq!(fields("full", "1"), ["room"]);
+        assert_eq!(fields("capacity", "521"), ["weeks"]);
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_weeks_and_never_less() {
+        let told = |value: f64, code: &str| weeks(&json!({"value": value, "code": code}));
+        assert_eq!((told(6.0, "wk"), told(8.0, "d"), told(1.0, "mo")), (Some(6), Some(2), Some(5)));
+        assert_eq!((told(1.0, "h"), told(-1.0, "wk")), (None, None));
+    }
+}

@@ -23,7 +23,7 @@ use crate::{
     intake::Intake,
     people::{People, Token, oidc::Issuer},
     status::Status,
-    store::Store,
+    store::{AskedBy, Store},
 };
 
 mod account;
@@ -126,6 +126,14 @@ impl Web {
 
 /// Finds a place, bounds the time, and says to the browser what a page may not do.
 async fn around(State(web): State<Shared>, request: Request, next: Next) -> Response {
+    // what comes of it bears the ids of the request in the journal; a log line with the same ids names the person
+    let asked = request.extensions().get::<AskedBy>().cloned();
+    let running = async {
+        match asked {
+            Some(asked) => asked.within(next.run(request)).await,
+            None => next.run(request).await,
+        }
+    };
     let mut response = match web.admission.enter(Kind::Read, WHO, None) {
         Err(refusal) => {
             let mut response =
@@ -135,7 +143,7 @@ async fn around(State(web): State<Shared>, request: Request, next: Next) -> Resp
             }
             response
         }
-        Ok(_place) => match tokio::time::timeout(web.request_timeout, next.run(request)).await {
+        Ok(_place) => match tokio::time::timeout(web.request_timeout, running).await {
             Ok(response) => response,
             Err(_) => page::unavailable(),
         },

@@ -165,6 +165,7 @@ impl Browser {
             request = request.header(header::IF_NONE_MATCH, has);
         }
         let mut request = request.body(Body::from(body)).unwrap();
+        request.extensions_mut().insert(AskedBy { request: "request-1".into(), correlation: None });
         if let Some(from) = self.from {
             request.extensions_mut().insert(Came { address: Some(from), ..Came::default() });
         }

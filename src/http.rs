@@ -35,6 +35,7 @@ mod health;
 mod history;
 mod matching;
 pub mod oauth;
+pub mod often;
 pub mod open_referral;
 pub mod openapi;
 mod patching;
@@ -72,6 +73,8 @@ pub struct App {
     pub endpoints: Endpoints,
     /// Who asks.
     pub authority: Authority,
+    /// How often somebody asks.
+    pub often: often::Often,
     /// How often tokens are asked for.
     pub token_limits: oauth::Limits,
     /// Referrals in.

@@ -292,6 +292,7 @@ impl Service {
             registry: Arc::clone(&registry),
             endpoints: endpoints.clone(),
             authority,
+            often: http::often::Often::new(&config.limits),
             token_limits: http::oauth::Limits::default(),
             intake,
             status,

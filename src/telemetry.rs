@@ -3,7 +3,7 @@
 //! What never goes into either: names, NHS numbers, addresses, free text, bodies, tokens, URLs with queries. A log line carries
 //! ids, codes, counts and times. Field names are dotted and stable (`task.id`, `inbox.id`, `system.id`, `message.seq`).
 //! What is logged while a request is worked on stands in a span `request`, with the ids that its client knows it by (`request.id`,
-//! `correlation.id`; `http/around.rs`): a word each, and of the client's choosing.
+//! `correlation.id`; `http/around.rs`): a word each, of the client's choosing, and never one with an NHS number in it.
 
 use std::{io::IsTerminal as _, sync::OnceLock, time::Duration};
 

@@ -30,11 +30,11 @@ impl<K: Eq + Hash> Rates<K> {
         Self { burst, every, full_at: Mutex::default() }
     }
 
-    /// Takes one for this name.
+    /// Takes so many for this name.
     ///
     /// # Errors
     /// How long to wait, where there is none.
-    pub fn take(&self, name: K) -> Result<(), Duration> {
+    pub fn take(&self, name: K, count: u32) -> Result<(), Duration> {
         let now = Instant::now();
         let mut all = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= NAMES_MAX && !all.contains_key(&name) {
@@ -44,7 +44,7 @@ impl<K: Eq + Hash> Rates<K> {
             }
         }
         let full_at = all.entry(name).or_insert(now);
-        let after = (*full_at).max(now) + self.every;
+        let after = (*full_at).max(now) + self.every * count;
         let wait = after.duration_since(now).saturating_sub(self.every * self.burst);
         if wait > Duration::ZERO {
             return Err(wait);
@@ -62,25 +62,27 @@ mod tests {
     async fn each_name_has_its_own_bucket() {
         let rates = Rates::new(3, Duration::from_secs(10));
         for _ in 0..3 {
-            assert_eq!(rates.take("a"), Ok(()));
+            assert_eq!(rates.take("a", 1), Ok(()));
         }
-        assert_eq!(rates.take("a"), Err(Duration::from_secs(10)));
-        assert_eq!(rates.take("b"), Ok(()));
+        assert_eq!(rates.take("a", 1), Err(Duration::from_secs(10)));
+        assert_eq!(rates.take("b", 1), Ok(()));
         tokio::time::advance(Duration::from_secs(9)).await;
-        assert_eq!(rates.take("a"), Err(Duration::from_secs(1)), "who tries too early waits no longer for it");
+        assert_eq!(rates.take("a", 1), Err(Duration::from_secs(1)), "who tries too early waits no longer for it");
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!((rates.take("a"), rates.take("a")), (Ok(()), Err(Duration::from_secs(10))));
+        assert_eq!((rates.take("a", 1), rates.take("a", 1)), (Ok(()), Err(Duration::from_secs(10))));
         tokio::time::advance(Duration::from_secs(1000)).await;
-        assert_eq!((0..9).filter(|_| rates.take("a").is_ok()).count(), 3, "it holds no more than that");
+        assert_eq!((0..9).filter(|_| rates.take("a", 1).is_ok()).count(), 3, "it holds no more than that");
+        assert_eq!(rates.take("c", 2), Ok(()));
+        assert_eq!(rates.take("c", 2), Err(Duration::from_secs(10)), "one is left, and two are asked for");
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_names_are_remembered_than_may_be() {
         let rates = Rates::new(1, Duration::from_secs(10));
-        assert!((0..NAMES_MAX).all(|name| rates.take(name).is_ok()));
-        assert!(rates.take(NAMES_MAX).is_err());
+        assert!((0..NAMES_MAX).all(|name| rates.take(name, 1).is_ok()));
+        assert!(rates.take(NAMES_MAX, 1).is_err());
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert!(rates.take(NAMES_MAX).is_ok());
+        assert!(rates.take(NAMES_MAX, 1).is_ok());
         assert_eq!(rates.full_at.lock().unwrap().len(), 1, "those that had their time are forgotten");
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::url::{base_url, is_open_to_listeners};
 use crate::{
+    definitions::resource_named,
     domain::Scopes,
     toml_reader::{Node, Table},
 };
@@ -268,8 +269,15 @@ pub(super) fn https(node: &Node<'_>) -> Option<String> {
 fn scopes(node: &Node<'_>) -> Option<Scopes> {
     const ALLOWED: &str = "a list of scopes, such as [\"system/ServiceRequest.crus\", \"system/Task.rs\"]";
     let words: Vec<&str> = node.items(ALLOWED).iter().filter_map(|item| item.text(ALLOWED)).collect();
-    match words.join(" ").parse() {
-        Ok(scopes) => Some(scopes),
+    match words.join(" ").parse::<Scopes>() {
+        Ok(scopes) => {
+            if let Some(unknown) = scopes.types().into_iter().find(|kind| resource_named(kind).is_none()) {
+                let known = "a resource type of FHIR R4, such as system/ServiceRequest.crus, or *";
+                node.fault(&format!("a scope for {unknown}, which is no resource type"), known);
+                return None;
+            }
+            Some(scopes)
+        }
         Err(why) => {
             node.fault("something else", format!("{ALLOWED}: {why}"));
             None

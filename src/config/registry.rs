@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Access, Identity, Issuer, Keys, TokenHash, directory::Directory, opening::Opening};
 use crate::{
     domain::{
-        Destination, InboxId, ProviderId, Side, StewardId, SystemId, Terms, deadline::Escalation, endpoint,
+        Destination, InboxId, Letter, ProviderId, Side, StewardId, SystemId, Terms, deadline::Escalation, endpoint,
         retry::RetryPolicy, rule_level::RuleLevels, working_days::WorkingTime,
     },
     places::Places,
@@ -72,7 +72,7 @@ pub struct Pace {
 }
 
 /// A registered client.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Client {
     /// An originating system.
     System(SystemId),
@@ -337,7 +337,8 @@ impl Registry {
 macro_rules! registered {
     ($kind:ident) => {
         impl $kind {
-            fn registered(&self) -> Registered<'_> {
+            /// As a client.
+            pub fn registered(&self) -> Registered<'_> {
                 let Self { id, tokens, certificate_names, keys, .. } = self;
                 Registered { client: Client::$kind(id.clone()), tokens, certificate_names, keys }
             }
@@ -353,6 +354,12 @@ impl Registered<'_> {
     /// Whether a connection whose certificate has these names is one that this client's may be: it has one of its names, or it needs none.
     pub fn is_beside(&self, names: &[String]) -> bool {
         self.certificate_names.is_empty() || self.certificate_names.iter().any(|name| names.contains(name))
+    }
+
+    /// Whether it may be granted this by whatever it is known: a token of the configuration and a certificate allow whatever a client may.
+    pub fn may_be_granted(&self, kind: &str, letter: Letter) -> bool {
+        let by_scopes_alone = self.tokens.is_empty() && self.certificate_names.is_empty();
+        !by_scopes_alone || self.keys.scopes.allow(kind, letter)
     }
 }
 

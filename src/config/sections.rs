@@ -83,6 +83,10 @@ pub struct Limits {
     pub concurrent_answers: usize,
     /// More reads at once are refused likewise. Default 128.
     pub concurrent_reads: usize,
+    /// More requests of one client in a second, or ten times as many at once, are refused likewise. Default 2,000.
+    pub client_rate: u32,
+    /// The same from one address, of those who are not known; a wrong token counts for ten. Default 50.
+    pub address_rate: u32,
     /// Bytes of all bodies being read or worked on; more are refused likewise. Default 128 MiB.
     pub bodies_bytes: usize,
     /// Fewer referrals are let in at once while a commit takes longer than this and than three times what it takes unloaded.
@@ -278,6 +282,12 @@ impl Limits {
         let concurrent_requests = number("concurrent-requests", 256, 1, 100_000);
         let concurrent_answers = number("concurrent-answers", 64, 1, 100_000);
         let concurrent_reads = number("concurrent-reads", 128, 1, 100_000);
+        let mut rate = |key, default: u32| table.get(key).and_then(|node| node.number(1, 1_000_000)).unwrap_or(default);
+        let (client_rate, address_rate) = (rate("client-rate", 2_000), rate("address-rate", 50));
+        let mut number = |key, default: u32, min, max| -> usize {
+            let found = table.get(key).and_then(|node| node.number(min, max));
+            usize::try_from(found.unwrap_or(default)).unwrap_or(usize::MAX)
+        };
         let outbox_messages = number("outbox-messages", 1_000_000, 1, 1_000_000_000) as u64;
         let mut span =
             |key, default: u32| table.get(key).and_then(|node| node.duration(SECOND, HOUR)).unwrap_or(default * SECOND);
@@ -301,6 +311,8 @@ impl Limits {
             concurrent_requests,
             concurrent_answers,
             concurrent_reads,
+            client_rate,
+            address_rate,
             bodies_bytes,
             store_latency,
             outbox_messages,

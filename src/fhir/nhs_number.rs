@@ -40,6 +40,16 @@ impl FromStr for NhsNumber {
     }
 }
 
+/// Whether a text has such a number in it, written as one or by threes and four.
+pub fn is_in(text: &str) -> bool {
+    let is_one = |digits: &str| digits.parse::<NhsNumber>().is_ok();
+    let parts: Vec<&str> = text.split(|c: char| !c.is_ascii_digit()).collect();
+    parts.iter().any(|part| is_one(part))
+        || parts
+            .windows(3)
+            .any(|three| matches!(three, [a, b, _] if a.len() == 3 && b.len() == 3) && is_one(&three.concat()))
+}
+
 impl fmt::Debug for NhsNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("NhsNumber(hidden)")
@@ -51,6 +61,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn it_is_found_in_a_text() {
+        for with in ["9990606900", "about-9990606900", "9990606900/2", "999-060-6900", "a:999.060.6900"] {
+            assert!(is_in(with), "{with}");
+        }
+        for without in
+            ["", "9990606901", "99906069000", "0198b6a0-7c1e-7bd0-a5d1-000000000000", "999-0606900", "1732638000000"]
+        {
+            assert!(!is_in(without), "{without}");
+        }
+    }
 
     #[test]
     fn the_check_digit_decides() {

@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 use super::{coding, write};
 use crate::{
     config::{Cors, Http},
+    fhir::nhs_number,
     store::AskedBy,
 };
 
@@ -49,11 +50,16 @@ async fn identify(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// An id that may go into a log and into a header as it is: a word, and not too long.
+/// An id that may go into a log and into a header as it is: a word, not too long, and nobody's NHS number.
 fn taken(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     let id = headers.get(name)?;
     let sound = |b: &u8| b.is_ascii_alphanumeric() || b"-._~:/+=@|".contains(b);
-    ((1..=ID_MAX_BYTES).contains(&id.len()) && id.as_bytes().iter().all(sound)).then(|| id.clone())
+    ((1..=ID_MAX_BYTES).contains(&id.len()) && id.as_bytes().iter().all(sound) && !names_somebody(id))
+        .then(|| id.clone())
+}
+
+fn names_somebody(id: &HeaderValue) -> bool {
+    id.to_str().is_ok_and(nhs_number::is_in)
 }
 
 /// What a browser is told: pages of these origins may do what a client does, and read what it reads. They show a token as every client
@@ -107,5 +113,6 @@ mod tests {
         for bad in [&b""[..], b"a b", b"a\tb", b"<a>", b"a;b", b"a\"b", "é".as_bytes(), &[b'x'; 129]] {
             assert!(!id(bad), "{bad:?}");
         }
+        assert!(!id(b"referral-of-9990606900") && id(b"referral-of-9990606901"), "nobody is named in a log");
     }
 }

@@ -12,7 +12,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{App, Shared, call::pairs, request_timeout};
+use super::{App, Shared, call::pairs, request_timeout, who::Came};
 use crate::{
     admission::Kind,
     directory::{
@@ -52,8 +52,8 @@ pub(super) const LISTS: [(&str, List); 5] = [
 pub(super) fn router(app: Shared) -> Router {
     let mut routes = Router::new().route("/open-referral", get(about)).route("/open-referral/", get(about));
     for (name, list) in LISTS {
-        let listed = move |state, query| listed(state, query, list);
-        let one = move |state, id| one(state, id, list);
+        let listed = move |state, came: Came, query| listed(state, came, query, list);
+        let one = move |state, came: Came, id| one(state, came, id, list);
         routes = routes.route(&format!("/open-referral/{name}"), get(listed));
         routes = routes.route(&format!("/open-referral/{name}/{{id}}"), get(one));
     }
@@ -69,7 +69,7 @@ async fn about(State(app): State<Shared>) -> Response {
 }
 
 /// `GET /open-referral/services` and the others.
-async fn listed(State(app): State<Shared>, RawQuery(query): RawQuery, list: List) -> Response {
+async fn listed(State(app): State<Shared>, came: Came, RawQuery(query): RawQuery, list: List) -> Response {
     let answer = |catalogue: &Catalogue| {
         let asked = match Asked::read(list, &pairs(&query.unwrap_or_default())) {
             Ok(asked) => asked,
@@ -87,24 +87,30 @@ async fn listed(State(app): State<Shared>, RawQuery(query): RawQuery, list: List
         };
         said(StatusCode::OK, &catalogue.list(list, &asked, from))
     };
-    with_catalogue(&app, answer).await
+    with_catalogue(&app, &came, answer).await
 }
 
 /// `GET /open-referral/services/{id}` and the others.
-async fn one(State(app): State<Shared>, Path(id): Path<String>, list: List) -> Response {
+async fn one(State(app): State<Shared>, came: Came, Path(id): Path<String>, list: List) -> Response {
     let answer = |catalogue: &Catalogue| catalogue.one(list, &id).map_or_else(absent, |one| said(StatusCode::OK, &one));
-    with_catalogue(&app, answer).await
+    with_catalogue(&app, &came, answer).await
 }
 
 /// What is answered of the catalogue, where the directory is open and there is a place for one more who reads.
-async fn with_catalogue(app: &Shared, answer: impl FnOnce(&Catalogue) -> Response) -> Response {
+async fn with_catalogue(app: &Shared, came: &Came, answer: impl FnOnce(&Catalogue) -> Response) -> Response {
     if !app.registry.load().directory.open {
         return absent();
     }
-    let _place = match app.admission.enter(Kind::Read, WHO, None) {
+    let entered = app.often.address(came, 1).and_then(|()| app.admission.enter(Kind::Read, WHO, None));
+    let _place = match entered {
         Ok(place) => place,
         Err(refusal) => {
-            let mut response = fault(StatusCode::SERVICE_UNAVAILABLE, "too much is read at present");
+            let (status, why) = if refusal.own {
+                (StatusCode::TOO_MANY_REQUESTS, "too much is asked from this address: come again after Retry-After")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "too much is read at present")
+            };
+            let mut response = fault(status, why);
             if let Ok(seconds) = HeaderValue::try_from(refusal.retry_after_s.to_string()) {
                 response.headers_mut().insert(header::RETRY_AFTER, seconds);
             }

@@ -1,10 +1,10 @@
 //! Who sends a request, found out from its head; and the one place where what was granted to them is held against what is asked.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::{
-    extract::Request,
-    http::{Extensions, HeaderMap, header},
+    extract::{FromRequestParts, Request},
+    http::{Extensions, HeaderMap, header, request::Parts},
     middleware::{Next, from_fn},
     response::{IntoResponse as _, Response},
     routing::MethodRouter,
@@ -12,7 +12,7 @@ use axum::{
 
 use super::{App, Shared, admit::Known, reply::Fault};
 use crate::{
-    auth::{self, Caller, Connection, Granted},
+    auth::{self, Caller, Connection, Granted, KnownBy},
     domain::Letter,
     tls::Shown,
 };
@@ -38,6 +38,14 @@ impl Came {
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Came {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.extensions))
+    }
+}
+
 /// The same, as far as it says who asks.
 pub(super) fn connection(came: &Came) -> Connection<'_> {
     let shown = came.shown.as_deref();
@@ -53,7 +61,12 @@ pub(super) fn connection(came: &Came) -> Connection<'_> {
 /// # Errors
 /// [`Fault`] where it could not be found out.
 pub(super) async fn asks(app: &App, headers: &HeaderMap, request: &Extensions) -> Result<Caller, Fault> {
-    let token = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(auth::bearer);
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let token = shown.next().and_then(|v| v.to_str().ok()).and_then(auth::bearer);
+    if shown.next().is_some() {
+        // whoever stands before this may have looked at the other one
+        return Ok(Caller { known_by: KnownBy::UnknownToken, ..Caller::default() });
+    }
     let came = Came::of(request);
     Ok(app.authority.who(token, connection(&came)).await?)
 }

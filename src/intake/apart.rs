@@ -14,7 +14,7 @@ use crate::{
     domain::SystemId,
     fhir::{
         Issue, IssueCode, Severity, canonical,
-        reference::{Target, parse},
+        reference::{Target, is_resource_type, parse},
         tree,
     },
     profiles::{Asked, Validator},
@@ -106,7 +106,8 @@ pub fn read_anyway(
     let kind = tree::resource_type(&body).unwrap_or_default();
     if kind != expected {
         let told = format!("a {expected} is expected here");
-        let place = if kind.is_empty() { "%resource" } else { kind };
+        // what is no type may be anything
+        let place = if is_resource_type(kind) { kind } else { "%resource" };
         return Err(IntakeError::Invalid(vec![Issue::error(IssueCode::Invalid, place, told)]));
     }
     let mut faults = Faults::default();

@@ -18,8 +18,11 @@ use super::{
 };
 use crate::{
     client::FhirClient,
-    config::Registry,
-    domain::{Subscriber, Subscription, SubscriptionEvent, SubscriptionStatus, TaskId, retry::Next},
+    config::{
+        Registry,
+        registry::{Provider, System},
+    },
+    domain::{Letter, Subscriber, Subscription, SubscriptionEvent, SubscriptionStatus, TaskId, retry::Next},
     fhir::{XmlWriter, ods_code, task::with_meta},
     search::World,
     store::{Store, StoreError, TaskQuery},
@@ -139,6 +142,10 @@ impl Notifier {
             let registry = self.registry.load_full();
             if !it.wanted.channel.is_allowed(hooks_of(&registry, &it.subscription.owner)) {
                 let told = "the configuration does not allow this endpoint any more".to_owned();
+                return self.fail(it.subscription, told).await;
+            }
+            if !may_be_told(&registry, &it.subscription.owner) {
+                let told = "system/Task.r is not granted to you any more".to_owned();
                 return self.fail(it.subscription, told).await;
             }
             if it.subscription.status == SubscriptionStatus::Requested {
@@ -340,6 +347,15 @@ pub(crate) fn hooks_of<'r>(registry: &'r Registry, owner: &Subscriber) -> &'r [S
         Subscriber::Provider(id) => registry.providers.get(id).map(|provider| &provider.hooks),
     };
     hooks.map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Whether Tasks may still be read by whoever has itself told of them.
+fn may_be_told(registry: &Registry, owner: &Subscriber) -> bool {
+    let registered = match owner {
+        Subscriber::System(id) => registry.systems.get(id).map(System::registered),
+        Subscriber::Provider(id) => registry.providers.get(id).map(Provider::registered),
+    };
+    registered.is_some_and(|one| one.may_be_granted("Task", Letter::Read))
 }
 
 /// When it was made, by its id (UUIDv7).

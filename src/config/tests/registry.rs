@@ -265,6 +265,7 @@ fn keys_and_how_others_are_shown_who_it_is_are_read() {
         ("jwks-url = \"http://epr.example/jwks\"".to_owned(), "https://"),
         ("scopes = [\"system/Task.rs?x=y\"]".to_owned(), "search parameters"),
         ("scopes = [\"user/Task.rs\"]".to_owned(), "system/TYPE.LETTERS"),
+        ("scopes = [\"system/Tasks.rs\"]".to_owned(), "a resource type of FHIR R4"),
         (auth(&format!("{rest}, key = {:?}", file("bad.pem"))), "no PEM with such a key"),
         (auth(rest), "auth.key"),
         (auth(&format!("{}, key = {:?}", rest.replace("RS512", "HS256"), file("bad.pem"))), "\"RS512\""),

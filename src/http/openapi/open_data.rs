@@ -33,6 +33,7 @@ fn operation(id: &str, summary: &str, parameters: Vec<Value>) -> Value {
             "200": says("What was asked for, as Open Referral UK describes it."),
             "400": says("A parameter is not understood."),
             "404": says("It is not there, or the configuration does not open the directory."),
+            "429": says("Too much is asked from this address."),
             "503": says("Too much is read at present."),
         },
     })

@@ -204,3 +204,35 @@ async fn a_connection_that_never_speaks_is_closed() {
     assert!(ended.is_ok() && buffer.is_empty(), "the connection was kept open");
     hub.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_too_often_waits_and_keeps_nobody_else_out() {
+    let hub = Hub::build().limits("client-rate = 1\naddress-rate = 1").start().await;
+    let (gp, workers) = (hub.sender(GP), hub.provider(LINK_WORKERS));
+    let mut last = gp.get("/fhir/Task").await;
+    for _ in 0..60 {
+        if last.status == 429 {
+            break;
+        }
+        assert_eq!(last.status, 200);
+        last = gp.get("/fhir/Task").await;
+    }
+    assert_eq!(issues(&last, 429)[0]["code"], "throttled");
+    assert!(last.retry_after().is_some_and(|wait| wait <= Duration::from_secs(2)), "{last:?}");
+    // whoever is not known, by a wrong token sooner
+    let (nobody, wrong) = (hub.actor(None), hub.actor(Some("a-token-that-nobody-gave-out")));
+    assert_eq!(wrong.get("/fhir/Task").await.status, 401);
+    assert_eq!(wrong.get("/fhir/Task").await.status, 429);
+    until("nobody has asked too often", || async {
+        let answer = nobody.get("/fhir/metadata").await;
+        (answer.status == 429).then_some(())
+    })
+    .await;
+    // and those who are known, or look after it, get in from the same address
+    assert_eq!(workers.get("/fhir/Task").await.status, 200);
+    assert_eq!(nobody.get("/health/ready").await.status, 200);
+    let figures = String::from_utf8(nobody.get("/metrics").await.body.to_vec()).unwrap();
+    assert!(figures.contains("reason=\"rate\""), "{figures}");
+    until("the client may ask again", || async { (gp.get("/fhir/Task").await.status == 200).then_some(()) }).await;
+    hub.stop().await;
+}

@@ -7,6 +7,7 @@ use super::{Signer, ask, hub_of, post, refused, rio, token, token_url, with_keys
 use crate::support::{
     fixtures,
     hub::{GP, Hub, token_of},
+    until,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,6 +115,44 @@ async fn a_client_that_is_taken_out_is_out_at_once() {
     refused(&ask(&hub, &signer.assertion(&super::rio(), &token_url(&hub)), "system/*.rs").await, 401, "invalid_client");
     hub.service().take_up(config.registry).await.unwrap();
     assert_eq!(actor.get("/fhir/Task").await.status, 200);
+    hub.stop().await;
+}
+
+/// Who has itself told of Tasks by what was granted is told of none once it is not granted any more, without being asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_ends_with_what_it_was_granted_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = Signer::es384("k");
+    let hub = hub_of(Hub::build().hooks("http://127.0.0.1:9/"), folder.path(), &signer, &[]).await;
+    let actor = hub.actor(Some(&token(&hub, &signer, "system/*.cruds").await));
+    let wanted = json!({"resourceType": "Subscription", "status": "requested", "reason": "all", 
+        "criteria": "https://onward.example/fhir/SubscriptionTopic/Task",
+        "channel": {"type": "rest-hook", "endpoint": "http://127.0.0.1:9/hook"}});
+    let made = actor.method(hyper::Method::POST, "/fhir/Subscription", &wanted).await;
+    assert_eq!(made.status, 201, "{}", made.describe());
+    let id = made.json()["id"].as_str().unwrap().parse().unwrap();
+    let (config, _) = hub.load();
+    let rio: onward::domain::SystemId = crate::support::hub::RIO.parse().unwrap();
+    let with = |scopes: &str| {
+        let mut registry = config.registry.clone();
+        let system = registry.systems.get_mut(&rio).unwrap();
+        (system.keys.scopes, system.tokens) = (scopes.parse().unwrap(), Vec::new());
+        registry
+    };
+    let why = async || {
+        let found = hub.service().store().subscription(id).await.unwrap().unwrap();
+        found.progress.why.unwrap_or_default()
+    };
+    hub.service().take_up(with("system/*.cruds")).await.unwrap();
+    until("nobody is at the hook", async || (!why().await.is_empty()).then_some(())).await;
+    assert!(!why().await.contains("granted"), "{}", why().await);
+    hub.service().take_up(with("system/ServiceRequest.crus system/Subscription.cruds")).await.unwrap();
+    let mut again = actor.get(&format!("/fhir/Subscription/{id}")).await.json();
+    again["status"] = "requested".into();
+    // to ask anew, too, takes that Tasks may be read
+    let put = actor.method(hyper::Method::PUT, &format!("/fhir/Subscription/{id}"), &again).await;
+    assert_eq!(put.status, 403, "{}", put.describe());
+    until("what is granted is looked at", async || why().await.contains("granted").then_some(())).await;
     hub.stop().await;
 }
 

@@ -207,8 +207,10 @@ impl Build {
     fn config(&self, hub: &Hub) -> String {
         // nobody balances load here
         let pause = if self.limits.contains("stop-pause") { "" } else { "\nstop-pause = \"0s\"" };
+        // whoever is not known comes from this machine, and tests come often
+        let rate = if self.limits.contains("address-rate") { "" } else { "\naddress-rate = 100000" };
         let mut text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"{}\"\n[routes]\nfile = \"routes.toml\"\n[limits]\n{}{pause}\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"{}\"\n[routes]\nfile = \"routes.toml\"\n[limits]\n{}{pause}{rate}\n\
              [retry]\nfirst = \"100ms\"\ncap = \"500ms\"\n{}\n[profiles]\n{}\n{}\n",
             self.store.clone().unwrap_or_else(|| format!("sqlite:{}", hub.store_path().display())),
             self.limits,

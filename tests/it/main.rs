@@ -4,6 +4,7 @@
 mod amqp;
 mod api;
 mod artefacts;
+mod attack;
 mod bench;
 mod bounds;
 mod broker;

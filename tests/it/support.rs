@@ -6,6 +6,7 @@ pub mod checker;
 pub mod corpus;
 pub mod fixtures;
 pub mod flow;
+pub mod frames;
 pub mod hub;
 pub mod memory;
 pub mod onward;

@@ -1,5 +1,4 @@
-//! HTTP/2 by prior knowledge, and what a client may not do with it. Where a well-behaved client would not, frames are written by hand
-//! (RFC 9113, 4.1 and 6).
+//! HTTP/2 by prior knowledge, and what a client may not do with it. Where a well-behaved client would not, frames are written by hand.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +12,7 @@ use hyper_util::{
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::TcpStream,
     task::JoinSet,
 };
 
@@ -24,17 +20,11 @@ use super::{
     super::fixtures,
     hub::{GP, Hub, LINK_WORKERS, token_of},
 };
-use crate::support::{PATIENCE, until};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-/// On HEADERS: nothing follows, neither headers nor a body.
-const WHOLE: u8 = 0x5;
+use crate::support::{
+    PATIENCE,
+    frames::{DATA, GOAWAY, HEADERS, PREFACE, RST_STREAM, Raw, SETTINGS, WHOLE, frame, get},
+    until,
+};
 
 type Http2 = Client<HttpConnector, Full<Bytes>>;
 
@@ -58,81 +48,6 @@ async fn ask(client: &Http2, method: &str, url: String, token: Option<&str>, bod
     let (parts, body) = response.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     (Response::from_parts(parts, ()), serde_json::from_slice(&body).unwrap_or_default())
-}
-
-/// A connection of HTTP/2, frame by frame.
-struct Raw {
-    from: OwnedReadHalf,
-    to: OwnedWriteHalf,
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// The headers of a `GET` (RFC 7541, 6.1 and 6.2.2).
-fn get(path: &str) -> Vec<u8> {
-    let text = |index: u8, text: &str| [&[index, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-    [vec![0x82, 0x86], text(0x04, path), text(0x01, "onward")].concat()
-}
-
-impl Raw {
-    /// With a window for answers of so many bytes.
-    async fn open(hub: &Hub, window: u32) -> Self {
-        let stream = TcpStream::connect(hub.base_url.strip_prefix("http://").unwrap()).await.unwrap();
-        let (from, to) = stream.into_split();
-        let mut raw = Self { from, to };
-        raw.to.write_all(PREFACE).await.unwrap();
-        raw.send(SETTINGS, 0, 0, &[&[0, 4], &window.to_be_bytes()[..]].concat()).await;
-        raw
-    }
-
-    async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        // one that was closed meanwhile is seen by whoever reads
-        let _ = self.to.write_all(&frame(kind, flags, stream, payload)).await;
-    }
-
-    /// The next frame: its kind, flags, stream and payload; none at the end of the connection.
-    async fn next(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
-        let read = async {
-            let mut head = [0; 9];
-            self.from.read_exact(&mut head).await.ok()?;
-            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
-            self.from.read_exact(&mut payload).await.ok()?;
-            Some((head[3], head[4], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload))
-        };
-        tokio::time::timeout(PATIENCE, read).await.expect("nothing comes, and no end")
-    }
-
-    /// The kinds of all frames until the end, while it says all the time that it is there, or asks again and again.
-    async fn until_its_end(mut self, asks: bool) -> (Vec<u8>, Duration) {
-        let begun = Instant::now();
-        let mut kinds = Vec::new();
-        let mut stream = 3;
-        let mut tick = tokio::time::interval(Duration::from_millis(100));
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {
-                    if asks {
-                        self.send(HEADERS, WHOLE, stream, &get("/health/live")).await;
-                        stream += 2;
-                    } else {
-                        self.send(PING, 0, 0, &[7; 8]).await;
-                    }
-                }
-                // a frame of ours is read whole once it begins: they come in one piece
-                readable = self.from.readable() => {
-                    readable.unwrap();
-                    match self.next().await {
-                        Some((kind, ..)) => kinds.push(kind),
-                        None => return (kinds, begun.elapsed()),
-                    }
-                }
-            }
-            assert!(begun.elapsed() < PATIENCE, "it is kept open: {kinds:?}");
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

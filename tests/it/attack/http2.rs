@@ -1,0 +1,211 @@
+//! HTTP/2 as no client speaks it: frames that never end, that are too many, that say what HTTP/1.1 would read otherwise. The connection ends,
+//! or the stream does, and nobody else notices.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt as _;
+
+use crate::support::{
+    PATIENCE,
+    frames::{DATA, GOAWAY, HEADERS, PING, RST_STREAM, Raw, SETTINGS, frame, get},
+    hub::{GP, Hub, token_of},
+};
+
+const CONTINUATION: u8 = 9;
+const PRIORITY: u8 = 2;
+const WINDOW_UPDATE: u8 = 8;
+/// On HEADERS: what they are of ends with them; they end themselves.
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// A header that stands in no table (RFC 7541, 6.2.2).
+fn header(name: &str, value: &str) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    [vec![0], text(name), text(value)].concat()
+}
+
+async fn answers(hub: &Hub, after: &str) {
+    let begun = Instant::now();
+    assert_eq!(hub.sender(GP).get("/fhir/Task?_count=1").await.status, 200, "after {after}");
+    assert!(begun.elapsed() < Duration::from_secs(1), "after {after}: {:?}", begun.elapsed());
+}
+
+/// How a connection ends over which this is written: by which error, if it says so.
+async fn end_of(hub: &Hub, bytes: Vec<u8>) -> Option<u32> {
+    let Raw { from, mut to } = Raw::open(hub, 65_535).await;
+    // who is cut off does not get rid of the rest
+    let writing = tokio::spawn(async move {
+        let _ = to.write_all(&bytes).await;
+        to
+    });
+    let mut raw = Reading { from };
+    let ended = tokio::time::timeout(PATIENCE, raw.end()).await.expect("it is kept open");
+    writing.abort();
+    ended
+}
+
+struct Reading {
+    from: tokio::net::tcp::OwnedReadHalf,
+}
+
+impl Reading {
+    /// The error of the last GOAWAY before the end.
+    async fn end(&mut self) -> Option<u32> {
+        use tokio::io::AsyncReadExt as _;
+        let mut told = None;
+        loop {
+            let mut head = [0; 9];
+            if self.from.read_exact(&mut head).await.is_err() {
+                return told;
+            }
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            if self.from.read_exact(&mut payload).await.is_err() {
+                return told;
+            }
+            if head[3] == GOAWAY {
+                told = Some(u32::from_be_bytes([payload[4], payload[5], payload[6], payload[7]]));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_never_end_or_are_too_many_end_the_connection() {
+    let hub = Hub::build().limits("header-timeout = \"2s\"").start().await;
+    let large = header("x-a", &"a".repeat(120));
+    let endless = |kind: u8, payload: &[u8]| -> Vec<u8> {
+        let begun = frame(HEADERS, END_STREAM, 1, &get("/fhir/metadata"));
+        begun.into_iter().chain(std::iter::repeat_n(frame(kind, 0, 1, payload), 20_000).flatten()).collect()
+    };
+    let many = |one: Vec<u8>| one.repeat(100_000);
+    for (about, bytes) in [
+        ("headers that never end (CVE-2024-27316)", endless(CONTINUATION, &large)),
+        ("headers that never end and say nothing", endless(CONTINUATION, &[])),
+        ("something else between headers", endless(PING, &[0; 8])),
+        ("a continuation of nothing", frame(CONTINUATION, END_HEADERS, 1, &get("/health/live"))),
+        ("a stream of the server's", frame(HEADERS, 5, 2, &get("/health/live"))),
+        (
+            "a stream before the last",
+            [frame(HEADERS, 5, 5, &get("/health/live")), frame(HEADERS, 5, 3, &get("/health/live"))].concat(),
+        ),
+        ("a body of nothing", frame(DATA, 0, 1, b"a")),
+        ("headers that cannot be unpacked", frame(HEADERS, 5, 1, &[0xff; 64])),
+        (
+            "a window beyond all numbers",
+            [frame(WINDOW_UPDATE, 0, 0, &[0x7f, 255, 255, 255]), frame(WINDOW_UPDATE, 0, 0, &[0x7f, 255, 255, 255])]
+                .concat(),
+        ),
+        ("a frame that is too long", [&[0xff, 0xff, 0xff, DATA, 0, 0, 0, 0, 1][..], &[0; 1000]].concat()),
+        ("settings that cannot be", frame(SETTINGS, 0, 0, &[0, 4, 0xff, 0xff, 0xff, 0xff])),
+    ] {
+        let _ = end_of(&hub, bytes).await;
+        answers(&hub, about).await;
+    }
+    // what is answered each time is not answered without end to somebody who takes nothing
+    for (about, one) in [
+        ("questions whether it is there", frame(PING, 0, 0, &[0; 8])),
+        ("settings", frame(SETTINGS, 0, 0, &[])),
+        ("priorities", frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1])),
+    ] {
+        let mut raw = Raw::open(&hub, 65_535).await;
+        let flood = many(one);
+        let flooding = tokio::spawn(async move {
+            let _ = raw.to.write_all(&flood).await;
+            raw
+        });
+        answers(&hub, about).await;
+        let raw = tokio::time::timeout(PATIENCE, flooding).await.expect("it neither takes it nor ends").unwrap();
+        drop(raw);
+        answers(&hub, about).await;
+    }
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_http_1_would_read_otherwise_is_refused() {
+    let hub = Hub::start().await;
+    let plain = |path: &str| [vec![0x82, 0x86], text(0x04, path), text(0x01, "onward")].concat();
+    let bearer = header("authorization", &format!("Bearer {}", token_of(GP)));
+    let with = |more: Vec<u8>| [plain("/fhir/Task?_count=1"), bearer.clone(), more].concat();
+    assert_eq!(status_of(&hub, with(vec![])).await, Some(200), "the control");
+    for (about, block) in [
+        (
+            "a path with another request in it",
+            [plain("/fhir/Task HTTP/1.1\r\nHost: a\r\n\r\nGET /metrics"), bearer.clone()].concat(),
+        ),
+        ("a path without a slash", [plain("fhir/Task"), bearer.clone()].concat()),
+        ("an empty path", [plain(""), bearer.clone()].concat()),
+        ("a path with a NUL", [plain("/fhir/\0Task"), bearer.clone()].concat()),
+        ("a header with another in it", with(header("x-a", "b\r\nx-c: d"))),
+        ("a header with a NUL", with(header("x-a", "b\0"))),
+        ("a name in capitals", with(header("X-A", "b"))),
+        ("a name with a colon", with(header("x:a", "b"))),
+        ("a name with a break", with(header("x\r\na", "b"))),
+        ("a coding of HTTP/1.1", with(header("transfer-encoding", "chunked"))),
+        ("a connection of HTTP/1.1", with(header("connection", "close"))),
+        ("a length of what does not come", with(header("content-length", "100"))),
+        ("a second path", with(text(0x04, "/metrics"))),
+        ("a second method", with(vec![0x83])),
+        ("a pseudo-header that is none", with(header(":admin", "yes"))),
+        ("an answer's", with(header(":status", "200"))),
+        ("no method", [vec![0x86], text(0x04, "/fhir/Task"), text(0x01, "onward"), bearer.clone()].concat()),
+        ("no path", [vec![0x82, 0x86], text(0x01, "onward"), bearer.clone()].concat()),
+    ] {
+        let status = status_of(&hub, block).await;
+        assert!(status.is_none_or(|status| (400..500).contains(&status)), "{about}: {status:?}");
+        answers(&hub, about).await;
+    }
+    hub.stop().await;
+}
+
+/// A literal with a name of the static table (RFC 7541, 6.2.2).
+fn text(index: u8, text: &str) -> Vec<u8> {
+    [&[index, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
+}
+
+/// With what a request of these headers is answered; none where the stream or the connection ends instead.
+async fn status_of(hub: &Hub, block: Vec<u8>) -> Option<u16> {
+    let mut raw = Raw::open(hub, 65_535).await;
+    raw.send(HEADERS, 5, 1, &block).await;
+    loop {
+        let (kind, _, stream, payload) = raw.next().await?;
+        match kind {
+            GOAWAY | RST_STREAM => return None,
+            // the status is the first of them: one of the static table, or three digits
+            HEADERS if stream == 1 => {
+                return Some(match payload[0] {
+                    0x88 => 200,
+                    0x89 => 204,
+                    0x8b => 304,
+                    0x8c => 400,
+                    0x8d => 404,
+                    0x8e => 500,
+                    _ => {
+                        let length = usize::from(payload[1] & 0x7f);
+                        let digits = &payload[2..2 + length];
+                        if payload[1] & 0x80 == 0 {
+                            String::from_utf8_lossy(digits).parse().unwrap()
+                        } else {
+                            huffman(digits)
+                        }
+                    }
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Three digits as RFC 7541, appendix B, packs them: 0 to 2 in five bits, 3 to 9 in six.
+fn huffman(packed: &[u8]) -> u16 {
+    let bits: String = packed.iter().map(|byte| format!("{byte:08b}")).collect();
+    let (mut at, mut number) = (0, 0);
+    for _ in 0..3 {
+        let five = u16::from_str_radix(&bits[at..at + 5], 2).unwrap();
+        let (digit, length) =
+            if five <= 2 { (five, 5) } else { (u16::from_str_radix(&bits[at..at + 6], 2).unwrap() - 25 + 3, 6) };
+        number = number * 10 + digit;
+        at += length;
+    }
+    number
+}

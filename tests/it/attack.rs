@@ -10,6 +10,8 @@ mod scene;
 mod whole;
 mod wire;
 
+use std::sync::LazyLock;
+
 use regex::Regex;
 use serde_json::Value;
 
@@ -25,11 +27,14 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+static ID: LazyLock<Regex> = LazyLock::new(|| Regex::new("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").unwrap());
+static TIME: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?(Z|[+-][0-9:]+)").unwrap()
+});
+
 /// Ids and times that differ from one request to the next.
 pub fn without_ids_and_times(text: &str) -> String {
-    let uuid = Regex::new("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").unwrap();
-    let time = Regex::new("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]+)?(Z|[+-][0-9:]+)").unwrap();
-    time.replace_all(&uuid.replace_all(text, "<id>"), "<time>").into_owned()
+    TIME.replace_all(&ID.replace_all(text, "<id>"), "<time>").into_owned()
 }
 
 /// The resources of a Bundle, those that match and those that are brought along.

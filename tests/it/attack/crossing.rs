@@ -1,7 +1,10 @@
 //! What is another's is as if it were not there: whatever is asked, of whatever is theirs, by everybody else, is answered as where there is
 //! nothing, byte for byte but for ids and times. What is asked is made of the document of the interface, which is made of the routes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use futures_util::{StreamExt as _, future::join_all, stream};
 use hyper::Method;
@@ -34,6 +37,10 @@ const BATCH: usize = 150;
 /// What those who attack write in their twin's place. As long as [`OWN`].
 const OWN_TWIN: &str = "OWNT-of-theirs";
 
+/// That somebody referred a person before.
+static OWN_REFERRAL: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("\\{\"severity\":\"information\",\"code\":\"duplicate\"[^}]*\\},?").unwrap());
+
 /// The same request about what is not there.
 struct Twin {
     /// Ids that are theirs, and ids that are nobody's and stand beside them in any order.
@@ -65,9 +72,8 @@ impl Twin {
             text.replace(id, &format!("<theirs {n}>")).replace(other, &format!("<theirs {n}>"))
         });
         // that they referred the same person before, too, is said of what they sent themselves
-        let own = Regex::new("\\{\"severity\":\"information\",\"code\":\"duplicate\"[^}]*\\},?").unwrap();
         let none = ",\"outcome\":{\"resourceType\":\"OperationOutcome\",\"issue\":[]}";
-        without_ids_and_times(&own.replace_all(&text, "").replace(none, ""))
+        without_ids_and_times(&OWN_REFERRAL.replace_all(&text, "").replace(none, ""))
     }
 }
 

@@ -221,12 +221,7 @@ fn operator() -> String {
 
 /// An operator's reason: one line for the journal.
 fn reason(text: &str) -> Result<String, String> {
-    const CHARS_MAX: usize = 500;
-    let text = text.trim();
-    if text.is_empty() || text.chars().count() > CHARS_MAX || text.chars().any(char::is_control) {
-        return Err(format!("a text of 1 to {CHARS_MAX} characters in one line"));
-    }
-    Ok(text.to_owned())
+    crate::lanes::dead::reason(text)
 }
 
 /// Prints a value as JSON on standard output.

@@ -10,6 +10,7 @@ pub mod routing;
 
 pub mod delivery;
 pub mod lanes;
+pub mod preview;
 pub mod status;
 pub mod subscriptions;
 pub mod writeback;

@@ -39,7 +39,8 @@ use crate::{
 #[cfg(feature = "pages")]
 use crate::{
     people::oidc::Issuer,
-    web::{self, Web},
+    preview::Previews,
+    web::{self, Console, Web},
 };
 
 mod listeners;
@@ -267,7 +268,22 @@ impl Service {
             admission: Arc::clone(&admission),
         };
         #[cfg(feature = "pages")]
+        let console = {
+            let previews = Previews {
+                store: Arc::clone(&store),
+                client: client.clone(),
+                registry: Arc::clone(&registry),
+                base_url: base_url.clone(),
+            };
+            Console::new(previews, Arc::clone(&health), endpoints.clone(), CancellationToken::clone(&stop_lanes))
+        };
+        #[cfg(feature = "pages")]
+        if config.people.any() && config.server.roles.has(Role::Api) {
+            lanes.push(guarded(&died, &stop_lanes, console.measure(metrics.clone())));
+        }
+        #[cfg(feature = "pages")]
         let pages = Web {
+            console,
             issuer: config
                 .people
                 .oidc

@@ -67,6 +67,10 @@ pub const DEAD_AFTER: Duration = Duration::from_secs(3);
 /// What a list says of a referral is in these.
 pub const GIST: [&str; 3] = ["ServiceRequest", "Patient", "Flag"];
 
+/// Where a request is looked for by its client's id, so many lines of the journal are looked at: the search is rare, and an index of every
+/// such id would be written with every referral.
+pub const LINES_LOOKED_AT_MAX: usize = 100_000;
+
 /// So many events of a subscription are kept after they were sent.
 pub const EVENTS_KEPT: u64 = 10_000;
 
@@ -295,6 +299,10 @@ pub trait Store: DirectoryStore + TokenStore + PeopleStore {
 
     /// Tasks by what a person has in hand: a Task id, a ServiceRequest id or a placer identifier `system|value`.
     async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError>;
+
+    /// Tasks of which something came of a request that its client knows by this id ([`AskedBy::request`]), the oldest first and at most so
+    /// many; as far as they are among the newest, whose journals have [`LINES_LOOKED_AT_MAX`] lines together.
+    async fn tasks_asked_by(&self, request: &str, count: usize) -> Result<Vec<TaskRecord>, StoreError>;
 
     /// Those of these inboxes that hold so many open Tasks, or more. It costs no more than to count up to there.
     async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError>;

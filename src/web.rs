@@ -28,6 +28,7 @@ use crate::{
 
 mod account;
 pub mod assets;
+mod console;
 mod cookie;
 mod enrol;
 mod form;
@@ -37,6 +38,7 @@ mod login;
 mod page;
 mod services;
 
+pub use console::Console;
 pub use cookie::Cookies;
 pub use inbox::Live;
 
@@ -59,6 +61,8 @@ pub struct Web {
     pub directory: Directory,
     /// Lists of referrals, in memory.
     pub live: Live,
+    /// What those look at who keep it running.
+    pub console: Console,
     /// Who looks at them.
     pub people: People,
     /// Who says who somebody is.
@@ -109,6 +113,7 @@ pub fn router(web: Web) -> Router {
     if web.issuer.is_some() {
         routes = routes.route("/login/oidc", get(login::begin)).route("/login/callback", get(login::came_back));
     }
+    routes = routes.merge(console::routes());
     routes.layer(from_fn_with_state(Arc::clone(&web), around)).with_state(web)
 }
 

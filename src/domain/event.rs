@@ -19,7 +19,7 @@ pub enum Actor {
     System(SystemId),
     /// The provider.
     Provider(ProviderId),
-    /// A person at the command line: the operating-system user.
+    /// A person who keeps Onward running: the operating-system user at the command line, or the account of somebody who has logged in.
     Operator(String),
 }
 

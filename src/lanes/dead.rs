@@ -25,11 +25,25 @@ pub enum ReplayError {
     Store(#[from] StoreError),
 }
 
+/// No reason is longer.
+pub const REASON_CHARS_MAX: usize = 500;
 const MOVED_MAX: usize = 20;
 /// So many are read at once.
 const PAGE: usize = 200;
 /// Of one lane, at most so many are replayed in one go.
 const LANE_MAX: usize = 10_000;
+
+/// A reason as it goes into the journal: one line.
+///
+/// # Errors
+/// What is allowed, in words.
+pub fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > REASON_CHARS_MAX || text.chars().any(char::is_control) {
+        return Err(format!("a text of 1 to {REASON_CHARS_MAX} characters in one line"));
+    }
+    Ok(text.to_owned())
+}
 
 /// Has a dead letter tried again; running services take it up. Journalled under the operator's name.
 ///

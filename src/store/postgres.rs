@@ -364,6 +364,10 @@ impl Store for PostgresStore {
         read::find_tasks(self.reader(), key).await
     }
 
+    async fn tasks_asked_by(&self, request: &str, count: usize) -> Result<Vec<TaskRecord>, StoreError> {
+        read::tasks_asked_by(self.reader(), request, count).await
+    }
+
     async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
         read::full_inboxes(self.reader(), capacities).await
     }

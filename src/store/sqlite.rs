@@ -280,6 +280,11 @@ impl Store for SqliteStore {
         self.readers.run(move |c| read::find_tasks(c, &key)).await
     }
 
+    async fn tasks_asked_by(&self, request: &str, count: usize) -> Result<Vec<TaskRecord>, StoreError> {
+        let request = request.to_owned();
+        self.readers.run(move |c| read::tasks_asked_by(c, &request, count)).await
+    }
+
     async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
         self.readers.run(move |c| read::full_inboxes(c, capacities)).await
     }

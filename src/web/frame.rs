@@ -1,6 +1,6 @@
 //! What is around every page: who looks, where she may go, and what a browser fetches for it.
 
-use super::{assets, form::Seen};
+use super::{assets, console, form::Seen};
 use crate::{
     auth::{Deed, What, Who, may},
     domain::{Organisation, Position},
@@ -13,6 +13,8 @@ pub(super) enum Section {
     Inbox,
     /// What the directory says of a provider's services.
     Services,
+    /// What keeps Onward running.
+    Console,
     /// Oneself.
     Account,
     /// None that is in the navigation.
@@ -26,6 +28,7 @@ type MayGo = fn(&[Position]) -> bool;
 const SECTIONS: &[(Section, &str, &str, MayGo)] = &[
     (Section::Inbox, "/inbox", "Referrals", works_referrals),
     (Section::Services, "/services", "Our services", tells_of_services),
+    (Section::Console, "/console", "IT console", console::may_look),
     (Section::Account, "/account", "Your account", |_| true),
 ];
 
@@ -127,10 +130,14 @@ mod tests {
         let shown = |roles: &str| places(&positions(roles), Section::Inbox).iter().map(|p| p.path).collect::<Vec<_>>();
         assert_eq!(shown("provider-worker:mind"), ["/inbox", "/account"]);
         assert_eq!(shown("provider-admin:mind"), ["/services", "/account"]);
-        for other in ["operator", "auditor", "route-editor", "referrer:rio"] {
+        for keeper in ["operator", "auditor"] {
+            assert_eq!(shown(keeper), ["/console", "/account"], "{keeper}");
+        }
+        for other in ["route-editor", "referrer:rio"] {
             assert_eq!(shown(other), ["/account"], "{other}");
         }
         assert_eq!(home(&positions("operator provider-worker:mind")), "/inbox");
+        assert_eq!(home(&positions("auditor")), "/console");
         assert_eq!(home(&positions("referrer:rio")), "/account");
         assert_eq!(home(&[]), "/account");
     }

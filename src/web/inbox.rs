@@ -5,10 +5,9 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::{RawQuery, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 use super::{
@@ -150,20 +149,7 @@ pub(super) async fn lines(
         Err(error) => return away(&error),
     };
     let Ok(html) = (LinesPart { list }).render() else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    let tag = tag_of(&html);
-    let has = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
-    let mut response =
-        if has { StatusCode::NOT_MODIFIED.into_response() } else { axum::response::Html(html).into_response() };
-    if let Ok(tag) = HeaderValue::try_from(tag) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-    response
-}
-
-/// The ETag of what a browser has.
-fn tag_of(html: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, html.as_bytes());
-    format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest))
+    page::part(html, &headers)
 }
 
 /// `POST /inbox/search`. By a form, so that no URL, and no log of one, holds a name.

@@ -2,9 +2,10 @@
 
 use askama::Template;
 use axum::{
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse as _, Response},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{assets, form::origin_of, frame::Frame};
 
@@ -71,6 +72,23 @@ pub(super) fn shown(status: StatusCode, page: &impl Template) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+/// A part of a page that changes by itself; 304 where the browser has it already.
+pub(super) fn part(html: String, headers: &HeaderMap) -> Response {
+    let tag = tag_of(&html);
+    let has = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
+    let mut response = if has { StatusCode::NOT_MODIFIED.into_response() } else { Html(html).into_response() };
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// The ETag of such a part.
+pub(super) fn tag_of(html: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, html.as_bytes());
+    format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest))
 }
 
 /// A page with one thing to tell, for whoever comes.

@@ -19,10 +19,12 @@ use crate::{
     client::FhirClient,
     config::{self, Config, Env, Outbound, TokenHash},
     domain::ManualClock,
+    health::Health,
     http::Came,
     intake::record::Reading,
-    lanes::Relay,
+    lanes::{Endpoints, Relay},
     people::totp,
+    preview::Previews,
     profiles::Validator,
     store::sqlite::SqliteStore,
 };
@@ -38,6 +40,8 @@ pub(super) struct Scene {
     pub(super) store: Arc<dyn Store>,
     pub(super) intake: Intake,
     pub(super) conversation: Conversation,
+    pub(super) health: Arc<Health>,
+    pub(super) endpoints: Endpoints,
     _folder: TempDir,
 }
 
@@ -83,6 +87,17 @@ pub(super) fn scene_of(base_url: &str, config: Config, folder: TempDir) -> Scene
         validator: Arc::clone(&validator),
         base_url: base_url.to_owned(),
     };
+    let (health, endpoints) = (
+        Arc::new(Health::default()),
+        Endpoints::new(Arc::clone(&store), Default::default(), tokio_util::sync::CancellationToken::new()),
+    );
+    endpoints.set(registry.load().terms());
+    let previews = Previews {
+        store: Arc::clone(&store),
+        client: client.clone(),
+        registry: Arc::clone(&registry),
+        base_url: base_url.to_owned(),
+    };
     let intake = Intake {
         store: Arc::clone(&store),
         relay: relay.clone(),
@@ -101,13 +116,14 @@ pub(super) fn scene_of(base_url: &str, config: Config, folder: TempDir) -> Scene
         registry,
         conversation: conversation.clone(),
         intake: intake.clone(),
+        console: Console::new(previews, Arc::clone(&health), endpoints.clone(), Default::default()),
         people: people.clone(),
         issuer: None,
         admission,
         base_url: base_url.to_owned(),
         request_timeout: config.limits.request_timeout,
     };
-    Scene { router: router(web), people, clock, store, intake, conversation, _folder: folder }
+    Scene { router: router(web), people, clock, store, intake, conversation, health, endpoints, _folder: folder }
 }
 
 fn scene() -> Scene {

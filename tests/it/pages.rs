@@ -4,8 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use arc_swap::ArcSwap;
-use hyper::Method;
-use onward::people::{People, totp};
+use hyper::{Method, StatusCode};
+use onward::{
+    demo::double::{Fault, Rule, When},
+    people::{People, totp},
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -13,7 +16,7 @@ use crate::{
     support::{
         fixtures,
         hub::{GP, Hub, LIFE_ROOMS, LINK_WORKERS, RIO},
-        skipped,
+        skipped, until,
     },
 };
 
@@ -71,7 +74,7 @@ async fn walk(
     }
     let mut environment = vec![
         ("ONWARD_BASE", hub.base_url.clone()),
-        ("ONWARD_PEOPLE", serde_json::Value::Object(known).to_string()),
+        ("ONWARD_PEOPLE", Value::Object(known).to_string()),
         ("ONWARD_CHROMIUM", browser.chromium.to_str().unwrap().to_owned()),
         ("ONWARD_SCREENSHOTS", screenshots().to_str().unwrap().to_owned()),
     ];
@@ -155,4 +158,56 @@ async fn a_provider_tells_whether_it_has_room() {
         "{proposals}"
     );
     hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_keeps_onward_running() {
+    let Some(browser) = browser("console") else { return };
+    let hub = Hub::build().sections(PEOPLE).start().await;
+    hub.life_rooms.fault(Rule::new(Fault::Refuse(StatusCode::UNPROCESSABLE_ENTITY), When::Always).kind(""));
+    // each of the four who walk puts one away, and the one that is tried again dies again
+    const LETTERS: usize = 8;
+    let mut task = String::new();
+    let mut secrets: Vec<String> = Vec::new();
+    for number in 0..LETTERS {
+        let referral = fixtures::to_life_rooms(&format!("console-{number}"));
+        secrets = words_of(&referral);
+        task = hub.sender(RIO).refers(&referral).await;
+    }
+    assert!(secrets.len() > 3, "{secrets:?}");
+    let store = hub.service().store();
+    until("all are dead letters", || async {
+        (store.dead_letters(LETTERS).await.unwrap().len() == LETTERS).then_some(())
+    })
+    .await;
+    let worker = format!("provider-worker:{LIFE_ROOMS}");
+    let people = [("olive", "operator"), ("audrey", "auditor"), ("wanda", worker.as_str())];
+    let more = vec![("ONWARD_TASK", task), ("ONWARD_SECRETS", json!(secrets).to_string())];
+    walk("console", browser, &hub, &people, more, 100).await;
+    hub.stop().await;
+}
+
+/// What a referral says of a person: names, numbers, and words of whoever wrote it.
+fn words_of(referral: &Value) -> Vec<String> {
+    fn walk(key: &str, value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(all) => all.iter().for_each(|(key, value)| walk(key, value, found)),
+            Value::Array(all) => all.iter().for_each(|value| walk(key, value, found)),
+            Value::String(text)
+                if is_nhs_number(key, text)
+                    || ["family", "given", "text", "div", "line", "postalCode", "birthDate", "contentString"]
+                        .contains(&key) =>
+            {
+                found.push(text.clone());
+            }
+            _ => {}
+        }
+    }
+    fn is_nhs_number(key: &str, text: &str) -> bool {
+        key == "value" && text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit())
+    }
+    let mut found = Vec::new();
+    walk("", referral, &mut found);
+    found.retain(|word| word.len() > 3);
+    found
 }

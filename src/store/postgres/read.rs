@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     domain::{InboxId, ReferralId, SystemId, TaskId},
-    store::{AskedBy, Attempt, GIST, JournalLine, Parties, StoreError, StoredResource, Submitted, TaskRecord},
+    store::{
+        AskedBy, Attempt, GIST, JournalLine, LINES_LOOKED_AT_MAX, Parties, StoreError, StoredResource, Submitted,
+        TaskRecord,
+    },
 };
 
 pub(super) async fn submitted(
@@ -50,6 +53,20 @@ pub(super) async fn find_tasks(link: &Link, key: &str) -> Result<Vec<TaskRecord>
             link.query(sql, &[&key]).await?
         }
     };
+    all(&rows, task_record)
+}
+
+pub(super) async fn tasks_asked_by(link: &Link, request: &str, count: usize) -> Result<Vec<TaskRecord>, StoreError> {
+    if request.contains('\0') {
+        return Ok(Vec::new());
+    }
+    let sql = sql!(
+        "SELECT {TASK_COLUMNS} FROM task t WHERE t.id IN
+           (SELECT task FROM (SELECT task, request FROM journal ORDER BY task DESC LIMIT $2::bigint) lately WHERE request = $1)
+         ORDER BY t.id LIMIT $3::bigint"
+    );
+    let bigint = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let rows = link.query(sql, &[&request, &bigint(LINES_LOOKED_AT_MAX), &bigint(count)]).await?;
     all(&rows, task_record)
 }
 

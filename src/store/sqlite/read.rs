@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, TASK_SOURCE, moment, parse, stored_resource, task_record, uuid};
 use crate::{
     domain::{InboxId, ReferralId, SystemId, TaskId},
-    store::{Attempt, GIST, Parties, StoreError, StoredResource, TaskRecord},
+    store::{Attempt, GIST, LINES_LOOKED_AT_MAX, Parties, StoreError, StoredResource, TaskRecord},
 };
 
 pub(super) fn task(c: &Connection, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
@@ -29,6 +29,17 @@ pub(super) fn find_tasks(c: &Connection, key: &str) -> Result<Vec<TaskRecord>, S
         None => statement.query_map([key], task_record)?.collect::<Result<_, _>>()?,
     };
     Ok(rows)
+}
+
+pub(super) fn tasks_asked_by(c: &Connection, request: &str, count: usize) -> Result<Vec<TaskRecord>, StoreError> {
+    let sql = format!(
+        "SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} WHERE t.id IN
+           (SELECT task FROM (SELECT task, request FROM journal ORDER BY task DESC LIMIT ?2) WHERE request = ?1)
+         ORDER BY t.id LIMIT ?3"
+    );
+    let mut statement = c.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![request, LINES_LOOKED_AT_MAX, count], task_record)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn full_inboxes(c: &Connection, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {

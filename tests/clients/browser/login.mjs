@@ -14,6 +14,7 @@ await journey(async () => {
       await page.getByRole('alert').getByText('Name, password or code is not right').waitFor();
     });
     await check(`${variant.name}: in`, () => logIn(page, `auditor-${number}`));
+    await page.goto('/account');
     await looks(page, 'account');
     await check(`${variant.name}: out`, async () => {
       await page.getByRole('button', { name: 'Log out' }).click();

@@ -145,6 +145,11 @@ impl Store for Reached {
         reach!(self, find_tasks(&key))
     }
 
+    async fn tasks_asked_by(&self, request: &str, count: usize) -> Result<Vec<TaskRecord>, StoreError> {
+        let request = request.to_owned();
+        reach!(self, tasks_asked_by(&request, count))
+    }
+
     async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
         reach!(self, full_inboxes(capacities))
     }

@@ -1,6 +1,6 @@
 //! Reading what is stored.
 
-use onward::store::{NewVersion, Parties, TaskQuery};
+use onward::store::{AskedBy, NewVersion, Parties, TaskQuery};
 
 use super::*;
 
@@ -108,6 +108,31 @@ pub async fn tasks_by_what_one_has_in_hand(b: Bench) {
     for nothing in [Uuid::now_v7().to_string(), a.id.to_string(), "a".into(), "%".into(), String::new()] {
         assert!(found(nothing).await.is_empty());
     }
+}
+
+pub async fn tasks_by_the_request_that_something_came_of(b: Bench) {
+    let asked = |request: &str| Some(AskedBy { request: request.into(), correlation: Some("c".into()) });
+    let mut made = Vec::new();
+    for (key, request) in [("a", "r-1"), ("b", "r-2"), ("c", "r-1")] {
+        let one = Submission { asked_by: asked(request), ..submission(vec![referral(key)]) };
+        made.push(stored(b.store.submit(one).await.unwrap()).0[0].tasks[0]);
+    }
+    let found = |request: &'static str, count| {
+        let store = b.store.clone();
+        async move { store.tasks_asked_by(request, count).await.unwrap().iter().map(|t| t.id).collect::<Vec<_>>() }
+    };
+    assert_eq!(found("r-1", 9).await, [made[0], made[2]]);
+    assert_eq!(found("r-1", 1).await, [made[0]]);
+    assert_eq!(found("r-2", 9).await, [made[1]]);
+    for nothing in ["r", "R-1", "%", "", "c", "a\0b"] {
+        assert!(found(nothing, 9).await.is_empty(), "{nothing}");
+    }
+    // of a later step as well
+    let store = b.store.clone();
+    let task = task(&b, made[1]).await;
+    let step = async { store.append(Append { events: vec![event(None, &[])], ..step(&task) }).await };
+    asked("r-3").unwrap().within(step).await.unwrap();
+    assert_eq!(found("r-3", 9).await, [made[1]]);
 }
 
 pub async fn requests_by_identifier_and_id(b: Bench) {

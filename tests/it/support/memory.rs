@@ -480,6 +480,16 @@ impl Store for Memory {
         Ok(all.tasks.values().map(|row| &row.record).filter(|task| is_it(task)).cloned().collect())
     }
 
+    async fn tasks_asked_by(&self, request: &str, count: usize) -> Result<Vec<TaskRecord>, StoreError> {
+        let all = self.all()?;
+        let is_it = |line: &JournalLine| line.asked_by.as_ref().is_some_and(|asked| asked.request == request);
+        let found = all.tasks.values().filter(|row| row.journal.iter().any(is_it)).map(|row| row.record.clone());
+        let mut found: Vec<TaskRecord> = found.collect();
+        found.sort_by_key(|task| task.id.0);
+        found.truncate(count);
+        Ok(found)
+    }
+
     async fn open_by_name(
         &self,
         names: Vec<String>,

@@ -1,0 +1,177 @@
+//! `/console`: whether all is well with Onward, and if not, what and why. It shows what the process knows of its parts, what the store
+//! holds of what waits, and never what is in a referral.
+
+use std::{future::Future, sync::Arc};
+
+use arc_swap::ArcSwap;
+use axum::{
+    Router,
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+    response::Response,
+    routing::get,
+};
+use jiff::{SignedDuration, Timestamp};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Shared,
+    form::{Glance, Seen},
+    frame::{Frame, Section},
+    page,
+};
+use crate::{
+    alerts::worklist::{self, Line},
+    auth::{Deed, What, Who, may},
+    config::Registry,
+    domain::Position,
+    health::Health,
+    lanes::Endpoints,
+    preview::Previews,
+    store::{Backlog, Store, StoreError},
+};
+
+mod chart;
+mod dead;
+mod figures;
+mod overview;
+mod preview;
+mod runs;
+mod steps;
+mod trace;
+mod view;
+mod words;
+
+use figures::Figures;
+use runs::Runs;
+
+/// Lines of the worklist that a page shows: the oldest.
+const LINES_MAX: usize = 100;
+/// What is read of the store for the first page is shown to all who look, for so long (seconds).
+const AGE_MAX_S: i64 = 2;
+
+/// What the console stands on. Cheap to clone.
+#[derive(Clone)]
+pub struct Console {
+    store: Arc<dyn Store>,
+    registry: Arc<ArcSwap<Registry>>,
+    health: Arc<Health>,
+    endpoints: Endpoints,
+    figures: Arc<Figures>,
+    previews: Previews,
+    runs: Arc<Runs>,
+    stop: CancellationToken,
+    picture: Arc<Mutex<Option<Arc<Picture>>>>,
+}
+
+/// What the store holds of what waits, at a moment.
+struct Picture {
+    at: Timestamp,
+    backlog: Vec<Backlog>,
+    /// One more than [`LINES_MAX`], where there are more.
+    lines: Vec<Line>,
+}
+
+/// Somebody who may look after Onward and looks at a page. To everybody else there is no console.
+struct Keeper(Seen);
+
+/// The page of such a one, which asks by itself for what is new.
+struct Watcher;
+
+/// The routes of the console.
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/console", get(overview::page))
+        .route("/console/now", get(overview::now))
+        .route("/console/trace", get(trace::find_page).post(trace::find))
+        .route("/console/trace/{task}", get(trace::page))
+        .route("/console/dead", get(dead::list))
+        .route("/console/dead/runs", get(dead::runs))
+        .route("/console/dead/replay", get(dead::ask_all).post(dead::act_all))
+        .route("/console/dead/{message}", get(dead::letter))
+        .route("/console/dead/{message}/{action}", get(dead::ask).post(dead::act))
+}
+
+/// Whether the console is somebody's to see.
+pub(super) fn may_look(positions: &[Position]) -> bool {
+    may(Who::Person(positions), Deed::ReadLogs, What::Whole)
+}
+
+// === impl Console ===
+
+impl Console {
+    /// A console of this service. What it has begun ends with `stop`.
+    pub fn new(previews: Previews, health: Arc<Health>, endpoints: Endpoints, stop: CancellationToken) -> Self {
+        Self {
+            store: Arc::clone(&previews.store),
+            registry: Arc::clone(&previews.registry),
+            health,
+            endpoints,
+            figures: Arc::default(),
+            previews,
+            runs: Arc::default(),
+            stop,
+            picture: Arc::default(),
+        }
+    }
+
+    /// Notes how much comes and goes, until it ends.
+    pub fn measure(&self, handle: PrometheusHandle) -> impl Future<Output = ()> + Send + use<> {
+        let (store, figures, stop) = (Arc::clone(&self.store), Arc::clone(&self.figures), self.stop.clone());
+        async move { figures.keep(store, handle, stop).await }
+    }
+
+    /// What waits. Read anew where what was read is too old, by one for all who ask meanwhile.
+    async fn picture(&self) -> Result<Arc<Picture>, StoreError> {
+        let mut kept = self.picture.lock().await;
+        let now = self.store.now();
+        if let Some(picture) = &*kept
+            && now.duration_since(picture.at).abs() < SignedDuration::from_secs(AGE_MAX_S)
+        {
+            return Ok(Arc::clone(picture));
+        }
+        let backlog = self.store.backlog().await?;
+        let registry = self.registry.load_full();
+        let lines = worklist::lines(&*self.store, &registry, LINES_MAX + 1).await?;
+        let picture = Arc::new(Picture { at: now, backlog, lines });
+        *kept = Some(Arc::clone(&picture));
+        Ok(picture)
+    }
+}
+
+// === impl Keeper ===
+
+impl FromRequestParts<Shared> for Keeper {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Shared) -> Result<Self, Response> {
+        let seen = Seen::from_request_parts(parts, web).await?;
+        if may_look(&seen.visitor.positions) { Ok(Self(seen)) } else { Err(absent(&seen)) }
+    }
+}
+
+impl FromRequestParts<Shared> for Watcher {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Shared) -> Result<Self, Response> {
+        let Glance(seen) = Glance::from_request_parts(parts, web).await?;
+        if may_look(&seen.visitor.positions) { Ok(Self) } else { Err(absent(&seen)) }
+    }
+}
+
+/// What somebody may not see is not there.
+fn absent(seen: &Seen) -> Response {
+    let frame = Frame::of(seen, Section::None);
+    page::told_in(frame, StatusCode::NOT_FOUND, "There is no such page.", ("/", "Go on to Onward"))
+}
+
+/// The store could not be asked.
+fn away(error: &StoreError) -> Response {
+    tracing::warn!(%error, "a page of the console cannot be made");
+    page::unavailable()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,448 @@
+//! `/console/dead`: messages that are not tried again by themselves. Looked at without what is in them; tried again, one or all of a
+//! destination; put away with a reason.
+
+use askama::Template;
+use axum::{
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
+};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    Console, Keeper, Watcher, absent, away,
+    preview::{Sent, sent},
+    runs::NotBegun,
+    words::{counted, moment},
+};
+use crate::{
+    auth::{Deed, What, Who, may},
+    domain::{Destination, Position, Side},
+    http::call::pairs,
+    lanes::dead::{REASON_CHARS_MAX, ReplayError, discard, reason, replay},
+    preview::Preview,
+    store::{Backlog, DeadLetter, DeadQuery, StoreError},
+    web::{
+        Shared,
+        form::{Seen, Signed},
+        frame::{Frame, Section},
+        page::{self, Fault},
+    },
+};
+
+/// Dead letters on a page.
+const PAGE: usize = 50;
+/// Tries that are shown of one: the newest.
+const TRIES_MAX: usize = 100;
+
+/// The list.
+#[derive(Template)]
+#[template(path = "console/dead.html")]
+struct ListPage {
+    frame: Frame,
+    /// Each destination that has some: which, how many.
+    ends: Vec<(String, u64)>,
+    /// Of which one these are.
+    to: String,
+    rows: Vec<Row>,
+    /// The URL of the next page.
+    next: Option<String>,
+    may_replay: bool,
+    runs: String,
+    tag: String,
+}
+
+/// How it is with those that are tried again.
+#[derive(Template)]
+#[template(path = "console/runs.html")]
+struct RunsPart {
+    told: Vec<String>,
+}
+
+/// One in the list.
+struct Row {
+    message: String,
+    task: String,
+    to: String,
+    since: String,
+    what: String,
+    tries: u32,
+    why: String,
+}
+
+/// One alone.
+#[derive(Template)]
+#[template(path = "console/letter.html")]
+struct LetterPage {
+    frame: Frame,
+    row: Row,
+    /// When and how each try ended.
+    tries: Vec<String>,
+    left_out: usize,
+    /// What would be sent; otherwise why not.
+    sent: Result<Sent, String>,
+    may_replay: bool,
+}
+
+/// What is asked before something is done.
+#[derive(Template)]
+#[template(path = "console/confirm.html")]
+struct ConfirmPage {
+    frame: Frame,
+    made_for: String,
+    title: &'static str,
+    text: String,
+    /// Where the form goes, and the way back.
+    action: String,
+    back: String,
+    button: &'static str,
+    /// Whose dead letters, where it is about many.
+    to: String,
+    /// Whether a reason is asked for.
+    asks: bool,
+    reason: String,
+    reason_max: usize,
+    faults: Vec<Fault>,
+}
+
+/// Whether somebody may do more than look.
+fn may_replay(positions: &[Position]) -> bool {
+    may(Who::Person(positions), Deed::Replay, What::Whole)
+}
+
+/// `GET /console/dead`.
+pub(super) async fn list(State(web): State<Shared>, RawQuery(query): RawQuery, Keeper(seen): Keeper) -> Response {
+    let query = pairs(&query.unwrap_or_default());
+    let text = |name: &str| query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
+    let to = match text("to") {
+        "" => None,
+        to => match to.parse::<Destination>() {
+            Ok(to) => Some(to),
+            Err(_) => return absent(&seen),
+        },
+    };
+    let after = match text("after") {
+        "" => None,
+        after => match cursor(after) {
+            Some(after) => Some(after),
+            None => return absent(&seen),
+        },
+    };
+    match web.console.dead_list(&seen, to, after).await {
+        Ok(page) => page::shown(StatusCode::OK, &page),
+        Err(error) => away(&error),
+    }
+}
+
+/// `GET /console/dead/runs`.
+pub(super) async fn runs(State(web): State<Shared>, headers: HeaderMap, _: Watcher) -> Response {
+    match web.console.runs_part() {
+        Some(html) => page::part(html, &headers),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// `GET /console/dead/{message}`.
+pub(super) async fn letter(State(web): State<Shared>, Path(id): Path<String>, Keeper(seen): Keeper) -> Response {
+    let letter = match web.console.letter(&id).await {
+        Ok(Some(letter)) => letter,
+        Ok(None) => return absent(&seen),
+        Err(error) => return away(&error),
+    };
+    match web.console.letter_page(&seen, &letter).await {
+        Ok(Some(page)) => page::shown(StatusCode::OK, &page),
+        Ok(None) => absent(&seen),
+        Err(error) => away(&error),
+    }
+}
+
+/// `GET /console/dead/{message}/replay`, `GET /console/dead/{message}/put-away`: asks first.
+pub(super) async fn ask(
+    State(web): State<Shared>,
+    Path((id, action)): Path<(String, String)>,
+    Keeper(seen): Keeper,
+) -> Response {
+    if !may_replay(&seen.visitor.positions) {
+        return absent(&seen);
+    }
+    match web.console.letter(&id).await {
+        Ok(Some(letter)) => match action.as_str() {
+            "replay" => page::shown(StatusCode::OK, &ConfirmPage::replay(&seen, &letter)),
+            "put-away" => page::shown(StatusCode::OK, &ConfirmPage::put_away(&seen, &letter, "", vec![])),
+            _ => absent(&seen),
+        },
+        Ok(None) => absent(&seen),
+        Err(error) => away(&error),
+    }
+}
+
+/// `POST` to the same: does it, in the person's name.
+pub(super) async fn act(
+    State(web): State<Shared>,
+    Path((id, action)): Path<(String, String)>,
+    signed: Signed,
+) -> Response {
+    let seen = signed.seen();
+    if !may_replay(&seen.visitor.positions) {
+        return absent(&seen);
+    }
+    let letter = match web.console.letter(&id).await {
+        Ok(Some(letter)) => letter,
+        Ok(None) => return absent(&seen),
+        Err(error) => return away(&error),
+    };
+    let (store, by) = (&*web.console.store, seen.visitor.person.as_str());
+    let (ended, told) = match action.as_str() {
+        "replay" => (replay(store, &letter, by).await, "It is tried again now, in the order of its referral."),
+        "put-away" => match reason(signed.form.text("reason")) {
+            Ok(reason) => (discard(store, &letter, by, &reason).await, "It is put away, and never sent."),
+            Err(allowed) => {
+                let faults = vec![Fault::at("reason", format!("Say why, in {allowed}"))];
+                let page = ConfirmPage::put_away(&seen, &letter, signed.form.text("reason"), faults);
+                return page::shown(StatusCode::UNPROCESSABLE_ENTITY, &page);
+            }
+        },
+        _ => return absent(&seen),
+    };
+    let frame = Frame::of(&seen, Section::Console);
+    match ended {
+        Ok(()) => {
+            let to = format!("/console/trace/{}", letter.task);
+            page::told_in(frame, StatusCode::OK, told, (&to, "See what becomes of the referral"))
+        }
+        Err(ReplayError::Store(error)) => away(&error),
+        Err(why @ (ReplayError::Closed | ReplayError::Gone)) => {
+            let told = format!("Nothing was done: {why}.");
+            page::told_in(frame, StatusCode::CONFLICT, &told, ("/console/dead", "See the dead letters"))
+        }
+    }
+}
+
+/// `GET /console/dead/replay`: asks first.
+pub(super) async fn ask_all(State(web): State<Shared>, RawQuery(query): RawQuery, Keeper(seen): Keeper) -> Response {
+    let query = pairs(&query.unwrap_or_default());
+    let to = query.iter().find(|(key, _)| key == "to").and_then(|(_, to)| to.parse::<Destination>().ok());
+    let (Some(to), true) = (to, may_replay(&seen.visitor.positions)) else { return absent(&seen) };
+    match web.console.dead_of(&to).await {
+        Ok(0) => absent(&seen),
+        Ok(all) => page::shown(StatusCode::OK, &ConfirmPage::all(&seen, &to, all)),
+        Err(error) => away(&error),
+    }
+}
+
+/// `POST /console/dead/replay`: begins, and the list tells how far it is.
+pub(super) async fn act_all(State(web): State<Shared>, signed: Signed) -> Response {
+    let (seen, console) = (signed.seen(), &web.console);
+    let to = signed.form.text("to").parse::<Destination>().ok();
+    let (Some(to), true) = (to, may_replay(&seen.visitor.positions)) else { return absent(&seen) };
+    let all = match console.dead_of(&to).await {
+        Ok(0) => return absent(&seen),
+        Ok(all) => all,
+        Err(error) => return away(&error),
+    };
+    let (store, stop, by) = (console.store.clone(), console.stop.clone(), seen.visitor.person.clone());
+    match console.runs.begin(store, to, all, by, stop) {
+        Ok(()) => page::to("/console/dead"),
+        Err(why) => {
+            let told = match why {
+                NotBegun::UnderWay => "Those are being tried again already.",
+                NotBegun::TooMany => "Too many are being tried again already. Wait until some are done.",
+            };
+            let frame = Frame::of(&seen, Section::Console);
+            page::told_in(frame, StatusCode::CONFLICT, told, ("/console/dead", "See how far it is"))
+        }
+    }
+}
+
+/// Where a page goes on: the time and id of the last before it.
+fn cursor(text: &str) -> Option<(Timestamp, Uuid)> {
+    let (at, id) = text.split_once('_')?;
+    Some((at.parse().ok()?, id.parse().ok()?))
+}
+
+impl Console {
+    async fn letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        let Ok(id) = id.parse::<Uuid>() else { return Ok(None) };
+        self.store.dead_letter(id).await
+    }
+
+    /// How many a destination has.
+    async fn dead_of(&self, of: &Destination) -> Result<u64, StoreError> {
+        let is_it = |one: &Backlog| one.side == of.side && one.to == of.to;
+        Ok(self.store.backlog().await?.into_iter().filter(is_it).map(|one| one.dead).sum())
+    }
+
+    fn runs_part(&self) -> Option<String> {
+        let made = RunsPart { told: self.runs.told() }.render();
+        made.inspect_err(|error| tracing::error!(%error, "a page cannot be made")).ok()
+    }
+
+    async fn dead_list(
+        &self,
+        seen: &Seen,
+        to: Option<Destination>,
+        after: Option<(Timestamp, Uuid)>,
+    ) -> Result<ListPage, StoreError> {
+        let backlog = self.store.backlog().await?;
+        let mut ends: Vec<(String, u64)> = backlog
+            .iter()
+            .filter(|one| one.dead > 0)
+            .map(|one| (Destination::new(one.side, one.to.as_str()).to_string(), one.dead))
+            .collect();
+        ends.sort();
+        let (side, named) = (to.as_ref().map(|to| to.side), to.as_ref().map(|to| to.to.clone()));
+        let query = DeadQuery { to: named, side, after, count: PAGE + 1, ..DeadQuery::default() };
+        let letters = self.store.find_dead(query).await?;
+        let to = to.map(|to| to.to_string()).unwrap_or_default();
+        let next = (letters.len() > PAGE).then(|| letters.get(PAGE - 1)).flatten().map(|last| {
+            let at = last.since.to_string();
+            format!("/console/dead?to={to}&after={at}_{}", last.message)
+        });
+        let rows = letters.iter().take(PAGE).map(Row::of).collect();
+        let runs = self.runs_part().unwrap_or_default();
+        Ok(ListPage {
+            frame: Frame::of(seen, Section::Console),
+            ends,
+            to,
+            rows,
+            next,
+            may_replay: may_replay(&seen.visitor.positions),
+            tag: page::tag_of(&runs),
+            runs,
+        })
+    }
+
+    async fn letter_page(&self, seen: &Seen, letter: &DeadLetter) -> Result<Option<LetterPage>, StoreError> {
+        let Some(preview) = self.previews.of(letter).await? else { return Ok(None) };
+        let mut tries: Vec<String> = self
+            .store
+            .attempts(letter.task)
+            .await?
+            .iter()
+            .filter(|attempt| attempt.side == letter.side && attempt.of == letter.seq)
+            .map(|attempt| {
+                let why = attempt.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+                let (at, took) = (moment(attempt.at), attempt.duration.as_millis());
+                format!("{at}: {} at {} after {took} ms{why}", attempt.result, attempt.endpoint)
+            })
+            .collect();
+        let left_out = tries.len().saturating_sub(TRIES_MAX);
+        tries.drain(..left_out);
+        Ok(Some(LetterPage {
+            frame: Frame::of(seen, Section::Console),
+            row: Row::of(letter),
+            tries,
+            left_out,
+            sent: match preview {
+                Preview::Sent(written) => Ok(sent(&written)),
+                Preview::Nothing(why) => Err(why),
+            },
+            may_replay: may_replay(&seen.visitor.positions),
+        }))
+    }
+}
+
+// === impl Row ===
+
+impl Row {
+    fn of(letter: &DeadLetter) -> Self {
+        let what = match letter.side {
+            Side::Delivery => format!("step {} to the provider", letter.seq),
+            Side::WriteBack => format!("step {} back to the record", letter.seq),
+        };
+        Self {
+            message: letter.message.to_string(),
+            task: letter.task.to_string(),
+            to: Destination::new(letter.side, letter.to.as_str()).to_string(),
+            since: moment(letter.since),
+            what,
+            tries: letter.attempts,
+            why: letter.why.clone(),
+        }
+    }
+}
+
+// === impl ConfirmPage ===
+
+impl ConfirmPage {
+    fn of(seen: &Seen) -> Self {
+        Self {
+            frame: Frame::of(seen, Section::Console),
+            made_for: seen.made_for.clone(),
+            title: "",
+            text: String::new(),
+            action: String::new(),
+            back: "/console/dead".to_owned(),
+            button: "",
+            to: String::new(),
+            asks: false,
+            reason: String::new(),
+            reason_max: REASON_CHARS_MAX,
+            faults: vec![],
+        }
+    }
+
+    fn replay(seen: &Seen, letter: &DeadLetter) -> Self {
+        let row = Row::of(letter);
+        Self {
+            title: "Try this dead letter again?",
+            text: format!(
+                "The {} ({}) is sent again at once. It was given up because of: {}.",
+                row.what, row.to, row.why
+            ),
+            action: format!("/console/dead/{}/replay", row.message),
+            back: format!("/console/dead/{}", row.message),
+            button: "Try it again",
+            ..Self::of(seen)
+        }
+    }
+
+    fn put_away(seen: &Seen, letter: &DeadLetter, reason: &str, faults: Vec<Fault>) -> Self {
+        let row = Row::of(letter);
+        Self {
+            title: "Put this dead letter away?",
+            text: format!(
+                "The {} ({}) is then never sent, and this cannot be undone. Make sure that somebody has told the other side.",
+                row.what, row.to
+            ),
+            action: format!("/console/dead/{}/put-away", row.message),
+            back: format!("/console/dead/{}", row.message),
+            button: "Put it away",
+            asks: true,
+            reason: reason.to_owned(),
+            faults,
+            ..Self::of(seen)
+        }
+    }
+
+    fn all(seen: &Seen, to: &Destination, all: u64) -> Self {
+        Self {
+            title: "Try all of these dead letters again?",
+            text: format!(
+                "{} of {to} are tried again, ten a second. Each lane keeps its order.",
+                counted(all, "dead letter")
+            ),
+            action: "/console/dead/replay".to_owned(),
+            back: format!("/console/dead?to={to}"),
+            button: "Try all of them again",
+            to: to.to_string(),
+            ..Self::of(seen)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_or_is_none() {
+        let id = Uuid::now_v7();
+        let at: Timestamp = "2026-03-02T09:00:00.123456Z".parse().unwrap();
+        assert_eq!(cursor(&format!("{at}_{id}")), Some((at, id)));
+        for bad in ["", "_", "x_y", "2026-03-02T09:00:00Z", &id.to_string()] {
+            assert_eq!(cursor(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The way of a referral in plain words: what the journal has of it, and every try to send something.
+
+use jiff::Timestamp;
+
+use super::words::moment;
+use crate::{
+    config::Registry,
+    domain::{Actor, Event, Side},
+    store::{AskedBy, Attempt, JournalLine},
+};
+
+/// One step.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub at: String,
+    /// In a word, as journal and log have it.
+    pub name: String,
+    /// Its number in the journal; a try has none.
+    pub number: Option<u64>,
+    /// In a sentence.
+    pub said: String,
+    /// Who did it.
+    pub by: String,
+    /// By what its client knows the request that it came of.
+    pub asked: String,
+}
+
+/// All of them in the order of their moments. A try begins before what it led to.
+pub(super) fn of(journal: &[JournalLine], attempts: &[Attempt], registry: &Registry) -> Vec<Step> {
+    let mut all: Vec<(Timestamp, Step)> = journal.iter().map(|line| (line.at, of_line(line, registry))).collect();
+    all.extend(attempts.iter().map(|attempt| (attempt.at, of_attempt(attempt))));
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, step)| step).collect()
+}
+
+fn of_line(line: &JournalLine, registry: &Registry) -> Step {
+    let asked = match &line.asked_by {
+        Some(AskedBy { request, correlation: Some(correlation) }) => {
+            format!("request {request}, correlation {correlation}")
+        }
+        Some(AskedBy { request, correlation: None }) => format!("request {request}"),
+        None => String::new(),
+    };
+    Step {
+        at: moment(line.at),
+        name: line.event.name().to_owned(),
+        number: Some(line.seq),
+        said: said(&line.event),
+        by: by(&line.actor, registry),
+        asked,
+    }
+}
+
+fn of_attempt(attempt: &Attempt) -> Step {
+    let Attempt { side, of, at, duration, endpoint, result, why } = attempt;
+    let why = why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    let took = duration.as_millis();
+    Step {
+        at: moment(*at),
+        name: "try".to_owned(),
+        number: None,
+        said: format!("Step {of} was sent {} at {endpoint}: {result} after {took} ms{why}.", towards(*side)),
+        by: "Onward".to_owned(),
+        asked: String::new(),
+    }
+}
+
+fn towards(side: Side) -> &'static str {
+    match side {
+        Side::Delivery => "to the provider",
+        Side::WriteBack => "to the originating record",
+    }
+}
+
+fn by(actor: &Actor, registry: &Registry) -> String {
+    match actor {
+        Actor::Onward => "Onward".to_owned(),
+        Actor::System(id) => registry.systems.get(id).map_or_else(|| id.to_string(), |one| one.name.clone()),
+        Actor::Provider(id) => registry.providers.get(id).map_or_else(|| id.to_string(), |one| one.name.clone()),
+        Actor::Operator(who) => format!("{who}, who keeps Onward running"),
+    }
+}
+
+/// An event in a sentence or two.
+fn said(event: &Event) -> String {
+    match event {
+        Event::Submitted { route, route_set, inbox, instead_of, .. } => {
+            let to = if inbox.is_of_parent() {
+                "to several targets, each with a Task of its own,".to_owned()
+            } else {
+                format!("to the inbox {inbox}")
+            };
+            let instead =
+                instead_of.as_ref().map(|one| format!(" It stands in for {}, which is {}.", one.inbox, one.why));
+            let instead = instead.unwrap_or_default();
+            match route {
+                Some(route) => format!("Taken, and routed {to} by the route “{route}” of set {route_set}.{instead}"),
+                None => format!("Taken, and routed {to} for triage: no route of set {route_set} matched.{instead}"),
+            }
+        }
+        Event::Delivered { inbox, remote, by_answer } => {
+            let how =
+                if *by_answer { "The provider's answer shows that it has it" } else { "The provider's system has it" };
+            let there = remote.as_deref().map(|id| format!(" There it is Task/{id}.")).unwrap_or_default();
+            format!("{how} (inbox {inbox}).{there}")
+        }
+        Event::Listed { inbox } => format!("Put into the worklist of {inbox}, which the provider reads."),
+        Event::HandedOver { inbox } => format!("Put into the queue amqp.{inbox}, which the provider reads."),
+        Event::DeliveryDelayed => "Not delivered in the time promised; it is still being tried.".to_owned(),
+        Event::NotOpened => "The provider did not open it in time.".to_owned(),
+        Event::Overdue => "The provider did not answer it in time.".to_owned(),
+        Event::Escalated { to, task } => format!("Sent to the inbox {to} as well, as Task {task}."),
+        Event::Undeliverable { why } => format!("Delivery was given up: {why}. It lies among the dead letters."),
+        Event::Answered { from, to, implied } => {
+            let implied = if *implied { ", a step that its system left out" } else { "" };
+            format!("The provider's status went from {from} to {to}{implied}.")
+        }
+        Event::Followed { part, status, to } => format!("Its part, Task {part}, is {status}; so this is {to}."),
+        Event::PartChanged { part, status } => format!("Its part, Task {part}, is {status}."),
+        Event::Amended { request, .. } => {
+            format!("The referrer changed the referral: version {request} of the ServiceRequest.")
+        }
+        Event::CancellationRequested { .. } => "The referrer asked for it to be cancelled.".to_owned(),
+        Event::Cancelled { request: Some(_) } => "The referrer cancelled it before anything was sent.".to_owned(),
+        Event::Cancelled { request: None } => "Cancelled: the provider does not have it.".to_owned(),
+        Event::Retracted { .. } => "The referrer took it back as entered in error.".to_owned(),
+        Event::Message { communication, asks, .. } => {
+            let asks = if *asks { " It asks the referrer for more." } else { "" };
+            format!("A message was written: Communication {communication}.{asks}")
+        }
+        Event::PassedOn { of } => format!("Step {of} has reached the provider."),
+        Event::AnswerRefused { why } => format!("The provider's copy says what cannot be taken: {why}."),
+        Event::CopyUnreadable { why } => format!("The provider's copy cannot be read: {why}."),
+        Event::CopyReadable => "The provider's copy can be read again.".to_owned(),
+        Event::WrittenBack { of, remote } => format!("Step {of} is in the originating record, as Task/{remote}."),
+        Event::RecordNotFound { why } => {
+            format!(
+                "The ServiceRequest was not found in the originating record: {why}. The Task was written all the same."
+            )
+        }
+        Event::RequestClosed => "The ServiceRequest in the originating record was set to completed.".to_owned(),
+        Event::RequestNotClosed { why } => {
+            format!("The ServiceRequest in the originating record could not be set to completed: {why}.")
+        }
+        Event::WriteBackFailed { of, why } => {
+            format!("Writing step {of} back was given up: {why}. It lies among the dead letters.")
+        }
+        Event::Superseded { side, of } => format!("Step {of} need not be sent {} any more.", towards(*side)),
+        Event::Replayed { side, of } => format!("Step {of} is tried again {}.", towards(*side)),
+        Event::Discarded { side, of, reason } => {
+            format!("Step {of} {} was put away, and is never sent: {reason}.", towards(*side))
+        }
+        Event::SeenTo { line, reason } => format!("Somebody has seen to “{line}”: {reason}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{domain::TaskStatus, web::console::tests::config};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_780_000_000 + second).unwrap()
+    }
+
+    fn line(seq: u64, second: i64, event: Event, actor: Actor) -> JournalLine {
+        JournalLine { seq, at: at(second), actor, event, asked_by: None }
+    }
+
+    #[test]
+    fn a_try_stands_before_what_it_led_to() {
+        let provider = Actor::Provider("life-rooms".parse().unwrap());
+        let answered = Event::Answered { from: TaskStatus::Received, to: TaskStatus::Accepted, implied: false };
+        let delivered =
+            Event::Delivered { inbox: "life-rooms".parse().unwrap(), remote: Some("7".into()), by_answer: false };
+        let journal = [line(2, 5, delivered, Actor::Onward), line(3, 9, answered, provider)];
+        let attempt = Attempt {
+            side: Side::Delivery,
+            of: 1,
+            at: at(4),
+            duration: Duration::from_millis(12),
+            endpoint: "https://lr.example/fhir".into(),
+            result: "delivered".into(),
+            why: None,
+        };
+        let steps = of(&journal, &[attempt], &config().registry);
+        let told: Vec<(&str, &str)> = steps.iter().map(|step| (step.said.as_str(), step.by.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                ("Step 1 was sent to the provider at https://lr.example/fhir: delivered after 12 ms.", "Onward"),
+                ("The provider's system has it (inbox life-rooms). There it is Task/7.", "Onward"),
+                ("The provider's status went from received to accepted.", "The Life Rooms"),
+            ]
+        );
+    }
+
+    #[test]
+    fn by_what_its_client_knows_a_request_is_told() {
+        let mut of_client = line(1, 0, Event::CopyReadable, Actor::Operator("local:olive".into()));
+        of_client.asked_by = Some(AskedBy { request: "r-1".into(), correlation: Some("c-1".into()) });
+        let step = of(&[of_client], &[], &config().registry).remove(0);
+        assert_eq!(
+            (step.asked.as_str(), step.by.as_str()),
+            ("request r-1, correlation c-1", "local:olive, who keeps Onward running")
+        );
+    }
+}

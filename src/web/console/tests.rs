@@ -1,0 +1,432 @@
+//! The console as a browser meets it.
+
+use axum::http::{StatusCode, header};
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    config::{Config, Env},
+    domain::{
+        Actor, Destination, Event, ReferralId, Side, SystemId, TaskId, Timestamp,
+        breaker::{Breaker, Phase},
+    },
+    health::{Part, State},
+    store::{
+        Append, LaneState, NewEvent, NewReferral, NewResource, NewTask, Settle, Settled, Submission, Submit, TaskRecord,
+    },
+    web::tests::{BASE, Browser, Scene, scene_of},
+};
+
+const SYSTEM: &str = "merseycare-rio";
+/// What stands in a referral, and must stand on no page.
+const SECRET: &str = "Grey-Smith";
+
+/// Two systems and two providers, and people who log in here.
+pub(in crate::web) fn config() -> Config {
+    let text = r#"
+        [people]
+        local = true
+        [[system]]
+        id = "merseycare-rio"
+        name = "Mersey Care"
+        ods-code = "RW4"
+        tokens = [{ env = "TOKEN" }]
+        write-back = { kind = "fhir-rest", base-url = "http://127.0.0.1:9/fhir" }
+        [[system]]
+        id = "brownlow-gp"
+        name = "Brownlow Health"
+        ods-code = "N82999"
+        tokens = [{ env = "TOKEN_2" }]
+        [[provider]]
+        id = "life-rooms"
+        name = "The Life Rooms"
+        ods-code = "RW499"
+        tokens = [{ env = "TOKEN_3" }]
+        inbox = { kind = "fhir-rest", base-url = "http://127.0.0.1:9/fhir" }
+        [[provider]]
+        id = "link-workers"
+        name = "Link workers"
+        ods-code = "U99999"
+        tokens = [{ env = "TOKEN_4" }]
+        inbox = { kind = "worklist" }
+    "#;
+    let env = Env::from_iter([
+        ("TOKEN", "a-token-of-everybody-0123"),
+        ("TOKEN_2", "a-token-of-everybody-0124"),
+        ("TOKEN_3", "a-token-of-everybody-0125"),
+        ("TOKEN_4", "a-token-of-everybody-0126"),
+    ]);
+    Config::parse(text, std::path::Path::new("onward.toml"), &env).unwrap().0
+}
+
+/// A line of the worklist.
+pub(in crate::web) fn line(kind: &'static str) -> Line {
+    Line {
+        id: kind.to_owned(),
+        kind,
+        since: Timestamp::UNIX_EPOCH,
+        about: "life-rooms".into(),
+        task: None,
+        text: "it was not answered in time".into(),
+        advice: "ask the provider",
+        tick: false,
+    }
+}
+
+pub(super) fn scene() -> Scene {
+    scene_of(BASE, config(), tempfile::tempdir().unwrap())
+}
+
+impl Scene {
+    /// A browser of somebody in this role.
+    pub(super) async fn browser_of(&self, role: &str) -> Browser {
+        let name = role.split(':').next().unwrap();
+        let key = self.enrolled(name, role).await;
+        self.logged_in(name, &key).await
+    }
+
+    /// A referral to the Life Rooms.
+    pub(super) async fn referral(&self, key: &str) -> TaskRecord {
+        let (request, task, inbox) = (Uuid::now_v7(), TaskId::mint(), "life-rooms");
+        let resource =
+            |kind: &str, id, body: String| NewResource { kind: kind.into(), id, origin: None, names: vec![], body };
+        let event = Event::Submitted {
+            route: Some("to-life-rooms".into()),
+            route_set: "2026-03-01".into(),
+            inbox: inbox.parse().unwrap(),
+            instead_of: None,
+            beside: None,
+        };
+        let system: SystemId = SYSTEM.parse().unwrap();
+        let body = format!(r#"{{"status":"requested","description":"{SECRET}"}}"#);
+        let event =
+            NewEvent { event, actor: Actor::System(system.clone()), body: Some(body), lanes: vec![Side::Delivery] };
+        let patient = format!(r#"{{"name":[{{"family":"{SECRET}"}}]}}"#);
+        let referral = NewReferral {
+            id: ReferralId::mint(),
+            key: key.to_owned(),
+            identifier: Some(format!("https://rio.example/id|{key}")),
+            digest: *blake(key),
+            request,
+            origin: None,
+            route_set: "2026-03-01".into(),
+            decision: "{}".into(),
+            resources: vec![
+                resource("ServiceRequest", request, "{}".into()),
+                resource("Patient", Uuid::now_v7(), patient),
+            ],
+            tasks: vec![NewTask {
+                id: task,
+                inbox: inbox.parse().unwrap(),
+                provider: inbox.parse().unwrap(),
+                part_of: None,
+                terms: Default::default(),
+                resources: vec![],
+                deadlines: Default::default(),
+                beside: None,
+                events: vec![event],
+            }],
+        };
+        let submission = Submission {
+            id: Uuid::now_v7(),
+            system,
+            content_type: "application/fhir+json".into(),
+            original: bytes::Bytes::from_static(b"{}"),
+            referrals: vec![referral],
+            answer: "[]".into(),
+            traceparent: None,
+            asked_by: Some(crate::store::AskedBy { request: format!("request-{key}"), correlation: None }),
+        };
+        let stored = self.store.submit(submission).await.unwrap();
+        assert!(matches!(stored, Submit::Stored(..)), "{stored:?}");
+        self.store.task(task).await.unwrap().unwrap()
+    }
+
+    /// A dead letter of such a referral.
+    pub(super) async fn dead_letter(&self, key: &str) -> (TaskRecord, Uuid) {
+        let task = self.referral(key).await;
+        let minute = std::time::Duration::from_secs(60);
+        let LaneState::Leased { lease, head, task } =
+            self.store.lease_lane(task.id, Side::Delivery, minute).await.unwrap()
+        else {
+            panic!("the lane is not free");
+        };
+        let outcome = Settled::Dead { why: "HTTP 422".into() };
+        let settle = Settle { side: Side::Delivery, seq: head.seq, lease: Some(lease), extend: minute, outcome };
+        let event = NewEvent {
+            event: Event::Undeliverable { why: "HTTP 422".into() },
+            actor: Actor::Onward,
+            body: None,
+            lanes: vec![],
+        };
+        let append = Append { settle: Some(settle), events: vec![event], ..Append::to(&task) };
+        self.store.append(append).await.unwrap();
+        (self.store.task(task.id).await.unwrap().unwrap(), head.message)
+    }
+}
+
+fn blake(key: &str) -> Box<[u8; 32]> {
+    let mut digest = [0; 32];
+    for (at, byte) in digest.iter_mut().zip(key.bytes()) {
+        *at = byte;
+    }
+    Box::new(digest)
+}
+
+#[tokio::test]
+async fn who_keeps_onward_running_sees_how_it_is() {
+    let scene = scene();
+    let mut browser = scene.browser_of("operator").await;
+    assert_eq!(browser.get("/").await.to(), "/console");
+    let page = browser.get("/console").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.text.contains("All is well"), "{}", page.text);
+    for inline in ["style=", "<style", " onclick", "javascript:"] {
+        assert!(!page.text.contains(inline), "{inline}");
+    }
+
+    scene.dead_letter("one").await;
+    scene.health.note(Part::Broker, State::Degraded, "it takes no messages", "give it memory");
+    let why = Some("HTTP 503".to_owned());
+    let phase = Phase::Open { until: scene.store.now() };
+    let breaker = Breaker { phase, why, ..Breaker::closed("http://127.0.0.1:9/fhir", scene.store.now()) };
+    let of = Destination::new(Side::WriteBack, SYSTEM);
+    assert!(scene.store.set_breaker(&of, 0, breaker).await.unwrap());
+    scene.endpoints.refresh().await.unwrap();
+    // what was read of the store is shown for a moment
+    scene.clock.advance(3);
+    let text = browser.get("/console").await.text;
+    for told in [
+        "Onward works, and not all of it as it should",
+        "Message broker: it takes no messages.",
+        "What to do: give it memory.",
+        "Not answering",
+        "the last answer: HTTP 503",
+        "Undeliverable",
+        "1 message was given up",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(!text.contains(SECRET));
+}
+
+#[tokio::test]
+async fn what_changes_by_itself_is_sent_only_where_it_has_changed() {
+    let scene = scene();
+    let mut browser = scene.browser_of("auditor").await;
+    let page = browser.get("/console").await;
+    let tag = page.between("data-tag=\"", "\"").replace("&quot;", "\"").replace("&#34;", "\"");
+    browser.has = Some(tag);
+    assert_eq!(browser.get("/console/now").await.status, StatusCode::NOT_MODIFIED);
+    scene.health.note(Part::Disk, State::Degraded, "90 MiB free", "make room");
+    let page = browser.get("/console/now").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.text.contains("90 MiB free") && !page.text.contains("<html"), "{}", page.text);
+    assert!(page.headers.contains_key(header::ETAG));
+    // a page that asks by itself keeps nobody logged in
+    scene.clock.advance(14 * 60);
+    assert_eq!(browser.get("/console/now").await.status, StatusCode::OK);
+    scene.clock.advance(2 * 60);
+    assert_eq!(browser.get("/console").await.to(), "/login?return-to=%2Fconsole");
+}
+
+#[tokio::test]
+async fn to_nobody_else_there_is_a_console() {
+    let scene = scene();
+    let stranger = scene.browser().get("/console").await;
+    assert_eq!(stranger.to(), "/login?return-to=%2Fconsole");
+    let (task, message) = scene.dead_letter("one").await;
+    for role in ["provider-worker:life-rooms", "provider-admin:life-rooms", "referrer:merseycare-rio", "route-editor"] {
+        let mut browser = scene.browser_of(role).await;
+        for path in all_pages(task.id, message) {
+            let page = browser.get(&path).await;
+            assert_eq!(page.status, StatusCode::NOT_FOUND, "{role} {path}");
+            assert!(page.text.contains("There is no such page."), "{}", page.text);
+        }
+        assert!(!browser.get("/account").await.text.contains("/console"), "{role}");
+    }
+}
+
+/// Every page of the console, where there is this dead letter of this Task.
+fn all_pages(task: TaskId, message: Uuid) -> Vec<String> {
+    let mut all: Vec<String> = ["", "/now", "/trace", "/dead", "/dead/runs", "/dead/replay?to=inbox.life-rooms"]
+        .iter()
+        .map(|path| format!("/console{path}"))
+        .collect();
+    all.push(format!("/console/trace/{task}"));
+    all.extend(["", "/replay", "/put-away"].map(|action| format!("/console/dead/{message}{action}")));
+    all
+}
+
+/// The forms of the console, likewise.
+fn all_forms(message: Uuid) -> [String; 4] {
+    [
+        "/console/trace".to_owned(),
+        "/console/dead/replay".to_owned(),
+        format!("/console/dead/{message}/replay"),
+        format!("/console/dead/{message}/put-away"),
+    ]
+}
+
+#[tokio::test]
+async fn an_auditor_looks_and_does_nothing() {
+    let scene = scene();
+    let (task, message) = scene.dead_letter("one").await;
+    let mut browser = scene.browser_of("auditor").await;
+    for path in all_pages(task.id, message) {
+        let expected = if path.contains("replay") || path.contains("put-away") { 404 } else { 200 };
+        let page = browser.get(&path).await;
+        assert_eq!(page.status.as_u16(), expected, "{path}");
+        assert!(!page.text.contains("/put-away") && !page.text.contains("/replay"), "{path}: {}", page.text);
+    }
+    let made_for = browser.get("/console/trace").await.made_for().to_owned();
+    for path in &all_forms(message)[1..] {
+        let fields = [("made-for", made_for.as_str()), ("to", "inbox.life-rooms"), ("reason", "x")];
+        assert_eq!(browser.post(path, &fields).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert!(scene.store.dead_letter(message).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_form_from_elsewhere_does_nothing() {
+    let scene = scene();
+    let (_, message) = scene.dead_letter("one").await;
+    let mut browser = scene.browser_of("operator").await;
+    for path in all_forms(message) {
+        let fields = [("made-for", "x"), ("to", "inbox.life-rooms"), ("reason", "x"), ("sought", "x")];
+        assert_eq!(browser.post(&path, &fields).await.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    assert!(scene.store.dead_letter(message).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_referral_is_found_by_what_one_has_in_hand_and_its_way_told_without_what_is_in_it() {
+    let scene = scene();
+    let (task, _) = scene.dead_letter("one").await;
+    let mut browser = scene.browser_of("operator").await;
+    let made_for = browser.get("/console/trace").await.made_for().to_owned();
+    let url = format!("https://onward.example/fhir/Task/{}", task.id);
+    for sought in [&task.id.to_string(), &task.request.to_string(), "https://rio.example/id|one", &url, "request-one"] {
+        let page = browser.post("/console/trace", &[("made-for", &made_for), ("sought", sought)]).await;
+        assert_eq!(page.to(), format!("/console/trace/{}", task.id), "{sought}");
+    }
+    let text = browser.get(&format!("/console/trace/{}", task.id)).await.text;
+    for told in [
+        "Requested",
+        "https://rio.example/id|one",
+        "Mersey Care (merseycare-rio)",
+        "The Life Rooms (inbox life-rooms)",
+        "Taken, and routed to the inbox life-rooms by the route",
+        "request request-one",
+        "Delivery was given up: HTTP 422.",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(!text.contains(SECRET));
+    for absent in [Uuid::now_v7().to_string(), "x".to_owned(), task.request.to_string()] {
+        let page = browser.get(&format!("/console/trace/{absent}")).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{absent}");
+    }
+    let page = browser.post("/console/trace", &[("made-for", &made_for), ("sought", "<b>nothing")]).await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    assert!(page.text.contains("No referral is known by that") && !page.text.contains("<b>nothing"), "{}", page.text);
+    let page = browser.post("/console/trace", &[("made-for", &made_for), ("sought", " ")]).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_looked_at_and_tried_again_in_the_persons_name() {
+    let scene = scene();
+    let (task, message) = scene.dead_letter("one").await;
+    let mut browser = scene.browser_of("operator").await;
+    let list = browser.get("/console/dead?to=inbox.life-rooms").await.text;
+    assert!(list.contains(&message.to_string()) && list.contains("HTTP 422"), "{list}");
+    let other = browser.get("/console/dead?to=writeback.merseycare-rio").await.text;
+    assert!(!other.contains(&message.to_string()) && other.contains("There are none here."), "{other}");
+    for bad in ["?to=nowhere", "?after=x"] {
+        assert_eq!(browser.get(&format!("/console/dead{bad}")).await.status, StatusCode::NOT_FOUND, "{bad}");
+    }
+    let shown = browser.get(&format!("/console/dead/{message}")).await.text;
+    assert!(shown.contains("What would be sent") && !shown.contains(SECRET), "{shown}");
+    let path = format!("/console/dead/{message}/replay");
+    let asked = browser.get(&path).await;
+    assert!(scene.store.dead_letter(message).await.unwrap().is_some(), "asking does nothing");
+    let done = browser.post(&path, &[("made-for", asked.made_for())]).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+    assert!(scene.store.dead_letter(message).await.unwrap().is_none());
+    let journal = scene.store.journal(task.id).await.unwrap();
+    let last = journal.last().unwrap();
+    assert_eq!(last.event, Event::Replayed { side: Side::Delivery, of: 1 });
+    assert_eq!(last.actor, Actor::Operator("local:operator".into()));
+    assert_eq!(browser.post(&path, &[("made-for", asked.made_for())]).await.status, StatusCode::NOT_FOUND, "once");
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_put_away_with_a_reason_and_not_without() {
+    let scene = scene();
+    let (task, message) = scene.dead_letter("one").await;
+    let mut browser = scene.browser_of("operator").await;
+    let path = format!("/console/dead/{message}/put-away");
+    let made_for = browser.get(&path).await.made_for().to_owned();
+    let long = "x".repeat(501);
+    for reason in ["", " ", "two\nlines", long.as_str()] {
+        let page = browser.post(&path, &[("made-for", &made_for), ("reason", reason)]).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{reason}");
+        assert!(page.text.contains("<title>Error: "), "{}", page.text);
+    }
+    assert!(scene.store.dead_letter(message).await.unwrap().is_some());
+    let page = browser.post(&path, &[("made-for", &made_for), ("reason", "told by telephone")]).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    assert!(scene.store.dead_letter(message).await.unwrap().is_none());
+    let journal = scene.store.journal(task.id).await.unwrap();
+    let event = Event::Discarded { side: Side::Delivery, of: 1, reason: "told by telephone".into() };
+    assert_eq!(journal.last().unwrap().event, event);
+    let told = browser.get(&format!("/console/trace/{}", task.id)).await.text;
+    assert!(told.contains("told by telephone") && told.contains("local:operator"), "{told}");
+}
+
+#[tokio::test]
+async fn all_of_a_destination_are_tried_again_while_the_page_tells_how_far_it_is() {
+    let scene = scene();
+    let mut messages = vec![];
+    for key in ["one", "two", "three"] {
+        messages.push(scene.dead_letter(key).await.1);
+        scene.clock.advance(1);
+    }
+    let mut browser = scene.browser_of("operator").await;
+    let asked = browser.get("/console/dead/replay?to=inbox.life-rooms").await;
+    assert!(asked.text.contains("3 dead letters of inbox.life-rooms are tried again"), "{}", asked.text);
+    let fields = [("made-for", asked.made_for()), ("to", "inbox.life-rooms")];
+    assert_eq!(browser.post("/console/dead/replay", &fields).await.to(), "/console/dead");
+    tokio::time::timeout(std::time::Duration::from_secs(20), async {
+        while !browser.get("/console/dead/runs").await.text.contains("3 of 3 dead letters tried again") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it is told when they are done");
+    for message in messages {
+        assert!(scene.store.dead_letter(message).await.unwrap().is_none());
+    }
+    assert!(browser.get("/console/dead").await.text.contains("There are none here."));
+    assert_eq!(browser.post("/console/dead/replay", &fields).await.status, StatusCode::NOT_FOUND, "nothing is left");
+}
+
+#[tokio::test]
+async fn a_long_list_is_turned_page_by_page() {
+    let scene = scene();
+    let mut all = std::collections::BTreeSet::new();
+    for n in 0..53 {
+        all.insert(scene.dead_letter(&format!("k{n}")).await.1.to_string());
+    }
+    let mut browser = scene.browser_of("auditor").await;
+    let first = browser.get("/console/dead").await;
+    let next = first.between("<a href=\"/console/dead?to=&#38;after=", "\"").to_owned();
+    let second = browser.get(&format!("/console/dead?to=&after={next}")).await;
+    let shown = |text: &str| -> Vec<String> {
+        all.iter().filter(|id| text.contains(&format!("/console/dead/{id}"))).cloned().collect()
+    };
+    let (one, two) = (shown(&first.text), shown(&second.text));
+    assert_eq!((one.len(), two.len()), (50, 3));
+    assert!(one.iter().all(|id| !two.contains(id)), "each once");
+}

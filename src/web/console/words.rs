@@ -1,0 +1,85 @@
+//! What pages of the console say in words.
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+
+/// A status in a word or two, with the colour of its tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tag {
+    /// The words.
+    pub words: &'static str,
+    /// The colour, as the NHS's tags have it.
+    pub colour: &'static str,
+}
+
+impl Tag {
+    pub(super) const fn of(words: &'static str, colour: &'static str) -> Self {
+        Self { words, colour }
+    }
+}
+
+const LONDON: TimeZone = jiff::tz::get!("Europe/London");
+
+/// A moment to the second, in the time of London.
+pub(super) fn moment(at: Timestamp) -> String {
+    at.to_zoned(LONDON).strftime("%-d %B %Y, %H:%M:%S").to_string()
+}
+
+/// A moment to the minute.
+pub(super) fn minute(at: Timestamp) -> String {
+    at.to_zoned(LONDON).strftime("%-d %B, %H:%M").to_string()
+}
+
+/// How long something took, or lasts: in the largest whole unit.
+pub(super) fn long(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    let (count, unit) = match seconds {
+        0..=59 => return "less than a minute".to_owned(),
+        60..=7_199 => (seconds / 60, "minute"),
+        7_200..=172_799 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    counted(u64::try_from(count).unwrap_or_default(), unit)
+}
+
+/// A number of things.
+pub(super) fn counted(count: u64, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A code as words.
+pub(super) fn spoken(code: &str) -> String {
+    let mut letters = code.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters.map(|letter| if letter == '-' { ' ' } else { letter })).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_told_in_whole_units() {
+        for (seconds, told) in [
+            (-5, "less than a minute"),
+            (59, "less than a minute"),
+            (60, "1 minute"),
+            (7_199, "119 minutes"),
+            (7_200, "2 hours"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(long(SignedDuration::from_secs(seconds)), told);
+        }
+    }
+
+    #[test]
+    fn codes_are_words() {
+        assert_eq!(spoken("delivery-delayed"), "Delivery delayed");
+        assert_eq!(spoken(""), "");
+    }
+
+    #[test]
+    fn moments_are_londons() {
+        let at: Timestamp = "2026-07-02T09:00:01Z".parse().unwrap();
+        assert_eq!((moment(at).as_str(), minute(at).as_str()), ("2 July 2026, 10:00:01", "2 July, 10:00"));
+    }
+}

@@ -135,7 +135,12 @@ impl Authority {
             (Some(_), false) => KnownBy::Token,
             (Some(token), true) => return self.holder(&registry, token, connection).await,
         };
-        Ok(Caller { clients, granted: Granted::All, known_by })
+        let scopes = match &clients[..] {
+            [client] => registry.client(&client.to_string()).filter(|one| one.keys.bounds_all),
+            _ => None,
+        };
+        let granted = scopes.map_or(Granted::All, |one| Granted::Only(one.keys.scopes.clone()));
+        Ok(Caller { clients, granted, known_by })
     }
 
     /// Whose an access token is.

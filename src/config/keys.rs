@@ -29,6 +29,8 @@ pub struct Keys {
     pub source: Option<KeySource>,
     /// What may be granted to it.
     pub scopes: Scopes,
+    /// Whether the configuration says so; then it may no more by a token of the configuration or a certificate.
+    pub bounds_all: bool,
     /// Its names at the external issuer.
     pub issued_as: Vec<String>,
 }
@@ -211,13 +213,14 @@ impl Keys {
             (None, url) => url.map(KeySource::Url),
         };
         let scopes = table.get("scopes").and_then(|node| scopes(&node));
+        let bounds_all = scopes.is_some();
         let scopes = scopes.unwrap_or_else(|| default.parse().unwrap_or_default());
         let nodes = table.get("client-id").map(|node| node.items("a list of names")).unwrap_or_default();
         if nodes.len() > NAMES_MAX {
             table.fault("client-id", format!("found {} names; allowed: at most {NAMES_MAX}", nodes.len()));
         }
         let issued_as = nodes.iter().take(NAMES_MAX).filter_map(|node| node.line(NAME_CHARS_MAX)).collect();
-        Self { source, scopes, issued_as }
+        Self { source, scopes, bounds_all, issued_as }
     }
 
     /// Whether there is a way for its client to get a token.

@@ -356,10 +356,11 @@ impl Registered<'_> {
         self.certificate_names.is_empty() || self.certificate_names.iter().any(|name| names.contains(name))
     }
 
-    /// Whether it may be granted this by whatever it is known: a token of the configuration and a certificate allow whatever a client may.
+    /// Whether it may be granted this by whatever it is known: a token of the configuration and a certificate allow whatever a client may,
+    /// where its scopes are not said.
     pub fn may_be_granted(&self, kind: &str, letter: Letter) -> bool {
         let by_scopes_alone = self.tokens.is_empty() && self.certificate_names.is_empty();
-        !by_scopes_alone || self.keys.scopes.allow(kind, letter)
+        !(by_scopes_alone || self.keys.bounds_all) || self.keys.scopes.allow(kind, letter)
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Signer, hub_of, token};
 use crate::support::{
     fixtures,
-    hub::{Actor, Hub},
+    hub::{Actor, Hub, LIFE_ROOMS, RIO, token_of},
 };
 
 /// How an interaction is asked for, below its type, and which letters it takes of that type (SMART App Launch 2.2). The ids are nobody's.
@@ -212,5 +212,19 @@ async fn each_entry_of_a_bundle_must_be_granted() {
     let all = hub.actor(Some(&token(&hub, &signer, "system/*.cu").await));
     let accepted = all.method(Method::POST, "/fhir", &transaction).await;
     assert_eq!(accepted.status, 200, "{}", accepted.describe());
+    hub.stop().await;
+}
+
+/// What a client has said to be its scopes holds whatever it shows; one that says nothing may by its token whatever one of its kind may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_the_configuration_is_held_to_the_scopes_of_its_client() {
+    let hub = Hub::build().rio("scopes = [\"system/Task.rs\"]").start().await;
+    let all = all(&hub.actor(None).get("/fhir/metadata").await.json());
+    let (rio, provider) = (hub.actor(Some(&token_of(RIO))), hub.actor(Some(&token_of(LIFE_ROOMS))));
+    for (_, method, path, needs) in &all {
+        let expected = needs.iter().any(|(kind, letter)| kind != "Task" || !"rs".contains(*letter));
+        assert_eq!(is_beyond(&rio, method, path).await, expected, "{method} {path}");
+        assert!(!is_beyond(&provider, method, path).await, "{method} {path}");
+    }
     hub.stop().await;
 }

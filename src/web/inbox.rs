@@ -268,6 +268,13 @@ impl Web {
         Ok(workers)
     }
 
+    /// The same by what stands in a URL; else the page that is answered.
+    pub(super) async fn named(&self, seen: &Seen, task: &str, deed: Deed) -> Result<TaskRecord, Response> {
+        let Ok(task) = task.parse::<TaskId>() else { return Err(absent(seen)) };
+        let found = self.task_for(&seen.visitor, task, deed).await.map_err(|error| away(&error))?;
+        found.ok_or_else(|| absent(seen))
+    }
+
     /// A Task that somebody may see, and do this with; none where it is absent, or not hers.
     pub(super) async fn task_for(
         &self,

@@ -91,15 +91,13 @@ pub(in crate::web) async fn form(
     Path((task, action)): Path<(String, String)>,
 ) -> Response {
     let Some(form) = FORMS.iter().find(|form| form.code == action) else { return absent(&seen) };
-    let Ok(task) = task.parse::<TaskId>() else { return absent(&seen) };
-    match web.task_for(&seen.visitor, task, Deed::Answer).await {
-        Ok(Some(record)) if is_open_to(&record, form.code) => {
+    match web.named(&seen, &task, Deed::Answer).await {
+        Ok(record) if is_open_to(&record, form.code) => {
             let version = record.version.to_string();
-            shown(&seen, task, form, (version, uuid::Uuid::now_v7().to_string()), &Typed::default(), vec![])
+            shown(&seen, record.id, form, (version, uuid::Uuid::now_v7().to_string()), &Typed::default(), vec![])
         }
-        Ok(Some(record)) => not_now(&seen, &record),
-        Ok(None) => absent(&seen),
-        Err(error) => away(&error),
+        Ok(record) => not_now(&seen, &record),
+        Err(page) => page,
     }
 }
 
@@ -129,12 +127,11 @@ pub(in crate::web) async fn act(
     signed: Signed,
 ) -> Response {
     let seen = signed.seen();
-    let Ok(task) = task.parse::<TaskId>() else { return absent(&seen) };
-    let record = match web.task_for(&seen.visitor, task, Deed::Answer).await {
-        Ok(Some(record)) => record,
-        Ok(None) => return absent(&seen),
-        Err(error) => return away(&error),
+    let record = match web.named(&seen, &task, Deed::Answer).await {
+        Ok(record) => record,
+        Err(page) => return page,
     };
+    let task = record.id;
     let form = FORMS.iter().find(|form| form.code == action);
     if form.is_none() && !matches!(action.as_str(), "accepted" | "in-progress" | "received") {
         return absent(&seen);

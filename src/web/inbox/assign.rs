@@ -60,11 +60,9 @@ pub(in crate::web) async fn assign(State(web): State<Shared>, signed: Signed) ->
 /// `POST /inbox/{task}/give`: one Task to the person `to`.
 pub(in crate::web) async fn give(State(web): State<Shared>, Path(task): Path<String>, signed: Signed) -> Response {
     let seen = signed.seen();
-    let Ok(task) = task.parse::<TaskId>() else { return absent(&seen) };
-    let record = match web.task_for(&seen.visitor, task, Deed::Answer).await {
-        Ok(Some(record)) => record,
-        Ok(None) => return absent(&seen),
-        Err(error) => return away(&error),
+    let record = match web.named(&seen, &task, Deed::Answer).await {
+        Ok(record) => record,
+        Err(page) => return page,
     };
     let lines = match web.live.lines(&record.provider).await {
         Ok(lines) => lines,
@@ -80,7 +78,7 @@ pub(in crate::web) async fn give(State(web): State<Shared>, Path(task): Path<Str
         None if to == "none" => None,
         None => return page::told(StatusCode::UNPROCESSABLE_ENTITY, "Choose who is to work it from the list."),
     };
-    match web.give(&seen.visitor, task, to.as_ref()).await {
+    match web.give(&seen.visitor, record.id, to.as_ref()).await {
         Ok(_) => page::to(&done::with(&format!("/inbox/{task}"), "given")),
         Err(StatusError::Store(error)) => away(&error),
         Err(_) => absent(&seen),

@@ -10,7 +10,6 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    absent,
     act::{self, Choice},
     away, done, line,
     story::Story,
@@ -71,11 +70,9 @@ pub(in crate::web) async fn referral(
 ) -> Response {
     let query = pairs(&query.unwrap_or_default());
     let done = query.iter().find(|(name, _)| name == done::PARAMETER).and_then(|(_, code)| done::words(code));
-    let Ok(task) = task.parse::<TaskId>() else { return absent(&seen) };
-    match web.task_for(&seen.visitor, task, Deed::Read).await {
-        Ok(Some(record)) => shown(&web, &seen, &record, Said { done, ..Said::default() }).await,
-        Ok(None) => absent(&seen),
-        Err(error) => away(&error),
+    match web.named(&seen, &task, Deed::Read).await {
+        Ok(record) => shown(&web, &seen, &record, Said { done, ..Said::default() }).await,
+        Err(page) => page,
     }
 }
 
@@ -98,7 +95,10 @@ pub(super) async fn shown(web: &Web, seen: &Seen, record: &TaskRecord, said: Sai
 
 impl Web {
     /// What of a referral the provider of a Task may see: what is all of the referral's, and what is this Task's alone.
-    pub(super) async fn visible(&self, record: &TaskRecord) -> Result<Vec<(StoredResource, Value)>, StoreError> {
+    pub(in crate::web) async fn visible(
+        &self,
+        record: &TaskRecord,
+    ) -> Result<Vec<(StoredResource, Value)>, StoreError> {
         let mut all = Vec::new();
         for stored in self.store.resources_of(record.referral).await? {
             if stored.task.is_none_or(|task| task == record.id) {

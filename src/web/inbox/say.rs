@@ -15,7 +15,7 @@ use crate::{
     auth::Deed,
     config::registry::Client,
     conversation::{ConversationError, Incoming},
-    domain::{TaskId, Timestamp, clock::instant},
+    domain::{Timestamp, clock::instant},
     fhir::task::{BUSINESS_SYSTEM, CONTACT_ATTEMPT, INFORMATION_REQUESTED},
     store::TaskRecord,
     web::{
@@ -31,11 +31,9 @@ const MESSAGE_CHARS_MAX: usize = 4_000;
 /// `POST /inbox/{task}/message`
 pub(in crate::web) async fn message(State(web): State<Shared>, Path(task): Path<String>, signed: Signed) -> Response {
     let seen = signed.seen();
-    let Ok(task) = task.parse::<TaskId>() else { return absent(&seen) };
-    let record = match web.task_for(&seen.visitor, task, Deed::Answer).await {
-        Ok(Some(record)) => record,
-        Ok(None) => return absent(&seen),
-        Err(error) => return away(&error),
+    let record = match web.named(&seen, &task, Deed::Answer).await {
+        Ok(record) => record,
+        Err(page) => return page,
     };
     let text = signed.form.text("message").trim().replace("\r\n", "\n");
     let asks = signed.form.text("asks") == "yes";

@@ -36,6 +36,7 @@ use crate::{
 mod chart;
 mod dead;
 mod figures;
+mod glass;
 mod overview;
 mod preview;
 mod runs;
@@ -87,6 +88,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/console/now", get(overview::now))
         .route("/console/trace", get(trace::find_page).post(trace::find))
         .route("/console/trace/{task}", get(trace::page))
+        .route("/console/trace/{task}/referral", get(glass::page).post(glass::open))
         .route("/console/dead", get(dead::list))
         .route("/console/dead/runs", get(dead::runs))
         .route("/console/dead/replay", get(dead::ask_all).post(dead::act_all))

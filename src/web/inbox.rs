@@ -47,6 +47,7 @@ pub(super) use document::document;
 pub(super) use form_of::Kind;
 pub(super) use referral::referral;
 pub(super) use say::message;
+pub(super) use story::Story;
 
 pub use live::Live;
 

@@ -262,6 +262,7 @@ async fn somebody_enrols_logs_in_sees_who_she_is_and_logs_out() {
         "{policy}"
     );
     assert_eq!(page.headers[header::CACHE_CONTROL], "no-store");
+    assert_eq!(page.headers[header::STRICT_TRANSPORT_SECURITY], "max-age=31536000");
     // one script, of a file of ours; nothing in the page itself
     let script = format!("<script type=\"module\" src=\"{}\"></script>", assets::SCRIPT);
     assert_eq!(page.text.matches("<script").count(), page.text.matches(&script).count());

@@ -253,7 +253,7 @@ fn all_pages(task: TaskId, message: Uuid) -> Vec<String> {
         .iter()
         .map(|path| format!("/console{path}"))
         .collect();
-    all.push(format!("/console/trace/{task}"));
+    all.extend(["", "/referral"].map(|below| format!("/console/trace/{task}{below}")));
     all.extend(["", "/replay", "/put-away"].map(|action| format!("/console/dead/{message}{action}")));
     all
 }
@@ -332,6 +332,54 @@ async fn a_referral_is_found_by_what_one_has_in_hand_and_its_way_told_without_wh
     assert!(page.text.contains("No referral is known by that") && !page.text.contains("<b>nothing"), "{}", page.text);
     let page = browser.post("/console/trace", &[("made-for", &made_for), ("sought", " ")]).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn what_is_in_a_referral_is_seen_with_a_reason_by_one_person_for_its_time_and_that_is_told() {
+    let scene = scene();
+    let (task, other) = (scene.referral("one").await, scene.referral("two").await);
+    let path = |task: &TaskRecord| format!("/console/trace/{}/referral", task.id);
+    let mut browser = scene.browser_of("operator").await;
+    assert!(browser.get(&format!("/console/trace/{}", task.id)).await.text.contains(&path(&task)));
+    let page = browser.get(&path(&task)).await;
+    assert!(page.text.contains("for 30 minutes") && !page.text.contains(SECRET), "{}", page.text);
+    let made_for = page.made_for().to_owned();
+    let reason = "she must be reached today, and nobody there answers";
+
+    let elsewhere = browser.post(&path(&task), &[("made-for", "x"), ("reason", reason)]).await;
+    assert_eq!(elsewhere.status, StatusCode::FORBIDDEN);
+    let vague = browser.post(&path(&task), &[("made-for", &made_for), ("reason", "needed")]).await;
+    assert_eq!(vague.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(vague.text.contains("Say why in 20 to 1000 characters") && !vague.text.contains(SECRET), "{}", vague.text);
+    assert!(scene.store.glasses(None, 9).await.unwrap().is_empty());
+
+    let broken = browser.post(&path(&task), &[("made-for", &made_for), ("reason", reason)]).await;
+    assert_eq!(broken.to(), path(&task));
+    let page = browser.get(&path(&task)).await.text;
+    assert!(page.contains(SECRET) && page.contains("You see this referral until"), "{page}");
+    assert!(!page.contains("<form method=\"post\" action=\"/inbox"), "nothing is done with it here: {page}");
+    assert!(!browser.get(&path(&other)).await.text.contains(SECRET), "no other referral is open");
+    let kept = scene.store.glasses(None, 9).await.unwrap();
+    let [glass] = &kept[..] else { panic!("{kept:?}") };
+    assert_eq!((glass.reason.as_str(), glass.referral), (reason, task.referral));
+    let alerts = scene.store.claim_alerts(9, std::time::Duration::from_secs(60)).await.unwrap();
+    assert!(alerts.iter().any(|told| told.alert.kind == crate::domain::AlertKind::GlassBroken), "{alerts:?}");
+
+    let mut another = scene.browser_of("auditor").await;
+    assert!(!another.get(&path(&task)).await.text.contains(SECRET), "it is hers alone");
+    for role in ["provider-worker:life-rooms", "referrer:merseycare-rio"] {
+        let mut browser = scene.browser_of(role).await;
+        let made_for = browser.get("/account").await.made_for().to_owned();
+        let tried = browser.post(&path(&task), &[("made-for", &made_for), ("reason", reason)]).await;
+        assert_eq!(tried.status, StatusCode::NOT_FOUND, "{role}");
+    }
+    // a session that is not used ends before the glass does
+    for _ in 0..3 {
+        scene.clock.advance(10 * 60);
+        browser.get("/account").await;
+    }
+    let page = browser.get(&path(&task)).await.text;
+    assert!(!page.contains(SECRET) && page.contains("Why you must see it"), "its time is over: {page}");
 }
 
 #[tokio::test]

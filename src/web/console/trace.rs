@@ -10,7 +10,7 @@ use axum::{
 use uuid::Uuid;
 
 use super::{
-    Keeper, absent, away, may_look, steps,
+    Keeper, absent, away, glass, may_look, steps,
     steps::Step,
     words::{Tag, moment},
 };
@@ -65,6 +65,8 @@ struct TaskPage {
     steps: Vec<Step>,
     /// How many came before those that are shown.
     left_out: usize,
+    /// Of which Task one may see what is in it, with a reason.
+    opens: Option<TaskId>,
 }
 
 /// `GET /console/trace`.
@@ -118,7 +120,8 @@ pub(super) async fn page(State(web): State<Shared>, Path(id): Path<String>, Keep
     };
     let registry = web.console.registry.load();
     let frame = Frame::of(&seen, Section::Console);
-    page::shown(StatusCode::OK, &TaskPage::of(frame, &known, &registry))
+    let may_break = glass::may_break(&seen.visitor.positions, &known.task);
+    page::shown(StatusCode::OK, &TaskPage::of(frame, &known, &registry, may_break))
 }
 
 /// What is known of a Task.
@@ -145,7 +148,7 @@ async fn in_hand(store: &dyn Store, sought: &str) -> Result<Vec<TaskRecord>, Sto
     if tasks.is_empty() { store.tasks_asked_by(sought, FOUND_MAX).await } else { Ok(tasks) }
 }
 
-fn may_trace(positions: &[Position], task: &TaskRecord) -> bool {
+pub(super) fn may_trace(positions: &[Position], task: &TaskRecord) -> bool {
     let parties = Parties { system: task.system.clone(), providers: vec![task.provider.clone()] };
     may(Who::Person(positions), Deed::Trace, What::referral(&parties))
 }
@@ -215,7 +218,7 @@ fn destination(task: &TaskRecord, registry: &Registry) -> String {
 // === impl TaskPage ===
 
 impl TaskPage {
-    fn of(frame: Frame, known: &Known, registry: &Registry) -> Self {
+    fn of(frame: Frame, known: &Known, registry: &Registry, may_break: bool) -> Self {
         let Known { task, others, journal, attempts } = known;
         let mut steps = steps::of(journal, attempts, registry);
         let left_out = steps.len().saturating_sub(STEPS_MAX);
@@ -228,6 +231,7 @@ impl TaskPage {
             others: others.iter().map(|other| Found::of(other, registry)).collect(),
             steps,
             left_out,
+            opens: may_break.then_some(task.id),
         }
     }
 }

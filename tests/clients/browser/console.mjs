@@ -38,6 +38,23 @@ await journey(async () => {
     await check(`${variant.name}: what became of a referral`, () => page.getByText('Delivery was given up').waitFor());
     await keeps(page, 'console trace');
 
+    await page.getByRole('link', { name: 'See what is in it' }).click();
+    // whoever has said why once sees it for half an hour
+    if (variant === VARIANTS[0]) {
+      await keeps(page, 'console glass');
+      await page.getByRole('button', { name: 'See what is in it' }).click();
+      await check(`${variant.name}: why it must be seen is asked for`, () => page.getByRole('alert').getByText('Say why').waitFor());
+      await keeps(page, 'console glass refused');
+      await page.getByLabel('Why you must see it').fill('she must be reached today, and nobody there answers');
+      await page.getByRole('button', { name: 'See what is in it' }).click();
+    }
+    await check(`${variant.name}: what is in it`, async () => {
+      await page.getByText('You see this referral until').waitFor();
+      const text = await page.content();
+      holds(SECRETS.some((secret) => text.includes(secret)), 'nothing of the referral');
+    });
+    await looks(page, 'console glass broken');
+
     await page.goto('/console/dead');
     await keeps(page, 'console dead letters');
     const letters = page.locator('tbody a[href^="/console/dead/"]');

@@ -1,18 +1,20 @@
 //! The broker as RabbitMQ: quorum queues, confirmed publishing, and connections under a supervisor of our own.
 
 mod address;
+mod apart;
 pub mod bare;
 mod connect;
 mod consumer;
+mod declarer;
 mod ledger;
 mod link;
 mod publisher;
 mod topology;
+mod trial;
 mod wire;
 
 use std::{
-    collections::{HashMap, hash_map::DefaultHasher},
-    hash::{Hash, Hasher},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -22,31 +24,31 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::{
-    sync::{Mutex as AsyncMutex, Semaphore, broadcast, mpsc, watch},
-    time::{Instant, sleep, timeout},
+    sync::{Mutex as AsyncMutex, Semaphore, mpsc, watch},
+    time::{Instant, timeout},
 };
 
 use self::{
     address::Address,
+    apart::{Apart, Silence},
+    declarer::Declarer,
     ledger::Outcome,
-    link::{Link, Plan},
-    publisher::Publisher,
+    link::{Link, Live, Plan},
+    publisher::{Doubt, Publisher},
     topology::Source,
+    trial::Trial,
     wire::Message,
 };
 use super::{Broker, BrokerError, BrokerHealth, Delivery, Outlet, Parcel, Queue};
 use crate::{domain::lane::WakeUp, resolve::Resolver};
 
-/// Times that a message is published by one call: again when it was returned and its queue declared, or when the channel was
-/// lost before its confirmation came.
+/// Times that a message is published by one call: again when it was returned and its queue declared, when the channel was lost
+/// before its confirmation came, or when its queue got a channel of its own.
 const TRIES: usize = 3;
-const DECLARE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long [`Broker::close`] waits for what is under way, and then for the connections.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 const SETUPS_AT_ONCE: usize = 16;
-/// Queues made again that a consumer may not have heard of yet; one that misses some sets itself up again.
-const REMADE_MAX: usize = 64;
 /// Parcels on their way to the broker take at most so much memory; more wait.
 const PARCELS_MAX_KIB: usize = 32_768;
 
@@ -79,6 +81,8 @@ pub struct RabbitMq {
     addresses: Arc<[Address]>,
     publishing: Link,
     publishers: Vec<Publisher>,
+    /// Queues that take nothing.
+    apart: Apart<Publisher>,
     /// Parcels have a channel of their own, so that no wake-up waits behind a large one.
     parcels: Publisher,
     room_for_parcels: Semaphore,
@@ -86,8 +90,8 @@ pub struct RabbitMq {
     consuming: Mutex<Vec<Shared>>,
     control: Link,
     setups: Arc<Semaphore>,
-    declared: Mutex<HashMap<Source, Arc<AsyncMutex<Option<Instant>>>>>,
-    remade: broadcast::Sender<Queue>,
+    declarer: Arc<Declarer>,
+    trial: Arc<Trial>,
     closing: watch::Sender<bool>,
     closing_links: watch::Sender<bool>,
     alive: Mutex<Option<mpsc::Sender<()>>>,
@@ -132,21 +136,23 @@ impl RabbitMq {
         let closing = watch::Sender::new(false);
         let closing_links = watch::Sender::new(false);
         let (alive, settled) = mpsc::channel(1);
-        let start = |part: &str| {
-            Link::start(Plan {
-                name: format!("{} {part}", options.name),
-                addresses: Arc::clone(&addresses),
-                ca_pem: options.ca_pem.clone(),
-                resolver: options.resolver.clone(),
-                connect_timeout: options.connect_timeout,
-                closing: closing_links.subscribe(),
-            })
+        let plan = |part: &str| Plan {
+            name: format!("{} {part}", options.name),
+            addresses: Arc::clone(&addresses),
+            ca_pem: options.ca_pem.clone(),
+            resolver: options.resolver.clone(),
+            connect_timeout: options.connect_timeout,
+            closing: closing_links.subscribe(),
         };
-        let publishing = start("publish");
-        let control = start("consume 1");
+        let publishing = Link::start(plan("publish"));
+        let control = Link::start(plan("consume 1"));
+        let trial = Arc::new(Trial::new(plan("consume, on trial")));
+        let setups = Arc::new(Semaphore::new(SETUPS_AT_ONCE));
+        let (limit, patience) = (options.delivery_limit, options.patience);
+        let declarer = Arc::new(Declarer::new(control.clone(), limit, patience, Arc::clone(&setups)));
         let publisher = || {
             let (link, closing) = (publishing.clone(), closing.subscribe());
-            Publisher::start(link, options.confirm_timeout, closing, alive.clone())
+            Publisher::start(link, Doubt::Connection, options.confirm_timeout, closing, alive.clone())
         };
         let publishers = (0..options.publish_channels.max(1)).map(|_| publisher()).collect();
         let parcels = publisher();
@@ -154,13 +160,14 @@ impl RabbitMq {
             addresses,
             publishing,
             publishers,
+            apart: Apart::new(),
             parcels,
             room_for_parcels: Semaphore::new(PARCELS_MAX_KIB),
             consuming: Mutex::new(vec![Shared { link: control.clone(), users: Arc::default() }]),
             control,
-            setups: Arc::new(Semaphore::new(SETUPS_AT_ONCE)),
-            declared: Mutex::default(),
-            remade: broadcast::Sender::new(REMADE_MAX),
+            setups,
+            declarer,
+            trial,
             closing,
             closing_links,
             alive: Mutex::new(Some(alive)),
@@ -207,7 +214,9 @@ impl RabbitMq {
             deliveries,
             setups: Arc::clone(&self.setups),
             closing: self.closing.subscribe(),
-            remade: self.remade.subscribe(),
+            remade: self.declarer.remade(),
+            declarer: Arc::clone(&self.declarer),
+            trial: Arc::clone(&self.trial),
         };
         tokio::spawn(async move {
             task.run().await;
@@ -215,34 +224,6 @@ impl RabbitMq {
             drop(alive);
         });
         Ok(receiver)
-    }
-
-    async fn declare_all(&self, sources: &[Source]) -> Result<(), BrokerError> {
-        let live = self.control.live_within(self.options.patience).await?;
-        let work = topology::declare(&live.connection, sources, self.options.delivery_limit);
-        timeout(DECLARE_TIMEOUT, work).await.map_err(|_| BrokerError::TimedOut)?
-    }
-
-    /// Declares a queue that returned a message sent at `sent`; once, however many of its messages came back.
-    async fn declare_again(&self, source: &Source, sent: Instant) -> Result<(), BrokerError> {
-        let last = {
-            let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(declared.entry(source.clone()).or_default())
-        };
-        let mut last = last.lock().await;
-        if last.is_none_or(|last| last < sent) {
-            tracing::warn!(queue = source.name(), "RabbitMQ does not know the queue; it is declared again");
-            sleep(topology::AFTER_DELETION).await;
-            let _one_of_few = self.setups.acquire().await;
-            self.declare_all(std::slice::from_ref(source)).await?;
-            *last = Some(Instant::now());
-            // whatever channel used the deleted queue may mistake the new one for it
-            self.publisher(source).renew();
-            if let Source::Of(queue) = source {
-                let _ = self.remade.send(queue.clone());
-            }
-        }
-        Ok(())
     }
 
     /// Publishes until the broker has confirmed it, for as long as a publish may take.
@@ -254,12 +235,25 @@ impl RabbitMq {
     async fn publish_until_stored(&self, source: &Source, message: Message) -> Result<(), BrokerError> {
         let mut end = BrokerError::TimedOut;
         for _ in 0..TRIES {
-            self.publishing.live_within(self.options.patience).await?;
+            let live = self.publishing.live_within(self.options.patience).await?;
             let sent = Instant::now();
-            match self.publisher(source).publish(message.clone()).await {
+            let outcome = match source {
+                Source::Of(queue) => match timeout(apart::SILENT, self.publish_once(queue, &message)).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => {
+                        self.silent(queue, &live, sent).await?;
+                        end = BrokerError::TimedOut;
+                        continue;
+                    }
+                },
+                _ => self.parcels.publish(message.clone()).await,
+            };
+            match outcome {
                 Outcome::Stored => return Ok(()),
                 Outcome::Returned => {
-                    self.declare_again(source, sent).await?;
+                    if self.declarer.again(source, sent).await? {
+                        self.forget_channels(source);
+                    }
                     end = BrokerError::Returned { queue: source.name() };
                 }
                 Outcome::Nacked => {
@@ -272,8 +266,55 @@ impl RabbitMq {
         Err(end)
     }
 
-    fn publisher(&self, source: &Source) -> &Publisher {
-        let Source::Of(queue) = source else { return &self.parcels };
+    async fn publish_once(&self, queue: &Queue, message: &Message) -> Outcome {
+        let apart = self.apart.publisher(queue);
+        let outcome = apart.as_ref().unwrap_or_else(|| self.publisher(queue)).publish(message.clone()).await;
+        if outcome == Outcome::Stored {
+            self.apart.heard(queue);
+        }
+        outcome
+    }
+
+    /// Sees to a queue that did not confirm what it was sent at `sent` over `live`.
+    async fn silent(&self, queue: &Queue, live: &Arc<Live>, sent: Instant) -> Result<(), BrokerError> {
+        let state = self.publishing.state();
+        let stood = state.live.is_some_and(|now| Arc::ptr_eq(&now, live));
+        if !stood || state.blocked.is_some() {
+            return Ok(());
+        }
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(alive) = alive else { return Ok(()) };
+        let begin = || {
+            let (link, silence) = (self.publishing.clone(), self.options.confirm_timeout);
+            Publisher::start(link, Doubt::Channel, silence, self.closing.subscribe(), alive)
+        };
+        match self.apart.silent(queue, begin) {
+            Silence::SetApart => {
+                tracing::warn!(queue = queue.name(), "the queue confirms nothing: it gets a channel of its own");
+                // what waits behind it on the others' channel is sent again over another
+                self.publisher(queue).renew();
+            }
+            Silence::Waits => {}
+            Silence::Lost => {
+                if self.declarer.anew(queue, sent).await? {
+                    self.apart.heard(queue);
+                    self.forget_channels(&Source::Of(queue.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever channel used the deleted queue may mistake the new one for it.
+    fn forget_channels(&self, source: &Source) {
+        match source {
+            Source::Of(queue) => self.publisher(queue).renew(),
+            _ => self.parcels.renew(),
+        }
+    }
+
+    /// What the queue publishes with, as long as it takes messages.
+    fn publisher(&self, queue: &Queue) -> &Publisher {
         let mut hasher = DefaultHasher::new();
         queue.hash(&mut hasher);
         &self.publishers[(hasher.finish() % self.publishers.len() as u64) as usize]
@@ -284,7 +325,7 @@ impl RabbitMq {
 impl Broker for RabbitMq {
     async fn declare(&self, queues: &[Queue]) -> Result<(), BrokerError> {
         let sources: Vec<_> = queues.iter().cloned().map(Source::Of).collect();
-        self.declare_all(&sources).await
+        self.declarer.declare(&sources).await
     }
 
     async fn publish(&self, wake_up: &WakeUp) -> Result<(), BrokerError> {
@@ -305,7 +346,7 @@ impl Broker for RabbitMq {
         // one after the other: that one cannot be made so must not keep the others from being made
         let mut end = Ok(());
         for outlet in outlets {
-            end = end.and(self.declare_all(&[Source::Outlet(outlet.clone())]).await);
+            end = end.and(self.declarer.declare(&[Source::Outlet(outlet.clone())]).await);
         }
         end
     }
@@ -341,7 +382,7 @@ impl Broker for RabbitMq {
             links.extend(consuming.iter().map(|shared| shared.link.clone()));
         }
         let all = futures_util::future::join_all(links.iter().map(Link::ended));
-        let _ = timeout(CLOSE_TIMEOUT, all).await;
+        let _ = timeout(CLOSE_TIMEOUT, futures_util::future::join(all, self.trial.ended())).await;
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::support::{PATIENCE, rabbitmq as node, until};
+use crate::support::{PATIENCE, rabbitmq as node, until, until_within};
 
 const DELIVERY_LIMIT: u32 = 3;
 /// How long "nothing comes" is waited for.

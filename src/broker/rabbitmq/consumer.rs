@@ -22,8 +22,11 @@ use tokio::{
 };
 
 use super::{
+    apart::LOST,
+    declarer::Declarer,
     link::{Link, Live, asked, backoff},
     topology::{self, Source},
+    trial::Trial,
     wire,
 };
 use crate::broker::{BrokerError, Delivery, Queue, Receipt, Verdict};
@@ -34,6 +37,8 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often an idle consumer asks whether there is something that it is not given. Two such answers in a row, and it is set
 /// up again.
 const PROBE_EVERY: Duration = Duration::from_secs(30);
+/// A consumer that could not be set up so often in a row tries by itself before it disturbs the others once more.
+const IN_VAIN_MAX: u32 = 3;
 
 /// What a consumer's task works with.
 pub(super) struct Task {
@@ -47,6 +52,15 @@ pub(super) struct Task {
     pub(super) closing: watch::Receiver<bool>,
     /// Queues that were declared again after their deletion.
     pub(super) remade: broadcast::Receiver<Queue>,
+    pub(super) declarer: Arc<Declarer>,
+    pub(super) trial: Arc<Trial>,
+}
+
+/// Set-ups that failed in a row.
+#[derive(Default)]
+struct InVain {
+    times: u32,
+    since: Option<Instant>,
 }
 
 /// Why a consumer stopped that was not stopped by an error.
@@ -75,6 +89,7 @@ impl Task {
     pub(super) async fn run(mut self) {
         let mut closing = self.closing.clone();
         let mut failures = 0;
+        let mut in_vain = InVain::default();
         loop {
             let live = tokio::select! {
                 live = self.link.live() => live,
@@ -83,7 +98,18 @@ impl Task {
             };
             let Some(live) = live else { return };
             let began = Instant::now();
-            let end = self.session(&live, &mut closing).await;
+            let end = if in_vain.times < IN_VAIN_MAX {
+                self.session(&live, &mut closing, &mut in_vain).await
+            } else {
+                tokio::select! {
+                    tried = self.try_alone(&mut in_vain) => match tried {
+                        Ok(()) => continue,
+                        Err(error) => Err(error),
+                    },
+                    () = self.deliveries.closed() => return,
+                    () = asked(&mut closing) => return,
+                }
+            };
             failures = if began.elapsed() < STEADY { failures + 1 } else { 0 };
             let mut wait = if failures > 1 { backoff(failures) } else { Duration::ZERO };
             let why = match end {
@@ -105,10 +131,17 @@ impl Task {
         }
     }
 
-    async fn session(&mut self, live: &Live, closing: &mut watch::Receiver<bool>) -> Result<End, BrokerError> {
+    async fn session(
+        &mut self,
+        live: &Live,
+        closing: &mut watch::Receiver<bool>,
+        in_vain: &mut InVain,
+    ) -> Result<End, BrokerError> {
         // what was remade before this is no news
         self.remade = self.remade.resubscribe();
+        in_vain.once_more();
         let (channel, mut consumer) = self.set_up(live).await?;
+        *in_vain = InVain::default();
         // there is room for every message that may be held at once
         let (abandoned, mut given_up) = mpsc::channel(usize::from(self.prefetch));
         let first_probe = Instant::now() + PROBE_EVERY.mul_f64(0.5 + fastrand::f64() / 2.0);
@@ -161,6 +194,33 @@ impl Task {
             drop(tokio::spawn(wait))
         }
         Ok(end)
+    }
+
+    /// Sets the consumer up where it disturbs nobody, and takes it back again if that goes well. A queue that cannot be consumed
+    /// for too long is made anew.
+    async fn try_alone(&self, in_vain: &mut InVain) -> Result<(), BrokerError> {
+        let attempt = self.trial.attempt(async |live| {
+            let (channel, _consumer) = self.set_up(live).await?;
+            let _ = channel.close(200, "OK".into()).await;
+            Ok(())
+        });
+        match attempt.await {
+            None => Err(BrokerError::Away("it was closed".to_owned())),
+            Some(Ok(())) => {
+                *in_vain = InVain::default();
+                Ok(())
+            }
+            Some(Err(error)) => {
+                let since = in_vain.once_more();
+                if let Source::Of(queue) = &self.source
+                    && since.elapsed() >= LOST
+                {
+                    self.declarer.anew(queue, since).await?;
+                    *in_vain = InVain::default();
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn set_up(&self, live: &Live) -> Result<(Channel, Consumer), BrokerError> {
@@ -238,6 +298,16 @@ async fn again(acker: &Acker) {
 
 fn away(error: lapin::Error) -> BrokerError {
     BrokerError::Away(error.to_string())
+}
+
+// === impl InVain ===
+
+impl InVain {
+    /// One more, unless it goes well; when they began.
+    fn once_more(&mut self) -> Instant {
+        self.times = self.times.saturating_add(1);
+        *self.since.get_or_insert_with(Instant::now)
+    }
 }
 
 // === impl Held ===

@@ -49,6 +49,15 @@ pub(super) struct Publisher {
     renew: Arc<Notify>,
 }
 
+/// What a publishing task takes to have failed when nothing is confirmed for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Its connection: it publishes to many queues.
+    Connection,
+    /// Its channel: it publishes to one queue that takes nothing.
+    Channel,
+}
+
 struct Request {
     message: Message,
     reply: oneshot::Sender<Outcome>,
@@ -80,16 +89,18 @@ enum End {
 
 impl Publisher {
     /// Begins a task that publishes over `link`. It ends when `closing` says so and what was in flight is settled. A message
-    /// that is not confirmed after `silence` casts doubt on its channel.
+    /// that is not confirmed after `silence` casts doubt on its channel, and where none is, on what `doubt` names.
     pub(super) fn start(
         link: Link,
+        doubt: Doubt,
         silence: Duration,
         closing: watch::Receiver<bool>,
         alive: mpsc::Sender<()>,
     ) -> Self {
         let (sender, requests) = mpsc::channel(WAITING);
         let renew = Arc::new(Notify::new());
-        let task = Task { link, requests, silence, closing, renew: Arc::clone(&renew), tolerance: REFUSED_FIRST };
+        let task =
+            Task { link, doubt, requests, silence, closing, renew: Arc::clone(&renew), tolerance: REFUSED_FIRST };
         tokio::spawn(async move {
             task.run().await;
             drop(alive);
@@ -116,6 +127,7 @@ impl Publisher {
 /// What the publishing task works with.
 struct Task {
     link: Link,
+    doubt: Doubt,
     requests: mpsc::Receiver<Request>,
     silence: Duration,
     closing: watch::Receiver<bool>,
@@ -197,7 +209,7 @@ impl Task {
                     }
                 }
                 _ = look.tick() => {
-                    if heard.elapsed() > self.silence {
+                    if self.doubt == Doubt::Connection && heard.elapsed() > self.silence {
                         live.suspect();
                         return End::Failed("no confirmation came for too long".to_owned());
                     }

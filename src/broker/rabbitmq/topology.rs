@@ -6,8 +6,11 @@
 use std::time::Duration;
 
 use lapin::{
-    Channel, Connection, ErrorKind, ExchangeKind,
-    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    BasicProperties, Channel, Connection, ErrorKind, ExchangeKind,
+    options::{
+        BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+        QueueDeleteOptions,
+    },
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable},
 };
@@ -22,6 +25,8 @@ const SIDE_BY_SIDE: usize = 8;
 /// A number that no one reaches. The dead queue has nowhere to pass a message on, so RabbitMQ 4's own limit of 20 would
 /// drop it, and 3.10 does not know -1 for "none".
 const NO_LIMIT: i32 = 1_000_000_000;
+
+const PROOF_EXPIRES_MS: i32 = 60_000;
 
 /// A deleted queue is not made again sooner than this. Channels of RabbitMQ 3.10 that used it learn of the deletion by a
 /// message; if a new queue of that name is there first, they mistake it for the old one: what they publish is never confirmed,
@@ -65,6 +70,32 @@ pub(super) async fn declare(
         Ok(())
     });
     futures_util::future::try_join_all(shares).await.map(drop)
+}
+
+/// Deletes a queue, whatever is in it.
+pub(super) async fn delete(connection: &Connection, source: &Source) -> Result<(), BrokerError> {
+    let name = source.name();
+    on_own_channel(connection, &name, async |channel| {
+        channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.map(drop)
+    })
+    .await
+}
+
+/// Has the broker show that it takes messages: a new queue confirms one. Errors where it does not.
+pub(super) async fn prove(connection: &Connection) -> Result<(), BrokerError> {
+    let name = format!("onward.proof.{}", uuid::Uuid::now_v7().simple());
+    on_own_channel(connection, &name, async |channel| {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        // should this end in the middle
+        arguments.insert("x-expires".into(), AMQPValue::LongInt(PROOF_EXPIRES_MS));
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        channel.queue_declare(name.as_str().into(), QueueDeclareOptions::durable(), arguments).await?;
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default().with_delivery_mode(2));
+        channel.basic_publish("".into(), name.as_str().into(), options, b"{}", properties).await?.await?;
+        channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.map(drop)
+    })
+    .await
 }
 
 /// Whether the broker's answer was that there is no such queue.

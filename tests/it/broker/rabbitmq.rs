@@ -228,6 +228,44 @@ async fn a_memory_alarm_holds_publishing_back_and_nothing_else() {
     until("health is good", || async { (!broker.health().detail.contains("takes no")).then_some(()) }).await;
 }
 
+/// Who would lead it stands still: what a queue is like whose declaration ended in the middle, or that has lost its quorum.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_without_a_leader_holds_up_no_other_and_is_made_anew() {
+    let node = node_or_return!(shared, a_queue_without_a_leader_holds_up_no_other_and_is_made_anew);
+    // one channel, which both publish over
+    let options = amqp::Options { publish_channels: 1, ..Default::default() };
+    let broker = Arc::new(RabbitMq::connect(&node.url, options).unwrap());
+    let (lost, other) = (queue(), queue());
+    declare(&*broker, &[lost.clone(), other.clone()]).await;
+    let mut of_other = broker.consume(other.clone(), 5).await.unwrap();
+    node.ctl(&["eval", &format!("sys:suspend(list_to_atom(\"%2F_{}\")).", lost.name())]);
+
+    // whoever wants to consume it meanwhile is cut off by RabbitMQ, and must not take the others along
+    let mut of_lost = broker.consume(lost.clone(), 5).await.unwrap();
+    let publishing = {
+        let (broker, wake_up) = (Arc::clone(&broker), wake_up(&lost, 1));
+        tokio::spawn(async move {
+            until_within(4 * PATIENCE, "the lost queue takes it", || async { broker.publish(&wake_up).await.ok() })
+                .await;
+        })
+    };
+    let (mut seq, mut slowest) = (0, Duration::ZERO);
+    while !publishing.is_finished() {
+        seq += 1;
+        let sent = Instant::now();
+        publish_at_last(&broker, &wake_up(&other, seq)).await;
+        let delivery = next(&mut of_other).await;
+        slowest = slowest.max(sent.elapsed());
+        delivery.ack().await;
+        tokio::time::sleep(Duration::from_millis(50)).await; // the load
+    }
+    publishing.await.unwrap();
+    assert!(slowest < Duration::from_secs(15), "the others waited for {slowest:?}");
+    let delivery = timeout(2 * PATIENCE, of_lost.recv()).await.expect("it is consumed again").unwrap();
+    assert_eq!((delivery.wake_up.seq, delivery.wake_up.to.as_str()), (1, lost.to.as_str()));
+    delivery.ack().await;
+}
+
 /// lapin would keep a thread for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_never_speaks_is_left() {

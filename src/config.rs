@@ -22,6 +22,7 @@ mod roles;
 pub mod routes;
 mod secret;
 mod sections;
+mod smtp;
 mod tls;
 mod url;
 
@@ -50,6 +51,7 @@ pub use roles::{Role, Roles};
 pub use routes::Routes;
 pub use secret::{Secret, TokenHash};
 pub use sections::{Broker, Level, Limits, Log, LogFormat, Profiles, Server, StaticTokens, Store};
+pub use smtp::{Smtp, SmtpTls};
 pub use tls::{Clients, Listener, Tls};
 pub use url::{BrokerUrl, HiddenUrl, StoreUrl};
 
@@ -84,6 +86,8 @@ pub struct Config {
     pub profiles: Profiles,
     /// Who is told when something waits for a person.
     pub alerts: Alerts,
+    /// Through which server people are told by mail that something waits for them.
+    pub smtp: Option<Smtp>,
     /// How people log in.
     pub people: People,
     /// Where the route set comes from.
@@ -154,6 +158,8 @@ impl Config {
         let (escalation, working_time) = escalation::read(root.section("escalation"));
         let (mut registry, ids) = read_registry::read(&mut root, &secrets, &broker.url, retry, escalation);
         registry.working_time = working_time;
+        let notified = registry.inboxes.values().any(|inbox| !inbox.notify.is_empty());
+        let smtp = Smtp::read(&mut root, &secrets, &outbound, notified);
         registry.issuer = Issuer::read(&mut root);
         registry.same_person = duplicates::read(root.section("duplicates"));
         let people =
@@ -202,6 +208,7 @@ impl Config {
                 log,
                 profiles,
                 alerts,
+                smtp,
                 people,
                 routes,
                 registry,
@@ -294,6 +301,7 @@ fn local_registry(token: TokenHash) -> Result<Registry, crate::domain::ids::NotA
         kind: InboxKind::Worklist,
         escalation: Default::default(),
         opening: Default::default(),
+        notify: vec![],
     };
     Ok(Registry {
         systems: BTreeMap::from([(system_id, system)]),

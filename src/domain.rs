@@ -11,6 +11,7 @@ pub mod event;
 pub mod ids;
 pub mod lane;
 pub mod measured;
+pub mod notice;
 pub mod parent;
 pub mod person;
 pub mod point;

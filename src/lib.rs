@@ -20,6 +20,8 @@ pub mod directory;
 
 // who is told of what waits for a person
 pub mod alerts;
+#[cfg(feature = "pages")]
+pub mod notices;
 
 // what the stages stand on
 pub mod admission;

@@ -38,6 +38,7 @@ use crate::{
 };
 #[cfg(feature = "pages")]
 use crate::{
+    notices::{self, Noticing},
     people::oidc::Issuer,
     preview::Previews,
     web::{self, Console, Web},
@@ -282,6 +283,22 @@ impl Service {
             lanes.push(guarded(&died, &stop_lanes, console.measure(metrics.clone())));
         }
         #[cfg(feature = "pages")]
+        let live = web::Live::new(Arc::clone(&store));
+        #[cfg(feature = "pages")]
+        if config.people.any() && config.server.roles.has(Role::Api) {
+            let worklists = config
+                .registry
+                .inboxes
+                .values()
+                .filter(|inbox| matches!(inbox.kind, crate::config::registry::InboxKind::Worklist));
+            let providers: std::collections::BTreeSet<_> = worklists.map(|inbox| inbox.provider.clone()).collect();
+            let (live, stop) = (live.clone(), CancellationToken::clone(&stop_lanes));
+            lanes.push(guarded(&died, &stop_lanes, async move {
+                stop.run_until_cancelled(live.warm(providers)).await;
+                stop.cancelled().await;
+            }));
+        }
+        #[cfg(feature = "pages")]
         let pages = Web {
             console,
             issuer: config
@@ -290,7 +307,7 @@ impl Service {
                 .clone()
                 .map(|oidc| Issuer::new(people.clone(), oidc, client.clone(), base_url.clone())),
             people,
-            live: web::Live::new(Arc::clone(&store)),
+            live: live.clone(),
             directory: Directory::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&validator), &base_url),
             store: Arc::clone(&store),
             registry: Arc::clone(&registry),
@@ -519,6 +536,21 @@ impl Parts {
             client: client.clone(),
             told: config.alerts.clone(),
         };
+        #[cfg(feature = "pages")]
+        if roles.has(Role::Scheduler)
+            && let Some(smtp) = config.smtp.clone()
+        {
+            let outbound = Arc::new(config.outbound.clone());
+            let post = Arc::new(notices::smtp::Server { smtp: smtp.clone(), resolver: Resolver::system(), outbound });
+            let noticing = Noticing {
+                store: store.clone(),
+                registry: registry.clone(),
+                post,
+                every: smtp.every,
+                base_url: self.base_url.clone(),
+            };
+            parts.push(guarded(died, stop, noticing.run(stop.clone())));
+        }
         let notifier = Notifier {
             store: store.clone(),
             client: client.clone(),

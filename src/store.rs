@@ -24,6 +24,7 @@ mod chain;
 pub(crate) mod counts;
 mod directory;
 mod namesakes;
+mod notices;
 mod people;
 pub mod postgres;
 pub(crate) mod recent;
@@ -43,6 +44,7 @@ pub use directory::{
     ProposalQuery, Sourced,
 };
 pub use namesakes::NAMESAKES_MAX;
+pub use notices::NoticeStore;
 pub use people::{
     ACCOUNTS_MAX, Account, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX,
     Session,
@@ -146,6 +148,17 @@ impl TaskRecord {
     pub fn is_parent(&self) -> bool {
         self.inbox.is_of_parent()
     }
+}
+
+/// As what a Task is there, without what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskHead {
+    /// Its id.
+    pub id: TaskId,
+    /// See [`TaskRecord::version`].
+    pub version: u64,
+    /// When its content last changed.
+    pub last_updated: Timestamp,
 }
 
 /// One version of a stored FHIR resource.
@@ -275,7 +288,7 @@ pub struct Due {
 
 /// The port. Two implementations must pass the same behavioural suite (`tests/it/store.rs`).
 #[async_trait]
-pub trait Store: DirectoryStore + TokenStore + PeopleStore {
+pub trait Store: DirectoryStore + TokenStore + PeopleStore + NoticeStore {
     /// The store's clock.
     fn now(&self) -> Timestamp;
 
@@ -350,6 +363,17 @@ pub trait Store: DirectoryStore + TokenStore + PeopleStore {
 
     /// Tasks with their current content, in the order that the query asks for.
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError>;
+
+    /// The same without what they hold: whoever has most of it already asks what is new first.
+    async fn task_heads(&self, query: TaskQuery) -> Result<Vec<TaskHead>, StoreError> {
+        let found = self.search_tasks(query).await?;
+        let head = |(task, _): &(TaskRecord, StoredResource)| TaskHead {
+            id: task.id,
+            version: task.version,
+            last_updated: task.last_updated,
+        };
+        Ok(found.iter().map(head).collect())
+    }
 
     /// ServiceRequests by placer identifier (`system|value`), id or referral, of these systems or providers, in the order of their ids.
     async fn find_requests(

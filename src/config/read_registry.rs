@@ -10,7 +10,7 @@ use super::{
     BrokerUrl, Keys, Registry, TokenHash, endpoint, escalation, opening,
     registry::{Answers, Endpoint, Inbox, InboxKind, Provider, Steward, System},
     secret::Secrets,
-    tls,
+    smtp, tls,
     url::base_url,
 };
 use crate::{
@@ -171,8 +171,9 @@ impl Reading<'_, '_> {
             let kind = endpoint::inbox_kind(&mut inbox, self.secrets, self.broker, retry);
             let escalation = escalation::of_inbox(&mut inbox, self.escalation);
             let opening = opening::of_inbox(&mut inbox);
+            let notify = smtp::notify(&mut inbox, matches!(kind, Some(InboxKind::Worklist) | None));
             inbox.finish();
-            Some((kind?, escalation, opening))
+            Some((kind?, escalation, opening, notify))
         });
         if tokens.is_empty()
             && certificate_names.is_empty()
@@ -183,8 +184,9 @@ impl Reading<'_, '_> {
         }
         table.finish();
         let (Some(id), Some(name), Some(ods_code)) = (id, name, ods_code) else { return };
-        if let (Some((kind, escalation, opening)), Some(inbox_id)) = (kind, inbox_id) {
-            let inbox = Inbox { id: inbox_id.clone(), provider: id.clone(), service: None, kind, escalation, opening };
+        if let (Some((kind, escalation, opening, notify)), Some(inbox_id)) = (kind, inbox_id) {
+            let provider = id.clone();
+            let inbox = Inbox { id: inbox_id.clone(), provider, service: None, kind, escalation, opening, notify };
             self.registry.inboxes.insert(inbox_id, inbox);
         }
         self.registry
@@ -212,6 +214,7 @@ impl Reading<'_, '_> {
         let kind = endpoint::inbox_kind(&mut table, self.secrets, self.broker, self.registry.retry);
         let escalation = escalation::of_inbox(&mut table, self.escalation);
         let opening = opening::of_inbox(&mut table);
+        let notify = smtp::notify(&mut table, matches!(kind, Some(InboxKind::Worklist) | None));
         let owner = provider.as_ref().and_then(|id| self.registry.providers.get(id));
         if owner
             .is_some_and(|owner| owner.tokens.is_empty() && owner.certificate_names.is_empty() && !owner.keys.are_any())
@@ -221,7 +224,8 @@ impl Reading<'_, '_> {
         }
         table.finish();
         if let (Some(id), Some(provider), Some(kind)) = (id, provider, kind) {
-            self.registry.inboxes.insert(id.clone(), Inbox { id, provider, service, kind, escalation, opening });
+            let inbox = Inbox { id: id.clone(), provider, service, kind, escalation, opening, notify };
+            self.registry.inboxes.insert(id, inbox);
         }
     }
 

@@ -214,6 +214,8 @@ pub struct Inbox {
     pub escalation: Escalation,
     /// When it takes referrals, and how many.
     pub opening: Opening,
+    /// Whom mail tells that something waits in it.
+    pub notify: Vec<String>,
 }
 
 /// How referrals get out of an inbox.
@@ -286,6 +288,16 @@ impl Registry {
     /// The client that the external issuer calls so.
     pub fn issued_as(&self, name: &str) -> Option<Registered<'_>> {
         self.clients().find(|one| one.keys.issued_as.iter().any(|known| known == name))
+    }
+
+    /// What an inbox is called for people: its service, else its provider's name, with its id where that is not enough.
+    pub fn called(&self, inbox: &Inbox) -> String {
+        let provider = self.providers.get(&inbox.provider).map_or("", |provider| provider.name.as_str());
+        match &inbox.service {
+            Some(service) => service.clone(),
+            None if inbox.id.as_str() == inbox.provider.as_str() => provider.to_owned(),
+            None => format!("{provider} ({})", inbox.id),
+        }
     }
 
     /// Every certificate that Onward shows to an endpoint, each with what it is shown to.

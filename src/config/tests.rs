@@ -115,7 +115,7 @@ fn the_example_loads_and_shows_the_true_defaults() {
     let names = ["RIO_TOKEN", "RIO_READ_TOKEN", "RIO_WRITE_TOKEN", "LIFE_ROOMS_TOKEN", "LIFE_ROOMS_SERVER_TOKEN"];
     let env: Env = names
         .into_iter()
-        .chain(["LINK_WORKERS_TOKEN", "ANNA_TOKEN", "ONWARD_BROKER_PASSWORD", "ALERTS_TOKEN"])
+        .chain(["LINK_WORKERS_TOKEN", "ANNA_TOKEN", "ONWARD_BROKER_PASSWORD", "ALERTS_TOKEN", "SMTP_PASSWORD"])
         .map(secret)
         .collect();
     let path = folder.path().join("onward.toml");
@@ -135,9 +135,20 @@ fn the_example_loads_and_shows_the_true_defaults() {
     };
     let default = |line: &'static str| line.strip_prefix("# ").filter(|line| is_key(line));
     let tables: &'static str = Box::leak(tables.to_owned().into_boxed_str());
-    let lines: Vec<&str> =
+    let mut lines: Vec<&str> =
         tables.lines().filter_map(|line| if line.starts_with('[') { Some(line) } else { default(line) }).collect();
     assert!(lines.len() > 25, "{lines:?}");
+    // a mail server has no default, but what is said of one has
+    let at = lines.iter().position(|line| *line == "[smtp]").unwrap();
+    let mut end = at + 1;
+    while lines.get(end).is_some_and(|line| !line.starts_with('[')) {
+        end += 1;
+    }
+    let of_smtp: Vec<&str> = lines.drain(at..end).collect();
+    assert!(of_smtp.len() > 2, "{of_smtp:?}");
+    let server = "[smtp]\naddress = \"smtp.trust.example:587\"\nfrom = \"onward@trust.example\"\n";
+    let smtp = |more: &str| load(&format!("{server}{more}"), &Env::default()).unwrap().0.smtp;
+    assert_eq!(smtp(&of_smtp[1..].join("\n")), smtp(""));
     let (shown, _) = load(&lines.join("\n"), &Env::default()).unwrap();
     let (built_in, _) = load("", &Env::default()).unwrap();
     assert_eq!(format!("{shown:?}"), format!("{built_in:?}"));

@@ -40,6 +40,8 @@ codes! {
         EndpointBroken = "endpoint-broken",
         /// Somebody who looks after Onward sees what is in a referral.
         GlassBroken = "glass-broken",
+        /// Mail that tells people of what waits for them cannot be sent.
+        MailAway = "mail-away",
     }
 }
 
@@ -55,6 +57,7 @@ impl AlertKind {
                 | Self::StoreTrouble
                 | Self::EndpointBroken
                 | Self::DestinationMismatch
+                | Self::MailAway
         )
     }
 
@@ -92,6 +95,9 @@ impl AlertKind {
             }
             Self::StoreTrouble => "free disk space or start the database: no referral can be taken until then",
             Self::GlassBroken => "see by `onward people glasses` who gave which reason, and ask whether it was needed",
+            Self::MailAway => {
+                "ask whoever runs the mail server, and look at [smtp] and `notify`; what waits to be told is sent by itself"
+            }
             Self::EndpointBroken => "ask whoever runs that server; what waits is sent by itself when it answers again",
         }
     }

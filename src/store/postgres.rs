@@ -17,7 +17,7 @@ use super::{
     ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
     DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed, RoutedQuery, RoutesVersion,
     Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted,
-    TaskQuery, TaskRecord, Troubled, counts,
+    TaskHead, TaskQuery, TaskRecord, Troubled, counts,
     recent::{Fresh, Recent},
 };
 use crate::domain::{
@@ -45,6 +45,7 @@ mod link;
 mod measured;
 mod migrate;
 mod names;
+mod notices;
 mod outbox;
 mod people;
 mod picture;
@@ -416,6 +417,10 @@ impl Store for PostgresStore {
 
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
         search::tasks(self.searches(), &query).await
+    }
+
+    async fn task_heads(&self, query: TaskQuery) -> Result<Vec<TaskHead>, StoreError> {
+        search::heads(self.reader(), &query).await
     }
 
     async fn find_requests(

@@ -18,7 +18,7 @@ use super::{
     ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
     DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed, RoutedQuery, RoutesVersion,
     Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted,
-    TaskQuery, TaskRecord, Troubled,
+    TaskHead, TaskQuery, TaskRecord, Troubled,
     recent::{Fresh, Recent},
 };
 use crate::domain::{
@@ -38,6 +38,7 @@ mod journal;
 mod lanes;
 mod measured;
 mod migrate;
+mod notices;
 mod outbox;
 mod people;
 mod pool;
@@ -335,6 +336,10 @@ impl Store for SqliteStore {
 
     async fn search_tasks(&self, query: TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
         self.readers.run(move |c| search::tasks(c, &query)).await
+    }
+
+    async fn task_heads(&self, query: TaskQuery) -> Result<Vec<TaskHead>, StoreError> {
+        self.readers.run(move |c| search::heads(c, &query)).await
     }
 
     async fn find_requests(

@@ -258,12 +258,18 @@ impl Web {
             self.people.accounts().await?.into_iter().filter(|a| !a.disabled && a.positions.iter().any(works));
         let mut workers: Vec<(String, String)> =
             accounts.map(|account| (crate::people::account::person(&account.name), account.full_name)).collect();
-        let known = lines.iter().filter_map(|line| line.worker.as_ref());
-        workers.extend(known.filter_map(|worker| Some((worker.id.clone()?, worker.name.clone()))));
-        workers.push((visitor.person.clone(), visitor.name.clone()));
-        workers.sort_by(|a, b| (a.1.to_lowercase(), &a.0).cmp(&(b.1.to_lowercase(), &b.0)));
-        let mut seen = std::collections::HashSet::new();
-        workers.retain(|(person, _)| seen.insert(person.clone()));
+        let mut seen: std::collections::HashSet<String> = workers.iter().map(|(person, _)| person.clone()).collect();
+        if seen.insert(visitor.person.clone()) {
+            workers.push((visitor.person.clone(), visitor.name.clone()));
+        }
+        // of thousands of lines a few people work each
+        for worker in lines.iter().filter_map(|line| line.worker.as_ref()) {
+            if let Some(id) = worker.id.as_ref().filter(|id| !seen.contains(*id)) {
+                seen.insert(id.clone());
+                workers.push((id.clone(), worker.name.clone()));
+            }
+        }
+        workers.sort_by_cached_key(|(person, name)| (name.to_lowercase(), person.clone()));
         // oneself first: it is what is chosen most
         workers.sort_by_key(|(person, _)| *person != visitor.person);
         Ok(workers)
@@ -312,7 +318,7 @@ impl ListView {
             is_here: *view == wanted.view,
         });
         let all_inboxes = registry.inboxes.values().filter(|inbox| providers.contains(&inbox.provider));
-        let inboxes = all_inboxes.map(|inbox| (inbox.id.to_string(), inbox_name(registry, inbox)));
+        let inboxes = all_inboxes.map(|inbox| (inbox.id.to_string(), registry.called(inbox)));
         let inboxes: Vec<(String, String)> =
             std::iter::once((String::new(), "All".to_owned())).chain(inboxes).collect();
         let several = inboxes.len() > 2;
@@ -365,15 +371,6 @@ impl ListView {
         self.pages = Pages { number: 1, before: None, after: None };
         self.counts.iter_mut().for_each(|count| count.is_here = false);
         self
-    }
-}
-
-/// What an inbox is called: its service, else its provider's name, with its id where that is not enough.
-fn inbox_name(registry: &Registry, inbox: &crate::config::registry::Inbox) -> String {
-    let provider = registry.providers.get(&inbox.provider).map_or("", |provider| provider.name.as_str());
-    match &inbox.service {
-        Some(service) => service.clone(),
-        None => format!("{provider} ({})", inbox.id),
     }
 }
 

@@ -23,6 +23,8 @@ mod fuzz;
 mod layers;
 mod loops;
 mod measured;
+#[cfg(feature = "pages")]
+mod notices;
 mod oauth;
 mod open_referral;
 mod outbound;

@@ -24,6 +24,7 @@ mod endpoints;
 mod lanes;
 mod measured;
 mod namesakes;
+mod notices;
 mod outbox;
 mod people;
 pub mod postgres;
@@ -123,6 +124,7 @@ macro_rules! behaviours {
             conversation: a_new_version_comes_with_a_step, a_state_is_kept_whole, what_a_sender_calls_a_resource_is_kept,
                 a_key_is_taken_once, what_is_one_tasks_concerns_its_parties, steps_of_several_are_stored_together,
                 it_knows_whether_a_try_is_under_way;
+            notices: notices_are_kept_over_their_version_only, of_many_who_keep_notices_at_once_one_does;
             tokens: an_assertion_is_used_once, of_many_who_show_the_same_assertion_one_is_let_in,
                 a_token_holds_until_it_ends_or_is_revoked, what_has_run_out_is_forgotten;
             directory: an_entry_has_versions_that_never_change, all_or_none_of_a_write_is_stored,

@@ -37,6 +37,8 @@ const STEPS: &[Step] = &[
     // nobody logs in through an older program
     Step { sql: include_str!("migrations/0013_people.sql"), runs_from: 7 },
     Step { sql: include_str!("migrations/0014_directory_history.sql"), runs_from: 7 },
+    // an older program sends no notices
+    Step { sql: include_str!("migrations/0015_notices.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

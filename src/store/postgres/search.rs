@@ -1,15 +1,15 @@
 //! Searches. Every one is bounded by those who may see what it finds, and goes by an index of theirs.
 
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use super::{
     link::Link,
-    rows::{self, RESOURCE_COLUMNS, TASK_COLUMNS, all, micros, stored_resource, task_record},
+    rows::{self, RESOURCE_COLUMNS, TASK_COLUMNS, all, get, micros, moment, number, stored_resource, task_record},
 };
 use crate::{
-    domain::{InboxId, ReferralId, TaskStatus},
-    store::{NAMESAKES_MAX, StoreError, StoredResource, TaskQuery, TaskRecord, namesakes::together},
+    domain::{InboxId, ReferralId, TaskId, TaskStatus},
+    store::{NAMESAKES_MAX, StoreError, StoredResource, TaskHead, TaskQuery, TaskRecord, namesakes::together},
 };
 
 /// Conditions joined by AND, with their values.
@@ -109,8 +109,35 @@ pub(super) async fn open_by_name(
 }
 
 pub(super) async fn tasks(link: &Link, query: &TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
+    let Some((w, page, order)) = page(query) else { return Ok(Vec::new()) };
+    // first which, then what they hold: bodies are read only for the page
+    let sql = format!(
+        "WITH page AS MATERIALIZED ({page})
+         SELECT {TASK_COLUMNS}, {RESOURCE_COLUMNS} FROM page JOIN task t ON t.id = page.id
+         JOIN resource s ON s.id = t.id AND s.kind = 'Task' AND s.version = t.version
+         ORDER BY {order}"
+    );
+    let found = w.find(link, &sql).await?;
+    all(&found, |row| Ok((task_record(row)?, stored_resource(row)?)))
+}
+
+pub(super) async fn heads(link: &Link, query: &TaskQuery) -> Result<Vec<TaskHead>, StoreError> {
+    let Some((w, page, order)) = page(query) else { return Ok(Vec::new()) };
+    let sql = format!(
+        "WITH page AS MATERIALIZED ({page})
+         SELECT t.id, t.version, t.last_updated FROM page JOIN task t ON t.id = page.id ORDER BY {order}"
+    );
+    let head = |row: &Row| {
+        let last_updated = moment(row, "last_updated")?;
+        Ok(TaskHead { id: TaskId(get(row, "id")?), version: number(row, "version")?, last_updated })
+    };
+    all(&w.find(link, &sql).await?, head)
+}
+
+/// What finds the ids of a page, with its values, and the order of the Tasks `t` on it; none where nothing can be found.
+fn page(query: &TaskQuery) -> Option<(Where, String, String)> {
     if query.systems.is_empty() && query.providers.is_empty() {
-        return Ok(Vec::new());
+        return None;
     }
     let mut w = Where::default();
     if let Some(ids) = &query.ids {
@@ -168,17 +195,9 @@ pub(super) async fn tasks(link: &Link, query: &TaskQuery) -> Result<Vec<(TaskRec
             None => one(String::new()),
         }
     });
-    // first which, then what they hold: bodies are read only for the page
-    let sql = format!(
-        "WITH page AS MATERIALIZED (SELECT id FROM ({page}) seen ORDER BY {} LIMIT ${count})
-         SELECT {TASK_COLUMNS}, {RESOURCE_COLUMNS} FROM page JOIN task t ON t.id = page.id
-         JOIN resource s ON s.id = t.id AND s.kind = 'Task' AND s.version = t.version
-         ORDER BY {}",
-        order("seen"),
-        order("t"),
-    );
-    let found = w.find(link, &sql).await?;
-    all(&found, |row| Ok((task_record(row)?, stored_resource(row)?)))
+    let page = format!("SELECT id FROM ({page}) seen ORDER BY {} LIMIT ${count}", order("seen"));
+    let of_tasks = order("t");
+    Some((w, page, of_tasks))
 }
 
 pub(super) async fn requests(

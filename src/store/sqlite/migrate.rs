@@ -25,6 +25,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0014_resource_rows.sql"),
     include_str!("migrations/0015_tokens.sql"),
     include_str!("migrations/0016_people.sql"),
+    include_str!("migrations/0017_notices.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

@@ -1,13 +1,13 @@
 //! Searches. Every one is bounded by those who may see what it finds.
 
-use rusqlite::{Connection, ToSql, params_from_iter};
+use rusqlite::{Connection, Row, ToSql, params_from_iter};
 
 use uuid::Uuid;
 
-use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, micros, stored_resource, task_record, uuid};
+use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, micros, moment, stored_resource, task_record, uuid};
 use crate::{
-    domain::{InboxId, ReferralId, TaskStatus},
-    store::{NAMESAKES_MAX, StoreError, StoredResource, TaskQuery, TaskRecord, namesakes::together},
+    domain::{InboxId, ReferralId, TaskId, TaskStatus},
+    store::{NAMESAKES_MAX, StoreError, StoredResource, TaskHead, TaskQuery, TaskRecord, namesakes::together},
 };
 
 /// SQLite joins no more than 500 selects.
@@ -124,6 +124,36 @@ fn open_of(names: &[String], inboxes: &[InboxId], count: usize) -> Where {
 }
 
 pub(super) fn tasks(c: &Connection, query: &TaskQuery) -> Result<Vec<(TaskRecord, StoredResource)>, StoreError> {
+    let Some((w, page, order)) = page(query) else { return Ok(Vec::new()) };
+    // first which, then what they hold: bodies are read only for the page
+    let sql = format!(
+        "WITH page AS MATERIALIZED ({page})
+         SELECT {TASK_COLUMNS}, {RESOURCE_COLUMNS} FROM page CROSS JOIN task t ON t.id = page.id
+         JOIN referral r ON r.id = t.referral JOIN resource s ON s.id = t.id AND s.kind = 'Task' AND s.version = t.version
+         ORDER BY {order}"
+    );
+    let mut statement = c.prepare_cached(&sql)?;
+    let rows =
+        statement.query_map(params_from_iter(w.values.iter()), |row| Ok((task_record(row)?, stored_resource(row)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn heads(c: &Connection, query: &TaskQuery) -> Result<Vec<TaskHead>, StoreError> {
+    let Some((w, page, order)) = page(query) else { return Ok(Vec::new()) };
+    let sql = format!(
+        "WITH page AS MATERIALIZED ({page})
+         SELECT t.id, t.version, t.last_updated FROM page CROSS JOIN task t ON t.id = page.id ORDER BY {order}"
+    );
+    let mut statement = c.prepare_cached(&sql)?;
+    let head = |row: &Row<'_>| {
+        let last_updated = moment(row, "last_updated")?;
+        Ok(TaskHead { id: TaskId(uuid(row, "id")?), version: row.get("version")?, last_updated })
+    };
+    Ok(statement.query_map(params_from_iter(w.values.iter()), head)?.collect::<Result<_, _>>()?)
+}
+
+/// What finds the ids of a page, with its values, and the order of the Tasks `t` on it; none where nothing can be found.
+fn page(query: &TaskQuery) -> Option<(Where, String, String)> {
     let named = query.ids.is_some() || query.requests.is_some() || query.referrals.is_some();
     // “+” keeps SQLite from reading all that is visible where the query names the few it wants
     let plus = if named { "+" } else { "" };
@@ -184,22 +214,12 @@ pub(super) fn tasks(c: &Connection, query: &TaskQuery) -> Result<Vec<(TaskRecord
         }
     }
     if selects.is_empty() {
-        return Ok(Vec::new());
+        return None;
     }
     w.value(count);
-    // first which, then what they hold: bodies are read only for the page
-    let sql = format!(
-        "WITH page AS MATERIALIZED ({} ORDER BY {order} LIMIT ?)
-         SELECT {TASK_COLUMNS}, {RESOURCE_COLUMNS} FROM page CROSS JOIN task t ON t.id = page.id
-         JOIN referral r ON r.id = t.referral JOIN resource s ON s.id = t.id AND s.kind = 'Task' AND s.version = t.version
-         ORDER BY {}",
-        union(&selects, "id, last_updated"),
-        if query.by_change { format!("t.last_updated {way}, t.id {way}") } else { format!("t.id {way}") },
-    );
-    let mut statement = c.prepare_cached(&sql)?;
-    let rows =
-        statement.query_map(params_from_iter(w.values.iter()), |row| Ok((task_record(row)?, stored_resource(row)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let page = format!("{} ORDER BY {order} LIMIT ?", union(&selects, "id, last_updated"));
+    let of_tasks = if query.by_change { format!("t.last_updated {way}, t.id {way}") } else { format!("t.id {way}") };
+    Some((w, page, of_tasks))
 }
 
 pub(super) fn requests(

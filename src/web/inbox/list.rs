@@ -5,7 +5,7 @@ use std::{cmp::Ordering, sync::Arc};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{line::Line, words};
-use crate::domain::{InboxId, ProviderId, TaskStatus, Timestamp};
+use crate::domain::{InboxId, ProviderId, TaskId, TaskStatus, Timestamp};
 
 /// So many lines are on a page.
 pub(in crate::web) const PAGE: usize = 50;
@@ -191,15 +191,10 @@ impl Wanted {
             && self.inbox.as_ref().is_none_or(|id| line.inbox == *id)
     }
 
-    fn compare(&self, one: &Line, other: &Line, now: Timestamp) -> Ordering {
+    fn compare(&self, one: &Line, other: &Line) -> Ordering {
         let by = match self.order {
-            Order::First => {
-                let first = |line: &Line| {
-                    let due = words::due(&line.state).unwrap_or(Timestamp::MAX);
-                    (!words::is_overdue(&line.state, now), line.urgency, due, line.came)
-                };
-                first(one).cmp(&first(other))
-            }
+            // see `first`
+            Order::First => Ordering::Equal,
             Order::Newest => other.came.cmp(&one.came),
             Order::Oldest => one.came.cmp(&other.came),
             Order::Changed => other.changed.cmp(&one.changed),
@@ -207,6 +202,12 @@ impl Wanted {
         };
         by.then(one.task.cmp(&other.task))
     }
+}
+
+/// By what the most urgent line is the first.
+fn first(line: &Line, now: Timestamp) -> (bool, u8, Timestamp, Timestamp, TaskId) {
+    let due = words::due(&line.state).unwrap_or(Timestamp::MAX);
+    (!words::is_overdue(&line.state, now), line.urgency, due, line.came, line.task)
 }
 
 /// What a worklist shows.
@@ -234,7 +235,11 @@ pub(in crate::web) fn shown(lines: &[Arc<Line>], wanted: &Wanted, now: Timestamp
             found.push(line);
         }
     }
-    found.sort_by(|one, other| wanted.compare(one, other, now));
+    match wanted.order {
+        // what a line is sorted by is found out once, not with each comparison
+        Order::First => found.sort_by_cached_key(|line| first(line, now)),
+        _ => found.sort_by(|one, other| wanted.compare(one, other)),
+    }
     let total = found.len();
     let page = wanted.page.min(total.div_ceil(page_len).max(1));
     let lines = found.into_iter().skip((page - 1).saturating_mul(page_len)).take(page_len).cloned().collect();
@@ -268,7 +273,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{domain::TaskId, web::inbox::line::tests::record};
+    use crate::web::inbox::line::tests::record;
 
     fn line(n: u128, status: TaskStatus, priority: &str, name: &str, owner: Value) -> Arc<Line> {
         let mut record = record();

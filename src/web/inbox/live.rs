@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::line::Line;
 use crate::{
     domain::{ProviderId, ReferralId, TaskId, TaskStatus},
-    store::{Store, StoreError, StoredResource, TaskQuery, TaskRecord},
+    store::{Store, StoreError, StoredResource, TaskHead, TaskQuery, TaskRecord},
 };
 
 /// So many open referrals of a provider stand in its list; the oldest of more are found by a search.
@@ -25,8 +25,10 @@ const SHELVES_MAX: usize = 100;
 const CLOSED_FOR: SignedDuration = SignedDuration::from_hours(24 * 28);
 /// A commit becomes visible after another that bears a later time, at the most so much: so far back what changed is read again.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(10);
-/// What changed is read in pieces of so many.
+/// What changed is read in pieces of so many, …
 const PIECE: usize = 500;
+/// … and which it is in larger ones: nothing of it is read that is known.
+const HEADS: usize = 5_000;
 
 /// A Task with its body.
 type Changed = (TaskRecord, StoredResource);
@@ -37,10 +39,11 @@ type Placed = (Arc<Mutex<Shelf>>, Timestamp);
 /// All lines of a provider at a moment.
 pub(in crate::web) type Lines = Arc<Vec<Arc<Line>>>;
 
-/// See the module's documentation.
+/// See the module's documentation. Clones share what they know.
+#[derive(Clone)]
 pub struct Live {
     store: Arc<dyn Store>,
-    shelves: std::sync::Mutex<HashMap<ProviderId, Placed>>,
+    shelves: Arc<std::sync::Mutex<HashMap<ProviderId, Placed>>>,
 }
 
 /// What is known of one provider.
@@ -55,7 +58,17 @@ struct Shelf {
 impl Live {
     /// Nothing is read before it is asked for.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, shelves: std::sync::Mutex::default() }
+        Self { store, shelves: Arc::default() }
+    }
+
+    /// Reads the lists of these providers one after the other, as far as there are places for them, so that nobody waits for the first look
+    /// after a start.
+    pub async fn warm(&self, providers: impl IntoIterator<Item = ProviderId>) {
+        for provider in providers.into_iter().take(SHELVES_MAX) {
+            if let Err(error) = self.lines(&provider).await {
+                tracing::warn!(%error, provider.id = %provider, "a worklist could not be read ahead");
+            }
+        }
     }
 
     /// All lines of a provider, as the store has them now.
@@ -126,6 +139,10 @@ impl Live {
                 now.saturating_sub(OVERLAP).unwrap_or(Timestamp::MIN)
             }
         };
+        let is_new = |id: &TaskId, version: u64| shelf.by_task.get(id).is_none_or(|line| line.version < version);
+        found.retain(|(task, _)| is_new(&task.id, task.version));
+        let known: HashMap<TaskId, u64> = found.iter().map(|(task, _)| (task.id, task.version)).collect();
+        let mut new = Vec::new();
         let mut after: Option<(Timestamp, TaskId)> = None;
         loop {
             let next = TaskQuery {
@@ -133,18 +150,21 @@ impl Live {
                 by_change: true,
                 after: after.map(|(_, task)| task),
                 after_change: after.map(|(at, _)| at),
+                count: HEADS,
                 ..of.clone()
             };
-            let piece = self.store.search_tasks(next).await?;
-            after = piece.last().map(|(task, _)| (task.last_updated, task.id));
-            let is_last = piece.len() < PIECE;
-            found.extend(piece);
+            let piece = self.store.task_heads(next).await?;
+            after = piece.last().map(|head| (head.last_updated, head.id));
+            let is_last = piece.len() < HEADS;
+            let read = |head: &TaskHead| known.get(&head.id).is_some_and(|version| *version >= head.version);
+            new.extend(piece.iter().filter(|head| is_new(&head.id, head.version) && !read(head)).map(|head| head.id.0));
             if is_last {
                 break;
             }
         }
-        let is_new = |(task, _): &Changed| shelf.by_task.get(&task.id).is_none_or(|line| line.version < task.version);
-        found.retain(is_new);
+        for some in new.chunks(PIECE) {
+            found.extend(self.store.search_tasks(TaskQuery { ids: Some(some.to_vec()), ..of.clone() }).await?);
+        }
         let changed = !found.is_empty();
         for line in self.made(found).await? {
             shelf.by_task.insert(line.task, line);

@@ -33,6 +33,13 @@ for (const part of document.querySelectorAll('[data-live]')) {
   setTimeout(look, part.dataset.every * 1000);
 }
 
+// A line of a list is ticked by a click anywhere in it that is no link, no box and no text being selected.
+document.addEventListener('click', (event) => {
+  const line = event.target.closest('.onward-line');
+  const box = line && line.querySelector('input[type="checkbox"]');
+  if (box && !event.target.closest('a, button, input, label') && String(getSelection()) === '') box.checked = !box.checked;
+});
+
 // All lines of a table at once.
 for (const all of document.querySelectorAll('[data-all]')) {
   all.hidden = false;

@@ -42,6 +42,13 @@ await journey(async () => {
       await page.waitForURL(/worker=none/);
       holds(/sort=name/.test(page.url()), page.url());
     });
+    if (variant.script) {
+      await check(`${variant.name}: a line is ticked as a whole`, async () => {
+        await page.goto('/inbox');
+        await page.locator(`tr:has(#select-${task}) td`).nth(4).click();
+        holds(await page.locator(`#select-${task}`).isChecked(), 'the line was not ticked');
+      });
+    }
     await check(`${variant.name}: taken by oneself`, async () => {
       await page.goto('/inbox');
       await page.locator(`label[for="select-${task}"]`).click();

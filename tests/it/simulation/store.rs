@@ -103,6 +103,7 @@ macro_rules! reach {
 }
 
 mod directory;
+mod notices;
 mod people;
 mod tokens;
 

@@ -104,6 +104,7 @@ fn again() -> Bench {
         "answer",
         "access_token",
         "assertion_used",
+        "notices",
         "routes_activation",
         "routes",
     ] {

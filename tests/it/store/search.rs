@@ -2,7 +2,7 @@
 
 use onward::{
     domain::{ProviderId, SystemId},
-    store::TaskQuery,
+    store::{TaskHead, TaskQuery},
 };
 use proptest::{
     prelude::*,
@@ -179,6 +179,9 @@ async fn agrees(b: &Bench, all: &[TaskRecord], asked: &Asked) -> Result<(), Test
     loop {
         let page = b.store.search_tasks(query.clone()).await.unwrap();
         prop_assert!(page.len() <= asked.count);
+        let heads = b.store.task_heads(query.clone()).await.unwrap();
+        let head = |(t, _): &(TaskRecord, _)| TaskHead { id: t.id, version: t.version, last_updated: t.last_updated };
+        prop_assert_eq!(heads, page.iter().map(head).collect::<Vec<_>>());
         let last = page.last().map(|(t, _)| (t.last_updated, t.id));
         for (record, resource) in page {
             prop_assert_eq!(resource.id, record.id.0);

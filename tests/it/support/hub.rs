@@ -51,6 +51,7 @@ pub struct Build {
     life_rooms: Option<String>,
     idle: bool,
     hooks: String,
+    notify: Vec<String>,
     retry: String,
     store: Option<String>,
 }
@@ -95,7 +96,8 @@ pub fn token_of(id: &str) -> String {
 /// The variables that hold the tokens.
 pub fn environment() -> Vec<(String, String)> {
     let ids = [RIO, GP, WARD, LIFE_ROOMS, LINK_WORKERS, HOUSING, TRIAGE, ANNA];
-    ids.iter().map(|id| (variable(id), token_of(id))).collect()
+    let mail = ("MAIL_PASSWORD".to_owned(), token_of("mail"));
+    ids.iter().map(|id| (variable(id), token_of(id))).chain([mail]).collect()
 }
 
 fn variable(id: &str) -> String {
@@ -150,6 +152,12 @@ impl Build {
     /// Everybody may have itself told of changes here.
     pub fn hooks(mut self, url: &str) -> Self {
         self.hooks = format!("hooks = [\"{url}\"]\n");
+        self
+    }
+
+    /// Whom mail tells that something waits for the link workers.
+    pub fn notify(mut self, addresses: &[&str]) -> Self {
+        self.notify = addresses.iter().map(|address| (*address).to_owned()).collect();
         self
     }
 
@@ -236,9 +244,10 @@ impl Build {
             "inbox = {{ kind = \"fhir-rest\", base-url = \"{housing}\", ids = \"server\", answers = \"poll\", \
              poll-every = \"300ms\" }}"
         );
+        let link_workers = format!("inbox = {{ kind = \"worklist\", notify = {:?} }}", self.notify);
         let providers = [
             (LIFE_ROOMS, "RW4", life_rooms.as_str()),
-            (LINK_WORKERS, "U99999", "inbox = { kind = \"worklist\" }"),
+            (LINK_WORKERS, "U99999", link_workers.as_str()),
             (HOUSING, "ZH999", housing.as_str()),
             (TRIAGE, "RW499", ""),
         ];

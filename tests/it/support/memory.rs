@@ -33,6 +33,7 @@ use uuid::Uuid;
 
 mod alerts;
 mod directory;
+mod notices;
 mod people;
 mod routes;
 mod row;
@@ -67,6 +68,7 @@ struct All {
     routes: Routes,
     directory: Directory,
     tokens: Tokens,
+    notices: notices::Kept,
     people: People,
     answers: Vec<(InboxId, FirstAnswer)>,
 }

@@ -14,7 +14,7 @@ use crate::{
     admission::Admission,
     client::FhirClient,
     config::registry::{InboxKind, Registry, System},
-    domain::{ReferralId, SystemId},
+    domain::{Actor, InboxId, ReferralId, SystemId},
     fhir::{
         Issue, IssueCode, Severity, names,
         reference::{Target, parse},
@@ -148,7 +148,16 @@ impl Intake {
     ///
     /// # Errors
     /// [`IntakeError`]
-    pub async fn accept(&self, mut incoming: Incoming) -> Result<Accepted, IntakeError> {
+    pub async fn accept(&self, incoming: Incoming) -> Result<Accepted, IntakeError> {
+        let actor = Actor::System(incoming.system.clone());
+        self.accept_by(incoming, actor).await
+    }
+
+    /// The same where it is somebody else who refers, in a referral of this system's.
+    ///
+    /// # Errors
+    /// [`IntakeError`]
+    pub async fn accept_by(&self, mut incoming: Incoming, actor: Actor) -> Result<Accepted, IntakeError> {
         // one view of the registry from beginning to end: no referral is routed by a mixture
         let registry = self.registry.load_full();
         let Some(system) = registry.systems.get(&incoming.system) else {
@@ -170,7 +179,7 @@ impl Intake {
         if let Some(wrong) = wrong {
             return self.known(&incoming.system, &apart, &keys).await?.ok_or(wrong);
         }
-        let (referrals, requests, entries, beside) = match self.make(&registry, system, &apart, &keys).await {
+        let (referrals, requests, entries, beside) = match self.make(&registry, (system, &actor), &apart, &keys).await {
             Ok(made) => made,
             Err(error @ (IntakeError::Rule(_) | IntakeError::RecordAway(_))) => {
                 // a sender that did not hear our answer asks again: what was accepted once is not refused now, though by now
@@ -213,12 +222,41 @@ impl Intake {
         }
     }
 
+    /// To which inboxes a request would go if it were sent now. Nothing is kept of it, and no record is read.
+    ///
+    /// # Errors
+    /// [`IntakeError`], as [`Intake::accept`] would say.
+    pub async fn foreseen(&self, incoming: &Incoming) -> Result<Vec<InboxId>, IntakeError> {
+        let registry = self.registry.load_full();
+        let Some(system) = registry.systems.get(&incoming.system) else {
+            let issue = Issue::error(IssueCode::Forbidden, "%resource", "the originating system is not registered");
+            return Err(IntakeError::Rule(vec![issue]));
+        };
+        let now = self.store.now();
+        let apart = apart::read(incoming.body.clone(), incoming.expected, &self.validator, &asked_of(system, now))?;
+        let openings = Openings::at(&*self.store, &registry, now).await?;
+        let unavailable = |inbox: &_| openings.unavailable(inbox);
+        let (nothing, mut inboxes) = (BTreeMap::new(), Vec::new());
+        for draft in &apart.drafts {
+            let place = &apart.items[draft.request].path;
+            let facts = apart.facts(draft, &system.id, &nothing, registry.setting(now));
+            let decided = registry.routes.decide(&facts, &unavailable);
+            let decision = decided.map_err(|none| IntakeError::Rule(vec![no_route(place, &none)]))?;
+            let missing = registry.routes.missing(&decision, &facts);
+            if !missing.is_empty() {
+                return Err(IntakeError::Rule(missing.iter().map(|missing| insisted_on(place, missing)).collect()));
+            }
+            inboxes.extend(targets::found(&registry, &decision, place)?.iter().map(|target| target.inbox.id.clone()));
+        }
+        Ok(inboxes)
+    }
+
     /// Every referral of a request, routed and ready to be stored, its ServiceRequest, where each of its items will lie, and what is
     /// said of what is open beside it.
     async fn make(
         &self,
         registry: &Registry,
-        system: &System,
+        by: (&System, &Actor),
         apart: &Apart,
         keys: &[key::Key],
     ) -> Result<Made, IntakeError> {
@@ -227,7 +265,7 @@ impl Intake {
         let mut issues = Vec::new();
         let openings = Openings::at(&*self.store, registry, self.store.now()).await?;
         for (draft, key) in apart.drafts.iter().zip(keys) {
-            match self.referral((registry, &openings), system, apart, draft, key.clone()).await {
+            match self.referral((registry, &openings), by, apart, draft, key.clone()).await {
                 Ok((referral, request, ids, notes)) => {
                     for (item, id) in ids {
                         entries[item].get_or_insert_with(|| format!("{}/{id}", apart.items[item].kind));
@@ -279,7 +317,7 @@ impl Intake {
     async fn referral(
         &self,
         (registry, openings): (&Registry, &Openings),
-        system: &System,
+        (system, actor): (&System, &Actor),
         apart: &Apart,
         draft: &Draft,
         key: key::Key,
@@ -328,6 +366,7 @@ impl Intake {
         let tasks = targets::Tasks {
             base_url: &self.base_url,
             registry,
+            actor,
             system: &system.id,
             request: &request,
             beside: &beside.tasks,

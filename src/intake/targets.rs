@@ -59,6 +59,8 @@ pub(super) fn found<'r>(
 pub(super) struct Tasks<'a> {
     pub(super) base_url: &'a str,
     pub(super) registry: &'a Registry,
+    /// Who refers.
+    pub(super) actor: &'a Actor,
     pub(super) system: &'a SystemId,
     /// The ServiceRequest as it will be read.
     pub(super) request: &'a Value,
@@ -176,6 +178,6 @@ impl Tasks<'_> {
             instead_of,
             beside,
         };
-        NewEvent { event, actor: Actor::System(self.system.clone()), body: Some(body.to_string()), lanes }
+        NewEvent { event, actor: self.actor.clone(), body: Some(body.to_string()), lanes }
     }
 }

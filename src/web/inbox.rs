@@ -30,10 +30,13 @@ mod assign;
 mod csv;
 mod document;
 mod done;
+mod finding;
 mod form_of;
 pub(super) mod line;
 pub(super) mod list;
 pub(super) mod live;
+mod onward;
+mod passing;
 mod referral;
 mod say;
 mod story;
@@ -45,6 +48,7 @@ pub(super) use assign::{assign, give};
 pub(super) use csv::csv;
 pub(super) use document::document;
 pub(super) use form_of::Kind;
+pub(super) use onward::{form as onward_form, step as onward_step};
 pub(super) use referral::referral;
 pub(super) use say::message;
 pub(super) use story::Story;
@@ -53,6 +57,9 @@ pub use live::Live;
 
 use line::Line;
 use list::{Shown, Wanted};
+
+/// What a person is asked before something of her is passed on. For templates.
+pub(super) const AGREED: [(&str, &str); 2] = [("yes", "Yes"), ("no", "No, or I have not asked")];
 
 /// So many referrals that a search finds are shown.
 const FOUND_MAX: usize = 100;

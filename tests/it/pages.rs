@@ -109,6 +109,13 @@ async fn a_link_workers_day() {
     let Some(browser) = browser("inbox") else { return };
     let hub = Hub::build().sections(PEOPLE).start().await;
     let provider = hub.provider(LINK_WORKERS);
+    let choir = json!({
+        "resourceType": "HealthcareService", "active": true, "name": "Wavertree choir", "type": [{"text": "Singing"}],
+        "providedBy": {"reference": "Organization/triage-team", "type": "Organization"},
+        "endpoint": [{"reference": "Endpoint/triage", "type": "Endpoint"}],
+    });
+    let made = hub.steward().method(Method::POST, "/fhir/HealthcareService", &choir).await;
+    assert_eq!(made.status, 201, "{}", made.describe());
     let id_of = |task: &str| task.rsplit('/').next().unwrap().to_owned();
     let mut tasks = Vec::new();
     for number in 0..5 {
@@ -126,7 +133,7 @@ async fn a_link_workers_day() {
     let done = provider.get(&format!("/fhir/Task/{}", tasks[0])).await.json();
     assert_eq!(
         (done["status"].as_str(), done["output"].as_array().map(Vec::len)),
-        (Some("completed"), Some(5)),
+        (Some("completed"), Some(6)),
         "{done}"
     );
     let said = provider.get(&format!("/fhir/Communication?about=Task/{}", tasks[0])).await.json();

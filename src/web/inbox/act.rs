@@ -57,6 +57,7 @@ pub(in crate::web) fn choices(status: TaskStatus, allowed: &[TaskStatus], cancel
     add(may(TaskStatus::Received), "received", "Mark as opened", false);
     add(under_way, "schedule", "Book first appointment", true);
     add(open, "contact", "Record a contact", true);
+    add(under_way, "onward", "Refer on to another service", true);
     add(may(TaskStatus::OnHold), "on-hold", "Put on hold", true);
     add(may(TaskStatus::Completed), "completed", "Complete", true);
     add(may(TaskStatus::Rejected), "rejected", "Decline or redirect", true);
@@ -115,7 +116,7 @@ fn shown(
     page::shown(status, &ActPage { frame, faults, made_for: seen.made_for.clone(), task, version, once, form, asked })
 }
 
-fn is_open_to(record: &TaskRecord, code: &str) -> bool {
+pub(super) fn is_open_to(record: &TaskRecord, code: &str) -> bool {
     let allowed = record.state.allowed(By::Provider);
     choices(record.state.status, &allowed, record.state.cancel_requested).iter().any(|choice| choice.code == code)
 }
@@ -183,7 +184,7 @@ fn changed(seen: &Seen, task: TaskId) -> Response {
 }
 
 /// It is too late for that, or too early.
-fn not_now(seen: &Seen, record: &TaskRecord) -> Response {
+pub(super) fn not_now(seen: &Seen, record: &TaskRecord) -> Response {
     let status = super::words::status(record.state.status).words;
     let told = format!("That cannot be done any more: this referral is “{status}” now. Nothing was done.");
     let to = format!("/inbox/{}", record.id);
@@ -227,7 +228,7 @@ mod tests {
         assert_eq!(at(TaskStatus::Received), ["accepted", "contact", "on-hold", "rejected"]);
         assert_eq!(
             at(TaskStatus::Accepted),
-            ["in-progress", "schedule", "contact", "on-hold", "completed", "rejected", "failed"]
+            ["in-progress", "schedule", "contact", "onward", "on-hold", "completed", "rejected", "failed"]
         );
         for ended in
             TaskStatus::ALL.iter().filter(|status| status.is_terminal() && **status != TaskStatus::EnteredInError)

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{
     act::{self, Choice},
     away, done, line,
+    onward::LedTo,
     story::Story,
     timeline::{self, Message, Moment},
     words::{self, Tag},
@@ -57,6 +58,8 @@ struct ReferralPage {
     choices: Vec<Choice>,
     messages: Vec<Message>,
     moments: Vec<Moment>,
+    /// Referrals that came of it.
+    led_to: Vec<LedTo>,
     /// What was typed of a message.
     typed: String,
 }
@@ -131,6 +134,7 @@ impl Web {
             Some(other) => self.task_for(&seen.visitor, other, Deed::Read).await?.map(|other| other.id),
             None => None,
         };
+        let led_to = self.led_to(record, &body).await?;
         Ok(ReferralPage {
             frame: Frame::of(seen, Section::Inbox),
             faults: said.faults,
@@ -158,6 +162,7 @@ impl Web {
             ),
             messages: timeline::messages(&journal, &resources, &registry),
             moments: timeline::moments(&journal, &registry),
+            led_to,
         })
     }
 }

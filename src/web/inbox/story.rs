@@ -293,6 +293,7 @@ fn why(request: &Value, conditions: &[&Value]) -> Vec<Fact> {
     let concepts = |name: &str| tree::items(request, name).iter().map(concept).collect::<Vec<_>>();
     let referred =
         tree::items(request, "reasonReference").iter().filter_map(|r| tree::text(r, "display")).map(str::to_owned);
+    let based = tree::items(request, "basedOn").iter().filter_map(|of| tree::text(of, "display")).map(str::to_owned);
     let conditions = conditions.iter().map(|condition| concept(condition.get("code").unwrap_or(&Value::Null)));
     let when = |name: &str| tree::text(request, name).map(words::instant_or_date);
     let period = [when("occurrencePeriod.start"), when("occurrencePeriod.end")];
@@ -307,6 +308,7 @@ fn why(request: &Value, conditions: &[&Value]) -> Vec<Fact> {
             tree::text(request, "patientInstruction").map(str::to_owned).into_iter().collect(),
         ),
         fact("Referred on", when("authoredOn").into_iter().collect()),
+        fact("Comes of", based.collect()),
     ];
     facts.into_iter().flatten().collect()
 }

@@ -44,10 +44,15 @@ kind = "worklist"
 "#;
 
 /// Pages with a link worker who has logged in.
-async fn scene() -> (Scene, Browser) {
+pub(super) async fn scene() -> (Scene, Browser) {
+    scene_with("[triage]\nto = \"triage\"\n").await
+}
+
+/// The same under these routes.
+pub(super) async fn scene_with(routes: &str) -> (Scene, Browser) {
     let folder = tempfile::tempdir().unwrap();
     let env = Env::from_iter([("TOKEN", "a-token-of-everybody-0123")]);
-    std::fs::write(folder.path().join("routes.toml"), "[triage]\nto = \"triage\"\n").unwrap();
+    std::fs::write(folder.path().join("routes.toml"), routes).unwrap();
     let (config, _) = Config::parse(CONFIG, &folder.path().join("onward.toml"), &env).unwrap();
     let scene = scene_of(BASE, config, folder);
     // the fixtures were written by then
@@ -59,7 +64,7 @@ async fn scene() -> (Scene, Browser) {
 
 impl Scene {
     /// Sends a fixture, which goes to the link workers' triage; its Task.
-    async fn refers(&self, file: &str, number: &str) -> TaskId {
+    pub(super) async fn refers(&self, file: &str, number: &str) -> TaskId {
         let path = format!("{}/fixtures/referrals/{file}", env!("CARGO_MANIFEST_DIR"));
         let mut body: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let expected = if body["resourceType"] == "Bundle" { "Bundle" } else { "ServiceRequest" };
@@ -85,11 +90,11 @@ impl Scene {
         self.intake.accept(incoming).await.unwrap().referrals[0].tasks[0]
     }
 
-    async fn status(&self, task: TaskId) -> TaskStatus {
+    pub(super) async fn status(&self, task: TaskId) -> TaskStatus {
         self.store.task(task).await.unwrap().unwrap().state.status
     }
 
-    async fn body(&self, task: TaskId) -> Value {
+    pub(super) async fn body(&self, task: TaskId) -> Value {
         let version = self.store.task(task).await.unwrap().unwrap().version;
         crate::lanes::task_body(&*self.store, task, version).await.unwrap()
     }
@@ -101,12 +106,12 @@ impl Scene {
 }
 
 impl Page {
-    fn version(&self) -> &str {
+    pub(super) fn version(&self) -> &str {
         self.between("name=\"version\" value=\"", "\"")
     }
 }
 
-const WHOLE: &str = "03-full-bundle.json";
+pub(super) const WHOLE: &str = "03-full-bundle.json";
 
 #[tokio::test]
 async fn a_worklist_shows_who_waits_and_its_url_says_what_it_shows() {

@@ -89,6 +89,31 @@ await journey(async () => {
       await button(page, 'Save').click();
       await told('It is noted');
     });
+    await page.goto(`/inbox/${task}/onward`);
+    await looks(page, 'refer on');
+    await check(`${variant.name}: a service is found to refer on to`, async () => {
+      await page.getByLabel('What is needed').fill('singing');
+      await button(page, 'Find services').click();
+      await page.locator('label', { hasText: 'Wavertree choir' }).click();
+    });
+    await looks(page, 'refer on found');
+    await check(`${variant.name}: nothing is passed on without agreement`, async () => {
+      await page.getByLabel('Why do you refer them on?').fill('Loves singing');
+      await button(page, 'Continue').click();
+      await page.getByRole('alert').getByText('Say whether the person agrees').waitFor();
+    });
+    await looks(page, 'refer on faults');
+    await check(`${variant.name}: it is looked at once more`, async () => {
+      await page.locator('label[for="agreed"]').click();
+      await button(page, 'Continue').click();
+      await page.getByRole('heading', { name: 'Check before you send' }).waitFor();
+    });
+    await looks(page, 'refer on check');
+    await check(`${variant.name}: the person is referred on`, async () => {
+      await button(page, 'Send this referral').click();
+      await told('The new referral is sent');
+      await page.getByRole('heading', { name: 'Referred on to' }).waitFor();
+    });
     await page.getByRole('button', { name: 'Put on hold' }).click();
     await looks(page, 'on hold');
     await page.goto(`/inbox/${task}/rejected`);

@@ -1,0 +1,128 @@
+//! Services that somebody may refer on to: in the directory, active, and behind an inbox, for else nothing would get there.
+
+use serde_json::Value;
+
+use super::{line::concept, passing::Service, words};
+use crate::{
+    config::Registry,
+    directory::{body_of, entry},
+    domain::{EntryKind, Point},
+    fhir::tree,
+    search::Search,
+    store::StoreError,
+    web::Web,
+};
+
+/// So many are shown.
+pub(super) const FOUND_MAX: usize = 20;
+/// So many entries of the directory are looked at, the nearest first.
+const LOOKED_AT_MAX: usize = 2_000;
+/// They are read in pieces of so many.
+const PIECE: usize = 200;
+/// No further than this from the place that is asked for.
+const NEAR_METRES: f64 = 30_000.0;
+
+/// Why nothing was looked for.
+#[derive(Debug)]
+pub(super) enum NotFound {
+    /// Where the place lies is not known here.
+    Place,
+    Store(StoreError),
+}
+
+impl From<StoreError> for NotFound {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Web {
+    /// The services that have all words of what is needed, the nearest to a place first where one is given.
+    pub(super) async fn services_for(&self, need: &str, place: &str) -> Result<Vec<Service>, NotFound> {
+        let registry = self.registry.load_full();
+        let near: Option<(Point, f64)> = match place {
+            "" => None,
+            place => Some((registry.places.centre(place).ok_or(NotFound::Place)?.point, NEAR_METRES)),
+        };
+        let need = words::folded(need);
+        let kind = EntryKind::HealthcareService;
+        let active = [("active".to_owned(), "true".to_owned())];
+        let Ok(search) = Search::read(kind.code(), &active, &self.directory.base, false) else { return Ok(Vec::new()) };
+        let candidates = self.directory.candidates(kind, &search, near).await?;
+        let mut found = Vec::new();
+        let ids: Vec<_> =
+            candidates.iter().take(LOOKED_AT_MAX).filter_map(|one| Some((kind, one.id.parse().ok()?))).collect();
+        for piece in ids.chunks(PIECE) {
+            for stored in self.store.directory_entries(piece.to_vec()).await? {
+                let body = body_of(&stored)?;
+                let metres = candidates.iter().find(|one| *one.id == stored.id.to_string()).and_then(|one| one.metres);
+                if has(&body, &need) {
+                    found.extend(service(&registry, &self.directory.base, &stored.id.to_string(), &body, metres));
+                }
+                if found.len() == FOUND_MAX {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The service with this id, where somebody may refer on to it.
+    pub(super) async fn service_for(&self, id: &str) -> Result<Option<Service>, StoreError> {
+        let Ok(id) = id.parse() else { return Ok(None) };
+        let registry = self.registry.load_full();
+        let found = self.store.directory_entries(vec![(EntryKind::HealthcareService, id)]).await?;
+        let Some(stored) = found.first() else { return Ok(None) };
+        Ok(service(&registry, &self.directory.base, &id.to_string(), &body_of(stored)?, None))
+    }
+}
+
+/// Whether a service says all these words, folded, of itself.
+fn has(body: &Value, need: &str) -> bool {
+    let concepts = ["type", "category", "specialty"].iter().flat_map(|name| tree::items(body, name)).map(concept);
+    let texts = ["name", "comment", "extraDetails"].iter().filter_map(|name| tree::text(body, name)).map(str::to_owned);
+    let said = words::folded(&texts.chain(concepts).collect::<Vec<_>>().join(" "));
+    need.split(' ').filter(|word| !word.is_empty()).all(|word| said.split(' ').any(|own| own.starts_with(word)))
+}
+
+/// None where it is not active, or nothing would get there.
+fn service(registry: &Registry, base: &str, id: &str, body: &Value, metres: Option<f64>) -> Option<Service> {
+    if body.get("active").and_then(Value::as_bool) == Some(false) {
+        return None;
+    }
+    let inboxes = entry::inboxes_of(body, registry, base);
+    let provider = inboxes.iter().find_map(|inbox| registry.providers.get(&registry.inboxes.get(inbox)?.provider))?;
+    let where_it_is = tree::items(body, "location").iter().find_map(|one| tree::text(one, "display"));
+    let far = metres.map(|metres| format!("about {:.0} km away", (metres / 1000.0).max(1.0)));
+    let about = [Some(provider.name.clone()), where_it_is.map(str::to_owned), far];
+    Some(Service {
+        id: id.to_owned(),
+        name: tree::text(body, "name").unwrap_or("A service without a name").to_owned(),
+        kind: tree::items(body, "type").first().cloned(),
+        ods_code: provider.ods_code.clone(),
+        organisation: provider.name.clone(),
+        about: about.into_iter().flatten().collect::<Vec<_>>().join(", "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_service_is_found_by_all_words_of_what_is_needed() {
+        let choir = json!({"name": "Wavertree Choir", "type": [{"text": "Singing for well-being"}], "comment": "Every Tuesday"});
+        for (need, found) in [
+            ("choir", true),
+            ("sing tues", true),
+            ("", true),
+            ("garden", false),
+            ("choir garden", false),
+            ("oir", false),
+        ] {
+            assert_eq!(has(&choir, need), found, "{need}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
     admission::Admission,
-    auth::Authority,
+    auth::{Authority, Seal},
     config::{Limits, Registry, Roles},
     conversation::Conversation,
     directory::{Directory, measured::Measured, open_referral::catalogue::Catalogue},
@@ -73,6 +73,8 @@ pub struct App {
     pub endpoints: Endpoints,
     /// Who asks.
     pub authority: Authority,
+    /// What is given out to be shown again.
+    pub seal: Seal,
     /// How often somebody asks.
     pub often: often::Often,
     /// How often tokens are asked for.

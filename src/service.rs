@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admission::{Admission, outbox},
     alerts::Teller,
-    auth::Authority,
+    auth::{Authority, Seal},
     broker::{Broker, BrokerError, Embedded, RabbitMq, rabbitmq},
     client::{FhirClient, NoRoots},
     config::{BrokerUrl, Config, Registry, Role, StaticTokens, StoreUrl, routes::Source},
@@ -325,6 +325,7 @@ impl Service {
             registry: Arc::clone(&registry),
             endpoints: endpoints.clone(),
             authority,
+            seal: Seal::new(Arc::clone(&store)),
             often: http::often::Often::new(&config.limits),
             token_limits: http::oauth::Limits::default(),
             intake,

@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 
 use super::{Shared, admit, conditional::Conditional, request_timeout};
 use crate::{
+    auth::SealError,
     conversation::ConversationError,
     directory::WriteError,
     domain::Letter,
@@ -170,6 +171,18 @@ impl From<StoreError> for Fault {
     }
 }
 
+impl From<SealError> for Fault {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Store(error) => error.into(),
+            SealError::NoRandom => {
+                tracing::error!(%error, "a request could not be answered");
+                Self::unavailable("no link to the next page can be made just now")
+            }
+        }
+    }
+}
+
 impl From<DirectoryError> for Fault {
     fn from(error: DirectoryError) -> Self {
         let told = error.to_string();
@@ -312,6 +325,19 @@ impl IntoResponse for Fault {
             reply = reply.header(header::RETRY_AFTER, seconds.to_string());
         }
         reply.into_response()
+    }
+}
+
+impl Fault {
+    /// The answer where nobody has looked for the format that is asked for: in FHIR's JSON.
+    pub(super) fn in_json(self) -> Response {
+        let mut response = self.into_response();
+        if let Some(body) = resource_of(&mut response) {
+            let kind = HeaderValue::from_static(content_type(Format::Json));
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            *response.body_mut() = Body::from(body.to_string());
+        }
+        response
     }
 }
 

@@ -5,6 +5,7 @@ mod carried;
 mod cursor;
 mod entries;
 mod few;
+mod link;
 mod walk;
 
 use std::collections::{BTreeSet, HashSet};
@@ -29,7 +30,7 @@ use crate::{
     auth::Granted,
     directory::entry,
     domain::{EntryKind, Letter, ReferralId},
-    fhir::{Issue, IssueCode, outcome, reference::encode, tree},
+    fhir::{Issue, IssueCode, outcome, tree},
     search::{Leads, Search, World},
 };
 
@@ -95,35 +96,56 @@ struct Page {
     told: Option<Issue>,
 }
 
-/// `GET /fhir/{type}?…` and `POST /fhir/{type}/_search`.
-pub(super) async fn search(app: &Shared, kind: &str, caller: &Caller, asked: &[(String, String)]) -> Answer {
+/// `GET /fhir/{type}?…` and `POST /fhir/{type}/_search`. `in_body`: whether it is asked so that it stands in no URL.
+pub(super) async fn search(
+    app: &Shared,
+    kind: &str,
+    caller: &Caller,
+    asked: &[(String, String)],
+    in_body: bool,
+) -> Answer {
     let base = format!("{}/fhir", app.base_url);
-    let search = Search::read(kind, asked, &base, caller.is_lenient()).map_err(Fault::invalid)?;
+    let link::Asked { pairs: asked, hidden } = link::asked(app, kind, caller, asked, in_body).await?;
+    let search = Search::read(kind, &asked, &base, caller.is_lenient()).map_err(Fault::invalid)?;
     within_scopes(&search, &caller.granted)?;
+    let (page, brought) = looked_for(app, caller, &asked, &search, &base).await?;
+    let links = link::links(app, caller, &search, hidden, page.next.as_ref()).await?;
+    Ok(Reply::ok(bundle(&base, &search, page, links, readable(brought, &caller.granted))))
+}
+
+/// A page of what is looked for, and what is brought along.
+async fn looked_for(
+    app: &Shared,
+    caller: &Caller,
+    asked: &[(String, String)],
+    search: &Search,
+    base: &str,
+) -> Result<(Page, Vec<Value>), Fault> {
+    let kind = &*search.of;
     if kind == "Subscription" {
         let matches = few::own(subscription::search(app, caller, asked).await?);
-        let page = few::whole(&search, matches, &Surroundings::new(app, caller, false), &base)?;
-        return Ok(Reply::ok(bundle(&base, &search, page, Vec::new())));
+        let page = few::whole(search, matches, &Surroundings::new(app, caller, false), base)?;
+        return Ok((page, Vec::new()));
     }
-    if let Some(entries) = entries_looked_back_at(kind, asked, &base) {
+    if let Some(entries) = entries_looked_back_at(kind, asked, base) {
         let matches = few::own(directory::provenances(app, caller, &entries).await?);
-        let page = few::whole(&search, matches, &Surroundings::new(app, caller, false), &base)?;
-        return Ok(Reply::ok(bundle(&base, &search, page, Vec::new())));
+        let page = few::whole(search, matches, &Surroundings::new(app, caller, false), base)?;
+        return Ok((page, Vec::new()));
     }
     let of_changes = kind == "Provenance" || search.revincludes.iter().any(|include| include.from == "Provenance");
     let mut surroundings = Surroundings::new(app, caller, of_changes);
-    let page = page(app, &search, caller, &mut surroundings, &base).await?;
+    let page = page(app, search, caller, &mut surroundings, base).await?;
     if kind.parse::<EntryKind>().is_ok() && page.matches.iter().all(|found| found.referral.is_none()) {
-        let brought = entries::along::brought_along(app, &search, &page.matches, &base).await?;
-        return Ok(Reply::ok(bundle(&base, &search, page, readable(brought, &caller.granted))));
+        let brought = entries::along::brought_along(app, search, &page.matches, base).await?;
+        return Ok((page, brought));
     }
     let brought = match (search.includes.as_slice(), search.revincludes.as_slice()) {
         ([], []) => Vec::new(),
-        (_, []) => led_to(&search, &page.matches, &surroundings, &base).await?,
+        (_, []) => led_to(search, &page.matches, &surroundings, base).await?,
         // what leads to a match may be anything that goes with it
-        _ => brought_along(&search, &page.matches, &mut surroundings, &base).await?,
+        _ => brought_along(search, &page.matches, &mut surroundings, base).await?,
     };
-    Ok(Reply::ok(bundle(&base, &search, page, readable(brought, &caller.granted))))
+    Ok((page, brought))
 }
 
 /// Whether all that a search looks into beside its own type may be searched, and what leads to its matches may be read.
@@ -351,18 +373,7 @@ fn distance(metres: f64) -> Value {
     })
 }
 
-fn bundle(base: &str, search: &Search, page: Page, brought: Vec<Value>) -> Value {
-    let url = |after: Option<&str>| {
-        let given = search.used.iter().filter(|(n, _)| n != "_after").map(|(n, v)| (n.as_str(), v.as_str()));
-        let all = given.chain(after.map(|a| ("_after", a)));
-        let text: Vec<String> = all.map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
-        let mark = if text.is_empty() { "" } else { "?" };
-        format!("{base}/{}{mark}{}", search.of, text.join("&"))
-    };
-    let mut links = vec![json!({"relation": "self", "url": url(search.after.as_deref())})];
-    if let Some(next) = &page.next {
-        links.push(json!({"relation": "next", "url": url(Some(&next.text()))}));
-    }
+fn bundle(base: &str, search: &Search, page: Page, links: Vec<Value>, brought: Vec<Value>) -> Value {
     let entry = |body: Value, mode: &str, metres: Option<f64>| {
         let of = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let full_url = format!("{base}/{}/{}", of("resourceType"), of("id"));

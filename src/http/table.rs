@@ -232,10 +232,10 @@ impl Interaction {
                 history::of_type(&app, kind, &caller).await
             }),
             (SearchType, _, "post") => post(move |State(app): State<Shared>, form: search::Form| async move {
-                search::search(&app, kind, &form.caller, &form.asked).await
+                search::search(&app, kind, &form.caller, &form.asked, true).await
             }),
             (SearchType, ..) => get(move |State(app): State<Shared>, caller: Caller| async move {
-                search::search(&app, kind, &caller, &caller.query).await
+                search::search(&app, kind, &caller, &caller.query, false).await
             }),
             (Create, ..) if let Ok(kind) = kind.parse::<EntryKind>() => directory::post(kind),
             (Update, ..)

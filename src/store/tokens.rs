@@ -1,5 +1,5 @@
 //! The part of the port that keeps what systems were let in by: assertions that were used, and access tokens. Neither an assertion nor a
-//! token is kept itself, only the SHA-256 by which it is known again.
+//! token is kept itself, only the SHA-256 by which it is known again. Beside them lie the secrets that all processes of a store share.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -47,6 +47,10 @@ pub trait TokenStore: Send + Sync + 'static {
 
     /// Forgets a token of this client's: from now on it is worth nothing anywhere. Whether there was one.
     async fn revoke_token(&self, hash: [u8; 32], client: &str) -> Result<bool, StoreError>;
+
+    /// The secret of this name, the same for every process of the store and after every restart. Where there is none yet, the one that
+    /// is offered becomes it: of many who offer one at once all are given the same.
+    async fn shared_secret(&self, name: &str, offered: [u8; 32]) -> Result<[u8; 32], StoreError>;
 }
 
 impl std::fmt::Debug for AccessToken {

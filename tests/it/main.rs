@@ -35,6 +35,7 @@ mod pages;
 mod people;
 mod replicas;
 mod routes_schema;
+mod seal;
 mod several;
 mod silence;
 mod simulation;

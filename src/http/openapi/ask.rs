@@ -23,7 +23,7 @@ pub(super) fn parameters(operation: &Operation) -> Vec<Value> {
             Interaction::HistoryInstance => vec!["_since", "_count", "_after", "Prefer-handling"],
             Interaction::HistoryType => vec!["_since", "_count", "_after", "Prefer-handling"],
             Interaction::SearchType if operation.method == "post" => vec!["Prefer-handling"],
-            Interaction::SearchType => vec!["_after", "Prefer-handling"],
+            Interaction::SearchType => vec!["_after", "_page", "Prefer-handling"],
             Interaction::Delete => vec![],
             Interaction::Create if served.kind == "Subscription" => vec!["Prefer-return"],
             Interaction::Create if is_of_directory(served.kind) => {
@@ -231,6 +231,7 @@ pub(super) fn common() -> Value {
         "_since": query("_since", "Only what was made then or later.", json!({"type": "string", "format": "date-time"})),
         "_count": query("_count", "So many on a page, 500 at the most.", json!({"type": "integer", "minimum": 1})),
         "_after": query("_after", "Where the page before ended. Stands in its link “next” and is not made up.", json!({"type": "string"})),
+        "_page": query("_page", "A search that was asked in a body, from where a page of it ended. Stands in a link and nothing beside it.", json!({"type": "string"})),
         "mode": query("mode", "What the resource is held against.", json!({"type": "string", "enum": ["create", "update", "delete", "profile"]})),
         "profile": query("profile", "The canonical URL of a profile to hold it against.", json!({"type": "string", "minLength": 1})),
         "If-Match": {"name": "If-Match", "in": "header", "required": true, "schema": {"type": "string", "pattern": "^(W/)?\"[0-9]{1,9}\"$"},

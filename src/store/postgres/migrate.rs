@@ -39,6 +39,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0014_directory_history.sql"), runs_from: 7 },
     // an older program sends no notices
     Step { sql: include_str!("migrations/0015_notices.sql"), runs_from: 7 },
+    Step { sql: include_str!("migrations/0016_secrets.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

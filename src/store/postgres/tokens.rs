@@ -1,4 +1,4 @@
-//! Assertions that were used, and access tokens.
+//! Assertions that were used, access tokens, and secrets that are shared.
 
 use async_trait::async_trait;
 use tokio_postgres::Row;
@@ -49,9 +49,20 @@ impl TokenStore for PostgresStore {
         let hash = hash.as_slice();
         Ok(!self.chores.query_once(REVOKE, &[&hash, &client]).await?.is_empty())
     }
+
+    async fn shared_secret(&self, name: &str, offered: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        counts::written("shared_secret");
+        let kept = self.chores.query_once(SHARED, &[&name, &offered.as_slice()]).await?;
+        let row = kept.first().ok_or_else(|| StoreError::Corrupt("a shared secret".to_owned()))?;
+        bytes32(row, "value")
+    }
 }
 
 const TOKEN: &str = "SELECT * FROM access_token WHERE hash = $1 AND until > $2";
+
+/// Written over itself, so that what another has written at the same moment is given, too.
+const SHARED: &str = "INSERT INTO secret (name, value) VALUES ($1::text, $2::bytea)
+    ON CONFLICT (name) DO UPDATE SET value = secret.value RETURNING value";
 
 const REVOKE: &str = "DELETE FROM access_token WHERE hash = $1 AND client = $2 RETURNING client";
 

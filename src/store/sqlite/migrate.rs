@@ -26,6 +26,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0015_tokens.sql"),
     include_str!("migrations/0016_people.sql"),
     include_str!("migrations/0017_notices.sql"),
+    include_str!("migrations/0018_secrets.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

@@ -1,4 +1,4 @@
-//! Assertions that were used, and access tokens. Nobody else writes meanwhile.
+//! Assertions that were used, access tokens, and secrets that are shared. Nobody else writes meanwhile.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -72,5 +72,17 @@ impl TokenStore for SqliteStore {
             Ok(c.prepare_cached(sql)?.execute(params![hash, client])? > 0)
         };
         self.writer.run("revoke_token", forget).await
+    }
+
+    async fn shared_secret(&self, name: &str, offered: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        let name = name.to_owned();
+        let keep = move |c: &Connection| -> Result<[u8; 32], StoreError> {
+            let sql = "INSERT INTO secret (name, value) VALUES (?,?) ON CONFLICT (name) DO NOTHING";
+            c.prepare_cached(sql)?.execute(params![name, offered])?;
+            let mut statement = c.prepare_cached("SELECT value FROM secret WHERE name = ?")?;
+            let kept = statement.query_row([&name], |row| bytes32(row, "value"))?;
+            kept.ok_or_else(|| StoreError::Corrupt("a shared secret".to_owned()))
+        };
+        self.writer.run("shared_secret", keep).await
     }
 }

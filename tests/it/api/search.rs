@@ -531,6 +531,62 @@ async fn a_search_may_stand_in_a_body() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_in_a_body_stands_in_no_url() {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let hub = Hub::start().await;
+    referrals(&hub, 3).await;
+    let (gp, rio) = (hub.sender(GP), hub.sender(RIO));
+    let asked = format!("patient.identifier={NHS}%7C9990606900&_count=1&_sort=_id");
+    let links = |bundle: &Value| -> Vec<(String, String)> {
+        let text = |link: &Value, name: &str| link[name].as_str().unwrap().to_owned();
+        bundle["link"].as_array().unwrap().iter().map(|link| (text(link, "relation"), text(link, "url"))).collect()
+    };
+    let (mut seen, mut page) = (Vec::new(), gp.post("/fhir/Task/_search", FORM, asked.clone()).await.json());
+    let first = page.clone();
+    loop {
+        assert_eq!(ids(&page).len(), 1, "{page:#}");
+        seen.extend(ids(&page));
+        for (relation, url) in links(&page) {
+            assert!(!url.contains("99906") && !url.contains("patient") && url.len() < 500, "{relation}: {url}");
+        }
+        assert_eq!(links(&page)[0].0, "self");
+        assert_eq!(ids(&gp.get(&links(&page)[0].1).await.json()), ids(&page), "it can be read again by its own link");
+        let Some(url) = next(&page) else { break };
+        page = gp.get(&format!("{url}&_format=json")).await.json();
+    }
+    let by_url = pages(&gp, &format!("/fhir/Task?{asked}")).await.concat();
+    assert_eq!((seen.len(), &seen), (3, &by_url), "the same as by a URL");
+
+    let url = next(&first).unwrap();
+    let (head, sealed) = url.split_once("_page=").unwrap();
+    let changed = if sealed.starts_with('A') { sealed.replacen('A', "B", 1) } else { format!("A{}", &sealed[1..]) };
+    for (about, actor, url) in [
+        ("another's", &*rio as &Actor, url.clone()),
+        ("of another type", &*gp, url.replace("/Task?", "/ServiceRequest?")),
+        ("changed", &gp, format!("{head}_page={changed}")),
+        ("cut off", &gp, url[..url.len() - 4].to_owned()),
+        ("made up", &gp, format!("{head}_page=a.b")),
+        ("empty", &gp, format!("{head}_page=")),
+        ("with something beside it", &gp, format!("{url}&_count=500")),
+    ] {
+        let told = refused(&actor.get(&url).await, 400, "value", "http._page");
+        assert!(!told.contains("99906"), "{about}: {told}");
+    }
+    // one that is too long for a URL has its first page, and is told so where there is another
+    let mut letters = fastrand::Rng::with_seed(1);
+    let others: String =
+        (0..99).map(|_| (0..75).map(|_| letters.alphanumeric()).chain([',']).collect::<String>()).collect();
+    let asked = |count: usize| format!("patient.identifier={others}{NHS}%7C9990606900&_count={count}");
+    refused(&gp.post("/fhir/Task/_search", FORM, asked(1)).await, 400, "too-costly", "http");
+    let whole = gp.post("/fhir/Task/_search", FORM, asked(3)).await.json();
+    assert_eq!(
+        (ids(&whole).len(), links(&whole)),
+        (3, vec![("self".into(), hub.base_url.clone() + "/fhir/Task/_search")])
+    );
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_would_look_at_everything_is_refused_with_what_to_do() {
     let hub = Hub::start().await;
     let gp = hub.sender(GP);

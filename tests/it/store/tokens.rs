@@ -66,3 +66,11 @@ pub async fn what_has_run_out_is_forgotten(b: Bench) {
     assert!(b.store.use_assertion(used(1, &b), None).await.unwrap(), "it is kept no longer than it could be shown");
     assert!(!b.store.revoke_token([1; 32], "system/epr").await.unwrap());
 }
+
+pub async fn a_secret_is_the_same_for_all_who_want_it(b: Bench) {
+    let offers = (1..=20).map(|n| b.store.shared_secret("one", [n; 32]));
+    let given: Vec<[u8; 32]> = futures_util::future::try_join_all(offers).await.unwrap();
+    assert!((1..=20).contains(&given[0][0]) && given.iter().all(|one| *one == given[0]), "{given:?}");
+    assert_eq!(b.store.shared_secret("one", [99; 32]).await.unwrap(), given[0], "it stays as it is");
+    assert_eq!(b.store.shared_secret("two", [98; 32]).await.unwrap(), [98; 32], "each name has its own");
+}

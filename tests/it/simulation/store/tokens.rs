@@ -21,4 +21,9 @@ impl TokenStore for Reached {
         let client = client.to_owned();
         reach!(self, revoke_token(hash, &client))
     }
+
+    async fn shared_secret(&self, name: &str, offered: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        let name = name.to_owned();
+        reach!(self, shared_secret(&name, offered))
+    }
 }

@@ -1,4 +1,4 @@
-//! Assertions that were used, and access tokens.
+//! Assertions that were used, access tokens, and secrets that are shared.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use super::Memory;
 pub struct Tokens {
     used: BTreeMap<[u8; 32], Timestamp>,
     given: BTreeMap<[u8; 32], AccessToken>,
+    shared: BTreeMap<String, [u8; 32]>,
 }
 
 #[async_trait]
@@ -39,5 +40,9 @@ impl TokenStore for Memory {
         let mut all = self.open()?;
         let is_its = all.tokens.given.get(&hash).is_some_and(|token| token.client == client);
         Ok(is_its && all.tokens.given.remove(&hash).is_some())
+    }
+
+    async fn shared_secret(&self, name: &str, offered: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        Ok(*self.open()?.tokens.shared.entry(name.to_owned()).or_insert(offered))
     }
 }

@@ -144,7 +144,7 @@ impl Config {
 
         let store = Store::read(root.section("store"), &secrets);
         let broker = Broker::read(root.section("broker"), &secrets);
-        let server = Server::read(root.section("server"), &store.url, &broker.url, folder);
+        let server = Server::read(root.section("server"), &store.url, &broker.url, &secrets);
         let listeners = Listener::read_all(&mut root, folder);
         let retry = sections::retry(root.section("retry"), RetryPolicy::default());
         let limits = Limits::read(root.section("limits"));
@@ -181,7 +181,7 @@ impl Config {
         warn_of_tokens(&root, &server, loopback, &registry);
         for what in outbound.out_of_reach(&registry) {
             let told = format!(
-                "found the endpoint of {what} where Onward may not connect to; allowed: another one, or its address in \
+                "found {what} where Onward may not connect to; allowed: another one, or its address in \
                  [outbound] allow (this machine itself is allowed only where Onward listens to nobody else)"
             );
             root.fault("outbound", told);

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::{
     admission::Admission,
     auth::{Authority, Seal},
-    config::{Limits, Registry, Roles},
+    config::{Limits, Registry, Roles, TokenHash},
     conversation::Conversation,
     directory::{Directory, measured::Measured, open_referral::catalogue::Catalogue},
     fhir::XmlWriter,
@@ -95,6 +95,8 @@ pub struct App {
     pub limits: Limits,
     /// What this process does.
     pub roles: Roles,
+    /// By which tokens those who keep it running are known from elsewhere.
+    pub keeper_tokens: Vec<TokenHash>,
     /// Where this Onward is reached.
     pub base_url: String,
     /// Whether pages of other origins may speak to it from a browser.

@@ -336,6 +336,7 @@ impl Service {
             xml,
             limits: config.limits.clone(),
             roles: config.server.roles,
+            keeper_tokens: config.server.keeper_tokens.clone(),
             base_url: base_url.clone(),
             cors: !config.http.cors.origins.is_empty(),
             open_referral: http::open_referral::Shelf::default(),

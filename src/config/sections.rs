@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 
 use super::{
     BrokerUrl, Roles, StoreUrl,
-    secret::Secrets,
+    secret::{Secrets, TokenHash},
     tls::{self, Tls},
     url::{base_url, broker_url, is_open_to_listeners, store_url},
 };
@@ -36,6 +36,8 @@ pub struct Server {
     pub roles: Roles,
     /// Where the tokens of the configuration are worth something. Default where nobody outside this machine can have shown them.
     pub static_tokens: StaticTokens,
+    /// By these who keeps it running is told from elsewhere how each part is, and given the figures. Default none.
+    pub keeper_tokens: Vec<TokenHash>,
 }
 
 /// Where the tokens of the configuration are worth something by themselves, without their client's certificate beside them.
@@ -179,9 +181,12 @@ impl Profiles {
 // === impl Server ===
 
 impl Server {
-    pub(super) fn read(mut table: Table<'_>, store: &StoreUrl, broker: &BrokerUrl, folder: &Path) -> Self {
+    /// So many tokens of those who keep it running.
+    const KEEPER_TOKENS_MAX: usize = 16;
+
+    pub(super) fn read(mut table: Table<'_>, store: &StoreUrl, broker: &BrokerUrl, secrets: &Secrets<'_>) -> Self {
         let node = table.get("listen");
-        let tls = Tls::read(&mut table, folder);
+        let tls = Tls::read(&mut table, secrets.folder());
         let listen = node.and_then(|node| tls::listen(&node, tls.is_some()));
         let base_url = table.get("base-url").and_then(|node| {
             let url = base_url(&node)?;
@@ -194,7 +199,14 @@ impl Server {
         let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8787)));
         let words = [("loopback", StaticTokens::Loopback), ("everywhere", StaticTokens::Everywhere)];
         let static_tokens = table.get("static-tokens").and_then(|node| node.choice(&words)).unwrap_or_default();
-        let server = Self { listen, tls, base_url, roles, static_tokens };
+        let nodes = table.get("keeper-tokens").map(|node| node.items("a list of secrets")).unwrap_or_default();
+        if nodes.len() > Self::KEEPER_TOKENS_MAX {
+            let most = Self::KEEPER_TOKENS_MAX;
+            table.fault("keeper-tokens", format!("found {} tokens; allowed: at most {most}", nodes.len()));
+        }
+        let nodes = nodes.iter().take(Self::KEEPER_TOKENS_MAX);
+        let keeper_tokens = nodes.filter_map(|node| secrets.token_hash(node)).collect();
+        let server = Self { listen, tls, base_url, roles, static_tokens, keeper_tokens };
         if server.listen.ip().is_unspecified() && server.base_url.is_none() {
             table.warn(
                 "base-url",

@@ -1,19 +1,20 @@
-//! What stands around every route: by what ids a request is known, which pages may ask from a browser, and the coding of the answer.
+//! What stands around every route: by what ids a request is known, whether it says once to whom it goes, which pages may ask from a
+//! browser, and the coding of the answer.
 
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, uri::Authority},
     middleware::{Next, from_fn},
     response::Response,
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Instrument as _;
 
-use super::{coding, write};
+use super::{coding, reply::Fault, write};
 use crate::{
     config::{Cors, Http},
-    fhir::nhs_number,
+    fhir::{Issue, IssueCode, nhs_number},
     store::AskedBy,
 };
 
@@ -26,7 +27,40 @@ const ID_MAX_BYTES: usize = 128;
 pub fn around(router: Router, http: &Http) -> Router {
     let router = router.layer(from_fn(coding::answer));
     let router = if http.cors.origins.is_empty() { router } else { router.layer(cors(&http.cors)) };
-    router.layer(from_fn(identify))
+    router.layer(from_fn(addressed)).layer(from_fn(identify))
+}
+
+/// Lets in what says once to whom it goes. Of two hosts whoever stands before this may have looked at the other one; then it is not
+/// known of what else it has let through, and the connection ends.
+async fn addressed(request: Request, next: Next) -> Response {
+    if is_addressed(request.version(), request.headers(), request.uri().authority()) {
+        return next.run(request).await;
+    }
+    let told = "a request names in Host, once, where it goes (RFC 9112, 3.2)";
+    let is_first = request.version() < Version::HTTP_2;
+    let mut response = Fault::invalid(vec![Issue::error(IssueCode::Value, "http.Host", told)]).in_json();
+    if is_first {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Whether `Host` stands there as it must: in HTTP/1.1 once (RFC 9112, 3.2), in HTTP/1.0 at most once, in HTTP/2 as the request's own
+/// authority says or not at all (RFC 9113, 8.3.1).
+fn is_addressed(version: Version, headers: &HeaderMap, authority: Option<&Authority>) -> bool {
+    let mut all = headers.get_all(header::HOST).iter();
+    let (first, further) = (all.next(), all.next());
+    let Some(host) = first else { return version != Version::HTTP_11 };
+    if further.is_some() {
+        return false;
+    }
+    let Ok(host) = host.to_str() else { return false };
+    let names = host.parse::<Authority>().is_ok_and(|host| !host.as_str().contains('@'));
+    // one that is addressed to nobody by name has an empty one
+    let sound = host.is_empty() || names;
+    let same =
+        version < Version::HTTP_2 || authority.is_none_or(|authority| authority.as_str().eq_ignore_ascii_case(host));
+    sound && same
 }
 
 /// The ids by which a client knows its request (R4 http, 3.1.0.1.13) are given back, and stand in every line that is logged while it
@@ -39,7 +73,7 @@ async fn identify(mut request: Request, next: Next) -> Response {
     // of the gravest level, so that it is there whatever is logged
     let span = tracing::error_span!("request", request.id = text(&request_id), correlation.id = text(&correlation_id));
     if let Some(asked) = text(&request_id) {
-        request.extensions_mut().insert(AskedBy { request: asked, correlation: text(&correlation_id) });
+        request.extensions_mut().insert(AskedBy { request: asked, correlation: text(&correlation_id), person: None });
     }
     let mut response = next.run(request).instrument(span).await;
     for (name, id) in [(REQUEST_ID, request_id), (CORRELATION_ID, correlation_id)] {
@@ -100,6 +134,30 @@ fn cors(cors: &Cors) -> CorsLayer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_says_once_where_it_goes() {
+        let is = |version: Version, hosts: &[&str], authority: Option<&'static str>| {
+            let headers = hosts.iter().map(|host| (header::HOST, HeaderValue::from_bytes(host.as_bytes()).unwrap()));
+            is_addressed(version, &headers.collect(), authority.map(Authority::from_static).as_ref())
+        };
+        let (old, first, second) = (Version::HTTP_10, Version::HTTP_11, Version::HTTP_2);
+        for host in ["onward", "onward.nhs.uk:443", "127.0.0.1:8787", "[::1]:8787", ""] {
+            assert!(is(first, &[host], None) && is(old, &[host], None), "{host}");
+        }
+        for host in ["a b", "a@b", "a/b", "a?b", "a#b", "é", "[::1", "a:b:c"] {
+            assert!(!is(first, &[host], None), "{host}");
+        }
+        assert!(!is(first, &[], None) && is(old, &[], None) && is(second, &[], Some("onward")));
+        for version in [old, first, second] {
+            assert!(!is(version, &["onward", "onward"], Some("onward")) && !is(version, &["onward", "b"], None));
+        }
+        assert!(
+            is(first, &["onward"], Some("elsewhere")),
+            "where both are told the path's own counts, and neither is looked at"
+        );
+        assert!(is(second, &["Onward"], Some("onward")) && !is(second, &["b"], Some("onward")));
+    }
 
     #[test]
     fn only_a_short_word_is_taken_as_an_id() {

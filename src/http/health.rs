@@ -1,15 +1,19 @@
-//! Whether it lives, whether it can take referrals, and its figures.
+//! Whether it lives, whether it can take referrals, and its figures. The first two are told to everybody, for whatever balances load must
+//! know them. How each part is, and the figures, name systems and inboxes and count what goes to them: those are for who keeps the service
+//! running, on this machine or with a token.
 
 use axum::{
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 
-use super::{App, Shared};
+use super::{App, Shared, admit, who::Came};
 use crate::{
-    admission::Kind,
+    admission::{Kind, Refusal},
+    auth::{self, Caller, KnownBy},
+    config::TokenHash,
     domain::{
         Side,
         breaker::{Breaker, Phase},
@@ -28,16 +32,61 @@ fn said(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-/// `GET /health/ready`: whether referrals can be accepted, and how each part is: since when, and what to do. A broker that is
-/// away is told, and is no reason to turn referrals away: the outbox holds their messages. So are endpoints that are left alone
-/// at present.
-pub async fn ready(State(app): State<Shared>) -> Response {
+/// By one of these whoever passed a request on says that it comes from elsewhere.
+const PASSED_ON: [HeaderName; 3] =
+    [HeaderName::from_static("forwarded"), HeaderName::from_static("x-forwarded-for"), header::VIA];
+
+/// Whether this is told to somebody who keeps the service running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// Somebody who does.
+    Keeper,
+    /// Somebody who shows nothing.
+    Anybody,
+    /// Somebody who shows a token that is no keeper's.
+    WrongToken,
+}
+
+/// Who asks: whoever is on this machine keeps the service running, and so does who shows one of these tokens. All of them are compared, in
+/// constant time. What is said to be passed on does not come from this machine, whoever says so: by that nobody gets more than without it.
+fn asker(tokens: &[TokenHash], headers: &HeaderMap, came: &Came) -> Asker {
+    let here = came.loopback || came.address.is_some_and(|address| address.to_canonical().is_loopback());
+    if here && !PASSED_ON.iter().any(|name| headers.contains_key(name)) {
+        return Asker::Keeper;
+    }
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let (first, further) = (shown.next(), shown.next());
+    let Some(first) = first else { return Asker::Anybody };
+    let token = first.to_str().ok().and_then(auth::bearer).filter(|_| further.is_none());
+    let shown = token.map(TokenHash::of);
+    let fits = shown.is_some_and(|shown| tokens.iter().fold(false, |found, one| one.is(&shown) | found));
+    if fits { Asker::Keeper } else { Asker::WrongToken }
+}
+
+/// Tells nothing more to whoever tries one token after the other.
+fn counted(app: &App, came: &Came, asker: Asker) -> Result<Asker, Refusal> {
+    if asker == Asker::WrongToken {
+        let wrong = Caller { known_by: KnownBy::UnknownToken, ..Caller::default() };
+        app.often.asks(&wrong, came)?;
+    }
+    Ok(asker)
+}
+
+/// `GET /health/ready`: whether referrals can be accepted, and to who keeps the service running how each part is: since when, and what to
+/// do. A broker that is away is told, and is no reason to turn referrals away: the outbox holds their messages. So are endpoints that
+/// are left alone at present.
+pub async fn ready(State(app): State<Shared>, came: Came, headers: HeaderMap) -> Response {
     let overall = app.health.overall();
     let (status, code) = match overall {
         _ if app.health.is_stopping() => ("stopping", StatusCode::SERVICE_UNAVAILABLE),
         Is::Unavailable => (overall.word(), StatusCode::SERVICE_UNAVAILABLE),
         Is::Degraded | Is::Ready => (overall.word(), StatusCode::OK),
     };
+    match counted(&app, &came, asker(&app.keeper_tokens, &headers, &came)) {
+        Ok(Asker::Keeper) => {}
+        Ok(_) => return said(code, &json!({"status": status})),
+        Err(refusal) => return admit::refused(refusal).in_json(),
+    }
     let mut parts = serde_json::Map::new();
     for (part, found) in app.health.conditions() {
         let mut told = json!({"state": found.state.word(), "since": instant(found.since), "detail": found.detail});
@@ -60,8 +109,18 @@ fn endpoints(app: &App) -> Vec<Value> {
     app.endpoints.seen().into_iter().filter(unusual).map(shown).collect()
 }
 
-/// `GET /metrics` (Prometheus text). What waits and what died is read from the store, so that a restart does not hide it.
-pub async fn figures(State(app): State<Shared>) -> Response {
+/// `GET /metrics` (Prometheus text), for who keeps the service running. What waits and what died is read from the store, so that a
+/// restart does not hide it.
+pub async fn figures(State(app): State<Shared>, came: Came, headers: HeaderMap) -> Response {
+    match counted(&app, &came, asker(&app.keeper_tokens, &headers, &came)) {
+        Ok(Asker::Keeper) => {}
+        Ok(_) => {
+            let told =
+                "figures are for whoever is on this machine, or shows a bearer token of [server] keeper-tokens\n";
+            return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], told).into_response();
+        }
+        Err(refusal) => return admit::refused(refusal).in_json(),
+    }
     // reading the backlog costs the store something: a few at a time may
     let _place = match app.admission.enter(Kind::Figures, "figures", None) {
         Ok(place) => place,
@@ -106,4 +165,51 @@ pub async fn figures(State(app): State<Shared>) -> Response {
         metrics::gauge!("onward_endpoint_held_back", &labels).set(seen.waiting as f64);
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn came(address: &str, loopback: bool) -> Came {
+        Came { address: Some(address.parse().unwrap()), loopback, shown: None }
+    }
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let line = |(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+        };
+        lines.iter().map(line).collect()
+    }
+
+    #[test]
+    fn who_is_on_this_machine_or_shows_a_token_keeps_it_running() {
+        let tokens = [TokenHash::of("a-token-of-prometheus"), TokenHash::of("another-of-a-person")];
+        let asks = |lines: &[(&'static str, &str)], address: &str, loopback: bool| {
+            asker(&tokens, &headers(lines), &came(address, loopback))
+        };
+        for here in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(asks(&[], here, false), Asker::Keeper, "{here}");
+        }
+        assert_eq!(asks(&[], "192.0.2.1", true), Asker::Keeper, "that is not reached from elsewhere");
+        for elsewhere in ["192.0.2.1", "10.0.0.1", "169.254.169.254", "2001:db8::1", "::ffff:10.0.0.1"] {
+            assert_eq!(asks(&[], elsewhere, false), Asker::Anybody, "{elsewhere}");
+            for token in ["Bearer a-token-of-prometheus", "bearer another-of-a-person"] {
+                assert_eq!(asks(&[("authorization", token)], elsewhere, false), Asker::Keeper, "{elsewhere}");
+            }
+            for wrong in ["Bearer a-token-of-prometheu", "Bearer ", "Basic YTpi", "a-token-of-prometheus"] {
+                assert_eq!(asks(&[("authorization", wrong)], elsewhere, false), Asker::WrongToken, "{wrong}");
+            }
+            let two =
+                [("authorization", "Bearer a-token-of-prometheus"), ("authorization", "Bearer a-token-of-prometheus")];
+            assert_eq!(asks(&two, elsewhere, false), Asker::WrongToken, "of two none counts");
+        }
+        for name in ["forwarded", "x-forwarded-for", "via"] {
+            assert_eq!(asks(&[(name, "127.0.0.1")], "127.0.0.1", true), Asker::Anybody, "passed on: {name}");
+        }
+        let none = asker(&[], &headers(&[("authorization", "Bearer ")]), &came("192.0.2.1", false));
+        assert_eq!(none, Asker::WrongToken, "where there are no tokens none fits");
+    }
 }

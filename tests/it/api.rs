@@ -13,6 +13,7 @@ mod capability;
 mod conversation;
 mod duplicates;
 mod fidelity;
+mod keepers;
 mod limits;
 mod openapi;
 mod prefer;

@@ -6,6 +6,7 @@ mod outgoing;
 mod renewal;
 mod suites;
 mod tokens;
+mod wire;
 
 use std::{path::Path, process::Stdio};
 

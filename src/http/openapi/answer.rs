@@ -81,6 +81,10 @@ pub(super) fn responses(operation: &Operation) -> Value {
             );
         }
         Of::Beside(Deed::Figures) => {
+            let mut refused =
+                plain("They are for who keeps the service running.", "text/plain", &json!({"type": "string"}));
+            refused["headers"]["WWW-Authenticate"] = required("WWW-Authenticate");
+            all.insert("401".into(), refused);
             let headers = json!({"Retry-After": required("Retry-After"), "X-Request-ID": required("X-Request-ID")});
             all.insert("503".into(), json!({"description": "As many ask for figures as may.", "headers": headers}));
         }
@@ -143,7 +147,13 @@ fn done(operation: &Operation, status: u16) -> Value {
                 return told;
             }
             Deed::Live => return plain("It answers.", "application/json", &reference("schemas", "Live")),
-            Deed::Ready => return plain("They can.", "application/json", &reference("schemas", "Health")),
+            Deed::Ready => {
+                return plain(
+                    "They can. How each part is stands there for who keeps the service running.",
+                    "application/json",
+                    &reference("schemas", "Health"),
+                );
+            }
             Deed::Figures => return plain("The figures.", "text/plain", &json!({"type": "string"})),
         },
     };

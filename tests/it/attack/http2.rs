@@ -144,6 +144,8 @@ async fn what_http_1_would_read_otherwise_is_refused() {
         ("a coding of HTTP/1.1", with(header("transfer-encoding", "chunked"))),
         ("a connection of HTTP/1.1", with(header("connection", "close"))),
         ("a length of what does not come", with(header("content-length", "100"))),
+        ("a host that is another", with(header("host", "elsewhere"))),
+        ("two hosts", with([header("host", "onward"), header("host", "onward")].concat())),
         ("a second path", with(text(0x04, "/metrics"))),
         ("a second method", with(vec![0x83])),
         ("a pseudo-header that is none", with(header(":admin", "yes"))),
@@ -154,6 +156,70 @@ async fn what_http_1_would_read_otherwise_is_refused() {
         let status = status_of(&hub, block).await;
         assert!(status.is_none_or(|status| (400..500).contains(&status)), "{about}: {status:?}");
         answers(&hub, about).await;
+    }
+    hub.stop().await;
+}
+
+/// A body that is too long is answered, and only then its sender is told to keep the rest (RFC 9113, 8.1): one that is given up before may
+/// throw the answer away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_too_much_is_told_so_before_the_stream_ends() {
+    const NO_ERROR: u32 = 0;
+    let hub = Hub::build().limits("body = \"256KiB\"").start().await;
+    let announced = [header("content-length", "1000000")].concat();
+    for (about, more) in [("announced", announced), ("found out", vec![])] {
+        let mut raw = Raw::open(&hub, 65_535).await;
+        let bearer = header("authorization", &format!("Bearer {}", token_of(GP)));
+        let kind = header("content-type", "application/fhir+json");
+        let block = [vec![0x83, 0x86], text(0x04, "/fhir/ServiceRequest"), text(0x01, "onward"), bearer, kind, more];
+        raw.send(HEADERS, END_HEADERS, 1, &block.concat()).await;
+        let (mut room, mut room_of_all, mut sent) = (65_535_i64, 65_535_i64, 0_i64);
+        let (mut heads, mut body, mut ended, mut given_up) = (0, Vec::new(), false, None);
+        // as a client sends: no more than there is room for, until it is told to stop
+        while given_up.is_none() && !(ended && sent >= 1_000_000) {
+            while !ended && sent < 1_000_000 && room.min(room_of_all) >= 16_384 {
+                raw.send(DATA, 0, 1, &[b' '; 16_384]).await;
+                (room, room_of_all, sent) = (room - 16_384, room_of_all - 16_384, sent + 16_384);
+            }
+            let Some((kind, flags, stream, payload)) = raw.next().await else { break };
+            let number = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
+            match kind {
+                SETTINGS if flags & 1 == 0 => {
+                    // SETTINGS_INITIAL_WINDOW_SIZE, in the place of the one that holds without it (RFC 9113, 6.9.2)
+                    let own = payload.chunks(6).find(|one| one[1] == 4);
+                    // before it is agreed to it does not hold
+                    raw.send(SETTINGS, 1, 0, &[]).await;
+                    room += own.map_or(0, |one| i64::from(u32::from_be_bytes(one[2..6].try_into().unwrap())) - 65_535);
+                }
+                WINDOW_UPDATE if stream == 0 => room_of_all += i64::from(number(0)),
+                WINDOW_UPDATE => room += i64::from(number(0)),
+                HEADERS => heads += 1,
+                DATA => {
+                    body.extend_from_slice(&payload);
+                    ended = flags & END_STREAM != 0;
+                    // whoever has the whole answer may wait for the end as long as it likes
+                    if ended {
+                        raw.send(PING, 0, 0, &[7; 8]).await;
+                    }
+                }
+                RST_STREAM => given_up = Some(number(0)),
+                PING if ended => break,
+                GOAWAY => panic!("{about}: the connection ends"),
+                _ => {}
+            }
+        }
+        assert!(heads == 1 && ended, "{about}: the answer is whole: {heads} {ended} {given_up:?}");
+        assert!(String::from_utf8_lossy(&body).contains("too-long"), "{about}: {}", String::from_utf8_lossy(&body));
+        assert!(given_up.is_none_or(|why| why == NO_ERROR), "{about}: {given_up:?}");
+        // and the connection goes on
+        raw.send(HEADERS, 5, 3, &get("/health/live")).await;
+        loop {
+            let (kind, _, stream, payload) = raw.next().await.expect("the connection goes on");
+            if kind == HEADERS && stream == 3 {
+                assert_eq!(payload[0], 0x88, "200");
+                break;
+            }
+        }
     }
     hub.stop().await;
 }

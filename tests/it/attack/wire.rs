@@ -102,6 +102,12 @@ async fn no_request_hides_in_another() {
         format!("{line}\r\nHost: onward\r\nAuthorization: Bearer {token}\r\n{more}\r\n{HIDDEN}")
     };
     for (about, bytes) in [
+        ("no host", format!("GET /metrics HTTP/1.1\r\n\r\n{HIDDEN}")),
+        ("two hosts", format!("GET /metrics HTTP/1.1\r\nHost: onward\r\nHost: elsewhere\r\n\r\n{HIDDEN}")),
+        ("the same host twice", format!("GET /metrics HTTP/1.1\r\nHost: onward\r\nHost: onward\r\n\r\n{HIDDEN}")),
+        ("two hosts in one", format!("GET /metrics HTTP/1.1\r\nHost: onward, elsewhere\r\n\r\n{HIDDEN}")),
+        ("a host with somebody in it", format!("GET /metrics HTTP/1.1\r\nHost: anna@onward\r\n\r\n{HIDDEN}")),
+        ("two hosts of an older version", format!("GET /metrics HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n{HIDDEN}")),
         ("chunks of an older version", with("POST /fhir/Task/_search HTTP/1.0", "Transfer-Encoding: chunked\r\n")),
         ("a version that is none", with("GET /fhir/Task HTTP/3.7", "")),
         ("no version", "GET /fhir/Task\r\n\r\n".to_owned()),

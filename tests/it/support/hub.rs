@@ -42,6 +42,7 @@ const SYSTEMS: [(&str, &str); 3] = [(RIO, "RW4"), (GP, "N82999"), (WARD, "REM")]
 /// Wishes for a hub.
 #[derive(Default)]
 pub struct Build {
+    server: String,
     limits: String,
     rio: String,
     profiles: String,
@@ -107,6 +108,12 @@ fn variable(id: &str) -> String {
 // === impl Build ===
 
 impl Build {
+    /// Lines for `[server]`.
+    pub fn server(mut self, lines: &str) -> Self {
+        self.server = lines.to_owned();
+        self
+    }
+
     /// Lines for `[limits]`.
     pub fn limits(mut self, lines: &str) -> Self {
         self.limits = lines.to_owned();
@@ -218,8 +225,9 @@ impl Build {
         // whoever is not known comes from this machine, and tests come often
         let rate = if self.limits.contains("address-rate") { "" } else { "\naddress-rate = 100000" };
         let mut text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[store]\nurl = \"{}\"\n[routes]\nfile = \"routes.toml\"\n[limits]\n{}{pause}{rate}\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\n{}\n[store]\nurl = \"{}\"\n[routes]\nfile = \"routes.toml\"\n[limits]\n{}{pause}{rate}\n\
              [retry]\nfirst = \"100ms\"\ncap = \"500ms\"\n{}\n[profiles]\n{}\n{}\n",
+            self.server,
             self.store.clone().unwrap_or_else(|| format!("sqlite:{}", hub.store_path().display())),
             self.limits,
             self.retry,

@@ -8,11 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    auth::{Seal, SealError},
     config::{self, Registry},
     store::{Store, StoreError},
 };
 
 pub mod account;
+mod device;
 mod glass;
 mod local;
 pub mod oidc;
@@ -22,6 +24,7 @@ mod session;
 mod throttle;
 pub mod totp;
 
+pub use device::DEVICE_HOLDS;
 pub use glass::{GlassError, REASON_CHARS_MAX, REASON_CHARS_MIN};
 pub use local::{Enrolling, LogIn, NotEnrolled, PASSWORD_CHARS_MIN};
 pub use secret::{Code, NoRandom, Token};
@@ -48,10 +51,20 @@ pub enum PeopleError {
     Busy,
 }
 
+impl From<SealError> for PeopleError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Store(error) => error.into(),
+            SealError::NoRandom => NoRandom.into(),
+        }
+    }
+}
+
 /// See the module's documentation. Cheap to clone.
 #[derive(Clone)]
 pub struct People {
     store: Arc<dyn Store>,
+    seal: Seal,
     registry: Arc<ArcSwap<Registry>>,
     config: Arc<config::People>,
     passwords: Passwords,
@@ -60,7 +73,8 @@ pub struct People {
 impl People {
     /// People as the configuration wants them.
     pub fn new(store: Arc<dyn Store>, registry: Arc<ArcSwap<Registry>>, config: config::People) -> Self {
-        Self { store, registry, config: Arc::new(config), passwords: Passwords::default() }
+        let seal = Seal::new(Arc::clone(&store));
+        Self { store, seal, registry, config: Arc::new(config), passwords: Passwords::default() }
     }
 
     /// How they log in.

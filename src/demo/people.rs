@@ -63,8 +63,8 @@ mod tests {
         let key = totp_rs::Secret::try_from_base32(line[2]).unwrap().as_bytes().to_vec();
         let people = People::new(store, Arc::new(ArcSwap::from_pointee(config.registry)), config.people);
         let password = zeroize::Zeroizing::new(line[1].to_owned());
-        let ended = people.log_in(line[0], password, &totp::code(&key, now), None).await.unwrap();
-        let crate::people::LogIn::In(token) = ended else { panic!("{ended:?}") };
+        let ended = people.log_in(line[0], password, &totp::code(&key, now), (None, "")).await.unwrap();
+        let crate::people::LogIn::In(token, _) = ended else { panic!("{ended:?}") };
         let visitor = people.visitor(&token).await.unwrap().unwrap();
         assert_eq!(visitor.positions, ["provider-worker:link-workers".parse().unwrap()]);
     }

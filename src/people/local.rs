@@ -28,8 +28,8 @@ const BESIDE_ANOTHER: Duration = Duration::from_secs(1);
 /// What became of a log-in.
 #[derive(Debug)]
 pub enum LogIn {
-    /// She is in.
-    In(Token),
+    /// She is in. Beside it what her browser shows from now on to be known as hers.
+    In(Token, String),
     /// Name, password or code is wrong, or there is no such account, or it is closed. Which is told to nobody.
     Refused,
     /// It was tried too often in vain; come again after this.
@@ -63,7 +63,8 @@ pub enum NotEnrolled {
 }
 
 impl People {
-    /// Logs in. It takes as long and says the same whether the account is not there or the password is wrong.
+    /// Logs in. It takes as long and says the same whether the account is not there or the password is wrong. `device`: what the browser
+    /// shows to be known as one in which she has logged in; an empty text where it shows nothing.
     ///
     /// # Errors
     /// [`PeopleError`]
@@ -72,9 +73,12 @@ impl People {
         name: &str,
         password: Zeroizing<String>,
         code: &str,
-        from: Option<IpAddr>,
+        (from, device): (Option<IpAddr>, &str),
     ) -> Result<LogIn, PeopleError> {
-        let keys = Keys::of(name, from);
+        let keys = match self.device_of(name, device).await? {
+            Some(own) => Keys { own, elsewhere: None },
+            None => Keys::of(name, from),
+        };
         if let Some(later) = self.begin_try(&keys).await? {
             return Ok(LogIn::Later(later));
         }
@@ -95,11 +99,12 @@ impl People {
             self.failed(&keys).await?;
             return Ok(LogIn::Refused);
         }
-        self.store.forget_failures(keys.account).await?;
+        self.forget(&keys).await?;
         let Account { name, full_name, positions, .. } = account;
+        let device = self.known_in(&name, device).await?;
         metrics::counter!("onward_logins_total", "by" => "local", "outcome" => "in").increment(1);
         tracing::info!(person = person(&name), "logged in");
-        Ok(LogIn::In(self.begin_session(person(&name), full_name, positions).await?))
+        Ok(LogIn::In(self.begin_session(person(&name), full_name, positions).await?, device))
     }
 
     /// Takes the code by which an account is enrolled, and a password. What is to be shown next, and under which token it is kept.
@@ -131,7 +136,7 @@ impl People {
             return Ok(Err(NotEnrolled::Refused));
         };
         let password = self.passwords.hash(password).await?;
-        self.store.forget_failures(keys.account).await?;
+        self.forget(&keys).await?;
         let enrolling = Enrolling { name: account.name, key: totp::mint()?, password, version: account.version };
         let token = Token::mint()?;
         self.keep(&token, &enrolling, now).await?;
@@ -176,35 +181,61 @@ impl People {
     /// Counts a try before it is made, so that many at once are not one; how long to wait, where it is not to be made.
     async fn begin_try(&self, keys: &Keys) -> Result<Option<Duration>, StoreError> {
         let now = self.store.now();
-        let tried = self.store.failures(keys.account).await?;
-        let of_account = wait(tried, throttle::OF_ACCOUNT, now);
-        let of_address = match keys.address {
-            Some(key) => wait(self.store.failures(key).await?, throttle::OF_ADDRESS, now),
-            None => None,
-        };
-        if let Some(later) = of_account.max(of_address) {
+        let tried = self.store.failures(keys.own).await?;
+        let mut later = wait(tried, throttle::OF_ACCOUNT, now);
+        if let Some(Elsewhere { name, address }) = &keys.elsewhere {
+            later = later.max(wait(self.store.failures(*name).await?, throttle::OF_NAME, now));
+            if let Some(address) = address {
+                later = later.max(wait(self.store.failures(*address).await?, throttle::OF_ADDRESS, now));
+            }
+        }
+        if let Some(later) = later {
             metrics::counter!("onward_logins_total", "by" => "local", "outcome" => "later").increment(1);
             return Ok(Some(later));
         }
         let before = tried.map_or(0, |tried| tried.count);
-        let counted = self.store.count_failure(keys.account, Some(before)).await?;
-        Ok((!counted).then_some(BESIDE_ANOTHER))
+        if !self.store.count_failure(keys.own, Some(before)).await? {
+            return Ok(Some(BESIDE_ANOTHER));
+        }
+        if let Some(Elsewhere { name, .. }) = &keys.elsewhere {
+            self.store.count_failure(*name, None).await?;
+        }
+        Ok(None)
     }
 
     /// A try was in vain. No name is told: somebody may have typed her password in its place.
     async fn failed(&self, keys: &Keys) -> Result<(), StoreError> {
         metrics::counter!("onward_logins_total", "by" => "local", "outcome" => "refused").increment(1);
         tracing::warn!("a log-in was refused");
-        if let Some(key) = keys.address {
+        if let Some(key) = keys.elsewhere.as_ref().and_then(|elsewhere| elsewhere.address) {
             self.store.count_failure(key, None).await?;
         }
         Ok(())
     }
+
+    /// A try was not in vain. What was tried elsewhere is not forgotten for one in a browser of hers: others may have tried it.
+    async fn forget(&self, keys: &Keys) -> Result<(), StoreError> {
+        self.store.forget_failures(keys.own).await?;
+        match &keys.elsewhere {
+            Some(elsewhere) => self.store.forget_failures(elsewhere.name).await,
+            None => Ok(()),
+        }
+    }
 }
 
-/// Under what tries are counted: by the name that was typed, whether or not it is one, and by where it comes from.
+/// Under what tries are counted.
 struct Keys {
-    account: Digest,
+    /// By the name that was typed, whether or not it is one, with where it comes from: an address, or a browser that is known as hers.
+    own: Digest,
+    /// What else is counted where it is none of hers.
+    elsewhere: Option<Elsewhere>,
+}
+
+/// What others can do from wherever they are.
+struct Elsewhere {
+    /// By the name, from all addresses together.
+    name: Digest,
+    /// By the address, whatever the name.
     address: Option<Digest>,
 }
 
@@ -215,9 +246,10 @@ impl Keys {
             // who has one address has the network of it
             IpAddr::V6(v6) => format!("{:x?}", v6.segments().get(..4).unwrap_or_default()),
         });
+        let address = network.as_ref().map(|network| digest(&format!("address {network}")));
         Self {
-            account: digest(&format!("account {name}")),
-            address: network.map(|network| digest(&format!("address {network}"))),
+            own: digest(&format!("from {} account {name}", network.as_deref().unwrap_or_default())),
+            elsewhere: Some(Elsewhere { name: digest(&format!("account {name}")), address }),
         }
     }
 }

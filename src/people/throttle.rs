@@ -6,8 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::store::Failures;
 
-/// So many tries of one account are free.
+/// So many tries of one account are free, from one address or in one browser that is known as hers.
 pub(super) const OF_ACCOUNT: u32 = 5;
+/// So many from all addresses together, in browsers that are not: whoever has many of them is slowed down, too.
+pub(super) const OF_NAME: u32 = 20;
 /// So many in vain from one address are free: there may be a whole ward behind it.
 pub(super) const OF_ADDRESS: u32 = 50;
 /// The first wait, which doubles with each further try …

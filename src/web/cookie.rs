@@ -6,6 +6,8 @@
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
+use crate::people::DEVICE_HOLDS;
+
 /// How cookies are named and sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Cookies {
@@ -19,6 +21,8 @@ enum Use {
     Session,
     /// A log-in that was begun.
     LogIn,
+    /// A browser in which somebody has logged in.
+    Device,
 }
 
 impl Cookies {
@@ -47,12 +51,24 @@ impl Cookies {
         self.set(Use::LogIn, value)
     }
 
+    /// What it shows to be known as one in which somebody has logged in.
+    pub fn device(self, headers: &HeaderMap) -> Option<String> {
+        self.read(headers, Use::Device)
+    }
+
+    /// `Set-Cookie` for that, which outlasts the browser's end and a log-out.
+    pub fn set_device(self, value: &str) -> Option<HeaderValue> {
+        self.set(Use::Device, value)
+    }
+
     const fn name(self, of: Use) -> &'static str {
         match (of, self.secure) {
             (Use::Session, true) => "__Host-onward",
             (Use::Session, false) => "onward",
             (Use::LogIn, true) => "__Host-onward-login",
             (Use::LogIn, false) => "onward-login",
+            (Use::Device, true) => "__Host-onward-device",
+            (Use::Device, false) => "onward-device",
         }
     }
 
@@ -66,9 +82,13 @@ impl Cookies {
 
     fn set(self, of: Use, value: &str) -> Option<HeaderValue> {
         let secure = if self.secure { "; Secure" } else { "" };
-        // it ends with the browser; when it is of no use any more is known here
-        let gone = if value.is_empty() { "; Max-Age=0" } else { "" };
-        let text = format!("{}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{gone}", self.name(of));
+        // but for one it ends with the browser; when it is of no use any more is known here
+        let lasts = match of {
+            _ if value.is_empty() => "; Max-Age=0".to_owned(),
+            Use::Device => format!("; Max-Age={}", DEVICE_HOLDS.as_secs()),
+            Use::Session | Use::LogIn => String::new(),
+        };
+        let text = format!("{}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{lasts}", self.name(of));
         HeaderValue::try_from(text).ok().map(|mut value| {
             value.set_sensitive(true);
             value
@@ -93,6 +113,10 @@ mod tests {
         let gone = cookies.set_login("").unwrap();
         assert_eq!(gone.to_str().unwrap(), "__Host-onward-login=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0");
         assert_eq!(cookies.session(&headers(&["onward=x"])), None, "without its prefix it is not ours");
+        let device = cookies.set_device("abc").unwrap();
+        let told = "__Host-onward-device=abc; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=7776000";
+        assert_eq!(device.to_str().unwrap(), told);
+        assert_eq!(cookies.session(&headers(&["__Host-onward-device=abc"])), None, "it is no session");
     }
 
     #[test]

@@ -96,9 +96,13 @@ pub(super) fn ways(web: &Web, status: StatusCode, told: Told<'_>, return_to: &st
 pub(super) async fn log_in(State(web): State<Shared>, form: Form) -> Response {
     let wanted = return_to(form.text(RETURN_TO)).unwrap_or(HOME);
     let name = form.text("name").trim();
-    let ended = web.people.log_in(name, form.secret("password"), form.text("code"), form.from).await;
+    let device = web.cookies().device(&form.headers).unwrap_or_default();
+    let ended = web.people.log_in(name, form.secret("password"), form.text("code"), (form.from, &device)).await;
     match ended {
-        Ok(LogIn::In(token)) => begun(&web, &form.headers, &token, wanted).await,
+        Ok(LogIn::In(token, device)) => {
+            let response = begun(&web, &form.headers, &token, wanted).await;
+            page::with_cookie(response, web.cookies().set_device(&device))
+        }
         Ok(LogIn::Refused) => {
             let told = "Name, password or code is not right. Each code can be used once: wait for the next one.";
             ways(&web, StatusCode::UNAUTHORIZED, Told::Fault(told), wanted, name)

@@ -181,7 +181,7 @@ impl Browser {
             request = request.header(header::IF_NONE_MATCH, has);
         }
         let mut request = request.body(Body::from(body)).unwrap();
-        request.extensions_mut().insert(AskedBy { request: "request-1".into(), correlation: None });
+        request.extensions_mut().insert(AskedBy { request: "request-1".into(), correlation: None, person: None });
         if let Some(from) = self.from {
             request.extensions_mut().insert(Came { address: Some(from), ..Came::default() });
         }
@@ -275,7 +275,8 @@ async fn somebody_enrols_logs_in_sees_who_she_is_and_logs_out() {
 
     let page = browser.post("/logout", &[("made-for", page.made_for())]).await;
     assert_eq!(page.to(), "/login");
-    assert!(browser.cookies.is_empty(), "{:?}", browser.cookies);
+    let left: Vec<&String> = browser.cookies.keys().collect();
+    assert_eq!(left, ["__Host-onward-device"], "by which the browser is known as hers, and which opens nothing");
     assert!(!browser.is_in().await);
 }
 
@@ -500,6 +501,79 @@ async fn who_tries_one_name_after_the_other_waits_as_well() {
     let mut elsewhere = scene.browser();
     elsewhere.from = Some(IpAddr::from([0x2001, 0xdb8, 0, 2, 0, 0, 0, 1]));
     assert_eq!(elsewhere.log_in("anna", PASSWORD, &scene.code(&key)).await.status, StatusCode::SEE_OTHER);
+}
+
+/// Whoever knows a name keeps its owner out nowhere but where the attacker is, and where she has never been.
+#[tokio::test]
+async fn who_knows_a_name_does_not_keep_its_owner_out_of_where_she_works() {
+    let scene = scene();
+    let (annas, berts) = (scene.enrolled("anna", "auditor").await, scene.enrolled("bert", "auditor").await);
+    let from = |n: u8| Some(IpAddr::from([192, 0, 2, n]));
+    // they share the browser of a ward
+    let mut ward = scene.browser();
+    for (name, key) in [("anna", &annas), ("bert", &berts)] {
+        assert_eq!(ward.log_in(name, PASSWORD, &scene.code(key)).await.status, StatusCode::SEE_OTHER);
+        scene.clock.advance(30);
+    }
+    let known = ward.cookies["__Host-onward-device"].clone();
+    assert!(!known.contains("anna") && known.split('.').count() == 2, "{known}");
+    let mut attacker = scene.browser();
+    attacker.from = from(66);
+    let mut told = Vec::new();
+    for _ in 0..8 {
+        told.push(attacker.log_in("anna", "wrong wrong wrong", "000000").await.status);
+    }
+    assert_eq!(told[4..6], [StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS]);
+    // she gets in from another address all the same, also in a browser that nobody knows
+    let mut home = scene.browser();
+    home.from = from(1);
+    assert_eq!(home.log_in("anna", PASSWORD, &scene.code(&annas)).await.status, StatusCode::SEE_OTHER);
+    scene.clock.advance(30);
+    // somebody with very many addresses keeps her out of new browsers, and not of those that know her, even at the attacker's own address
+    for n in 0..21 {
+        attacker.from = from(100 + n);
+        attacker.log_in("anna", "wrong wrong wrong", "000000").await;
+    }
+    let mut new = scene.browser();
+    new.from = from(2);
+    assert_eq!(new.log_in("anna", PASSWORD, &scene.code(&annas)).await.status, StatusCode::TOO_MANY_REQUESTS);
+    ward.from = from(66);
+    for name in ["anna", "bert"] {
+        let key = if name == "anna" { &annas } else { &berts };
+        assert_eq!(ward.log_in(name, PASSWORD, &scene.code(key)).await.status, StatusCode::SEE_OTHER, "{name}");
+    }
+    scene.clock.advance(30);
+    new.log_in("anna", "wrong wrong wrong", "000000").await;
+    assert_eq!(
+        new.log_in("anna", PASSWORD, &scene.code(&annas)).await.status,
+        StatusCode::TOO_MANY_REQUESTS,
+        "theirs is not forgotten by it"
+    );
+
+    // a browser that is stolen has five tries as well, and what it shows is of use for its own people alone
+    let mut thief = scene.browser();
+    thief.cookies.insert("__Host-onward-device".into(), ward.cookies["__Host-onward-device"].clone());
+    for n in 1..=6 {
+        let expected = if n <= 5 { StatusCode::UNAUTHORIZED } else { StatusCode::TOO_MANY_REQUESTS };
+        assert_eq!(thief.log_in("anna", "wrong wrong wrong", "000000").await.status, expected, "{n}");
+    }
+    assert!(!thief.is_in().await, "it opens nothing");
+    let mut of_bert = scene.browser();
+    let berts_alone = ward.cookies["__Host-onward-device"].split('.').next().unwrap().to_owned();
+    of_bert.cookies.insert("__Host-onward-device".into(), berts_alone);
+    assert_eq!(of_bert.log_in("anna", PASSWORD, &scene.code(&annas)).await.status, StatusCode::TOO_MANY_REQUESTS);
+    // it is known no longer than it says
+    scene.clock.advance(90 * 24 * 3600);
+    let mut told = Vec::new();
+    for _ in 0..6 {
+        told.push(attacker.log_in("bert", "wrong wrong wrong", "000000").await.status);
+    }
+    ward.from = attacker.from;
+    assert_eq!(
+        ward.log_in("bert", PASSWORD, &scene.code(&berts)).await.status,
+        StatusCode::TOO_MANY_REQUESTS,
+        "{told:?}"
+    );
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ use crate::{
 
 mod account;
 pub mod assets;
+mod backchannel;
 mod console;
 mod cookie;
 mod enrol;
@@ -112,7 +113,10 @@ pub fn router(web: Web) -> Router {
             .route("/enrol/device", post(enrol::device));
     }
     if web.issuer.is_some() {
-        routes = routes.route("/login/oidc", get(login::begin)).route("/login/callback", get(login::came_back));
+        routes = routes
+            .route("/login/oidc", get(login::begin))
+            .route("/login/callback", get(login::came_back))
+            .route("/login/backchannel", post(backchannel::log_out));
     }
     routes = routes.merge(console::routes());
     routes.layer(from_fn_with_state(Arc::clone(&web), around)).with_state(web)
@@ -132,7 +136,7 @@ impl Web {
 
 /// Finds a place, bounds the time, and says to the browser what a page may not do.
 async fn around(State(web): State<Shared>, request: Request, next: Next) -> Response {
-    // what comes of it bears the ids of the request in the journal; a log line with the same ids names the person
+    // what comes of it bears the ids of the request in the journal, and hers whose form it is
     let asked = request.extensions().get::<AskedBy>().cloned();
     let running = async {
         match asked {

@@ -104,7 +104,7 @@ impl People {
         let device = self.known_in(&name, device).await?;
         metrics::counter!("onward_logins_total", "by" => "local", "outcome" => "in").increment(1);
         tracing::info!(person = person(&name), "logged in");
-        Ok(LogIn::In(self.begin_session(person(&name), full_name, positions).await?, device))
+        Ok(LogIn::In(self.begin_session(person(&name), full_name, positions, None).await?, device))
     }
 
     /// Takes the code by which an account is enrolled, and a password. What is to be shown next, and under which token it is kept.

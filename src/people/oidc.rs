@@ -31,6 +31,9 @@ use crate::{
 
 mod assertion;
 mod claims;
+mod logout;
+
+pub use logout::NotOut;
 
 use claims::{Claims, positions, text_of};
 
@@ -264,7 +267,8 @@ impl Issuer {
         let positions = positions(&said, &self.config.roles);
         let person = format!("oidc:{subject}");
         tracing::info!(person, roles = positions.len(), "logged in");
-        let token = self.people.begin_session(person, name, positions).await?;
+        let issued = said.get("sid").and_then(Value::as_str).and_then(logout::issued);
+        let token = self.people.begin_session(person, name, positions, issued).await?;
         Ok(Came { token, return_to: begun.return_to })
     }
 

@@ -6,7 +6,7 @@ use super::{People, PeopleError, Token, after};
 use crate::{
     config::people::is_known,
     domain::Position,
-    store::{Session, StoreError},
+    store::{Digest, Session, StoreError},
 };
 
 /// That a session is used is noted again after so long, or after a quarter of the time that it may be left alone.
@@ -26,7 +26,7 @@ pub struct Visitor {
 }
 
 impl People {
-    /// Begins a session. Its secret is a new one, whatever the browser showed before.
+    /// Begins a session. Its secret is a new one, whatever the browser showed before. `issued`: by what the issuer knows the log-in.
     ///
     /// # Errors
     /// [`PeopleError`]
@@ -35,6 +35,7 @@ impl People {
         person: String,
         name: String,
         positions: Vec<Position>,
+        issued: Option<Digest>,
     ) -> Result<Token, PeopleError> {
         let (token, now) = (Token::mint()?, self.store.now());
         let session = Session {
@@ -46,6 +47,7 @@ impl People {
             created: now,
             last_used: now,
             until: after(now, self.config.longest),
+            issued,
         };
         self.store.add_session(session).await?;
         Ok(token)

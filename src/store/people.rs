@@ -37,6 +37,8 @@ pub struct Session {
     pub last_used: Timestamp,
     /// It ends then, however much it is used.
     pub until: Timestamp,
+    /// Of what the issuer calls the log-in (`sid`), where it calls it something.
+    pub issued: Option<Digest>,
 }
 
 /// A local account.
@@ -127,6 +129,10 @@ pub trait PeopleStore: Send + Sync + 'static {
 
     /// Ends a session of a person, or all of them; how many there were.
     async fn end_sessions(&self, person: &str, id: Option<Uuid>) -> Result<u64, StoreError>;
+
+    /// Ends the sessions of a person, those of a log-in at the issuer, or those that are both; how many there were. Where neither is said,
+    /// none.
+    async fn end_issued(&self, person: Option<&str>, issued: Option<Digest>) -> Result<u64, StoreError>;
 
     /// Keeps what belongs to a log-in that was begun, under what its browser will show. Of [`LOGINS_MAX`] the oldest is forgotten.
     async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError>;

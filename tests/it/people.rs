@@ -257,3 +257,36 @@ async fn who_is_recognised_weakly_or_refused_is_not_in_and_who_has_no_role_may_n
     assert!(olga.account(&scene).await.unwrap().contains(">operator</dd>"));
     scene.service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_logs_out_at_the_issuer_is_out_here_at_once() {
+    let Some(scene) = scene("people::backchannel", BY_SECRET).await else { return };
+    let (mut anna, mut other) = (Browser::new(), Browser::new());
+    for browser in [&mut anna, &mut other] {
+        let back = browser.sign_in(&scene, "login=anna&acr=AAL3_ANY").await;
+        browser.sent_from(&back).await;
+        assert!(browser.account(&scene).await.is_some());
+    }
+    // she leaves the issuer, and tells Onward nothing
+    let page = anna.get(&format!("{}/session/end", scene.issuer.at)).await;
+    let page = text(&page);
+    let xsrf = page.split_once("name=\"xsrf\" value=\"").unwrap().1.split_once('"').unwrap().0.to_owned();
+    let url = format!("{}/session/end/confirm", scene.issuer.at);
+    anna.send(Method::POST, &url, &format!("xsrf={xsrf}&logout=yes")).await;
+    let told = async {
+        while anna.account(&scene).await.is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, told).await.expect("the issuer tells it");
+    assert!(other.account(&scene).await.is_some(), "another log-in of hers goes on");
+    // what nobody has signed ends nothing
+    let forged = "logout_token=eyJhbGciOiJub25lIiwia2lkIjoiYSJ9.e30.";
+    for body in [forged, "logout_token=a&logout_token=b", ""] {
+        let told = other.send(Method::POST, &format!("{}/login/backchannel", scene.base), body).await;
+        assert_eq!(told.status(), StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(told.headers()[header::CACHE_CONTROL], "no-store");
+    }
+    assert!(other.account(&scene).await.is_some());
+    scene.service.stop().await;
+}

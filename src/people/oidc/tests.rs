@@ -23,7 +23,7 @@ use crate::{
         self, Registry, Secret,
         people::{RoleRule, Says},
     },
-    domain::ManualClock,
+    domain::{Clock as _, ManualClock},
     http::call::pairs,
     store::sqlite::SqliteStore,
 };
@@ -311,6 +311,51 @@ async fn neither_state_nor_code_is_of_use_to_another_or_twice() {
     scene.say(&late, json!({}));
     scene.clock.advance(600);
     assert!(matches!(scene.end(&late, &[]).await, Err(NotIn::Over)));
+}
+
+#[tokio::test]
+async fn the_issuer_ends_what_it_has_let_in_once_for_each_token() {
+    let scene = scene();
+    let came_with = async |claims: Value| scene.with(claims, Signed::Well).await.unwrap().token;
+    let (one, two) = (came_with(json!({"sid": "1"})).await, came_with(json!({"sid": "2"})).await);
+    let bert = came_with(json!({"sub": "bert", "sid": "3"})).await;
+    let is_in = async |token: &Token| scene.people.visitor(token).await.unwrap().is_some();
+    let logout = async |other: Value, signed: Signed| {
+        let now = scene.clock.now().as_second();
+        let mut claims = json!({"iss": ISSUER, "aud": "onward", "iat": now, "exp": now + 120, "jti": "a", "sub": "anna",
+            "sid": "1", "events": {"http://schemas.openid.net/event/backchannel-logout": {}}});
+        for (name, value) in other.as_object().unwrap() {
+            match value {
+                Value::Null => claims.as_object_mut().unwrap().remove(name),
+                value => claims.as_object_mut().unwrap().insert(name.clone(), value.clone()),
+            };
+        }
+        (scene.liar.state().claims, scene.liar.state().signed) = (claims, signed);
+        scene.issuer.logged_out(&scene.liar.token()).await
+    };
+    for signed in [Signed::ByAnother, Signed::Not, Signed::BySecret, Signed::ByPublicKey] {
+        assert!(matches!(logout(json!({}), signed).await, Err(NotOut::Token(_))));
+    }
+    // what shows that somebody is in does not show that she is out
+    assert!(logout(json!({"events": null, "nonce": "n"}), Signed::Well).await.is_err());
+    assert!(is_in(&one).await && is_in(&two).await && is_in(&bert).await);
+    assert_eq!(logout(json!({}), Signed::Well).await.unwrap(), 1);
+    assert!(!is_in(&one).await && is_in(&two).await && is_in(&bert).await, "her other log-in goes on");
+    // once: whoever kept it does not throw her out again
+    let again = came_with(json!({"sid": "1"})).await;
+    assert!(matches!(logout(json!({}), Signed::Well).await, Err(NotOut::Token("it was used before"))));
+    assert!(is_in(&again).await);
+    // where the issuer has another key it is found
+    {
+        let mut state = scene.liar.state();
+        (state.key, state.kid) = (key(), "2".into());
+    }
+    tokio::time::pause();
+    tokio::time::advance(KEYS_KNOWN_FOR).await;
+    assert_eq!(logout(json!({"jti": "b", "sid": null}), Signed::Well).await.unwrap(), 2, "all of hers");
+    assert!(!is_in(&two).await && !is_in(&again).await && is_in(&bert).await);
+    assert_eq!(logout(json!({"jti": "c", "sub": null, "sid": "3"}), Signed::Well).await.unwrap(), 1);
+    assert!(!is_in(&bert).await);
 }
 
 #[tokio::test]

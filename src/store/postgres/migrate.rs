@@ -40,6 +40,8 @@ const STEPS: &[Step] = &[
     // an older program sends no notices
     Step { sql: include_str!("migrations/0015_notices.sql"), runs_from: 7 },
     Step { sql: include_str!("migrations/0016_secrets.sql"), runs_from: 7 },
+    // what began through an older program the issuer ends by its person alone
+    Step { sql: include_str!("migrations/0017_issued_sessions.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

@@ -28,6 +28,7 @@ fn session(row: &Row) -> Result<Session, StoreError> {
         created: moment(row, "created")?,
         last_used: moment(row, "last_used")?,
         until: moment(row, "until")?,
+        issued: get::<Option<&[u8]>>(row, "issued")?.map(TryInto::try_into).transpose().map_err(rows::corrupt)?,
     })
 }
 
@@ -105,7 +106,7 @@ impl PostgresStore {
 impl PeopleStore for PostgresStore {
     async fn add_session(&self, new: Session) -> Result<(), StoreError> {
         let (created, used, until) = (rows::micros(new.created), rows::micros(new.last_used), rows::micros(new.until));
-        let kept = rows::limit(SESSIONS_MAX - 1);
+        let (kept, issued) = (rows::limit(SESSIONS_MAX - 1), new.issued.as_ref().map(|issued| issued.as_slice()));
         let values: Values<'_> = &[
             &new.secret.as_slice(),
             &new.id,
@@ -116,6 +117,7 @@ impl PeopleStore for PostgresStore {
             &used,
             &until,
             &kept,
+            &issued,
         ];
         self.of_people("add_session", ADD_SESSION, values).await.map(drop)
     }
@@ -140,6 +142,14 @@ impl PeopleStore for PostgresStore {
         let sql = "WITH gone AS (DELETE FROM session WHERE person = $1 AND ($2::uuid IS NULL OR id = $2) RETURNING 1)
                    SELECT count(*) AS changed FROM gone";
         counted(&self.of_people("end_sessions", sql, &[&shown(person), &id]).await?)
+    }
+
+    async fn end_issued(&self, person: Option<&str>, issued: Option<Digest>) -> Result<u64, StoreError> {
+        let sql = "WITH gone AS (DELETE FROM session WHERE ($1::text IS NOT NULL OR $2::bytea IS NOT NULL)
+                       AND ($1::text IS NULL OR person = $1) AND ($2::bytea IS NULL OR issued = $2) RETURNING 1)
+                   SELECT count(*) AS changed FROM gone";
+        let (person, issued) = (person.map(shown), issued.as_ref().map(|issued| issued.as_slice()));
+        counted(&self.of_people("end_issued", sql, &[&person, &issued]).await?)
     }
 
     async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError> {
@@ -262,8 +272,8 @@ impl PeopleStore for PostgresStore {
 
 const ADD_SESSION: &str = "WITH gone AS (DELETE FROM session WHERE secret IN
         (SELECT secret FROM session WHERE person = $3 ORDER BY last_used DESC, created DESC OFFSET $9))
-    INSERT INTO session (secret, id, person, name, positions, created, last_used, until)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    INSERT INTO session (secret, id, person, name, positions, created, last_used, until, issued)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $10)";
 
 const BEGIN_LOGIN: &str = "WITH gone AS (DELETE FROM login WHERE key IN
         (SELECT key FROM login ORDER BY until DESC OFFSET $4))

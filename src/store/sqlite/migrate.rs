@@ -27,6 +27,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0016_people.sql"),
     include_str!("migrations/0017_notices.sql"),
     include_str!("migrations/0018_secrets.sql"),
+    include_str!("migrations/0019_issued_sessions.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

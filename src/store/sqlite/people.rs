@@ -33,6 +33,7 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         created: moment(row, "created")?,
         last_used: moment(row, "last_used")?,
         until: moment(row, "until")?,
+        issued: row.get("issued")?,
     })
 }
 
@@ -78,7 +79,8 @@ fn add_session(c: &Connection, new: &Session) -> Result<(), StoreError> {
     )?
     .execute(params![new.person, SESSIONS_MAX - 1])?;
     c.prepare_cached(
-        "INSERT INTO session (secret, id, person, name, positions, created, last_used, until) VALUES (?,?,?,?,?,?,?,?)",
+        "INSERT INTO session (secret, id, person, name, positions, created, last_used, until, issued)
+         VALUES (?,?,?,?,?,?,?,?,?)",
     )?
     .execute(params![
         new.secret,
@@ -89,6 +91,7 @@ fn add_session(c: &Connection, new: &Session) -> Result<(), StoreError> {
         micros(new.created),
         micros(new.last_used),
         micros(new.until),
+        new.issued,
     ])?;
     Ok(())
 }
@@ -217,6 +220,18 @@ impl PeopleStore for SqliteStore {
             Ok(statement.execute(params![person, id.as_ref().map(Uuid::as_bytes)])? as u64)
         };
         self.writer.run("end_sessions", write).await
+    }
+
+    async fn end_issued(&self, person: Option<&str>, issued: Option<Digest>) -> Result<u64, StoreError> {
+        let person = person.map(str::to_owned);
+        let write = move |c: &Connection| -> Result<u64, StoreError> {
+            let mut statement = c.prepare_cached(
+                "DELETE FROM session WHERE (?1 IS NOT NULL OR ?2 IS NOT NULL) AND (?1 IS NULL OR person = ?1)
+                 AND (?2 IS NULL OR issued = ?2)",
+            )?;
+            Ok(statement.execute(params![person, issued])? as u64)
+        };
+        self.writer.run("end_issued", write).await
     }
 
     async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError> {

@@ -24,6 +24,7 @@ fn session(b: &Bench, secret: &str, person: &str) -> Session {
         created: now,
         last_used: now,
         until: now + secs(3600),
+        issued: None,
     }
 }
 
@@ -71,6 +72,36 @@ pub async fn a_session_is_found_by_its_secret_until_it_is_ended(b: Bench) {
     assert_eq!(b.store.end_sessions("local:anna", None).await.unwrap(), 2);
     assert_eq!(held(&b, "local:anna").await, BTreeSet::new());
     assert_eq!(held(&b, "local:ann").await, [other.secret].into());
+}
+
+pub async fn an_issuer_ends_what_it_has_let_in(b: Bench) {
+    let of = |secret: &str, person: &str, sid: Option<&str>| Session {
+        issued: sid.map(digest),
+        ..session(&b, secret, person)
+    };
+    let all = [
+        of("a", "oidc:anna", Some("1")),
+        of("b", "oidc:anna", Some("2")),
+        of("c", "oidc:anna", None),
+        of("d", "oidc:bert", Some("3")),
+        of("e", "local:anna", None),
+    ];
+    for new in &all {
+        b.store.add_session(new.clone()).await.unwrap();
+        assert_eq!(b.store.session(new.secret).await.unwrap().as_ref(), Some(new), "as it was kept");
+    }
+    for (person, sid, ended) in [
+        (None, None, 0),
+        (Some("oidc:anna"), Some("3"), 0),
+        (None, Some("4"), 0),
+        (Some("oidc:carl"), None, 0),
+        (Some("oidc:anna"), Some("1"), 1),
+        (None, Some("3"), 1),
+        (Some("oidc:anna"), None, 2),
+    ] {
+        assert_eq!(b.store.end_issued(person, sid.map(digest)).await.unwrap(), ended, "{person:?} {sid:?}");
+    }
+    assert_eq!(held(&b, "local:anna").await, [digest("e")].into(), "whom it has not let in");
 }
 
 pub async fn of_too_many_sessions_the_one_left_longest_ends(b: Bench) {

@@ -36,6 +36,11 @@ impl PeopleStore for Reached {
         reach!(self, end_sessions(&person, id))
     }
 
+    async fn end_issued(&self, person: Option<&str>, issued: Option<Digest>) -> Result<u64, StoreError> {
+        let person = person.map(str::to_owned);
+        reach!(self, end_issued(person.as_deref(), issued))
+    }
+
     async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError> {
         reach!(self, begin_login(key, kept, until))
     }

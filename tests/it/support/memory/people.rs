@@ -63,6 +63,18 @@ impl PeopleStore for Memory {
         Ok((before - all.people.sessions.len()) as u64)
     }
 
+    async fn end_issued(&self, person: Option<&str>, issued: Option<Digest>) -> Result<u64, StoreError> {
+        let mut all = self.open()?;
+        let before = all.people.sessions.len();
+        let is_meant = |one: &Session| {
+            (person.is_some() || issued.is_some())
+                && person.is_none_or(|person| one.person == person)
+                && issued.is_none_or(|issued| one.issued == Some(issued))
+        };
+        all.people.sessions.retain(|one| !is_meant(one));
+        Ok((before - all.people.sessions.len()) as u64)
+    }
+
     async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError> {
         let mut all = self.open()?;
         let logins = &mut all.people.logins;

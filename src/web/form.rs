@@ -18,6 +18,7 @@ use super::{Shared, Web, page};
 use crate::{
     http::{Came, call::pairs},
     people::{Token, Visitor},
+    store::AskedBy,
 };
 
 /// A longer form is not read.
@@ -118,6 +119,7 @@ impl FromRequest<Shared> for Signed {
                 "This form was made before you logged in, or by somebody else. Open the page again, and send it again.";
             return Err(page::told(StatusCode::FORBIDDEN, told));
         }
+        AskedBy::sent_by(&visitor.person);
         Ok(Self { visitor, made_for: token.for_forms(), form })
     }
 }

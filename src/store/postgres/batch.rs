@@ -240,6 +240,7 @@ fn added(picture: &Picture, now: Timestamp) -> Vec<Statement<'_>> {
             column(&rows, |l| l.line.hash.as_slice()),
             column(&rows, |l| l.asked_by.as_ref().map(|asked| shown(&asked.request))),
             column(&rows, |l| l.asked_by.as_ref().and_then(|asked| asked.correlation.as_deref()).map(shown)),
+            column(&rows, |l| l.asked_by.as_ref().and_then(|asked| asked.person.as_deref()).map(shown)),
         ));
     }
     let mut new: Vec<(&TaskPicture, &Message)> = Vec::new();
@@ -401,11 +402,11 @@ const INSERT_TASKS: &str = "INSERT INTO task (id, referral, part_of, terms, requ
                          $28::bytea[], $29::uuid[])";
 
 const INSERT_JOURNAL: &str =
-    "INSERT INTO journal (task, seq, at, event, actor, detail, salt, commitment, hash, request, correlation)
-    SELECT task, seq, $3::bigint, event, actor, detail, salt, commitment, hash, request, correlation
+    "INSERT INTO journal (task, seq, at, event, actor, detail, salt, commitment, hash, request, correlation, person)
+    SELECT task, seq, $3::bigint, event, actor, detail, salt, commitment, hash, request, correlation, person
     FROM UNNEST($1::uuid[], $2::bigint[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::bytea[],
-                $10::text[], $11::text[])
-         AS x (task, seq, event, actor, detail, salt, commitment, hash, request, correlation)";
+                $10::text[], $11::text[], $12::text[])
+         AS x (task, seq, event, actor, detail, salt, commitment, hash, request, correlation, person)";
 
 const INSERT_MESSAGES: &str = "INSERT INTO outbox (id, task, seq, created, not_before, lease_until, attempts, holder, side, state, destination, route_set,
                         traceparent, why, deferred_at)

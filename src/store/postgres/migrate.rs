@@ -42,6 +42,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0016_secrets.sql"), runs_from: 7 },
     // what began through an older program the issuer ends by its person alone
     Step { sql: include_str!("migrations/0017_issued_sessions.sql"), runs_from: 7 },
+    Step { sql: include_str!("migrations/0018_journal_person.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

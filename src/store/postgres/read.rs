@@ -157,7 +157,7 @@ pub(super) async fn decision_of(link: &Link, referral: ReferralId) -> Result<Opt
 pub(super) async fn journal(link: &Link, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
     let rows = link
         .query(
-            "SELECT seq, at, actor, detail, request, correlation FROM journal WHERE task = $1 ORDER BY seq",
+            "SELECT seq, at, actor, detail, request, correlation, person FROM journal WHERE task = $1 ORDER BY seq",
             &[&task.0],
         )
         .await?;
@@ -168,7 +168,9 @@ pub(super) async fn journal(link: &Link, task: TaskId) -> Result<Vec<JournalLine
             actor: json(row, "actor")?,
             event: json(row, "detail")?,
             asked_by: match get::<Option<String>>(row, "request")? {
-                Some(request) => Some(AskedBy { request, correlation: get(row, "correlation")? }),
+                Some(request) => {
+                    Some(AskedBy { request, correlation: get(row, "correlation")?, person: get(row, "person")? })
+                }
                 None => None,
             },
         })

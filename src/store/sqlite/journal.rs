@@ -21,8 +21,9 @@ pub(super) fn write(
 ) -> Result<[u8; 32], StoreError> {
     let line = chain::line(task, seq, at, new, before)?;
     c.prepare_cached(
-        "INSERT INTO journal (task, seq, at, event, actor, detail, salt, commitment, hash, request, correlation)
-         VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO journal (task, seq, at, event, actor, detail, salt, commitment, hash, request, correlation,
+                              person)
+         VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
     )?
     .execute(params![
         task.0.as_bytes(),
@@ -35,7 +36,8 @@ pub(super) fn write(
         line.commitment,
         line.hash,
         asked_by.map(|asked| &asked.request),
-        asked_by.and_then(|asked| asked.correlation.as_ref())
+        asked_by.and_then(|asked| asked.correlation.as_ref()),
+        asked_by.and_then(|asked| asked.person.as_ref())
     ])?;
     Ok(line.hash)
 }
@@ -43,7 +45,7 @@ pub(super) fn write(
 /// The journal of a Task, oldest first.
 pub(super) fn read(c: &Connection, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
     let mut statement = c.prepare_cached(
-        "SELECT seq, at, actor, detail, request, correlation FROM journal WHERE task = ? ORDER BY seq",
+        "SELECT seq, at, actor, detail, request, correlation, person FROM journal WHERE task = ? ORDER BY seq",
     )?;
     let lines = statement.query_map([task.0.as_bytes()], |row| {
         Ok(JournalLine {
@@ -52,7 +54,9 @@ pub(super) fn read(c: &Connection, task: TaskId) -> Result<Vec<JournalLine>, Sto
             actor: json(row, "actor")?,
             event: json(row, "detail")?,
             asked_by: match row.get("request")? {
-                Some(request) => Some(AskedBy { request, correlation: row.get("correlation")? }),
+                Some(request) => {
+                    Some(AskedBy { request, correlation: row.get("correlation")?, person: row.get("person")? })
+                }
                 None => None,
             },
         })

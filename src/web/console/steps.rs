@@ -35,18 +35,24 @@ pub(super) fn of(journal: &[JournalLine], attempts: &[Attempt], registry: &Regis
 
 fn of_line(line: &JournalLine, registry: &Registry) -> Step {
     let asked = match &line.asked_by {
-        Some(AskedBy { request, correlation: Some(correlation) }) => {
+        Some(AskedBy { request, correlation: Some(correlation), .. }) => {
             format!("request {request}, correlation {correlation}")
         }
-        Some(AskedBy { request, correlation: None }) => format!("request {request}"),
+        Some(AskedBy { request, correlation: None, .. }) => format!("request {request}"),
         None => String::new(),
+    };
+    // who looks at this may see who does what
+    let person = line.asked_by.as_ref().and_then(|asked| asked.person.as_deref());
+    let by = match (&line.actor, person) {
+        (Actor::System(_) | Actor::Provider(_), Some(person)) => format!("{}, by {person}", by(&line.actor, registry)),
+        _ => by(&line.actor, registry),
     };
     Step {
         at: moment(line.at),
         name: line.event.name().to_owned(),
         number: Some(line.seq),
         said: said(&line.event),
-        by: by(&line.actor, registry),
+        by,
         asked,
     }
 }
@@ -200,11 +206,16 @@ mod tests {
     #[test]
     fn by_what_its_client_knows_a_request_is_told() {
         let mut of_client = line(1, 0, Event::CopyReadable, Actor::Operator("local:olive".into()));
-        of_client.asked_by = Some(AskedBy { request: "r-1".into(), correlation: Some("c-1".into()) });
+        let asked =
+            AskedBy { request: "r-1".into(), correlation: Some("c-1".into()), person: Some("local:olive".into()) };
+        of_client.asked_by = Some(asked.clone());
         let step = of(&[of_client], &[], &config().registry).remove(0);
         assert_eq!(
             (step.asked.as_str(), step.by.as_str()),
             ("request r-1, correlation c-1", "local:olive, who keeps Onward running")
         );
+        let mut of_worker = line(1, 0, Event::CopyReadable, Actor::Provider("life-rooms".parse().unwrap()));
+        of_worker.asked_by = Some(AskedBy { person: Some("local:luke".into()), ..asked });
+        assert_eq!(of(&[of_worker], &[], &config().registry).remove(0).by, "The Life Rooms, by local:luke");
     }
 }

@@ -135,7 +135,11 @@ impl Scene {
             referrals: vec![referral],
             answer: "[]".into(),
             traceparent: None,
-            asked_by: Some(crate::store::AskedBy { request: format!("request-{key}"), correlation: None }),
+            asked_by: Some(crate::store::AskedBy {
+                request: format!("request-{key}"),
+                correlation: None,
+                person: None,
+            }),
         };
         let stored = self.store.submit(submission).await.unwrap();
         assert!(matches!(stored, Submit::Stored(..)), "{stored:?}");

@@ -189,8 +189,10 @@ async fn a_referral_is_one_page_and_its_answer_goes_by_its_version() {
     assert_eq!(luke.post(&format!("{at}/accepted"), &fields).await.to(), format!("{at}?done=accepted"));
     assert_eq!(scene.status(task).await, TaskStatus::Accepted);
     let journal = scene.store.journal(task).await.unwrap();
-    let asked = journal.last().unwrap().asked_by.as_ref().map(|asked| asked.request.as_str());
-    assert_eq!(asked, Some("request-1"), "by which the log says who it was");
+    let last = journal.last().unwrap();
+    let asked = last.asked_by.as_ref().map(|asked| (asked.request.as_str(), asked.person.as_deref()));
+    assert_eq!(asked, Some(("request-1", Some("local:luke"))), "the organisation is its actor, and she did it");
+    assert_eq!(last.actor, crate::domain::Actor::Provider("link-workers".parse().unwrap()));
     // the button again, and a page that is old
     let again = luke.post(&format!("{at}/accepted"), &fields).await;
     assert_eq!(again.status, StatusCode::CONFLICT);

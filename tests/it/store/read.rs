@@ -111,7 +111,7 @@ pub async fn tasks_by_what_one_has_in_hand(b: Bench) {
 }
 
 pub async fn tasks_by_the_request_that_something_came_of(b: Bench) {
-    let asked = |request: &str| Some(AskedBy { request: request.into(), correlation: Some("c".into()) });
+    let asked = |request: &str| Some(AskedBy { request: request.into(), correlation: Some("c".into()), person: None });
     let mut made = Vec::new();
     for (key, request) in [("a", "r-1"), ("b", "r-2"), ("c", "r-1")] {
         let one = Submission { asked_by: asked(request), ..submission(vec![referral(key)]) };

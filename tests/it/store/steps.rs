@@ -13,7 +13,7 @@ pub async fn a_step_is_written_whole(b: Bench) {
     let delivered = Event::Delivered { inbox: before.inbox.clone(), remote: Some("77".into()), by_answer: true };
     let provider = Actor::Provider(before.provider.clone());
     let after = TaskState { cancel_requested: true, sent: true, ..state(TaskStatus::Accepted) };
-    let asked = AskedBy { request: "r-1".into(), correlation: Some("c|1".into()) };
+    let asked = AskedBy { request: "r-1".into(), correlation: Some("c|1".into()), person: Some("local:anna".into()) };
     let appended = b
         .store
         .append(Append {

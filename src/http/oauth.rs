@@ -28,9 +28,12 @@ use crate::{
 
 /// Where tokens are given.
 pub const TOKEN_PATH: &str = "/oauth/token";
-const REVOKE_PATH: &str = "/oauth/revoke";
-const INTROSPECT_PATH: &str = "/oauth/introspect";
-const WELL_KNOWN: &str = "/.well-known/smart-configuration";
+/// Where they are taken back.
+pub const REVOKE_PATH: &str = "/oauth/revoke";
+/// Where it is told how it is with one.
+pub const INTROSPECT_PATH: &str = "/oauth/introspect";
+/// Where all that is told.
+pub const WELL_KNOWN: &str = "/.well-known/smart-configuration";
 /// A longer body is not read.
 const FORM_MAX_BYTES: usize = 32 * 1024;
 /// So many parameters are looked at.

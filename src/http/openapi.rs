@@ -3,6 +3,7 @@
 
 mod answer;
 mod ask;
+mod oauth;
 mod open_data;
 mod schema;
 
@@ -69,6 +70,7 @@ fn made(base_url: &str) -> Value {
         let item = paths.entry(operation.path.clone()).or_insert_with(|| json!({}));
         item[operation.method] = operation.told();
     }
+    paths.extend(oauth::paths());
     paths.extend(open_data::paths());
     let kinds = SERVED.iter().map(|served| json!({"name": served.kind, "description": served.documentation}));
     let service = json!({"name": "service", "description": "The service as a whole."});

@@ -18,7 +18,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{scene::Scene, whole::Maker};
+use super::{scene::Scene, whole::carrying};
 use crate::{
     cli::{Served, onward, run},
     support::{
@@ -90,31 +90,13 @@ impl Chatty {
 
 /// A referral of this system with everything that can be carried, all of it marked.
 fn referral(system: &str, number: &str, kinds: &[&str]) -> Value {
-    let url = |kind: &str| {
-        let number = kinds.iter().position(|one| *one == kind)?;
-        Some(format!("urn:uuid:00000000-0000-4000-8000-{number:012}"))
-    };
-    let refer = |targets: &[&str]| targets.iter().copied().find(|kind| kinds.contains(kind)).and_then(url);
-    let maker = Maker { mark: MARK, refer: &refer };
-    let mut entries: Vec<(String, Value)> =
-        kinds.iter().map(|kind| (url(kind).unwrap(), maker.resource(kind))).collect();
-    for (_, one) in entries.iter_mut().filter(|(_, one)| one["resourceType"] == "Patient") {
-        one["identifier"] = json!([{"system": "https://fhir.nhs.uk/Id/nhs-number", "value": NUMBER}]);
-        one["address"] = json!([{"line": [MARK], "city": MARK, "postalCode": "L4 9ZZ"}]);
-    }
-    let mut request = maker.resource("ServiceRequest");
     let told = if system == RIO { fixtures::to_life_rooms(number) } else { fixtures::to_link_workers(number) };
-    for name in ["identifier", "status", "intent", "priority", "code", "requester", "authoredOn"] {
-        request[name] = told[name].clone();
-    }
-    for name in ["doNotPerform", "basedOn", "replaces", "performer", "locationReference"] {
-        request.as_object_mut().unwrap().remove(name);
-    }
-    request["subject"] = json!({"reference": url("Patient"), "display": MARK});
-    request["supportingInfo"] = entries.iter().map(|(url, _)| json!({"reference": url, "display": MARK})).collect();
-    entries.push(("urn:uuid:00000000-0000-4000-8000-999999999999".to_owned(), request));
-    let entries: Vec<(&str, Value)> = entries.iter().map(|(url, one)| (url.as_str(), one.clone())).collect();
-    fixtures::bundle(&entries)
+    carrying(MARK, kinds, &told, |one| {
+        if one["resourceType"] == "Patient" {
+            one["identifier"] = json!([{"system": "https://fhir.nhs.uk/Id/nhs-number", "value": NUMBER}]);
+            one["address"] = json!([{"line": [MARK], "city": MARK, "postalCode": "L4 9ZZ"}]);
+        }
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,7 +11,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{MARK, resources, text, whole::Maker};
+use super::{MARK, resources, text, whole::carrying};
 use crate::{
     store::postgres::Place,
     support::{
@@ -22,6 +22,9 @@ use crate::{
 
 /// The topic of changes of Tasks.
 const TOPIC: &str = "https://onward.example/fhir/SubscriptionTopic/Task";
+
+/// Whatever can be open is: pages for people, and the directory to everybody.
+const SECTIONS: &str = "[people]\nlocal = true\n[directory]\nopen = true\n";
 
 /// See the module's documentation.
 pub struct Scene {
@@ -135,7 +138,7 @@ impl Scene {
     /// `place`: where the store is, if not in a file.
     pub async fn set(place: Option<&Place>) -> Self {
         let hook = Hook::start().await;
-        let build = Hub::build().hooks(&hook.url);
+        let build = Hub::build().hooks(&hook.url).sections(SECTIONS);
         let hub = place.into_iter().fold(build, |build: Build, place| build.store_at(&place.url)).start().await;
         let document = hub.actor(None).get("/openapi.json").await.json();
         let mut scene = Self { hub, document, theirs: BTreeMap::new(), proposal: String::new(), hook };
@@ -162,38 +165,13 @@ impl Scene {
         let made_here = ["ServiceRequest", "Task", "Communication", "Provenance", "Subscription"];
         let carried: Vec<&str> = self.kinds().into_iter().filter(|kind| !made_here.contains(kind)).collect();
         assert!(carried.len() > 30, "{carried:?}");
-        let url = |kind: &str| {
-            let number = carried.iter().position(|one| *one == kind)?;
-            Some(format!("urn:uuid:00000000-0000-4000-8000-{number:012}"))
-        };
-        let refer = |targets: &[&str]| {
-            let patient = if targets.is_empty() { Some("Patient") } else { None };
-            let found = patient.or_else(|| targets.iter().copied().find(|kind| carried.contains(kind)));
-            found.and_then(url)
-        };
-        let maker = Maker { mark: MARK, refer: &refer };
-        let mut entries: Vec<(String, Value)> = Vec::new();
-        for kind in &carried {
-            let mut one = maker.resource(kind);
-            if *kind == "Patient" {
+        let sent = carrying(MARK, &carried, &fixtures::to_link_workers(MARK), |one| {
+            if one["resourceType"] == "Patient" {
                 let number = json!({"system": "https://fhir.nhs.uk/Id/nhs-number", "value": "9990606900"});
                 one["identifier"].as_array_mut().unwrap().push(number);
             }
-            entries.push((url(kind).unwrap(), one));
-        }
-        let mut request = maker.resource("ServiceRequest");
-        let told = fixtures::to_link_workers(MARK);
-        for (name, value) in told.as_object().unwrap() {
-            request[name.as_str()] = value.clone();
-        }
-        for name in ["doNotPerform", "basedOn", "replaces", "performer", "locationReference"] {
-            request.as_object_mut().unwrap().remove(name);
-        }
-        request["subject"] = json!({"reference": url("Patient"), "display": MARK});
-        request["supportingInfo"] = entries.iter().map(|(url, _)| json!({"reference": url, "display": MARK})).collect();
-        entries.push(("urn:uuid:00000000-0000-4000-8000-999999999999".to_owned(), request));
-        let entries: Vec<(&str, Value)> = entries.iter().map(|(url, one)| (url.as_str(), one.clone())).collect();
-        let task = gp.refers(&fixtures::bundle(&entries)).await;
+        });
+        let task = gp.refers(&sent).await;
         self.hub.task_when(&workers, &task, "listed", |task| task["meta"]["versionId"] == "2").await;
         let task = task.split_once("/fhir/").unwrap().1.to_owned();
 

@@ -7,6 +7,8 @@ use onward::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::support::fixtures;
+
 /// Elements of elements of elements are made as deep as this; below only what must be there.
 const DEPTH_MAX: usize = 4;
 /// So often what is wrong with a resource is taken out of it.
@@ -21,6 +23,36 @@ pub struct Maker<'m> {
     pub mark: &'m str,
     /// What a reference to one of these types leads to; `None`: to something that has only an identifier.
     pub refer: &'m dyn Fn(&[&str]) -> Option<String>,
+}
+
+/// A Bundle with a referral as it is `told`, which carries a resource of each of these types, all of it marked. `change` has the last word
+/// over each of them.
+pub fn carrying(mark: &str, kinds: &[&str], told: &Value, change: impl Fn(&mut Value)) -> Value {
+    let url = |kind: &str| {
+        let number = kinds.iter().position(|one| *one == kind)?;
+        Some(format!("urn:uuid:00000000-0000-4000-8000-{number:012}"))
+    };
+    let refer = |targets: &[&str]| {
+        let patient = if targets.is_empty() { Some("Patient") } else { None };
+        let found = patient.or_else(|| targets.iter().copied().find(|kind| kinds.contains(kind)));
+        found.and_then(url)
+    };
+    let maker = Maker { mark, refer: &refer };
+    let mut entries: Vec<(String, Value)> =
+        kinds.iter().map(|kind| (url(kind).unwrap(), maker.resource(kind))).collect();
+    entries.iter_mut().for_each(|(_, one)| change(one));
+    let mut request = maker.resource("ServiceRequest");
+    for name in ["identifier", "status", "intent", "priority", "code", "requester", "authoredOn"] {
+        request[name] = told[name].clone();
+    }
+    for name in ["doNotPerform", "basedOn", "replaces", "performer", "locationReference"] {
+        request.as_object_mut().unwrap().remove(name);
+    }
+    request["subject"] = json!({"reference": url("Patient"), "display": mark});
+    request["supportingInfo"] = entries.iter().map(|(url, _)| json!({"reference": url, "display": mark})).collect();
+    entries.push(("urn:uuid:00000000-0000-4000-8000-999999999999".to_owned(), request));
+    let entries: Vec<(&str, Value)> = entries.iter().map(|(url, one)| (url.as_str(), one.clone())).collect();
+    fixtures::bundle(&entries)
 }
 
 impl Maker<'_> {

@@ -35,6 +35,7 @@ mod dead;
 mod demo;
 mod directory;
 mod endpoints;
+mod keys;
 mod notify;
 mod people;
 mod referral;
@@ -89,6 +90,9 @@ enum Command {
     Worklist(worklist::Worklist),
     /// A token for a client, shown once, and its SHA-256 for the configuration.
     Token(token::Options),
+    /// Keys of clients that sign: their public half, and an assertion to begin with.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// The version, and where what it knows of FHIR comes from.
     About(about::About),
 }
@@ -139,6 +143,7 @@ pub fn main() -> ExitCode {
             Command::People(command) => people::run(&command).await,
             Command::Worklist(worklist) => worklist::run(&worklist).await,
             Command::Token(options) => token::run(&options),
+            Command::Keys(keys) => keys::run(&keys),
             Command::About(about) => about::run(&about),
         }
     });

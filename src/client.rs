@@ -30,7 +30,7 @@ mod connections;
 mod grants;
 mod notify;
 mod rehearsal;
-mod signer;
+pub mod signer;
 mod verdict;
 
 use connections::Connections;

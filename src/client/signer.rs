@@ -13,7 +13,7 @@ const ASSERTION_S: i64 = 240;
 ///
 /// # Errors
 /// Why it cannot be signed, in words that hold nothing secret.
-pub(super) fn assertion(grant: &Grant, now: Timestamp) -> Result<String, String> {
+pub fn assertion(grant: &Grant, now: Timestamp) -> Result<String, String> {
     let key = grant.signing_key().map_err(|why| format!("{}: the file {why}", grant.key.display()))?;
     let at = now.as_second();
     let claims = json!({

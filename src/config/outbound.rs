@@ -1,10 +1,11 @@
 //! Reads `[outbound]`: where Onward may connect to when it hands something over, and what it never may by itself.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
+    keys::KeySource,
     registry::{InboxKind, Registry},
     url::scheme_and_host,
 };
@@ -42,7 +43,13 @@ impl Outbound {
     }
 
     pub(super) fn read(mut table: Table<'_>, loopback: bool) -> Self {
-        let allow = list(&mut table, "allow", range);
+        let allow = list(&mut table, "allow", |node| {
+            let found = range(node)?;
+            if let Some(risk) = risk(&found) {
+                node.warn(risk);
+            }
+            Some(found)
+        });
         let only = list(&mut table, "only", range);
         let hosts = list(&mut table, "hosts", host);
         let schemes =
@@ -56,26 +63,38 @@ impl Outbound {
         Self { allow, only, hosts, encrypted, loopback }
     }
 
-    /// The endpoints of a registry that could never be spoken to, each by what it is of: better told before it starts than found out
-    /// by the first referral.
+    /// What of a registry could never be spoken to, each in words: better told before it starts than found out by the first referral.
     pub(super) fn out_of_reach(&self, registry: &Registry) -> Vec<String> {
         let inboxes = registry.inboxes.values().filter_map(|inbox| match &inbox.kind {
-            InboxKind::FhirRest(rest) => Some((format!("inbox {}", inbox.id), &rest.base_url)),
+            InboxKind::FhirRest(rest) => Some((format!("inbox {}", inbox.id), &rest.base_url, &rest.access)),
             _ => None,
         });
         let systems = registry.systems.values().flat_map(|system| {
-            let write_back = system.write_back.as_ref().map(|to| &to.base_url);
-            let both = write_back.into_iter().chain(system.read.as_ref().map(|from| &from.base_url));
-            both.map(|url| (format!("system {}", system.id), url))
+            let write_back = system.write_back.as_ref().map(|to| (&to.base_url, &to.access));
+            let both = write_back.into_iter().chain(system.read.as_ref().map(|from| (&from.base_url, &from.access)));
+            both.map(|(url, access)| (format!("system {}", system.id), url, access))
         });
+        let endpoints = inboxes.chain(systems).flat_map(|(what, url, access)| {
+            let token_url = access.grant.as_ref().map(|grant| (format!("the token-url of {what}"), &grant.token_url));
+            std::iter::once((format!("the endpoint of {what}"), url)).chain(token_url)
+        });
+        let keys = registry.clients().filter_map(|client| match &client.keys.source {
+            Some(KeySource::Url(url)) => Some((format!("the jwks-url of {}", client.client), url)),
+            _ => None,
+        });
+        let of_systems =
+            registry.systems.values().flat_map(|one| one.hooks.iter().map(|url| (one.id.to_string(), url)));
+        let of_providers =
+            registry.providers.values().flat_map(|one| one.hooks.iter().map(|url| (one.id.to_string(), url)));
+        let hooks = of_systems.chain(of_providers).map(|(id, url)| (format!("a hook of {id}"), url));
         let is_out = |url: &str| {
             scheme_and_host(url).is_some_and(|(scheme, host)| {
                 let own = host.eq_ignore_ascii_case("localhost") && !self.allows(Ipv4Addr::LOCALHOST.into());
                 own || !self.allows_url(scheme, host)
             })
         };
-        let mut out: Vec<String> =
-            inboxes.chain(systems).filter(|(_, url)| is_out(url)).map(|(what, _)| what).collect();
+        let all = endpoints.chain(keys).chain(hooks);
+        let mut out: Vec<String> = all.filter(|(_, url)| is_out(url)).map(|(what, _)| what).collect();
         out.dedup();
         out
     }
@@ -117,6 +136,30 @@ impl Outbound {
 
 /// `0.0.0.0/8`: to connect there is to connect to this machine.
 const THIS_NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8);
+
+/// A range that holds so much of all addresses is not chosen for what stands in it.
+const WIDE_BITS: u8 = 4;
+
+/// What may be reached by allowing a range that nobody should have reached.
+fn risk(range: &IpNet) -> Option<&'static str> {
+    if range.prefix_len() <= WIDE_BITS {
+        return Some(
+            "allows nearly every address, this machine and its network among them: a name that comes to mean one of those is \
+             followed; allow the ranges that the endpoints stand in",
+        );
+    }
+    let link: [IpNet; 2] = [LINK.into(), LINK_V6.into()];
+    // a part of it as well as what it is a part of
+    let touches = link.iter().any(|link| link.contains(range) || range.contains(link));
+    touches.then_some(
+        "allows addresses of the link, where clouds tell whoever asks the secrets of a machine (169.254.169.254); no server of \
+         another organisation stands there",
+    )
+}
+
+/// Addresses of the link alone (RFC 3927, RFC 4291 2.5.6).
+const LINK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16);
+const LINK_V6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
 
 /// The address that a host is, where it is one.
 pub fn literal(host: &str) -> Option<IpAddr> {
@@ -212,6 +255,24 @@ mod tests {
             ("0.0.0.0", false),
         ] {
             assert_eq!(allows(&own, address), may, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_range_that_reaches_too_far_is_said_to() {
+        let risky = |text: &str| risk(&text.parse().unwrap()).is_some();
+        for text in
+            ["0.0.0.0/0", "::/0", "128.0.0.0/1", "160.0.0.0/4", "169.254.0.0/16", "169.254.169.254/32", "169.0.0.0/8"]
+        {
+            assert!(risky(text), "{text}");
+        }
+        for text in ["fe80::/10", "fe80::/64", "fe00::/8"] {
+            assert!(risky(text), "{text}");
+        }
+        for text in
+            ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.1.7/32", "fd00::/8", "2001:db8::/32", "::1/128"]
+        {
+            assert!(!risky(text), "{text}");
         }
     }
 

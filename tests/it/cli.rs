@@ -14,6 +14,7 @@ mod check;
 mod dead;
 mod directory;
 mod endpoints;
+mod newcomer;
 mod people;
 mod postgres;
 mod privacy;

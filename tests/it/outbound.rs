@@ -177,7 +177,31 @@ async fn who_listens_beyond_this_machine_does_not_speak_to_it_unless_told_so() {
             && faults[0].to_string().contains("[outbound] allow"),
         "{faults:?}"
     );
-    let (told, _) = load("0.0.0.0:0", "allow = [\"127.0.0.0/8\"]").unwrap();
+    for (lines, risk) in [
+        ("allow = [\"127.0.0.0/8\", \"0.0.0.0/0\"]", "nearly every address"),
+        ("allow = [\"127.0.0.0/8\", \"::/0\"]", "nearly every address"),
+        ("allow = [\"127.0.0.0/8\", \"169.254.169.254/32\"]", "addresses of the link"),
+        ("allow = [\"127.0.0.0/8\", \"fe80::/10\"]", "addresses of the link"),
+    ] {
+        let (_, warnings) = load("0.0.0.0:0", lines).unwrap();
+        let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|told| told.contains("outbound.allow[1]") && told.contains(risk)), "{lines}: {told:?}");
+    }
+    for (line, what) in [
+        ("jwks-url = \"https://169.254.169.254/jwks\"", "the jwks-url of system/a"),
+        ("hooks = [\"https://[fe80::1]/hook\"]", "a hook of a"),
+        ("hooks = [\"http://localhost:9000/hook\"]", "a hook of a"),
+        ("write-back = { kind = \"fhir-rest\", base-url = \"https://169.254.1.1/fhir\" }", "the endpoint of system a"),
+    ] {
+        let text = format!(
+            "[server]\nlisten = \"0.0.0.0:0\"\nbase-url = \"https://onward.example\"\n[[system]]\nid = \"a\"\nname = \"A\"\n\
+             ods-code = \"RW4\"\n{line}\n"
+        );
+        let faults = Config::parse(&text, std::path::Path::new("onward.toml"), &Env::default()).unwrap_err();
+        assert!(faults.len() == 1 && faults[0].to_string().contains(what), "{line}: {faults:?}");
+    }
+    let (told, warnings) = load("0.0.0.0:0", "allow = [\"127.0.0.0/8\"]").unwrap();
+    assert!(!warnings.iter().any(|warning| warning.to_string().contains("outbound")), "{warnings:?}");
     let client = FhirClient::new(&told.outbound).unwrap();
     assert!(client.get(&endpoint(provider.base_url().to_owned()), "metadata", &[]).await.is_ok());
     for (lines, expected) in [

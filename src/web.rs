@@ -102,6 +102,7 @@ pub fn router(web: Web) -> Router {
         .route("/inbox/{task}", get(inbox::referral))
         .route("/inbox/{task}/give", post(inbox::give))
         .route("/inbox/{task}/message", post(inbox::message))
+        .route("/inbox/{task}/letter", get(inbox::letter))
         .route("/inbox/{task}/onward", get(inbox::onward_form).post(inbox::onward_step))
         .route("/inbox/{task}/documents/{id}/{number}", get(inbox::document))
         .route("/inbox/{task}/{action}", get(inbox::form).post(inbox::act))

@@ -102,7 +102,7 @@ impl<'s> Cache<'s> {
     }
 
     /// The package's folder, fetched where it is not there yet.
-    fn package(&self) -> Result<PathBuf, String> {
+    pub fn package(&self) -> Result<PathBuf, String> {
         let kept = self.package.join("package");
         if kept.exists() {
             return Ok(kept);

@@ -33,6 +33,17 @@ const NHSUK: Source<'static> = Source {
     kept: "pages",
 };
 
+/// The typeface of letters.
+const TYPEFACE: Source<'static> = Source {
+    name: "dejavu-fonts-ttf",
+    what: "the typeface of letters",
+    folder: "src/web",
+    files: &["LICENSE", "ttf/DejaVuSans.ttf", "ttf/DejaVuSans-Bold.ttf"],
+    kept: "typeface",
+};
+/// Its licence, of which its package names only the file.
+const TYPEFACE_LICENCE: &str = "Bitstream Vera licence, changes in the public domain";
+
 /// Something that a browser fetches beside a page.
 struct Asset {
     path: String,
@@ -51,8 +62,19 @@ pub fn pack(root: &Path, out: &Path) -> Result<(), String> {
         println!("cargo::rerun-if-changed={}", file.display());
     }
     let cache = Cache::of(&NHSUK, root, out, &ours)?;
+    let typeface = Cache::of(&TYPEFACE, root, out, &[])?;
+    let package = typeface.package()?;
+    for file in TYPEFACE.files {
+        let name = file.rsplit('/').next().unwrap_or_default();
+        let to = out.join(if name == "LICENSE" { "typeface-licence.txt" } else { name });
+        std::fs::copy(package.join(file), &to).map_err(|e| format!("{}: {e}", to.display()))?;
+    }
     let made = cache.or_make("assets.rs", |package| {
-        let of = write::package(&cache.told()?);
+        let typeface = write::package(&npm::Of { licence: TYPEFACE_LICENCE.to_owned(), ..typeface.told()? });
+        let of = format!(
+            "{};\n/// Where the typeface of letters comes from.\npub const TYPEFACE: Package = {typeface}",
+            write::package(&cache.told()?)
+        );
         let own = |name: &str| text(&root.join(OURS).join(name));
         table(&of, package, own)
     })?;

@@ -21,7 +21,7 @@ mod packed {
     include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 }
 
-pub use packed::{ICON, PACKAGE, SCRIPT, STYLE};
+pub use packed::{ICON, PACKAGE, SCRIPT, STYLE, TYPEFACE};
 
 /// Where all of them lie.
 pub(super) const FOLDER: &str = "/assets/";
@@ -64,6 +64,13 @@ fn compressed(at: usize, asset: &Asset) -> Option<Bytes> {
         gzip.finish().ok().map(Bytes::from)
     });
     made.clone()
+}
+
+/// What the first page brings with it, as it travels.
+#[cfg(test)]
+pub(super) fn packed_len() -> usize {
+    let all = packed::ASSETS.iter().enumerate();
+    all.filter_map(|(at, asset)| compressed(at, asset)).map(|packed| packed.len()).sum()
 }
 
 /// Whether gzip is among the codings that are taken; every browser says so in these words.

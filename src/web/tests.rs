@@ -169,6 +169,16 @@ impl Scene {
 
 impl Browser {
     async fn send(&mut self, method: Method, path: &str, body: String) -> Page {
+        let (status, headers, content) = self.exchange(method, path, body).await;
+        Page { status, headers, text: String::from_utf8(content).unwrap() }
+    }
+
+    /// What is no page.
+    pub(super) async fn bytes(&mut self, path: &str) -> (StatusCode, HeaderMap, Vec<u8>) {
+        self.exchange(Method::GET, path, String::new()).await
+    }
+
+    async fn exchange(&mut self, method: Method, path: &str, body: String) -> (StatusCode, HeaderMap, Vec<u8>) {
         let mut request = Request::builder().method(&method).uri(path);
         if !self.cookies.is_empty() {
             let all: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -194,8 +204,7 @@ impl Browser {
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }
-        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-        Page { status: parts.status, headers: parts.headers, text }
+        (parts.status, parts.headers, body.collect().await.unwrap().to_bytes().to_vec())
     }
 
     pub(super) async fn get(&mut self, path: &str) -> Page {

@@ -107,6 +107,7 @@ await journey(async () => {
       await page.locator('label[for="agreed"]').click();
       await button(page, 'Continue').click();
       await page.getByRole('heading', { name: 'Check before you send' }).waitFor();
+      await page.getByText('Phone numbers, email and address').waitFor();
     });
     await looks(page, 'refer on check');
     await check(`${variant.name}: the person is referred on`, async () => {

@@ -92,6 +92,10 @@ async fn somebody_is_referred_on_once_and_both_sides_see_it() {
     let find = [("made-for", page.made_for()), ("once", page.once()), ("step", "find"), ("need", "singing")];
     let found = luke.post(&at, &find).await;
     assert!(found.text.contains("Choir") && found.text.contains(&choir), "{}", found.text);
+    assert!(page.text.contains("name=\"reach\" value=\"yes\""), "what goes along is kept while it is not shown");
+    let kept = [find.as_slice(), &[("reach", "yes"), ("risks", "yes")]].concat();
+    let found = luke.post(&at, &kept).await;
+    assert!(found.text.contains("id=\"reach\" name=\"reach\" value=\"yes\" checked"), "{}", found.text);
     let check = luke.post(&at, &filled(&page, "check", &choir)).await;
     assert_eq!(check.status, StatusCode::OK, "{}", check.text);
     for told in ["It goes to", "Mind", "Loves singing", "Phone numbers, email and address"] {

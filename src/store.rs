@@ -23,6 +23,7 @@ mod asked;
 mod chain;
 pub(crate) mod counts;
 mod directory;
+mod looked_for;
 mod namesakes;
 mod notices;
 mod people;
@@ -43,6 +44,7 @@ pub use directory::{
     DirectoryError, DirectoryRewrite, DirectoryStore, DirectoryWrite, NewProposal, PROPOSALS_PENDING_MAX, Proposal,
     ProposalQuery, Sourced,
 };
+pub use looked_for::{FoundLine, JournalCursor, JournalPage, JournalQuery};
 pub use namesakes::NAMESAKES_MAX;
 pub use notices::NoticeStore;
 pub use people::{
@@ -431,6 +433,16 @@ pub trait Store: DirectoryStore + TokenStore + PeopleStore + NoticeStore {
 
     /// The journal of a Task.
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError>;
+
+    /// Lines of the journals of all Tasks, the newest first.
+    async fn find_journal(&self, query: JournalQuery) -> Result<JournalPage, StoreError>;
+
+    /// Tasks of referrals in the order in which these were stored, each with when that was: what only follows others
+    /// ([`TaskRecord::is_parent`]) as well. The query counts referrals, so that none is torn apart.
+    async fn tasks_routed(&self, query: RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError>;
+
+    /// What providers answered to these Tasks: the lines `answered` of their journals, in any order of Tasks, each Task's in its own.
+    async fn answers_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError>;
 
     /// Every try to send a message of a Task.
     async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError>;

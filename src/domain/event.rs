@@ -241,6 +241,40 @@ pub enum Event {
 }
 
 impl Event {
+    /// Every name that an event has.
+    pub const NAMES: [&str; 30] = [
+        "submitted",
+        "delivered",
+        "listed",
+        "handed-over",
+        "delivery-delayed",
+        "not-opened",
+        "overdue",
+        "escalated",
+        "undeliverable",
+        "answered",
+        "followed",
+        "part-changed",
+        "amended",
+        "cancellation-requested",
+        "cancelled",
+        "retracted",
+        "message",
+        "passed-on",
+        "answer-refused",
+        "copy-unreadable",
+        "copy-readable",
+        "written-back",
+        "record-not-found",
+        "request-closed",
+        "request-not-closed",
+        "write-back-failed",
+        "superseded",
+        "replayed",
+        "discarded",
+        "seen-to",
+    ];
+
     /// The event's name in journal, log, metric and timeline.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -323,6 +357,15 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_name_is_among_all_of_them() {
+        let source = include_str!("event.rs");
+        let (_, from) = source.split_once("pub const fn name").unwrap_or_default();
+        let (arms, _) = from.split_once("pub fn why").unwrap_or_default();
+        let named: Vec<&str> = arms.lines().filter_map(|line| line.split_once("=> \"")?.1.split('"').next()).collect();
+        assert_eq!(named, Event::NAMES);
+    }
 
     #[test]
     fn the_name_is_what_the_journal_stores() {

@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use super::{
     ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-    DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed, RoutedQuery, RoutesVersion,
-    Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted,
-    TaskHead, TaskQuery, TaskRecord, Troubled, counts,
+    DeadQuery, Due, JournalLine, JournalPage, JournalQuery, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed,
+    RoutedQuery, RoutesVersion, Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
+    Submission, Submit, Submitted, TaskHead, TaskQuery, TaskRecord, Troubled, counts,
     recent::{Fresh, Recent},
 };
 use crate::domain::{
@@ -41,6 +41,7 @@ mod batch;
 mod breakers;
 mod claim;
 mod directory;
+mod journal;
 mod link;
 mod measured;
 mod migrate;
@@ -480,7 +481,19 @@ impl Store for PostgresStore {
     }
 
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
-        read::journal(self.reader(), task).await
+        journal::read(self.reader(), task).await
+    }
+
+    async fn find_journal(&self, query: JournalQuery) -> Result<JournalPage, StoreError> {
+        journal::find(self.searches(), &query).await
+    }
+
+    async fn tasks_routed(&self, query: RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError> {
+        routed::tasks(self.searches(), &query).await
+    }
+
+    async fn answers_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
+        journal::answers(self.searches(), &tasks).await
     }
 
     async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError> {

@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use super::{
     ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-    DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed, RoutedQuery, RoutesVersion,
-    Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted,
-    TaskHead, TaskQuery, TaskRecord, Troubled,
+    DeadQuery, Due, JournalLine, JournalPage, JournalQuery, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed,
+    RoutedQuery, RoutesVersion, Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
+    Submission, Submit, Submitted, TaskHead, TaskQuery, TaskRecord, Troubled,
     recent::{Fresh, Recent},
 };
 use crate::domain::{
@@ -402,6 +402,18 @@ impl Store for SqliteStore {
 
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
         self.readers.run(move |c| journal::read(c, task)).await
+    }
+
+    async fn find_journal(&self, query: JournalQuery) -> Result<JournalPage, StoreError> {
+        self.readers.run(move |c| journal::find(c, &query)).await
+    }
+
+    async fn tasks_routed(&self, query: RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError> {
+        self.readers.run(move |c| routed::tasks(c, &query)).await
+    }
+
+    async fn answers_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
+        self.readers.run(move |c| journal::answers(c, &tasks)).await
     }
 
     async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError> {

@@ -21,6 +21,7 @@ use crate::support::memory::Memory;
 mod conversation;
 mod directory;
 mod endpoints;
+mod journal;
 mod lanes;
 mod measured;
 mod namesakes;
@@ -107,6 +108,8 @@ macro_rules! behaviours {
                 those_that_wait_are_counted_by_inbox;
             routed: they_come_in_the_order_in_which_they_were_stored, what_was_sent_is_given_as_it_came,
                 what_its_sender_has_a_name_for_is_given_as_it_was_at_first;
+            journal: lines_are_found_by_when_what_who_and_where,
+                tasks_come_with_when_their_referral_was_stored_and_with_what_was_answered;
             trouble: dead_letters_are_found_and_paged, those_of_a_task_come_in_the_order_of_their_seq,
                 a_discarded_one_is_dead_no_more_and_never_sent, a_deadline_is_claimed_when_it_is_due_by_one_at_a_time,
                 claims_of_deadlines_do_not_share, tasks_in_trouble_are_told_until_somebody_sees_to_them,

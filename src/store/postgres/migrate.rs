@@ -43,6 +43,7 @@ const STEPS: &[Step] = &[
     // what began through an older program the issuer ends by its person alone
     Step { sql: include_str!("migrations/0017_issued_sessions.sql"), runs_from: 7 },
     Step { sql: include_str!("migrations/0018_journal_person.sql"), runs_from: 7 },
+    Step { sql: include_str!("migrations/0019_journal_by_time.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

@@ -7,17 +7,13 @@ use uuid::Uuid;
 use super::{
     link::Link,
     rows::{
-        RESOURCE_COLUMNS, TASK_COLUMNS, all, bytes32, get, json, moment, number, parse, side, stored_resource,
-        task_record,
+        RESOURCE_COLUMNS, TASK_COLUMNS, all, bytes32, get, moment, number, parse, side, stored_resource, task_record,
     },
     submit,
 };
 use crate::{
     domain::{InboxId, ReferralId, SystemId, TaskId},
-    store::{
-        AskedBy, Attempt, GIST, JournalLine, LINES_LOOKED_AT_MAX, Parties, StoreError, StoredResource, Submitted,
-        TaskRecord,
-    },
+    store::{Attempt, GIST, LINES_LOOKED_AT_MAX, Parties, StoreError, StoredResource, Submitted, TaskRecord},
 };
 
 pub(super) async fn submitted(
@@ -152,29 +148,6 @@ pub(super) async fn gist_of(link: &Link, referrals: &[ReferralId]) -> Result<Vec
 pub(super) async fn decision_of(link: &Link, referral: ReferralId) -> Result<Option<String>, StoreError> {
     let rows = link.query("SELECT decision FROM referral WHERE id = $1", &[&referral.0]).await?;
     rows.first().map(|row| get(row, "decision")).transpose()
-}
-
-pub(super) async fn journal(link: &Link, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
-    let rows = link
-        .query(
-            "SELECT seq, at, actor, detail, request, correlation, person FROM journal WHERE task = $1 ORDER BY seq",
-            &[&task.0],
-        )
-        .await?;
-    all(&rows, |row| {
-        Ok(JournalLine {
-            seq: number(row, "seq")?,
-            at: moment(row, "at")?,
-            actor: json(row, "actor")?,
-            event: json(row, "detail")?,
-            asked_by: match get::<Option<String>>(row, "request")? {
-                Some(request) => {
-                    Some(AskedBy { request, correlation: get(row, "correlation")?, person: get(row, "person")? })
-                }
-                None => None,
-            },
-        })
-    })
 }
 
 pub(super) async fn attempts(link: &Link, task: TaskId) -> Result<Vec<Attempt>, StoreError> {

@@ -6,11 +6,13 @@ use uuid::Uuid;
 
 use super::{
     link::Link,
-    rows::{RESOURCE_COLUMNS, all, get, limit, micros, moment, number, parse, stored_resource},
+    rows::{
+        RESOURCE_COLUMNS, TASK_COLUMNS, all, get, limit, micros, moment, number, parse, stored_resource, task_record,
+    },
 };
 use crate::{
     domain::ReferralId,
-    store::{Routed, RoutedQuery, Sent, StoreError, StoredResource},
+    store::{Routed, RoutedQuery, Sent, StoreError, StoredResource, TaskRecord},
 };
 
 pub(super) async fn count(link: &Link, from: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
@@ -38,6 +40,18 @@ pub(super) async fn page(link: &Link, query: &RoutedQuery) -> Result<Vec<Routed>
             decision: get(row, "decision")?,
         })
     })
+}
+
+pub(super) async fn tasks(link: &Link, query: &RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError> {
+    let (at, id) = query.begins_after();
+    let sql = sql!(
+        "WITH page AS MATERIALIZED (SELECT id, created FROM referral
+             WHERE (created, id) > ($1, $2) AND created < $3 ORDER BY created, id LIMIT $4)
+         SELECT page.created AS stored, {TASK_COLUMNS} FROM page JOIN task t ON t.referral = page.id
+         ORDER BY page.created, page.id, t.id"
+    );
+    let rows = link.query(sql, &[&at, &id, &micros(query.before), &limit(query.count)]).await?;
+    all(&rows, |row| Ok((moment(row, "stored")?, task_record(row)?)))
 }
 
 pub(super) async fn sent(link: &Link, submissions: &[Uuid]) -> Result<Vec<Sent>, StoreError> {

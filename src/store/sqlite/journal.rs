@@ -1,13 +1,28 @@
 //! The journal's rows; what stands in them is `chain.rs`'s.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::rows::{json, micros, moment};
+use super::rows::{json, micros, moment, parse, uuid};
 use crate::{
     domain::TaskId,
-    store::{AskedBy, JournalLine, NewEvent, StoreError, chain},
+    store::{AskedBy, FoundLine, JournalLine, JournalPage, JournalQuery, NewEvent, StoreError, chain},
 };
+
+/// Those that are looked at, along the index; then what is wanted of them.
+const FIND: &str =
+    "SELECT j.task, j.seq, j.at, j.actor, j.detail, j.request, j.correlation, j.person, t.inbox, t.system
+    FROM (SELECT task, seq FROM journal WHERE at >= ?1 AND (at, task, seq) < (?2, ?3, ?4)
+          ORDER BY at DESC, task DESC, seq DESC LIMIT ?5) looked
+    CROSS JOIN journal j ON j.task = looked.task AND j.seq = looked.seq CROSS JOIN task t ON t.id = j.task
+    WHERE j.detail IS NOT NULL AND (?6 IS NULL OR j.event = ?6) AND (?7 IS NULL OR j.actor = ?7)
+      AND (?8 IS NULL OR t.inbox = ?8) AND (?9 IS NULL OR t.system = ?9)
+    ORDER BY j.at DESC, j.task DESC, j.seq DESC LIMIT ?10";
+/// The last of those that are looked at.
+const END: &str = "SELECT at, task, seq FROM journal WHERE at >= ?1 AND (at, task, seq) < (?2, ?3, ?4)
+    ORDER BY at DESC, task DESC, seq DESC LIMIT 1 OFFSET ?5";
+const ANSWERS: &str = "SELECT seq, at, actor, detail, request, correlation, person FROM journal
+    WHERE task = ? AND event = 'answered' AND detail IS NOT NULL ORDER BY seq";
 
 /// Writes one line and returns its hash.
 pub(super) fn write(
@@ -47,19 +62,96 @@ pub(super) fn read(c: &Connection, task: TaskId) -> Result<Vec<JournalLine>, Sto
     let mut statement = c.prepare_cached(
         "SELECT seq, at, actor, detail, request, correlation, person FROM journal WHERE task = ? ORDER BY seq",
     )?;
-    let lines = statement.query_map([task.0.as_bytes()], |row| {
-        Ok(JournalLine {
-            seq: row.get("seq")?,
-            at: moment(row, "at")?,
-            actor: json(row, "actor")?,
-            event: json(row, "detail")?,
-            asked_by: match row.get("request")? {
-                Some(request) => {
-                    Some(AskedBy { request, correlation: row.get("correlation")?, person: row.get("person")? })
-                }
-                None => None,
-            },
-        })
-    })?;
+    let lines = statement.query_map([task.0.as_bytes()], line)?;
     Ok(lines.collect::<Result<_, _>>()?)
+}
+
+fn line(row: &Row<'_>) -> rusqlite::Result<JournalLine> {
+    Ok(JournalLine {
+        seq: row.get("seq")?,
+        at: moment(row, "at")?,
+        actor: json(row, "actor")?,
+        event: json(row, "detail")?,
+        asked_by: match row.get("request")? {
+            Some(request) => {
+                Some(AskedBy { request, correlation: row.get("correlation")?, person: row.get("person")? })
+            }
+            None => None,
+        },
+    })
+}
+
+pub(super) fn find(c: &Connection, query: &JournalQuery) -> Result<JournalPage, StoreError> {
+    let (at, task, seq) = query.begins_before();
+    let (from, looked) = (micros(query.from), i64::try_from(query.looked_at()).unwrap_or(i64::MAX));
+    let actor = query.actor.as_ref().map(serde_json::to_string).transpose();
+    let actor = actor.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let count = i64::try_from(query.count).unwrap_or(i64::MAX).saturating_add(1);
+    let mut statement = c.prepare_cached(FIND)?;
+    let found = statement.query_map(
+        params![
+            from,
+            at,
+            task.0.as_bytes(),
+            seq,
+            looked,
+            query.event,
+            actor,
+            query.inbox.as_ref().map(|inbox| inbox.as_str()),
+            query.system.as_ref().map(|system| system.as_str()),
+            count
+        ],
+        |row| {
+            Ok(FoundLine {
+                task: TaskId(uuid(row, "task")?),
+                inbox: parse(row, "inbox")?,
+                system: parse(row, "system")?,
+                line: line(row)?,
+            })
+        },
+    )?;
+    let found: Vec<FoundLine> = found.collect::<Result<_, _>>()?;
+    let end = c
+        .prepare_cached(END)?
+        .query_row(params![from, at, task.0.as_bytes(), seq, looked - 1], |row| {
+            Ok((moment(row, "at")?, TaskId(uuid(row, "task")?), row.get("seq")?))
+        })
+        .optional()?;
+    Ok(query.page(found, end))
+}
+
+pub(super) fn answers(c: &Connection, tasks: &[TaskId]) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
+    let mut statement = c.prepare_cached(ANSWERS)?;
+    let mut all = Vec::new();
+    for task in tasks {
+        let lines = statement.query_map([task.0.as_bytes()], |row| Ok((*task, line(row)?)))?;
+        all.extend(lines.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rusqlite::Connection;
+
+    use super::{END, FIND};
+
+    #[test]
+    fn what_is_looked_at_is_read_along_its_index() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        super::super::migrate::run(&mut connection, Path::new(":memory:")).unwrap();
+        for sql in [FIND, END] {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let nothing = vec![0; statement.parameter_count()];
+            let plan = statement.query_map(rusqlite::params_from_iter(nothing), |row| row.get("detail")).unwrap();
+            let plan: Vec<String> = plan.map(Result::unwrap).collect();
+            assert!(
+                plan.iter().any(|step| step.contains("INDEX journal_by_time") && step.contains("at>?")),
+                "{plan:?}"
+            );
+            assert!(!plan.iter().any(|step| step.contains("SCAN j")), "{plan:?}");
+        }
+    }
 }

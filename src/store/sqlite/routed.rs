@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params, params_from_iter};
 use uuid::Uuid;
 
-use super::rows::{RESOURCE_COLUMNS, micros, moment, parse, stored_resource, uuid};
+use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, micros, moment, parse, stored_resource, task_record, uuid};
 use crate::{
     domain::ReferralId,
-    store::{Routed, RoutedQuery, Sent, StoreError, StoredResource},
+    store::{Routed, RoutedQuery, Sent, StoreError, StoredResource, TaskRecord},
 };
 
 const PAGE: &str = "SELECT r.id, r.request, r.system, r.created, r.submission, r.decision, length(s.original) AS bytes
@@ -34,6 +34,21 @@ pub(super) fn page(c: &Connection, query: &RoutedQuery) -> Result<Vec<Routed>, S
             bytes: row.get("bytes")?,
             decision: row.get("decision")?,
         })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn tasks(c: &Connection, query: &RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError> {
+    let (at, id) = query.begins_after();
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT r.created AS stored, {TASK_COLUMNS}
+         FROM (SELECT id, request, origin, identifier, route_set, created FROM referral
+               WHERE (created, id) > (?1, ?2) AND created < ?3 ORDER BY created, id LIMIT ?4) r
+         CROSS JOIN task t ON t.referral = r.id ORDER BY r.created, r.id, t.id"
+    ))?;
+    let count = i64::try_from(query.count).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![at, id.as_bytes(), micros(query.before), count], |row| {
+        Ok((moment(row, "stored")?, task_record(row)?))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

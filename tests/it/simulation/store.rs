@@ -17,9 +17,9 @@ use onward::{
     },
     store::{
         ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-        DeadQuery, Due, JournalLine, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed, RoutedQuery, RoutesVersion,
-        Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit,
-        Submitted, TaskQuery, TaskRecord, Troubled,
+        DeadQuery, Due, JournalLine, JournalPage, JournalQuery, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed,
+        RoutedQuery, RoutesVersion, Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker,
+        StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
     },
 };
 use tokio::time::Instant;
@@ -252,6 +252,18 @@ impl Store for Reached {
 
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
         reach!(self, journal(task))
+    }
+
+    async fn find_journal(&self, query: JournalQuery) -> Result<JournalPage, StoreError> {
+        reach!(self, find_journal(query))
+    }
+
+    async fn tasks_routed(&self, query: RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError> {
+        reach!(self, tasks_routed(query))
+    }
+
+    async fn answers_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
+        reach!(self, answers_of(tasks))
     }
 
     async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError> {

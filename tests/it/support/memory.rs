@@ -23,10 +23,10 @@ use onward::{
     },
     store::{
         ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-        DeadQuery, Due, EVENTS_KEPT, JournalLine, LaneHead, LaneState, NAMESAKES_MAX, NewReferral, NewRoutes, NewTask,
-        Parties, Poll, ResourceKey, Routed, RoutedQuery, RoutesVersion, Sent, Settled, Share, Shares, Signed, Store,
-        StoreError, StoredAlert, StoredBreaker, StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord,
-        Troubled,
+        DeadQuery, Due, EVENTS_KEPT, FoundLine, JournalLine, JournalPage, JournalQuery, LaneHead, LaneState,
+        NAMESAKES_MAX, NewReferral, NewRoutes, NewTask, Parties, Poll, ResourceKey, Routed, RoutedQuery, RoutesVersion,
+        Sent, Settled, Share, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
+        Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
     },
 };
 use uuid::Uuid;
@@ -737,6 +737,62 @@ impl Store for Memory {
 
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
         Ok(self.all()?.tasks.get(&task).map(|row| row.journal.clone()).unwrap_or_default())
+    }
+
+    async fn find_journal(&self, query: JournalQuery) -> Result<JournalPage, StoreError> {
+        let all = self.all()?;
+        let mut found: Vec<FoundLine> = Vec::new();
+        for row in all.tasks.values() {
+            let (task, inbox, system) = (row.record.id, row.record.inbox.clone(), row.record.system.clone());
+            let of = |line: &JournalLine| FoundLine {
+                task,
+                inbox: inbox.clone(),
+                system: system.clone(),
+                line: line.clone(),
+            };
+            found.extend(row.journal.iter().map(of));
+        }
+        let at = |one: &FoundLine| (one.line.at, one.task, one.line.seq);
+        found.retain(|one| {
+            one.line.at >= query.from
+                && one.line.at < query.before
+                && query.after.is_none_or(|after| at(one) < after)
+                && query.event.as_ref().is_none_or(|event| one.line.event.name() == event)
+                && query.actor.as_ref().is_none_or(|actor| one.line.actor == *actor)
+                && query.inbox.as_ref().is_none_or(|inbox| one.inbox == *inbox)
+                && query.system.as_ref().is_none_or(|system| one.system == *system)
+        });
+        found.sort_by_key(|one| std::cmp::Reverse(at(one)));
+        let goes_on = found.len() > query.count;
+        found.truncate(query.count);
+        let next = found.last().map(at).filter(|_| goes_on);
+        Ok(JournalPage { lines: found, next })
+    }
+
+    async fn tasks_routed(&self, query: RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError> {
+        let page = self.routed(query).await?;
+        let all = self.all()?;
+        let mut found = Vec::new();
+        for one in page {
+            let of = all.tasks.values().filter(|row| row.record.referral == one.id);
+            let mut of: Vec<TaskRecord> = of.map(|row| row.record.clone()).collect();
+            of.sort_by_key(|task| task.id.0);
+            found.extend(of.into_iter().map(|task| (one.at, task)));
+        }
+        Ok(found)
+    }
+
+    async fn answers_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
+        let all = self.all()?;
+        let of = |task: &TaskId| {
+            let journal = all.tasks.get(task).map(|row| row.journal.clone()).unwrap_or_default();
+            journal
+                .into_iter()
+                .filter(|line| line.event.name() == "answered")
+                .map(|line| (*task, line))
+                .collect::<Vec<_>>()
+        };
+        Ok(tasks.iter().flat_map(of).collect())
     }
 
     async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError> {

@@ -20,6 +20,9 @@ pub mod directory;
 
 // who is told of what waits for a person
 pub mod alerts;
+
+// what became of it all
+pub mod reports;
 #[cfg(feature = "pages")]
 pub mod notices;
 

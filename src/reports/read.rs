@@ -1,0 +1,208 @@
+//! Reads from the store what a report is made of, a page of referrals at a time, and keeps nothing of any person.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::figures::{Answered, Counted, Outcome};
+use crate::{
+    domain::{ReferralId, TaskId},
+    places::outward_of,
+    store::{JournalLine, RoutedQuery, Store, StoreError, StoredResource},
+};
+
+/// A report is of no more referrals.
+pub const REPORTED_MAX: u64 = 100_000;
+/// So many referrals are read with one question.
+const PAGE: usize = 500;
+/// No name of a reason is longer; what is written there is the sender's.
+const REASON_CHARS_MAX: usize = 80;
+
+/// Why there is no report.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReportError {
+    /// More than [`REPORTED_MAX`] were stored in the time.
+    #[error("{0} referrals came in that time, and a report is of {REPORTED_MAX} at most: choose fewer days")]
+    TooMany(u64),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What of a ServiceRequest is looked at.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Request {
+    reason_code: Vec<Concept>,
+    subject: Reference,
+    contained: Vec<Person>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Concept {
+    coding: Vec<Coding>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Coding {
+    code: Option<String>,
+    display: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Reference {
+    reference: Option<String>,
+}
+
+/// What of a Patient is looked at.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Person {
+    resource_type: String,
+    id: String,
+    address: Vec<Address>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Address {
+    #[serde(rename = "use")]
+    usage: Option<String>,
+    postal_code: Option<String>,
+}
+
+/// The referrals that were stored at or after the one time and before the other, one for each service that they went to.
+///
+/// # Errors
+/// [`ReportError`]
+pub async fn read(store: &dyn Store, from: Timestamp, before: Timestamp) -> Result<Vec<Counted>, ReportError> {
+    let all = store.count_routed(from, before).await?;
+    if all > REPORTED_MAX {
+        return Err(ReportError::TooMany(all));
+    }
+    let mut counted = Vec::new();
+    let mut query = RoutedQuery { from, before, after: None, count: PAGE };
+    loop {
+        let tasks = store.tasks_routed(query.clone()).await?;
+        let Some((at, last)) = tasks.last() else { return Ok(counted) };
+        query.after = Some((*at, last.referral));
+        // what follows others is no referral to a service
+        let tasks: Vec<_> = tasks.into_iter().filter(|(_, task)| !task.is_parent()).collect();
+        let mut referrals: Vec<ReferralId> = tasks.iter().map(|(_, task)| task.referral).collect();
+        referrals.dedup();
+        let about = about(store.gist_of(referrals).await?);
+        let mut answers: BTreeMap<TaskId, Vec<JournalLine>> = BTreeMap::new();
+        for (task, line) in store.answers_of(tasks.iter().map(|(_, task)| task.id).collect()).await? {
+            answers.entry(task).or_default().push(line);
+        }
+        for (at, task) in tasks {
+            let said = answers.get(&task.id).into_iter().flatten().map(|line| (line.at, &line.event));
+            let about = about.get(&task.referral);
+            counted.push(Counted {
+                service: task.inbox.as_str().to_owned(),
+                area: about.and_then(|about| about.area.clone()),
+                reason: about.and_then(|about| about.reason.clone()),
+                outcome: Outcome::of(task.state.status),
+                answered: Answered::of(at, said),
+            });
+        }
+        // others go on meanwhile
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What a report says of a referral beside what became of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct About {
+    area: Option<String>,
+    reason: Option<String>,
+}
+
+/// By referral: the first coded reason of its ServiceRequest, and where the person lives whom it is about.
+fn about(gist: Vec<StoredResource>) -> BTreeMap<ReferralId, About> {
+    let mut about: BTreeMap<ReferralId, About> = BTreeMap::new();
+    for one in gist {
+        let of = about.entry(one.referral).or_default();
+        match one.kind.as_str() {
+            "ServiceRequest" => {
+                let request: Request = serde_json::from_str(&one.body).unwrap_or_default();
+                of.reason = request.reason_code.iter().flat_map(|concept| &concept.coding).find_map(named);
+                let own = request.subject.reference.as_deref().and_then(|r| r.strip_prefix('#'));
+                let contained = request.contained.iter().filter(|one| one.resource_type == "Patient");
+                let contained = contained.into_iter().find(|one| own == Some(one.id.as_str()));
+                of.area = contained.and_then(home).or(of.area.take());
+            }
+            "Patient" => {
+                let person: Person = serde_json::from_str(&one.body).unwrap_or_default();
+                of.area = of.area.take().or_else(|| home(&person));
+            }
+            _ => {}
+        }
+    }
+    about
+}
+
+/// A reason by its display and code.
+fn named(coding: &Coding) -> Option<String> {
+    let code = coding.code.as_deref().filter(|code| !code.is_empty())?;
+    let told = match coding.display.as_deref() {
+        Some(display) if !display.is_empty() => format!("{display} ({code})"),
+        _ => code.to_owned(),
+    };
+    Some(told.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect())
+}
+
+/// The outward code of a person's home: of the first address that is not an old, billing or work one.
+fn home(person: &Person) -> Option<String> {
+    let lives = |address: &&Address| !matches!(address.usage.as_deref(), Some("old" | "billing" | "work"));
+    person.address.iter().filter(lives).find_map(|address| outward_of(address.postal_code.as_deref()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn resource(referral: ReferralId, kind: &str, body: &serde_json::Value) -> StoredResource {
+        StoredResource {
+            kind: kind.into(),
+            id: Uuid::nil(),
+            version: 1,
+            last_updated: Timestamp::UNIX_EPOCH,
+            referral,
+            origin: None,
+            task: None,
+            later: false,
+            body: body.to_string(),
+        }
+    }
+
+    #[test]
+    fn area_and_reason_are_told_and_nothing_else_of_a_person() {
+        let (one, other, third) = (ReferralId::mint(), ReferralId::mint(), ReferralId::mint());
+        let coded =
+            json!([{"text": "she told me"}, {"coding": [{"display": "no code"}, {"code": "1", "display": "Lonely"}]}]);
+        let addresses =
+            json!([{"use": "old", "postalCode": "CH41 1AA"}, {"line": ["1 High Street"]}, {"postalCode": "l1 9zz"}]);
+        let contained = json!([{"resourceType": "Patient", "id": "p", "address": [{"postalCode": "L15 3ZZ"}]}]);
+        let found = about(vec![
+            resource(
+                one,
+                "Patient",
+                &json!({"resourceType": "Patient", "address": addresses, "name": [{"family": "X"}]}),
+            ),
+            resource(one, "ServiceRequest", &json!({"reasonCode": coded, "subject": {"reference": "Patient/1"}})),
+            resource(other, "ServiceRequest", &json!({"contained": contained, "subject": {"reference": "#p"}})),
+            resource(third, "ServiceRequest", &json!({"reasonCode": "no list"})),
+        ]);
+        assert_eq!(found[&one], About { area: Some("L1".into()), reason: Some("Lonely (1)".into()) });
+        assert_eq!(found[&other], About { area: Some("L15".into()), reason: None });
+        assert_eq!(found[&third], About::default(), "what cannot be read is not known");
+    }
+}

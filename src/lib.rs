@@ -6,6 +6,7 @@ pub mod auth;
 pub mod conversation;
 pub mod intake;
 pub mod profiles;
+pub mod route_sets;
 pub mod routing;
 
 pub mod delivery;

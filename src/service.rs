@@ -51,7 +51,7 @@ mod reload;
 mod routes;
 
 pub use reload::log_faults;
-pub use routes::{TAKEN_UP_WITHIN, Unfit, read_stored};
+pub use routes::{TAKEN_UP_WITHIN, Unfit};
 
 use self::{
     listeners::Listeners,

@@ -12,6 +12,7 @@ use crate::{
         routes::{Source, remarks},
     },
     domain::{Alert, AlertKind, alert},
+    route_sets::read_stored,
     routing::RouteSet,
     service,
     store::{ActivateError, Activation, RoutesVersion, Signed, Store},
@@ -140,7 +141,7 @@ pub(super) async fn in_force(config: &Config) -> anyhow::Result<RouteSet> {
     let active = store.active_routes().await?;
     let active = active.ok_or_else(|| Finding("no route set is active; `onward routes apply` makes one so".into()))?;
     let version = stored(&*store, active.number).await?;
-    let read = service::read_stored(&version, &config.registry).map(|(routes, _)| routes);
+    let read = read_stored(&version, &config.registry).map(|(routes, _)| routes);
     read.map_err(|faults| {
         let told = format!("version {} of the route set is active and cannot be read here", version.number);
         all_of(&faults, told).into()

@@ -16,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admission::{Admission, Gate},
-    config::{Fault, Registry, routes},
+    config::{Fault, Registry},
     domain::{Alert, AlertKind, alert},
     health::{Health, Part, State as Is},
     lanes::Endpoints,
-    routing::{Known, RouteSet},
+    route_sets::read_stored_again,
+    routing::RouteSet,
     store::{Activation, RoutesVersion, Store, StoreError},
 };
 
@@ -214,7 +215,7 @@ impl InForce {
 
 /// Reads a version beside a registry, aside: a large one takes its time. It was held against itself when it was applied.
 async fn read(version: Arc<RoutesVersion>, registry: Arc<Registry>) -> Result<RouteSet, String> {
-    let task = tokio::task::spawn_blocking(move || reading(&version, &registry, RouteSet::read_again));
+    let task = tokio::task::spawn_blocking(move || read_stored_again(&version, &registry));
     match task.await {
         Ok(read) => read.map(|(routes, _)| routes).map_err(|faults| first_of(&faults)),
         Err(error) => Err(format!("it could not be read: {error}")),
@@ -316,24 +317,4 @@ impl Followed {
             tracing::warn!(%error, "that a route set was not taken up could not be kept as an alert");
         }
     }
-}
-
-/// Reads a stored version as it is to be beside this registry, with the files that were stored with it.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub fn read_stored(version: &RoutesVersion, registry: &Registry) -> routes::Read {
-    reading(version, registry, RouteSet::read)
-}
-
-fn reading(
-    version: &RoutesVersion,
-    registry: &Registry,
-    read: fn(&str, &str, Known<'_>) -> routes::Read,
-) -> routes::Read {
-    let files = |name: &str| {
-        let stored = version.files.get(name).cloned();
-        stored.ok_or_else(|| "it was not stored with this version".to_owned())
-    };
-    read(&version.text, &format!("route set {}", version.number), registry.known(&files))
 }

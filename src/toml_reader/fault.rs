@@ -26,6 +26,16 @@ impl Fault {
     pub fn of_file(file: impl Into<String>, message: impl Into<String>) -> Self {
         Self { file: file.into(), line: 0, column: 0, key: String::new(), message: message.into() }
     }
+
+    /// What is wrong, and, where it says so, what is allowed or needed, with that word.
+    pub fn divided(&self) -> (&str, Option<String>) {
+        for word in ["allowed", "needed"] {
+            if let Some((wrong, right)) = self.message.split_once(&format!("; {word}: ")) {
+                return (wrong, Some(format!("{word}: {right}")));
+            }
+        }
+        (&self.message, None)
+    }
 }
 
 impl fmt::Display for Fault {

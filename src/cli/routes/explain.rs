@@ -1,19 +1,19 @@
 //! `onward routes explain`
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{ConfigFile, Ended, Finding, check::read_set, in_force, print_json};
 use crate::{
     config::Env,
-    domain::{InboxId, SystemId, Timestamp, working_days::WorkingTime},
-    fhir::{Limits, gate, tree, xml},
-    intake::{IntakeError, apart, asked_of},
-    profiles::Asked,
-    routing::{Explanation, Unavailable},
+    domain::{InboxId, SystemId, Timestamp},
+    fhir::Limits,
+    intake::IntakeError,
+    route_sets::explain::{self, Explained, Question},
+    routing::Explanation,
     service::profiles,
 };
 
@@ -61,42 +61,28 @@ pub(in crate::cli) async fn run(asked: &Explain) -> Ended {
             Finding(format!("no originating system is called “{unknown}”; there are: {}", known.join(", "))).into()
         );
     }
-    let body = read(referral)?;
-    let expected = if tree::resource_type(&body) == Some("Bundle") { "Bundle" } else { "ServiceRequest" };
+    let bytes = std::fs::read(referral).with_context(|| format!("cannot read {}", referral.display()))?;
+    let body = explain::read(&bytes, &Limits::default())
+        .map_err(|issue| Finding(format!("{}: {}", issue.expression.join(", "), issue.diagnostics)))?;
     let validator = profiles::validator(&config).map_err(|error| Finding(error.to_string()))?;
-    let now = at.unwrap_or_else(Timestamp::now);
-    let asked = match system.as_ref().and_then(|id| registry.systems.get(id)) {
-        Some(system) => asked_of(system, now),
-        None => Asked::at(now),
+    let question = Question {
+        routes: &routes,
+        registry,
+        system: system.as_ref(),
+        at: at.unwrap_or_else(Timestamp::now),
+        closed,
+        most: usize::MAX,
     };
-    let apart = apart::read(body, expected, &validator, &asked).map_err(|error| not_right(&error))?;
-    let systems = registry.systems.keys().filter(|id| system.as_ref().is_none_or(|wanted| wanted == *id));
-    // how full an inbox is, only a store knows
-    let today = WorkingTime::local(now).date();
-    let unavailable = |inbox: &InboxId| {
-        let is_closed = registry.inboxes.get(inbox).is_some_and(|inbox| inbox.opening.is_closed(today));
-        (is_closed || closed.contains(inbox)).then_some(Unavailable::Closed)
-    };
+    let explained = question.asked_of(body, &validator).map_err(|error| not_right(&error))?;
     let mut all = Vec::new();
     let mut unrouted = 0;
-    for from in systems {
-        for draft in &apart.drafts {
-            let request = &apart.items[draft.request].resource;
-            // what intake would read from the record is not read here
-            let explanation = routes.explain(
-                &apart.facts(draft, from, &BTreeMap::new(), registry.setting(now)),
-                &unavailable,
-                usize::MAX,
-            );
-            unrouted += usize::from(explanation.inboxes.is_empty());
-            let identifier =
-                tree::identifiers(request).next().map(|(s, v, _)| format!("{}|{v}", s.unwrap_or_default()));
-            if *json {
-                all.push(json!({"system": from.as_str(), "identifier": identifier, "explanation": explanation}));
-            } else {
-                say!("from {from}, {}", identifier.as_deref().unwrap_or("without identifier"));
-                say!("{explanation}\n");
-            }
+    for Explained { system, identifier, explanation } in explained {
+        unrouted += usize::from(explanation.inboxes.is_empty());
+        if *json {
+            all.push(json!({"system": system.as_str(), "identifier": identifier, "explanation": explanation}));
+        } else {
+            say!("from {system}, {}", identifier.as_deref().unwrap_or("without identifier"));
+            say!("{explanation}\n");
         }
     }
     if *json {
@@ -124,15 +110,6 @@ async fn decided(file: &ConfigFile, id: &str, json: bool) -> Ended {
     }
     store.close().await;
     Ok(())
-}
-
-fn read(file: &PathBuf) -> anyhow::Result<Value> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let is_xml = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'<') || bytes.starts_with(b"\xef\xbb\xbf<");
-    let limits = Limits::default();
-    let read = if is_xml { xml::read(&bytes, &limits) } else { gate::read(&bytes, &limits).map(|body| (body, vec![])) };
-    let read = read.and_then(|(body, mut out_of_order)| out_of_order.pop().map_or(Ok(body), Err));
-    read.map_err(|issue| Finding(format!("{}: {}", issue.expression.join(", "), issue.diagnostics)).into())
 }
 
 fn not_right(error: &IntakeError) -> Finding {

@@ -1,44 +1,30 @@
-//! `onward routes rehearse`: a route set is tried on the referrals that came lately, as they were when they were routed, and what it
-//! decides is compared with what was decided.
-//!
-//! Inboxes are taken as open, then and now: of a referral that went to a stand-in, what counts is what its route named. Postcodes,
-//! working hours and time zones are those of today's configuration; what a referral says is as it was sent, or was read for it, then.
+//! `onward routes rehearse`: a route set is tried on the referrals that came lately.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::Context;
 use clap::Args;
-use jiff::SignedDuration;
-use serde_json::Value;
-use uuid::Uuid;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 use super::{ConfigFile, Ended, Finding};
 use crate::{
     config::Registry,
+    domain::clock::instant,
     fhir::Limits,
-    intake::again::Again,
-    routing::{RouteSet, all_open},
-    store::{Routed, RoutedQuery, Sent, Store},
+    route_sets::{
+        rehearse::Rehearsal,
+        tally::{Change, Changed, Tally},
+    },
+    routing::RouteSet,
 };
 
 mod progress;
-mod tally;
-mod went;
 
 use progress::Progress;
-use tally::Tally;
-use went::Went;
-
-/// So many referrals are read with one question.
-const PAGE: usize = 500;
-/// So many are worked on together, …
-const CHUNK: usize = 100;
-/// … of no more than so many bytes, one that is larger apart.
-const CHUNK_BYTES: u64 = 16 * 1024 * 1024;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Rehearse {
@@ -69,22 +55,17 @@ pub(in crate::cli) async fn run(asked: &Rehearse) -> Ended {
     let count = store.count_routed(from, until).await.ok();
     let limits = Limits { bytes: config.limits.body_bytes, depth: config.limits.depth, ..Limits::default() };
     let mut progress = Progress::new(count);
-    let mut tally = Tally::new(usize::from(asked.examples), asked.json);
-    let tried = Tried { candidate: &candidate, registry: &config.registry, limits };
-    let query = RoutedQuery { from, before: until, after: None, count: PAGE };
-    let mut reading = tokio::spawn(Reader { store: store.clone(), query, page: Vec::new().into_iter() }.next());
-    loop {
-        let (reader, chunk) = reading.await.context("reading the store ended")??;
-        if chunk.referrals.is_empty() {
-            break;
+    let rehearsal =
+        Rehearsal { store: store.clone(), registry: Arc::new(config.registry), candidate: Arc::new(candidate), limits };
+    let mut told = |tally: &Tally, changed: Option<&Changed>| {
+        if let Some(Changed { request, change, was, goes }) = changed.filter(|_| asked.json) {
+            say!("{}", json!({"kind": "referral", "request": request, "change": change, "from": was, "to": goes}));
         }
-        // the next ones are read while these are decided
-        reading = tokio::spawn(reader.next());
-        tried.compare(&*store, &chunk, &mut tally).await?;
         progress.at(tally.total());
-    }
+    };
+    let tally = rehearsal.run((from, until), Tally::new(usize::from(asked.examples)), &mut told).await?;
     progress.end();
-    tally.tell(&candidate, from, until);
+    tell(&tally, rehearsal.candidate.version(), (from, until), asked.json);
     store.close().await;
     match tally.unlike() {
         unlike if unlike > 0 && asked.fail_on_change => {
@@ -116,84 +97,49 @@ fn candidate(path: &Path, registry: &Registry) -> anyhow::Result<RouteSet> {
     }
 }
 
-/// Referrals with the requests that brought them.
-struct Chunk {
-    referrals: Vec<Routed>,
-    sent: Vec<Sent>,
-}
-
-/// Goes through the store, a chunk at a time.
-struct Reader {
-    store: Arc<dyn Store>,
-    query: RoutedQuery,
-    page: std::vec::IntoIter<Routed>,
-}
-
-impl Reader {
-    /// The next chunk; an empty one at the end.
-    async fn next(mut self) -> anyhow::Result<(Self, Chunk)> {
-        if self.page.as_slice().is_empty() {
-            let page = self.store.routed(self.query.clone()).await?;
-            self.query.after = page.last().map(|last| (last.at, last.id)).or(self.query.after);
-            self.page = page.into_iter();
+/// Prints what it came to.
+fn tell(tally: &Tally, version: &str, (from, until): (Timestamp, Timestamp), json: bool) {
+    let (elsewhere, refused, triage) =
+        (tally.of(Change::Elsewhere), tally.of(Change::Refused), tally.of(Change::Triage));
+    if json {
+        for ((change, was, goes), some) in tally.kinds() {
+            let (count, examples) = (some.count, &some.examples);
+            say!(
+                "{}",
+                json!({"kind": "change", "change": change, "from": was, "to": goes, "count": count, "examples": examples})
+            );
         }
-        let (mut referrals, mut bytes) = (Vec::new(), 0);
-        let mut submissions = BTreeSet::new();
-        while let Some(next) = self.page.as_slice().first() {
-            let more = if submissions.contains(&next.submission) { 0 } else { next.bytes };
-            if referrals.len() == CHUNK || (!referrals.is_empty() && bytes + more > CHUNK_BYTES) {
-                break;
-            }
-            bytes += more;
-            submissions.insert(next.submission);
-            referrals.extend(self.page.next());
-        }
-        let sent = match submissions.is_empty() {
-            true => Vec::new(),
-            false => self.store.sent(submissions.into_iter().collect()).await?,
-        };
-        Ok((self, Chunk { referrals, sent }))
+        say!(
+            "{}",
+            json!({"kind": "totals", "version": version, "from": instant(from), "until": instant(until),
+                "referrals": tally.total(), "same": tally.same, "same-by-another-route": tally.other_route,
+                "elsewhere": elsewhere, "refused": refused, "triage": triage, "unknown": tally.unknown,
+                "unreadable": tally.unreadable, "of-more-kinds": tally.of_more_kinds})
+        );
+        return;
     }
-}
-
-/// What is tried, and what it depends on beside the referrals.
-struct Tried<'t> {
-    candidate: &'t RouteSet,
-    registry: &'t Registry,
-    limits: Limits,
-}
-
-impl Tried<'_> {
-    async fn compare(&self, store: &dyn Store, chunk: &Chunk, tally: &mut Tally) -> anyhow::Result<()> {
-        let again: BTreeMap<Uuid, Again> = chunk
-            .sent
-            .iter()
-            .filter_map(|sent| Again::read(sent, &self.limits).ok().map(|again| (sent.id, again)))
-            .collect();
-        let of = |referral: &Routed| again.get(&referral.submission);
-        let led = chunk.referrals.iter().filter(|one| of(one).is_some_and(|again| again.leads_outside(one.request)));
-        let led: Vec<_> = led.map(|one| one.id).collect();
-        let mut read: BTreeMap<_, BTreeMap<String, Value>> = BTreeMap::new();
-        if !led.is_empty() {
-            for named in store.named_at_first(led).await? {
-                if let (Some(origin), Ok(body)) = (named.origin, serde_json::from_str(&named.body)) {
-                    read.entry(named.referral).or_default().insert(origin, body);
-                }
-            }
+    say!("Route set {version} on {} referrals, from {} until {}:", tally.total(), instant(from), instant(until));
+    let by_other = match tally.other_route {
+        0 => String::new(),
+        other => format!(", {other} of them by another route"),
+    };
+    say!("  {:>9}  go where they went{by_other}", tally.same);
+    say!("  {elsewhere:>9}  go elsewhere");
+    say!("  {refused:>9}  are refused");
+    say!("  {triage:>9}  go to triage");
+    if tally.unknown > 0 {
+        say!("  {:>9}  went somewhere that was not kept", tally.unknown);
+    }
+    if tally.unreadable > 0 {
+        say!("  {:>9}  cannot be read any more", tally.unreadable);
+    }
+    for ((_, was, goes), some) in tally.kinds() {
+        say!("\n{was} → {goes} ({} → {}): {}", was.route(), goes.route(), some.count);
+        for request in &some.examples {
+            say!("  ServiceRequest/{request}");
         }
-        let nothing = BTreeMap::new();
-        for referral in &chunk.referrals {
-            let was = Went::as_decided(&referral.decision);
-            let read = read.get(&referral.id).unwrap_or(&nothing);
-            let setting = self.registry.setting(referral.at);
-            let facts = of(referral).and_then(|again| again.facts(referral.request, &referral.system, read, setting));
-            let goes = facts.map(|facts| {
-                let decided = self.candidate.decide(&facts, &all_open);
-                let missing = decided.as_ref().map(|decision| self.candidate.missing(decision, &facts));
-                Went::by(&decided, &missing.unwrap_or_default())
-            });
-            tally.add(referral.request, was, goes);
-        }
-        Ok(())
+    }
+    if tally.of_more_kinds > 0 {
+        say!("\n{} more, of other kinds", tally.of_more_kinds);
     }
 }

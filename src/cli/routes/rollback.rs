@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     ConfigFile, Ended, Finding, Signature, Wait, activated, all_of, kept, not_activated, print_json, stored, warn,
 };
-use crate::service;
+use crate::route_sets::read_stored;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Rollback {
@@ -32,7 +32,7 @@ pub(in crate::cli) async fn run(asked: &Rollback) -> Ended {
         return Err(Finding(format!("nothing was changed: version {number} is the active one")).into());
     }
     // systems and inboxes may have gone since it was written
-    let (routes, warnings) = service::read_stored(&version, &config.registry).map_err(|faults| {
+    let (routes, warnings) = read_stored(&version, &config.registry).map_err(|faults| {
         all_of(&faults, format!("nothing was changed; beside the systems and inboxes of today version {number} has"))
     })?;
     warn(&warnings, &format!("version {number}"), &routes, &config);

@@ -17,7 +17,7 @@ pub(super) fn warning(warning: &Fault, text: &str) -> String {
 }
 
 fn shown(fault: &Fault, text: &str, level: Level<'_>) -> String {
-    let (title, allowed) = divided(&fault.message);
+    let (title, allowed) = fault.divided();
     let title = match fault.key.as_str() {
         "" => title.to_owned(),
         key => format!("{key}: {title}"),
@@ -35,16 +35,6 @@ fn shown(fault: &Fault, text: &str, level: Level<'_>) -> String {
         group = group.element(Level::HELP.message(allowed.as_str()));
     }
     Renderer::plain().render(&[group])
-}
-
-/// What is wrong, and what is to be done about it.
-fn divided(message: &str) -> (&str, Option<String>) {
-    for word in ["allowed", "needed"] {
-        if let Some((wrong, right)) = message.split_once(&format!("; {word}: ")) {
-            return (wrong, Some(format!("{word}: {right}")));
-        }
-    }
-    (message, None)
 }
 
 /// The bytes of what stands there: a text with its quotes, or a word.

@@ -9,14 +9,14 @@ use crate::routing::{Decision, Missing, NoRoute};
 /// Where a referral went, or would go. Names of inboxes and routes only.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Went {
+pub struct Went {
     /// The inboxes, stand-ins apart; none where it is refused.
-    pub(super) inboxes: BTreeSet<String>,
+    pub inboxes: BTreeSet<String>,
     /// The route that decides; none where it is triage, or nothing.
-    pub(super) route: Option<String>,
+    pub route: Option<String>,
     /// Why it is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) refused: Option<String>,
+    pub refused: Option<String>,
 }
 
 /// A decision as it was stored, by this version or an earlier one, as far as it is looked at.
@@ -54,7 +54,7 @@ enum To {
 
 impl Went {
     /// Where it went by the decision that was stored with it, had all inboxes been open; none where that does not tell.
-    pub(super) fn as_decided(decision: &str) -> Option<Self> {
+    pub fn as_decided(decision: &str) -> Option<Self> {
         let stored: Stored = serde_json::from_str(decision).ok()?;
         let named = stored.rules.into_iter().find(|rule| rule.decides).map(|rule| match rule.to {
             To::One(inbox) => BTreeSet::from([inbox]),
@@ -66,7 +66,7 @@ impl Went {
     }
 
     /// Where it goes by a decision, and by what its receivers insist on.
-    pub(super) fn by(decided: &Result<Decision, NoRoute>, missing: &[Missing]) -> Self {
+    pub fn by(decided: &Result<Decision, NoRoute>, missing: &[Missing]) -> Self {
         let refused = |why: String| Self { inboxes: BTreeSet::new(), route: None, refused: Some(why) };
         match decided {
             Err(NoRoute::NoneMatches { .. }) => refused("no route matches".to_owned()),
@@ -86,7 +86,7 @@ impl Went {
     }
 
     /// The route, or that it is triage.
-    pub(super) fn route(&self) -> &str {
+    pub fn route(&self) -> &str {
         match (&self.route, &self.refused) {
             (Some(route), _) => route,
             (None, None) => "triage",

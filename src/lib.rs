@@ -24,6 +24,9 @@ pub mod alerts;
 
 // what became of it all
 pub mod reports;
+
+// whether another system can be reached, before somebody is referred there
+pub mod onboarding;
 #[cfg(feature = "pages")]
 pub mod notices;
 

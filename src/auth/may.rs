@@ -43,6 +43,8 @@ codes! {
         BreakGlass = "break the glass of a referral",
         /// See how many referrals wait.
         Count = "see the counts of worklists",
+        /// Have a test referral sent to a provider.
+        SendTest = "send a test referral",
         /// Look after people's accounts and sessions.
         ManagePeople = "manage people",
         /// Propose what the directory says of oneself.
@@ -129,6 +131,7 @@ fn client_may(client: &Client, deed: Deed, what: What<'_>) -> bool {
             | Deed::Trace
             | Deed::BreakGlass
             | Deed::Count
+            | Deed::SendTest
             | Deed::ManagePeople
             | Deed::Propose
             | Deed::ReadRoutes
@@ -169,6 +172,7 @@ const fn sender_may(deed: Deed) -> bool {
         Deed::Read | Deed::Change | Deed::Trace | Deed::Count => true,
         Deed::Answer
         | Deed::BreakGlass
+        | Deed::SendTest
         | Deed::ManagePeople
         | Deed::Propose
         | Deed::KeepDirectory
@@ -187,6 +191,7 @@ const fn receiver_may(deed: Deed) -> bool {
         Deed::Read | Deed::Answer | Deed::Trace | Deed::Count => true,
         Deed::Change
         | Deed::BreakGlass
+        | Deed::SendTest
         | Deed::ManagePeople
         | Deed::Propose
         | Deed::KeepDirectory
@@ -207,6 +212,7 @@ const fn admin_may(deed: Deed) -> bool {
         | Deed::Answer
         | Deed::Change
         | Deed::BreakGlass
+        | Deed::SendTest
         | Deed::KeepDirectory
         | Deed::DecideProposals
         | Deed::ReadRoutes
@@ -224,6 +230,7 @@ const fn editor_may(deed: Deed, opened: bool) -> bool {
         Deed::Answer
         | Deed::Change
         | Deed::Count
+        | Deed::SendTest
         | Deed::ManagePeople
         | Deed::Propose
         | Deed::KeepDirectory
@@ -237,7 +244,13 @@ const fn editor_may(deed: Deed, opened: bool) -> bool {
 const fn operator_may(deed: Deed, opened: bool) -> bool {
     match deed {
         Deed::Read => opened,
-        Deed::Trace | Deed::BreakGlass | Deed::Count | Deed::ReadRoutes | Deed::Replay | Deed::ReadLogs => true,
+        Deed::Trace
+        | Deed::BreakGlass
+        | Deed::Count
+        | Deed::SendTest
+        | Deed::ReadRoutes
+        | Deed::Replay
+        | Deed::ReadLogs => true,
         Deed::Answer
         | Deed::Change
         | Deed::ManagePeople
@@ -255,6 +268,7 @@ const fn auditor_may(deed: Deed, opened: bool) -> bool {
         Deed::Trace | Deed::BreakGlass | Deed::Count | Deed::ReadRoutes | Deed::ReadLogs => true,
         Deed::Answer
         | Deed::Change
+        | Deed::SendTest
         | Deed::ManagePeople
         | Deed::Propose
         | Deed::KeepDirectory
@@ -268,7 +282,7 @@ const fn auditor_may(deed: Deed, opened: bool) -> bool {
 /// Who has the store in hand sees what is in it. No command speaks for a referrer or a provider.
 const fn command_may(deed: Deed) -> bool {
     match deed {
-        Deed::Answer | Deed::Change | Deed::BreakGlass | Deed::Propose => false,
+        Deed::Answer | Deed::Change | Deed::BreakGlass | Deed::SendTest | Deed::Propose => false,
         Deed::Read
         | Deed::Trace
         | Deed::Count

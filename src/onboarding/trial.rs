@@ -1,0 +1,224 @@
+//! A test referral: marked as such, about nobody, to one inbox whatever the routes say. It goes the way of every other, so what fails is
+//! told where it is told of every other; and it is cancelled when it has arrived.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    config::Registry,
+    conversation::Conversation,
+    domain::{InboxId, SystemId, TaskId},
+    fhir::Issue,
+    intake::{Incoming, Intake, IntakeError},
+    routing::RouteSet,
+    store::{Store, StoreError},
+};
+
+/// What has not arrived by then is cancelled all the same.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
+/// It is looked so often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Data that stand for nobody (HL7 v3 ActReason, `HTEST`: test health data).
+const TEST_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+const TEST_CODE: &str = "HTEST";
+/// So many faults of a refusal are told.
+const ISSUES_MAX: usize = 20;
+
+/// Sends test referrals, one at a time.
+#[derive(Clone)]
+pub struct Trial {
+    intake: Intake,
+    conversation: Conversation,
+    stop: CancellationToken,
+    is_busy: Arc<AtomicBool>,
+}
+
+/// One that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// Its Task: what becomes of it is told there.
+    pub task: TaskId,
+}
+
+/// Why none was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// One is under way.
+    #[error("another test referral is under way: wait until it is cancelled")]
+    UnderWay,
+    /// No such system or inbox.
+    #[error("there is no such system or inbox")]
+    Unknown,
+    /// It would not be taken from that system.
+    #[error("it would not be taken: {0}")]
+    Refused(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Ends with whatever it stands for.
+struct Busy(Arc<AtomicBool>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+// === impl Trial ===
+
+impl Trial {
+    /// Over these; what is under way is given up with `stop`, and not cancelled then.
+    pub fn new(intake: Intake, conversation: Conversation, stop: CancellationToken) -> Self {
+        Self { intake, conversation, stop, is_busy: Arc::default() }
+    }
+
+    /// Sends one to an inbox as if it came from a system, and sees to it that it is cancelled. `by` is who has it sent.
+    ///
+    /// # Errors
+    /// [`TrialError`]; then nothing was sent.
+    pub async fn begin(&self, system: &SystemId, inbox: &InboxId, by: &str) -> Result<Begun, TrialError> {
+        let registry = self.intake.registry.load_full();
+        if !registry.systems.contains_key(system) || !registry.inboxes.contains_key(inbox) {
+            return Err(TrialError::Unknown);
+        }
+        if self.is_busy.swap(true, Ordering::AcqRel) {
+            return Err(TrialError::UnderWay);
+        }
+        let busy = Busy(Arc::clone(&self.is_busy));
+        let routes = RouteSet::all_to(inbox.clone());
+        let registry = Arc::new(ArcSwap::from_pointee(Registry { routes, ..Registry::clone(&registry) }));
+        let intake = Intake { registry, ..self.intake.clone() };
+        let body = referral(Uuid::now_v7(), by, &self.intake.store.now().to_string());
+        let incoming = Incoming {
+            system: system.clone(),
+            expected: "Bundle",
+            content_type: "application/fhir+json".to_owned(),
+            original: Bytes::from(body.to_string()),
+            body,
+            faults: vec![],
+            if_none_exist: None,
+            idempotency_key: None,
+            traceparent: None,
+        };
+        let accepted = intake.accept(incoming).await.map_err(refused)?;
+        let sent = accepted.referrals.first().and_then(|one| Some((one.request, *one.tasks.first()?)));
+        let (request, task) = sent.ok_or_else(|| TrialError::Refused("it has no Task".to_owned()))?;
+        tracing::info!(person = by, task.id = %task, inbox.id = %inbox, "a test referral was sent");
+        let this = self.clone();
+        tokio::spawn(async move {
+            let _busy = busy;
+            if this.stop.run_until_cancelled(arrived(&*this.intake.store, task)).await.is_some() {
+                this.cancel(request, task).await;
+            }
+        });
+        Ok(Begun { task })
+    }
+
+    async fn cancel(&self, request: Uuid, task: TaskId) {
+        let version = self.intake.store.resource("ServiceRequest", request, None).await;
+        let version = version.ok().flatten().map_or(1, |(stored, _)| stored.version);
+        let revoked = |current: &Value| {
+            let mut wanted = current.clone();
+            if let Some(status) = wanted.get_mut("status") {
+                *status = "revoked".into();
+            }
+            Ok(wanted)
+        };
+        if let Err(error) = self.conversation.change(request, version, revoked).await {
+            tracing::warn!(%error, task.id = %task, "a test referral could not be cancelled: have it cancelled by its provider");
+        }
+    }
+}
+
+/// Waits until it has arrived or has ended, or will not soon.
+async fn arrived(store: &dyn Store, task: TaskId) {
+    let until = Instant::now() + ARRIVES_WITHIN;
+    while Instant::now() < until {
+        match store.task(task).await {
+            Ok(Some(task)) if !task.state.sent && !task.state.status.is_terminal() => {}
+            Ok(Some(_) | None) => return,
+            // it may be there again shortly
+            Err(_) => {}
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn refused(error: IntakeError) -> TrialError {
+    match error {
+        IntakeError::Store(error) => TrialError::Store(error),
+        IntakeError::Invalid(issues) | IntakeError::Rule(issues) => {
+            let told = |issue: &Issue| format!("{}: {}", issue.expression.join(", "), issue.diagnostics);
+            TrialError::Refused(issues.iter().take(ISSUES_MAX).map(told).collect::<Vec<_>>().join("; "))
+        }
+        other => TrialError::Refused(other.to_string()),
+    }
+}
+
+/// A referral of nobody, marked as a test in each of its parts and in words.
+fn referral(id: Uuid, by: &str, at: &str) -> Value {
+    let test = json!({"tag": [{"system": TEST_SYSTEM, "code": TEST_CODE, "display": "test health data"}]});
+    let (patient, request) = (format!("urn:uuid:{}", Uuid::now_v7()), format!("urn:uuid:{id}"));
+    let entry = |url: &str, resource: Value| {
+        let kind = resource["resourceType"].clone();
+        json!({"fullUrl": url, "resource": resource, "request": {"method": "POST", "url": kind}})
+    };
+    json!({
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [
+            entry(&patient, json!({
+                "resourceType": "Patient",
+                "meta": test,
+                "identifier": [{"system": "urn:ietf:rfc:3986", "value": patient}],
+                "name": [{"use": "official", "family": "TEST", "given": ["Onward"]}],
+            })),
+            entry(&request, json!({
+                "resourceType": "ServiceRequest",
+                "meta": test,
+                "identifier": [{"system": "urn:ietf:rfc:3986", "value": request}],
+                "status": "active",
+                "intent": "order",
+                "code": {"text": "Test of the connection: nobody is referred, nothing is to be done"},
+                "subject": {"reference": patient, "display": "TEST"},
+                "authoredOn": at,
+                "note": [{"text": format!("Sent by {by} to see whether referrals arrive. It is cancelled by itself.")}],
+            })),
+        ],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        intake::apart,
+        profiles::{Asked, Validator},
+    };
+
+    #[test]
+    fn it_is_right_fhir_and_says_in_each_part_that_it_is_a_test() {
+        let body = referral(Uuid::now_v7(), "local:olive", "2026-03-02T09:00:00Z");
+        let at = "2026-03-02T09:00:00Z".parse().unwrap();
+        let apart = apart::read(body, "Bundle", &Validator::default(), &Asked::at(at)).unwrap();
+        assert_eq!((apart.drafts.len(), apart.items.len()), (1, 2));
+        for item in &apart.items {
+            assert_eq!(item.resource["meta"]["tag"][0]["code"], TEST_CODE, "{}", item.kind);
+        }
+        assert_eq!(apart.notes, vec![], "nothing is to be said of it");
+    }
+}

@@ -158,6 +158,7 @@ impl Intake {
     /// # Errors
     /// [`IntakeError`]
     pub async fn accept_by(&self, mut incoming: Incoming, actor: Actor) -> Result<Accepted, IntakeError> {
+        let came = Instant::now();
         // one view of the registry from beginning to end: no referral is routed by a mixture
         let registry = self.registry.load_full();
         let Some(system) = registry.systems.get(&incoming.system) else {
@@ -206,6 +207,7 @@ impl Intake {
         match submitted? {
             Submit::Stored(done, wake_ups) => {
                 self.relay.publish_all(wake_ups).await;
+                metrics::histogram!("onward_intake_seconds").record(came.elapsed().as_secs_f64());
                 self.tell(&system.id, &done);
                 let entries = entries_now(&apart, &done, entries);
                 let requests = done.iter().zip(requests).map(|(done, body)| done.new.then_some(body)).collect();

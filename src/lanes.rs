@@ -410,6 +410,10 @@ impl Worker {
             Verdict::Superseded => "superseded",
         };
         metrics::counter!("onward_lane_messages_total", "lane" => lane, "result" => result).increment(1);
+        if let Verdict::Arrived { .. } = verdict {
+            let took = self.store.now().duration_since(head.since).as_secs_f64().max(0.0);
+            metrics::histogram!("onward_lane_seconds", "lane" => lane).record(took);
+        }
         for event in events {
             metrics::counter!("onward_events_total", "event" => (*event).to_owned()).increment(1);
         }

@@ -21,14 +21,14 @@ pub mod directory;
 
 // who is told of what waits for a person
 pub mod alerts;
+#[cfg(feature = "pages")]
+pub mod notices;
 
 // what became of it all
 pub mod reports;
 
 // whether another system can be reached, before somebody is referred there
 pub mod onboarding;
-#[cfg(feature = "pages")]
-pub mod notices;
 
 // what the stages stand on
 pub mod admission;

@@ -39,6 +39,7 @@ use crate::{
 #[cfg(feature = "pages")]
 use crate::{
     notices::{self, Noticing},
+    onboarding::Trial,
     people::oidc::Issuer,
     preview::Previews,
     web::{self, Console, Web},
@@ -301,6 +302,16 @@ impl Service {
         #[cfg(feature = "pages")]
         let pages = Web {
             console,
+            trial: Trial::new(intake.clone(), conversation.clone(), CancellationToken::clone(&stop_lanes)),
+            routes: web::Routes::new(
+                config.routes.clone(),
+                crate::fhir::Limits {
+                    bytes: config.limits.body_bytes,
+                    depth: config.limits.depth,
+                    ..Default::default()
+                },
+                CancellationToken::clone(&stop_lanes),
+            ),
             issuer: config
                 .people
                 .oidc

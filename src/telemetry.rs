@@ -15,6 +15,10 @@ use crate::config::{Log, LogFormat};
 /// Seconds; from the fastest read to the slowest request that is let run.
 const LATENCY_BUCKETS_S: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+/// Seconds; from the fastest delivery to one that waited a day for its provider.
+const LANE_BUCKETS_S: &[f64] =
+    &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 28_800.0, 86_400.0];
+
 /// So much is measured meanwhile as a process can well hold.
 const KEEP_UP_EVERY: Duration = Duration::from_secs(5);
 
@@ -43,9 +47,14 @@ fn wants_colour() -> bool {
 pub fn metrics() -> PrometheusHandle {
     METRICS
         .get_or_init(|| {
-            let buckets = Matcher::Full("onward_request_seconds".into());
-            let builder = PrometheusBuilder::new();
-            let builder = PrometheusBuilder::set_buckets_for_metric(builder, buckets, LATENCY_BUCKETS_S);
+            let timed = [
+                ("onward_request_seconds", LATENCY_BUCKETS_S),
+                ("onward_intake_seconds", LATENCY_BUCKETS_S),
+                ("onward_lane_seconds", LANE_BUCKETS_S),
+            ];
+            let builder = timed.into_iter().try_fold(PrometheusBuilder::new(), |builder, (name, buckets)| {
+                builder.set_buckets_for_metric(Matcher::Full(name.into()), buckets)
+            });
             let builder = builder.unwrap_or_else(|_| PrometheusBuilder::new());
             let recorder = builder.build_recorder();
             let handle = recorder.handle();

@@ -21,6 +21,7 @@ use crate::{
     conversation::Conversation,
     directory::Directory,
     intake::Intake,
+    onboarding::Trial,
     people::{People, Token, oidc::Issuer},
     status::Status,
     store::{AskedBy, Store},
@@ -37,11 +38,13 @@ mod frame;
 mod inbox;
 mod login;
 mod page;
+mod routes;
 mod services;
 
 pub use console::Console;
 pub use cookie::Cookies;
 pub use inbox::Live;
+pub use routes::Routes;
 
 /// All who see pages share the places of one client.
 const WHO: &str = "people";
@@ -64,6 +67,10 @@ pub struct Web {
     pub live: Live,
     /// What those look at who keep it running.
     pub console: Console,
+    /// Where referrals go.
+    pub routes: Routes,
+    /// Test referrals.
+    pub trial: Trial,
     /// Who looks at them.
     pub people: People,
     /// Who says who somebody is.
@@ -119,7 +126,7 @@ pub fn router(web: Web) -> Router {
             .route("/login/callback", get(login::came_back))
             .route("/login/backchannel", post(backchannel::log_out));
     }
-    routes = routes.merge(console::routes());
+    routes = routes.merge(console::routes()).merge(self::routes::routes());
     routes.layer(from_fn_with_state(Arc::clone(&web), around)).with_state(web)
 }
 
@@ -133,6 +140,12 @@ impl Web {
     fn session_of(&self, headers: &axum::http::HeaderMap) -> Option<Token> {
         Token::read(&self.cookies().session(headers)?)
     }
+}
+
+/// A cell of a table that no spreadsheet takes for a formula.
+fn harmless(cell: &str) -> String {
+    let begins = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if begins { format!("'{cell}") } else { cell.to_owned() }
 }
 
 /// Finds a place, bounds the time, and says to the browser what a page may not do.

@@ -9,11 +9,11 @@ use axum::{
     extract::FromRequestParts,
     http::{StatusCode, request::Parts},
     response::Response,
-    routing::get,
+    routing::{get, post},
 };
 use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -30,20 +30,25 @@ use crate::{
     health::Health,
     lanes::Endpoints,
     preview::Previews,
+    resolve::Resolver,
     store::{Backlog, Store, StoreError},
 };
 
 mod chart;
 mod dead;
+mod ends;
 mod figures;
 mod glass;
+mod journal;
+mod latency;
 mod overview;
 mod preview;
+mod reports;
 mod runs;
 mod steps;
 mod trace;
 mod view;
-mod words;
+pub(super) mod words;
 
 use figures::Figures;
 use runs::Runs;
@@ -52,6 +57,9 @@ use runs::Runs;
 const LINES_MAX: usize = 100;
 /// What is read of the store for the first page is shown to all who look, for so long (seconds).
 const AGE_MAX_S: i64 = 2;
+
+/// Systems and providers that are looked at at once.
+const CHECKS_MAX: usize = 2;
 
 /// What the console stands on. Cheap to clone.
 #[derive(Clone)]
@@ -65,6 +73,10 @@ pub struct Console {
     runs: Arc<Runs>,
     stop: CancellationToken,
     picture: Arc<Mutex<Option<Arc<Picture>>>>,
+    reports: Arc<Mutex<reports::Kept>>,
+    resolver: Resolver,
+    /// Who may look at an endpoint just now.
+    checks: Arc<Semaphore>,
 }
 
 /// What the store holds of what waits, at a moment.
@@ -89,6 +101,16 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/console/trace", get(trace::find_page).post(trace::find))
         .route("/console/trace/{task}", get(trace::page))
         .route("/console/trace/{task}/referral", get(glass::page).post(glass::open))
+        .route("/console/systems", get(ends::systems))
+        .route("/console/providers", get(ends::providers))
+        .route("/console/systems/{id}", get(ends::system))
+        .route("/console/systems/{id}/check", post(ends::check_system))
+        .route("/console/providers/{id}", get(ends::provider))
+        .route("/console/providers/{id}/check", post(ends::check_provider))
+        .route("/console/providers/{id}/refer", post(ends::refer))
+        .route("/console/journal", get(journal::page))
+        .route("/console/reports", get(reports::page))
+        .route("/console/reports.csv", get(reports::csv))
         .route("/console/dead", get(dead::list))
         .route("/console/dead/runs", get(dead::runs))
         .route("/console/dead/replay", get(dead::ask_all).post(dead::act_all))
@@ -116,6 +138,9 @@ impl Console {
             runs: Arc::default(),
             stop,
             picture: Arc::default(),
+            reports: Arc::default(),
+            resolver: Resolver::system(),
+            checks: Arc::new(Semaphore::new(CHECKS_MAX)),
         }
     }
 
@@ -176,4 +201,4 @@ fn away(error: &StoreError) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -23,6 +23,8 @@ use crate::{
 
 /// A longer form is not read.
 const FORM_MAX_BYTES: usize = 64 * 1024;
+/// Nor is one that holds a file's worth of text.
+pub(super) const LONG_FORM_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// It has so long to come.
 const FORM_WITHIN: Duration = Duration::from_secs(10);
 /// The field that says which session a page was made for.
@@ -51,7 +53,11 @@ pub(super) struct Signed {
     made_for: String,
 }
 
+/// The same with a file's worth of text in it.
+pub(super) struct Long(pub Signed);
+
 /// Somebody who is logged in and looks at a page.
+#[derive(Clone)]
 pub(super) struct Seen {
     /// Who.
     pub visitor: Visitor,
@@ -86,10 +92,9 @@ impl Signed {
     }
 }
 
-impl FromRequest<Shared> for Form {
-    type Rejection = Response;
-
-    async fn from_request(request: Request, web: &Shared) -> Result<Self, Response> {
+impl Form {
+    /// A form of no more bytes than these.
+    async fn within(max_bytes: usize, request: Request, web: &Shared) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         if !is_ours(&parts.headers, &web.base_url) {
             let told = format!(
@@ -98,7 +103,7 @@ impl FromRequest<Shared> for Form {
             );
             return Err(page::told(StatusCode::FORBIDDEN, &told));
         }
-        let Ok(Ok(body)) = tokio::time::timeout(FORM_WITHIN, to_bytes(body, FORM_MAX_BYTES)).await else {
+        let Ok(Ok(body)) = tokio::time::timeout(FORM_WITHIN, to_bytes(body, max_bytes)).await else {
             return Err(page::told(StatusCode::BAD_REQUEST, "What was sent is too long, or did not arrive."));
         };
         let body = Zeroizing::new(String::from_utf8_lossy(&body).into_owned());
@@ -108,11 +113,33 @@ impl FromRequest<Shared> for Form {
     }
 }
 
+impl FromRequest<Shared> for Form {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, web: &Shared) -> Result<Self, Response> {
+        Self::within(FORM_MAX_BYTES, request, web).await
+    }
+}
+
 impl FromRequest<Shared> for Signed {
     type Rejection = Response;
 
     async fn from_request(request: Request, web: &Shared) -> Result<Self, Response> {
-        let form = Form::from_request(request, web).await?;
+        Self::by(Form::from_request(request, web).await?, web).await
+    }
+}
+
+impl FromRequest<Shared> for Long {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, web: &Shared) -> Result<Self, Response> {
+        Signed::by(Form::within(LONG_FORM_MAX_BYTES, request, web).await?, web).await.map(Self)
+    }
+}
+
+impl Signed {
+    /// Whose form it is.
+    async fn by(form: Form, web: &Shared) -> Result<Self, Response> {
         let (visitor, token) = visitor(web, &form.headers).await?.ok_or_else(|| page::to("/login"))?;
         if !token.made_form(form.text(MADE_FOR)) {
             let told =

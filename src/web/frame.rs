@@ -1,6 +1,6 @@
 //! What is around every page: who looks, where she may go, and what a browser fetches for it.
 
-use super::{assets, console, form::Seen};
+use super::{assets, console, form::Seen, routes};
 use crate::{
     auth::{Deed, What, Who, may},
     domain::{Organisation, Position},
@@ -15,6 +15,8 @@ pub(super) enum Section {
     Services,
     /// What keeps Onward running.
     Console,
+    /// Where referrals go.
+    Routes,
     /// Oneself.
     Account,
     /// None that is in the navigation.
@@ -29,6 +31,7 @@ const SECTIONS: &[(Section, &str, &str, MayGo)] = &[
     (Section::Inbox, "/inbox", "Referrals", works_referrals),
     (Section::Services, "/services", "Our services", tells_of_services),
     (Section::Console, "/console", "IT console", console::may_look),
+    (Section::Routes, "/console/routes", "Routes", routes::may_read),
     (Section::Account, "/account", "Your account", |_| true),
 ];
 
@@ -131,11 +134,10 @@ mod tests {
         assert_eq!(shown("provider-worker:mind"), ["/inbox", "/account"]);
         assert_eq!(shown("provider-admin:mind"), ["/services", "/account"]);
         for keeper in ["operator", "auditor"] {
-            assert_eq!(shown(keeper), ["/console", "/account"], "{keeper}");
+            assert_eq!(shown(keeper), ["/console", "/console/routes", "/account"], "{keeper}");
         }
-        for other in ["route-editor", "referrer:rio"] {
-            assert_eq!(shown(other), ["/account"], "{other}");
-        }
+        assert_eq!(shown("route-editor"), ["/console/routes", "/account"]);
+        assert_eq!(shown("referrer:rio"), ["/account"]);
         assert_eq!(home(&positions("operator provider-worker:mind")), "/inbox");
         assert_eq!(home(&positions("auditor")), "/console");
         assert_eq!(home(&positions("referrer:rio")), "/account");

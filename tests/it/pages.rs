@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use arc_swap::ArcSwap;
 use hyper::{Method, StatusCode};
+use jiff::Timestamp;
 use onward::{
     demo::double::{Fault, Rule, When},
     people::{People, totp},
+    route_sets::read_draft,
+    store::{JournalQuery, NewRoutes, Signed},
 };
 use serde_json::{Map, Value, json};
 
@@ -191,6 +194,70 @@ async fn somebody_keeps_onward_running() {
     let people = [("olive", "operator"), ("audrey", "auditor"), ("wanda", worker.as_str())];
     let more = vec![("ONWARD_TASK", task), ("ONWARD_SECRETS", json!(secrets).to_string())];
     walk("console", browser, &hub, &people, more, 100).await;
+    hub.stop().await;
+}
+
+/// A hub whose routes lie in the store, after so many referrals; with the last of them.
+async fn kept_routes() -> (Hub, Value) {
+    const REFERRALS: usize = 12;
+    let hub = Hub::build().sections(&format!("{PEOPLE}[registry]\nsource = \"store\"\n")).start().await;
+    let (config, _) = hub.load();
+    let text = std::fs::read_to_string(hub.routes_path()).unwrap();
+    let (set, _) = read_draft(&text, &Default::default(), &config.registry).unwrap();
+    let signed = Signed { author: "it".into(), comment: "the first".into() };
+    let new = NewRoutes { hash: set.version().to_owned(), text, files: Default::default(), signed };
+    hub.service().store().add_routes(0, new).await.unwrap();
+    let sender = hub.sender(RIO);
+    until("the first version decides", || async {
+        let tried = sender.method(Method::POST, "/fhir/ServiceRequest", &json!({})).await;
+        (tried.status != 503).then_some(())
+    })
+    .await;
+    let mut referral = json!(null);
+    for number in 0..REFERRALS {
+        referral = fixtures::to_life_rooms(&format!("routes-{number}"));
+        sender.refers(&referral).await;
+    }
+    (hub, referral)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_changes_where_referrals_go() {
+    let Some(browser) = browser("routes") else { return };
+    let (hub, referral) = kept_routes().await;
+    let secrets = words_of(&referral);
+    assert!(secrets.len() > 3, "{secrets:?}");
+    let more = vec![("ONWARD_REFERRAL", referral.to_string()), ("ONWARD_SECRETS", json!(secrets).to_string())];
+    walk("routes", browser, &hub, &[("rita", "route-editor")], more, 100).await;
+    // what was made active last is what the first one was, in the name of who did it
+    let active = hub.service().store().active_routes().await.unwrap().unwrap();
+    assert_eq!((active.number, active.signed.author.as_str()), (1, "local:rita"));
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_looks_at_what_happened_and_at_who_takes_part() {
+    let Some(browser) = browser("keeper") else { return };
+    let (hub, referral) = kept_routes().await;
+    let more = vec![("ONWARD_SECRETS", json!(words_of(&referral)).to_string())];
+    walk("keeper", browser, &hub, &[("olive", "operator")], more, 60).await;
+    // the test referral has arrived and was cancelled
+    let store = hub.service().store();
+    until("the test referral is cancelled", || async {
+        let asked = JournalQuery {
+            from: Timestamp::UNIX_EPOCH,
+            before: Timestamp::MAX,
+            after: None,
+            event: Some("cancellation-requested".into()),
+            actor: None,
+            inbox: Some(LIFE_ROOMS.parse().unwrap()),
+            system: None,
+            count: 1,
+        };
+        let page = store.find_journal(asked).await.unwrap();
+        (page.lines.len() == 1).then_some(())
+    })
+    .await;
     hub.stop().await;
 }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::latency::{self, Certificate, Timed, Took};
 use crate::store::Store;
 
 /// It is looked so often.
@@ -63,6 +64,10 @@ pub(super) struct Lately {
 #[derive(Default)]
 pub(super) struct Figures {
     samples: Mutex<VecDeque<Sample>>,
+    /// How long things had taken at the same looks.
+    timed: Mutex<VecDeque<Timed>>,
+    /// The certificates that were shown at the last of them.
+    certificates: Mutex<Vec<Certificate>>,
 }
 
 // === impl Figures ===
@@ -76,7 +81,10 @@ impl Figures {
     pub(super) async fn keep(&self, store: Arc<dyn Store>, handle: PrometheusHandle, stop: CancellationToken) {
         loop {
             let waiting = store.backlog().await.ok().map(|all| all.iter().map(|one| one.waiting).sum());
-            self.note(Sample { at: store.now(), counted: read(&handle.render()), waiting });
+            let figures = handle.render();
+            self.note(Sample { at: store.now(), counted: read(&figures), waiting });
+            self.note_timed(latency::timed(&figures));
+            *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = latency::certificates(&figures);
             if stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
                 return;
             }
@@ -90,6 +98,29 @@ impl Figures {
         while samples.len() > SAMPLES_MAX {
             samples.pop_front();
         }
+    }
+
+    /// The same of how long things took.
+    fn note_timed(&self, timed: Timed) {
+        let mut all = self.timed.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push_back(timed);
+        while all.len() > SAMPLES_MAX {
+            all.pop_front();
+        }
+    }
+
+    /// How long things took in the last hour; empty before there is anything to compare.
+    pub(super) fn took(&self) -> Vec<Took> {
+        let all = self.timed.lock().unwrap_or_else(PoisonError::into_inner);
+        match (all.front(), all.back()) {
+            (Some(first), Some(last)) if all.len() > 1 => latency::took(first, last),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Every certificate that is shown.
+    pub(super) fn certificates(&self) -> Vec<Certificate> {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The last minutes; none before there is anything to compare.

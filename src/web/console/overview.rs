@@ -11,6 +11,7 @@ use super::{
     Console, Keeper, LINES_MAX, Watcher, away,
     chart::{self, Chart, drawn},
     figures::{Lately, Minute},
+    latency::{Holds, Took, holds},
     view::{Known, Overview, overview},
     words::{counted, minute},
 };
@@ -40,6 +41,8 @@ struct NowPart {
     view: Overview,
     /// None before there is anything to compare.
     charts: Option<Charts>,
+    took: Vec<Took>,
+    certificates: Vec<Holds>,
 }
 
 /// What came, went and waited.
@@ -90,7 +93,8 @@ impl Console {
             lines_max: LINES_MAX,
         });
         let charts = self.figures.lately(now).map(|lately| Charts::of(&lately));
-        let made = NowPart { view, charts }.render();
+        let (took, certificates) = (self.figures.took(), holds(&self.figures.certificates(), now));
+        let made = NowPart { view, charts, took, certificates }.render();
         Ok(made.inspect_err(|error| tracing::error!(%error, "a page cannot be made")).ok())
     }
 }

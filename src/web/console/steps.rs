@@ -33,7 +33,8 @@ pub(super) fn of(journal: &[JournalLine], attempts: &[Attempt], registry: &Regis
     all.into_iter().map(|(_, step)| step).collect()
 }
 
-fn of_line(line: &JournalLine, registry: &Registry) -> Step {
+/// A line of a journal.
+pub(super) fn of_line(line: &JournalLine, registry: &Registry) -> Step {
     let asked = match &line.asked_by {
         Some(AskedBy { request, correlation: Some(correlation), .. }) => {
             format!("request {request}, correlation {correlation}")

@@ -17,12 +17,17 @@ use crate::{
     web::tests::{BASE, Browser, Scene, scene_of},
 };
 
-const SYSTEM: &str = "merseycare-rio";
+pub(super) const SYSTEM: &str = "merseycare-rio";
 /// What stands in a referral, and must stand on no page.
 const SECRET: &str = "Grey-Smith";
 
 /// Two systems and two providers, and people who log in here.
 pub(in crate::web) fn config() -> Config {
+    config_with("")
+}
+
+/// The same with these lines at its head.
+pub(in crate::web) fn config_with(more: &str) -> Config {
     let text = r#"
         [people]
         local = true
@@ -56,7 +61,7 @@ pub(in crate::web) fn config() -> Config {
         ("TOKEN_3", "a-token-of-everybody-0125"),
         ("TOKEN_4", "a-token-of-everybody-0126"),
     ]);
-    Config::parse(text, std::path::Path::new("onward.toml"), &env).unwrap().0
+    Config::parse(&format!("{more}{text}"), std::path::Path::new("onward.toml"), &env).unwrap().0
 }
 
 /// A line of the worklist.
@@ -79,14 +84,14 @@ pub(super) fn scene() -> Scene {
 
 impl Scene {
     /// A browser of somebody in this role.
-    pub(super) async fn browser_of(&self, role: &str) -> Browser {
+    pub(in crate::web) async fn browser_of(&self, role: &str) -> Browser {
         let name = role.split(':').next().unwrap();
         let key = self.enrolled(name, role).await;
         self.logged_in(name, &key).await
     }
 
     /// A referral to the Life Rooms.
-    pub(super) async fn referral(&self, key: &str) -> TaskRecord {
+    pub(in crate::web) async fn referral(&self, key: &str) -> TaskRecord {
         let (request, task, inbox) = (Uuid::now_v7(), TaskId::mint(), "life-rooms");
         let resource =
             |kind: &str, id, body: String| NewResource { kind: kind.into(), id, origin: None, names: vec![], body };
@@ -247,16 +252,26 @@ async fn to_nobody_else_there_is_a_console() {
             assert_eq!(page.status, StatusCode::NOT_FOUND, "{role} {path}");
             assert!(page.text.contains("There is no such page."), "{}", page.text);
         }
-        assert!(!browser.get("/account").await.text.contains("/console"), "{role}");
+        assert!(!browser.get("/account").await.text.contains("\"/console\""), "{role}");
     }
 }
 
 /// Every page of the console, where there is this dead letter of this Task.
 fn all_pages(task: TaskId, message: Uuid) -> Vec<String> {
-    let mut all: Vec<String> = ["", "/now", "/trace", "/dead", "/dead/runs", "/dead/replay?to=inbox.life-rooms"]
-        .iter()
-        .map(|path| format!("/console{path}"))
-        .collect();
+    let mut all: Vec<String> = [
+        "",
+        "/now",
+        "/trace",
+        "/journal",
+        "/reports",
+        "/reports.csv",
+        "/dead",
+        "/dead/runs",
+        "/dead/replay?to=inbox.life-rooms",
+    ]
+    .iter()
+    .map(|path| format!("/console{path}"))
+    .collect();
     all.extend(["", "/referral"].map(|below| format!("/console/trace/{task}{below}")));
     all.extend(["", "/replay", "/put-away"].map(|action| format!("/console/dead/{message}{action}")));
     all

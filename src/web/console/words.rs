@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 /// A status in a word or two, with the colour of its tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tag {
+pub(in crate::web) struct Tag {
     /// The words.
     pub words: &'static str,
     /// The colour, as the NHS's tags have it.
@@ -12,25 +12,26 @@ pub(super) struct Tag {
 }
 
 impl Tag {
-    pub(super) const fn of(words: &'static str, colour: &'static str) -> Self {
+    pub(in crate::web) const fn of(words: &'static str, colour: &'static str) -> Self {
         Self { words, colour }
     }
 }
 
-const LONDON: TimeZone = jiff::tz::get!("Europe/London");
+/// Where people are.
+pub(in crate::web) const LONDON: TimeZone = jiff::tz::get!("Europe/London");
 
 /// A moment to the second, in the time of London.
-pub(super) fn moment(at: Timestamp) -> String {
+pub(in crate::web) fn moment(at: Timestamp) -> String {
     at.to_zoned(LONDON).strftime("%-d %B %Y, %H:%M:%S").to_string()
 }
 
 /// A moment to the minute.
-pub(super) fn minute(at: Timestamp) -> String {
+pub(in crate::web) fn minute(at: Timestamp) -> String {
     at.to_zoned(LONDON).strftime("%-d %B, %H:%M").to_string()
 }
 
 /// How long something took, or lasts: in the largest whole unit.
-pub(super) fn long(duration: SignedDuration) -> String {
+pub(in crate::web) fn long(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
     let (count, unit) = match seconds {
         0..=59 => return "less than a minute".to_owned(),
@@ -42,12 +43,12 @@ pub(super) fn long(duration: SignedDuration) -> String {
 }
 
 /// A number of things.
-pub(super) fn counted(count: u64, one: &str) -> String {
+pub(in crate::web) fn counted(count: u64, one: &str) -> String {
     format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A code as words.
-pub(super) fn spoken(code: &str) -> String {
+pub(in crate::web) fn spoken(code: &str) -> String {
     let mut letters = code.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
     first.into_iter().chain(letters.map(|letter| if letter == '-' { ' ' } else { letter })).collect()

@@ -9,7 +9,7 @@ use axum::{
 use super::{absent, away, lines_of, list, list::Wanted, words};
 use crate::{
     http::call::pairs,
-    web::{Shared, form::Seen, page},
+    web::{Shared, form::Seen, harmless, page},
 };
 
 /// So many lines are in one table.
@@ -67,23 +67,4 @@ pub(in crate::web) async fn csv(State(web): State<Shared>, seen: Seen, RawQuery(
     // with a mark of UTF-8: a spreadsheet takes it for another coding otherwise
     let bytes = [&b"\xef\xbb\xbf"[..], &bytes].concat();
     (StatusCode::OK, headers, bytes).into_response()
-}
-
-/// A cell that no spreadsheet takes for a formula.
-fn harmless(cell: &str) -> String {
-    let begins = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if begins { format!("'{cell}") } else { cell.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_is_a_formula() {
-        for bad in ["=1+1", "+44", "-1", "@SUM(A1)", "\t=1"] {
-            assert!(harmless(bad).starts_with('\''), "{bad}");
-        }
-        assert_eq!(harmless("Ann = Able"), "Ann = Able");
-    }
 }

@@ -3,6 +3,11 @@
 document.body.classList.add('js-enabled', 'nhsuk-frontend-supported');
 initAll();
 
+// Puts a part of a page that is made of our own template, in which everything is escaped.
+function put(part, text) {
+  part.replaceChildren(...new DOMParser().parseFromString(text, 'text/html').body.childNodes);
+}
+
 // Replaces what changes by itself (data-live: the URL to ask) while the page is looked at. The server answers 304 where nothing is new; on
 // any trouble the page stays as it is, and a person can load it again.
 for (const part of document.querySelectorAll('[data-live]')) {
@@ -14,9 +19,7 @@ for (const part of document.querySelectorAll('[data-live]')) {
         const answer = await fetch(part.dataset.live, { headers: tag ? { 'If-None-Match': tag } : {}, redirect: 'manual' });
         if (answer.status === 200) {
           tag = answer.headers.get('ETag');
-          // made of our own template, in which everything is escaped
-          const made = new DOMParser().parseFromString(await answer.text(), 'text/html');
-          part.replaceChildren(...made.body.childNodes);
+          put(part, await answer.text());
         } else if (answer.type === 'opaqueredirect') {
           // nobody was there for too long: what stands here is not to be read by whoever comes
           location.reload();
@@ -46,5 +49,25 @@ for (const all of document.querySelectorAll('[data-all]')) {
   const lines = () => document.querySelectorAll(`input[name="${all.dataset.all}"]`);
   all.querySelector('input').addEventListener('change', (event) => {
     for (const line of lines()) line.checked = event.target.checked;
+  });
+}
+
+// What is written is checked while it is written (data-check: where; data-into: what shows the answer), shortly after the last key.
+for (const field of document.querySelectorAll('[data-check]')) {
+  const into = document.getElementById(field.dataset.into);
+  let [soon, asked] = [0, 0];
+  field.addEventListener('input', () => {
+    clearTimeout(soon);
+    soon = setTimeout(async () => {
+      const mine = ++asked;
+      try {
+        const body = new URLSearchParams(new FormData(field.form));
+        const answer = await fetch(field.dataset.check, { method: 'POST', body, redirect: 'manual' });
+        // only what is said of what stands there now
+        if (mine === asked && answer.status === 200) put(into, await answer.text());
+      } catch {
+        // the button does the same
+      }
+    }, 600);
   });
 }

@@ -1,0 +1,365 @@
+//! `GET /console/reports`: how many referrals came, what became of them and how soon, by service, area and reason; `…/reports.csv` the same
+//! for a spreadsheet. What is told of small numbers is `reports`' to say.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{RawQuery, State},
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use jiff::{Span, Timestamp, civil::Date};
+
+use super::{
+    Console, absent, away,
+    words::{LONDON, long},
+};
+use crate::{
+    auth::{Deed, What, Who, may},
+    config::Registry,
+    domain::{InboxId, Position},
+    http::call::pairs,
+    reports::{By, Cell, Line, Outcome, ReportError, SMALL, Table, Times, Told, TooFew, read},
+    web::{
+        Shared,
+        form::Seen,
+        frame::{Frame, Section},
+        harmless,
+        page::{self, Fault},
+    },
+};
+
+/// Days of a report, if nobody says: those before today.
+const DAYS: i64 = 28;
+/// So long ago a report still stands for the same days (seconds).
+const AGE_MAX_S: i64 = 60;
+/// So many are remembered.
+const KEPT_MAX: usize = 4;
+/// Lines of a table on a page; the others are in the CSV.
+const LINES_MAX: usize = 100;
+/// The tables, with their headings.
+const TABLES: [(By, &str, &str); 3] = [
+    (By::Service, "service", "By service"),
+    (By::Area, "area", "By area: outward code of the home"),
+    (By::Reason, "reason", "By reason"),
+];
+
+/// The page.
+#[derive(Template)]
+#[template(path = "console/reports.html")]
+struct ReportPage {
+    frame: Frame,
+    from: String,
+    to: String,
+    faults: Vec<Fault>,
+    tables: Vec<TableSaid>,
+    outcomes: [&'static str; Outcome::ALL.len()],
+    csv: String,
+    small: u64,
+}
+
+/// A table.
+struct TableSaid {
+    id: &'static str,
+    heading: &'static str,
+    /// None where there are too few to tell anything.
+    rows: Option<Vec<RowSaid>>,
+    left_out: usize,
+}
+
+/// A line of it.
+#[derive(Debug, PartialEq, Eq)]
+struct RowSaid {
+    name: String,
+    count: u64,
+    outcomes: Vec<String>,
+    taken_on: String,
+    first: String,
+    completed: String,
+    is_all: bool,
+}
+
+/// Whole days in London.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Days {
+    first: Date,
+    last: Date,
+}
+
+/// What was reckoned of some days.
+type Reckoned = Arc<[Result<Told, TooFew>; TABLES.len()]>;
+
+/// What was reckoned lately, so that a page and its CSV are the same.
+#[derive(Default)]
+pub(super) struct Kept(Vec<(Days, Timestamp, Reckoned)>);
+
+/// Whether counts over all referrals are somebody's to see.
+pub(super) fn may_count(positions: &[Position]) -> bool {
+    may(Who::Person(positions), Deed::Count, What::Whole)
+}
+
+/// `GET /console/reports`.
+pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, seen: Seen) -> Response {
+    if !may_count(&seen.visitor.positions) {
+        return absent(&seen);
+    }
+    let (from, to, days) = wanted(&query.unwrap_or_default(), web.console.store.now());
+    let mut page = ReportPage::of(&seen, from, to);
+    let days = match days {
+        Ok(days) => days,
+        Err(fault) => {
+            page.faults.push(fault);
+            return page::shown(StatusCode::UNPROCESSABLE_ENTITY, &page);
+        }
+    };
+    match web.console.reckoned(days).await {
+        Ok(told) => {
+            let registry = web.console.registry.load();
+            page.tables = tables(&told, &registry);
+            page::shown(StatusCode::OK, &page)
+        }
+        Err(error @ ReportError::TooMany(_)) => {
+            page.faults.push(Fault::at("from", capital(&error.to_string())));
+            page::shown(StatusCode::UNPROCESSABLE_ENTITY, &page)
+        }
+        Err(ReportError::Store(error)) => away(&error),
+    }
+}
+
+/// `GET /console/reports.csv`.
+pub(super) async fn csv(State(web): State<Shared>, RawQuery(query): RawQuery, seen: Seen) -> Response {
+    if !may_count(&seen.visitor.positions) {
+        return absent(&seen);
+    }
+    let (_, _, Ok(days)) = wanted(&query.unwrap_or_default(), web.console.store.now()) else { return absent(&seen) };
+    let told = match web.console.reckoned(days).await {
+        Ok(told) => told,
+        Err(ReportError::TooMany(_)) => return absent(&seen),
+        Err(ReportError::Store(error)) => return away(&error),
+    };
+    tracing::info!(person = seen.visitor.person, "a report was taken as CSV");
+    let Some(bytes) = table_of(&told, &web.console.registry.load(), days) else { return page::unavailable() };
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"report.csv\""),
+    ];
+    (StatusCode::OK, headers, bytes).into_response()
+}
+
+impl Console {
+    /// What may be told of some days; reckoned by one at a time, and not again within a minute.
+    async fn reckoned(&self, days: Days) -> Result<Reckoned, ReportError> {
+        let mut kept = self.reports.lock().await;
+        let now = self.store.now();
+        kept.0.retain(|(_, at, _)| now.duration_since(*at).as_secs().abs() < AGE_MAX_S);
+        if let Some((.., told)) = kept.0.iter().find(|(of, ..)| *of == days) {
+            return Ok(Arc::clone(told));
+        }
+        let (from, before) = days.moments();
+        let all = read(&*self.store, from, before).await?;
+        let reckoning = tokio::task::spawn_blocking(move || TABLES.map(|(by, ..)| Told::of(&Table::of(&all, by))));
+        let gone = |_| ReportError::Store(crate::store::StoreError::Unavailable("a report was broken off".to_owned()));
+        let told: Reckoned = Arc::new(reckoning.await.map_err(gone)?);
+        if kept.0.len() >= KEPT_MAX {
+            kept.0.remove(0);
+        }
+        kept.0.push((days, now, Arc::clone(&told)));
+        Ok(told)
+    }
+}
+
+/// The days of a URL, as they are written and as they are meant.
+fn wanted(query: &str, now: Timestamp) -> (String, String, Result<Days, Fault>) {
+    let query = pairs(query);
+    let text = |name: &str| query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.trim()).to_owned();
+    let yesterday = now.to_zoned(LONDON).date().saturating_sub(Span::new().days(1));
+    let or = |text: String, day: Date| if text.is_empty() { day.to_string() } else { text };
+    let from = or(text("from"), yesterday.saturating_sub(Span::new().days(DAYS - 1)));
+    let to = or(text("to"), yesterday);
+    let days = match (from.parse::<Date>(), to.parse::<Date>()) {
+        (Ok(first), Ok(last)) if first <= last => Ok(Days { first, last }),
+        (Ok(_), Ok(_)) => Err(Fault::at("to", "Write a day that is not before the first")),
+        (Err(_), _) => Err(Fault::at("from", "Write a day, such as 2026-11-01")),
+        (_, Err(_)) => Err(Fault::at("to", "Write a day, such as 2026-11-30")),
+    };
+    let short = |text: String| text.chars().take(20).collect();
+    (short(from), short(to), days)
+}
+
+// === impl Days ===
+
+impl Days {
+    /// From the first moment of the first to that of the day after the last.
+    fn moments(self) -> (Timestamp, Timestamp) {
+        let begins = |day: Date, or: Timestamp| day.to_zoned(LONDON).map_or(or, |at| at.timestamp());
+        let after = self.last.saturating_add(Span::new().days(1));
+        (begins(self.first, Timestamp::MIN), begins(after, Timestamp::MAX))
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+}
+
+/// What an outcome is called.
+fn spoken(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Waiting => "Not answered yet",
+        Outcome::UnderWay => "Under way",
+        Outcome::Ended => "Ended",
+        Outcome::Declined => "Declined",
+        Outcome::Withdrawn => "Withdrawn",
+    }
+}
+
+fn tables(told: &Reckoned, registry: &Registry) -> Vec<TableSaid> {
+    let one = |((by, id, heading), told): (&(By, &'static str, &'static str), &Result<Told, TooFew>)| {
+        let left_out = told.as_ref().map_or(0, |told| told.lines.len().saturating_sub(LINES_MAX));
+        let rows = told.as_ref().ok().map(|told| rows(told, *by, registry, LINES_MAX));
+        TableSaid { id, heading, rows, left_out }
+    };
+    TABLES.iter().zip(told.iter()).map(one).collect()
+}
+
+fn rows(told: &Told, by: By, registry: &Registry, most: usize) -> Vec<RowSaid> {
+    let mut rows: Vec<RowSaid> = told.lines.iter().take(most).map(|line| row(line, by, registry)).collect();
+    rows.push(RowSaid { name: "All together".to_owned(), is_all: true, ..row(&told.all, by, registry) });
+    rows
+}
+
+fn row(line: &Line, by: By, registry: &Registry) -> RowSaid {
+    let name = match (&line.name, line.joined) {
+        (_, joined @ 1..) => format!("{joined} others together, some of them too small to be told"),
+        (None, 0) => "Not known".to_owned(),
+        (Some(name), 0) if by == By::Service => service(name, registry),
+        (Some(name), 0) => name.clone(),
+    };
+    let cell = |cell: &Cell| match cell {
+        Cell::Is(count) => count.to_string(),
+        Cell::LeftOut => "left out".to_owned(),
+    };
+    RowSaid {
+        name,
+        count: line.count,
+        outcomes: line.outcomes.iter().map(cell).collect(),
+        taken_on: line.taken_on_percent().map(|percent| format!("{percent} %")).unwrap_or_default(),
+        first: times(line.first),
+        completed: times(line.completed),
+        is_all: false,
+    }
+}
+
+/// An inbox with whose it is.
+fn service(id: &str, registry: &Registry) -> String {
+    let inbox = id.parse::<InboxId>().ok().and_then(|id| registry.inboxes.get(&id));
+    match inbox.and_then(|inbox| registry.providers.get(&inbox.provider)) {
+        Some(provider) => format!("{} ({id})", provider.name),
+        None => id.to_owned(),
+    }
+}
+
+fn times(times: Option<Times>) -> String {
+    times.map_or_else(String::new, |times| format!("{}; nine of ten {}", long(times.median), long(times.p90)))
+}
+
+/// The same as a table for a spreadsheet; times in whole minutes.
+fn table_of(told: &Reckoned, registry: &Registry, days: Days) -> Option<Vec<u8>> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let mut head = vec!["From", "To", "By", "Group", "Referrals"];
+    head.extend(Outcome::ALL.map(spoken));
+    head.extend(["Taken on (%)", "First answer, median (min)", "First answer, p90 (min)"]);
+    head.extend(["Completed, median (min)", "Completed, p90 (min)"]);
+    table.write_record(head).ok()?;
+    let (from, to) = (days.first.to_string(), days.last.to_string());
+    for ((by, id, _), told) in TABLES.iter().zip(told.iter()) {
+        let Ok(told) = told else { continue };
+        for line in told.lines.iter().chain([&told.all]) {
+            let said = if std::ptr::eq(line, &raw const told.all) {
+                RowSaid { name: "All together".to_owned(), ..row(line, *by, registry) }
+            } else {
+                row(line, *by, registry)
+            };
+            let mut cells = vec![from.clone(), to.clone(), (*id).to_owned(), said.name, said.count.to_string()];
+            cells.extend(said.outcomes);
+            cells.push(line.taken_on_percent().map(|percent| percent.to_string()).unwrap_or_default());
+            for times in [line.first, line.completed] {
+                let of = |of: fn(Times) -> i64| times.map(|times| of(times).to_string()).unwrap_or_default();
+                cells.extend([of(|times| times.median.as_mins()), of(|times| times.p90.as_mins())]);
+            }
+            table.write_record(cells.iter().map(|cell| harmless(cell))).ok()?;
+        }
+    }
+    let bytes = table.into_inner().ok()?;
+    // with a mark of UTF-8: a spreadsheet takes it for another coding otherwise
+    Some([&b"\xef\xbb\xbf"[..], &bytes].concat())
+}
+
+// === impl ReportPage ===
+
+impl ReportPage {
+    fn of(seen: &Seen, from: String, to: String) -> Self {
+        Self {
+            frame: Frame::of(seen, Section::Console),
+            csv: format!("/console/reports.csv?from={from}&to={to}"),
+            from,
+            to,
+            faults: vec![],
+            tables: vec![],
+            outcomes: Outcome::ALL.map(spoken),
+            small: SMALL,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reports::{Answered, Counted};
+
+    fn now() -> Timestamp {
+        "2026-07-02T09:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn the_days_are_those_that_are_written_or_the_last_four_weeks() {
+        let (from, to, days) = wanted("", now());
+        assert_eq!((from.as_str(), to.as_str()), ("2026-06-04", "2026-07-01"));
+        let (first, before) = days.unwrap().moments();
+        assert_eq!(
+            (first.to_string().as_str(), before.to_string().as_str()),
+            ("2026-06-03T23:00:00Z", "2026-07-01T23:00:00Z")
+        );
+        for (query, field) in [("from=x", "from"), ("to=2026-02-30", "to"), ("from=2026-07-02&to=2026-07-01", "to")] {
+            assert_eq!(wanted(query, now()).2.unwrap_err().field, field, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_table_tells_what_may_be_told_and_a_spreadsheet_the_same() {
+        let registry = crate::web::console::tests::config().registry;
+        let one = |service: &str, outcome| Counted {
+            service: service.to_owned(),
+            area: Some("=L1".to_owned()),
+            reason: None,
+            outcome,
+            answered: Answered::default(),
+        };
+        let mut all: Vec<Counted> = (0..8).map(|_| one("life-rooms", Outcome::UnderWay)).collect();
+        all.extend((0..6).map(|_| one("gone", Outcome::Declined)));
+        all.extend((0..2).map(|_| one("life-rooms", Outcome::Declined)));
+        let told: Reckoned = Arc::new(TABLES.map(|(by, ..)| Told::of(&Table::of(&all, by))));
+        let tables = tables(&told, &registry);
+        let rows = tables[0].rows.as_ref().unwrap();
+        assert_eq!((rows[0].name.as_str(), rows[0].count), ("The Life Rooms (life-rooms)", 10));
+        assert_eq!(rows[0].outcomes[3], "left out", "{rows:?}");
+        assert_eq!((rows[2].name.as_str(), rows[2].is_all, rows[2].count), ("All together", true, 16));
+        assert_eq!(tables[2].rows.as_ref().unwrap()[0].name, "Not known");
+        let days = wanted("", now()).2.unwrap();
+        let text = String::from_utf8(table_of(&told, &registry, days).unwrap()).unwrap();
+        assert!(text.contains("2026-06-04,2026-07-01,area,'=L1,16,"), "no cell is a formula: {text}");
+        assert_eq!(text.matches("All together").count(), 3, "{text}");
+        assert!(text.contains("left out") && !text.contains(",2,"), "{text}");
+    }
+}

@@ -1,0 +1,196 @@
+//! `GET /console/routes`: what is in force, in plain words, and what was before. `GET /console/routes/tests`: its own tests.
+
+use askama::Template;
+use axum::{
+    extract::{RawQuery, State},
+    http::StatusCode,
+    response::Response,
+};
+
+use super::{
+    Reader, away, busy, may_write,
+    words::{Rule, insisted, otherwise, rules},
+};
+use crate::{
+    http::call::pairs,
+    store::{Activation, StoreError},
+    web::{
+        Shared, Web,
+        console::words::{counted, moment},
+        form::Seen,
+        frame::{Frame, Section},
+        page::{self, Pages},
+    },
+};
+
+/// Rules on a page.
+const RULES: usize = 100;
+/// Earlier versions that are listed: the newest.
+const HISTORY_MAX: usize = 50;
+/// Tests that are listed: those that fail first.
+const TESTS_MAX: usize = 500;
+
+/// What is in force.
+#[derive(Template)]
+#[template(path = "routes/overview.html")]
+struct OverviewPage {
+    frame: Frame,
+    /// What, by whom, since when and why.
+    facts: Vec<(&'static str, String)>,
+    /// What is not as it should be.
+    trouble: Option<String>,
+    rules: Vec<Rule>,
+    pages: Pages,
+    otherwise: String,
+    needs: Vec<String>,
+    history: Vec<Line>,
+    may_write: bool,
+}
+
+/// That a version was made active.
+struct Line {
+    number: u64,
+    /// What of it, such as `active`.
+    note: &'static str,
+    at: String,
+    by: String,
+    why: String,
+}
+
+/// Its tests.
+#[derive(Template)]
+#[template(path = "routes/tests.html")]
+struct TestsPage {
+    frame: Frame,
+    version: String,
+    says: String,
+    tests: Vec<Tried>,
+    left_out: usize,
+}
+
+/// A test and what came of it.
+struct Tried {
+    name: String,
+    expected: String,
+    /// What came instead; none where it holds.
+    failed: Option<String>,
+}
+
+/// `GET /console/routes`.
+pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, Reader(seen): Reader) -> Response {
+    let query = pairs(&query.unwrap_or_default());
+    let number = query.iter().find(|(name, _)| name == "page").and_then(|(_, text)| text.parse::<usize>().ok());
+    match web.routes_page(&seen, number.unwrap_or(1).max(1)).await {
+        Ok(page) => page::shown(StatusCode::OK, &page),
+        Err(error) => away(&error),
+    }
+}
+
+impl Web {
+    async fn routes_page(&self, seen: &Seen, number: usize) -> Result<OverviewPage, StoreError> {
+        let registry = self.registry.load();
+        let set = &registry.routes;
+        let active = self.active_routes().await?;
+        let history = match self.routes.is_kept() {
+            true => self.store.routes_history(HISTORY_MAX).await?,
+            false => Vec::new(),
+        };
+        let from = (number - 1).saturating_mul(RULES);
+        let url = |number: usize| format!("/console/routes?page={number}");
+        let pages = Pages {
+            number,
+            before: (number > 1).then(|| url(number - 1)),
+            after: (from.saturating_add(RULES) < set.routes().len()).then(|| url(number + 1)),
+        };
+        let mut facts = vec![("Version", set.version().to_owned())];
+        match (&active, &self.routes.from.file) {
+            (Some(active), _) => facts.extend([
+                ("Number", active.number.to_string()),
+                ("Active since", moment(active.at)),
+                ("Made active by", active.signed.author.clone()),
+                ("Why", active.signed.comment.clone()),
+            ]),
+            (None, Some(_)) if !self.routes.is_kept() => {
+                facts.push(("Comes from", "the route file of this installation".to_owned()));
+            }
+            (None, _) => {}
+        }
+        facts.push(("Rules", counted(set.routes().len() as u64, "rule")));
+        Ok(OverviewPage {
+            frame: Frame::of(seen, Section::Routes),
+            facts,
+            trouble: trouble(active.as_ref(), set.version(), self.routes.is_kept()),
+            rules: rules(set, &registry, from, RULES),
+            pages,
+            otherwise: otherwise(set, &registry),
+            needs: set.needs().iter().map(|need| insisted(need, &registry)).collect(),
+            history: history.iter().enumerate().map(|(at, one)| Line::of(one, at == 0)).collect(),
+            may_write: may_write(&seen.visitor.positions),
+        })
+    }
+}
+
+/// What is wrong where this process decides by something else than what is active.
+fn trouble(active: Option<&Activation>, in_force: &str, is_kept: bool) -> Option<String> {
+    match active {
+        Some(active) if active.hash != in_force => Some(format!(
+            "Version {} ({}) is active, and this process still decides by {in_force}. It takes the active one up within two seconds; \
+             if not, the IT console says why.",
+            active.number, active.hash
+        )),
+        None if is_kept => {
+            Some("No route set is active: every referral is refused. Write one and make it active.".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// `GET /console/routes/tests`.
+pub(super) async fn tests(State(web): State<Shared>, Reader(seen): Reader) -> Response {
+    let Some(place) = web.routes.place().await else { return busy(&seen) };
+    let registry = web.registry.load_full();
+    let tried = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        let set = &registry.routes;
+        let one = |case| Tried {
+            failed: set.try_case(case, &registry.working_time, &registry.places).err().map(|failed| failed.found),
+            name: case.name.clone(),
+            expected: case.expected.to_string(),
+        };
+        (set.version().to_owned(), set.cases().iter().map(one).collect::<Vec<Tried>>())
+    });
+    let (version, mut tests) = match tried.await {
+        Ok(tried) => tried,
+        Err(error) => return away(&StoreError::Unavailable(error.to_string())),
+    };
+    let failed = tests.iter().filter(|test| test.failed.is_some()).count();
+    let says = match (tests.len(), failed) {
+        (0, _) => "The route set has no tests of its own.".to_owned(),
+        (all, 0) => format!("All hold: {}.", counted(all as u64, "test")),
+        (all, failed) => format!("{failed} of {} fail.", counted(all as u64, "test")),
+    };
+    tests.sort_by_key(|test| test.failed.is_none());
+    let left_out = tests.len().saturating_sub(TESTS_MAX);
+    tests.truncate(TESTS_MAX);
+    page::shown(StatusCode::OK, &TestsPage { frame: Frame::of(&seen, Section::Routes), version, says, tests, left_out })
+}
+
+// === impl Line ===
+
+impl Line {
+    fn of(one: &Activation, is_active: bool) -> Self {
+        let note = match (is_active, one.is_new) {
+            (true, true) => "active",
+            (true, false) => "active, again",
+            (false, true) => "",
+            (false, false) => "again",
+        };
+        Self {
+            number: one.number,
+            note,
+            at: moment(one.at),
+            by: one.signed.author.clone(),
+            why: one.signed.comment.clone(),
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! It stores what `domain` decided and decides nothing itself. Whatever belongs together is one call and one commit; a call
 //! that returns `Ok` has been made durable. Leases and due times go by the store's clock.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -392,6 +392,18 @@ pub trait Store: DirectoryStore + TokenStore + PeopleStore + NoticeStore {
         id: Uuid,
         version: Option<u64>,
     ) -> Result<Option<(StoredResource, Parties)>, StoreError>;
+
+    /// The current versions of the resources of these types and ids, each once and in no order; nothing of what is not there. Whom they
+    /// concern is not looked up: for that there must be another way to know.
+    async fn named(&self, names: Vec<(String, Uuid)>) -> Result<Vec<StoredResource>, StoreError> {
+        let mut all = BTreeMap::new();
+        for (kind, id) in names {
+            if let Some((stored, _)) = self.resource(&kind, id, None).await? {
+                all.insert((kind, id), stored);
+            }
+        }
+        Ok(all.into_values().collect())
+    }
 
     /// A version of a Task as JSON, as it was stored. Asked for many times while a Task is on its way: an implementation may have
     /// it in memory.

@@ -456,6 +456,10 @@ impl Store for PostgresStore {
         read::resources_of(self.reader(), referral).await
     }
 
+    async fn named(&self, names: Vec<(String, Uuid)>) -> Result<Vec<StoredResource>, StoreError> {
+        read::named(self.reader(), names).await
+    }
+
     async fn gist_of(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
         read::gist_of(self.searches(), &referrals).await
     }

@@ -376,6 +376,10 @@ impl Store for SqliteStore {
         self.readers.run(move |c| read::resources_of(c, referral)).await
     }
 
+    async fn named(&self, names: Vec<(String, Uuid)>) -> Result<Vec<StoredResource>, StoreError> {
+        self.readers.run(move |c| read::named(c, &names)).await
+    }
+
     async fn gist_of(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
         self.readers.run(move |c| read::gist_of(c, &referrals)).await
     }

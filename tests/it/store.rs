@@ -97,7 +97,7 @@ macro_rules! behaviours {
                 nothing_is_put_aside_where_messages_are_let_through, an_early_claim_fetches_each_message_once,
                 destinations_take_turns, more_destinations_than_places_all_get_their_turn, copies_take_turns, a_copy_that_could_not_be_taken_is_given_back,
                 what_was_not_tried_waits_without_a_try;
-            read: versions_and_parties, what_a_list_says_of_referrals, a_referral_with_all_that_travels_with_it, tasks_by_what_one_has_in_hand,
+            read: versions_and_parties, resources_by_type_and_id, what_a_list_says_of_referrals, a_referral_with_all_that_travels_with_it, tasks_by_what_one_has_in_hand,
                 tasks_by_the_request_that_something_came_of,
                 requests_by_identifier_and_id, referrals_by_what_is_beside_them_and_by_their_names, it_is_ready_until_it_is_closed,
                 one_that_beats_keeps_what_it_holds;

@@ -136,6 +136,16 @@ pub(super) async fn resources_of(link: &Link, referral: ReferralId) -> Result<Ve
     all(&link.query(sql, &[&referral.0]).await?, stored_resource)
 }
 
+pub(super) async fn named(link: &Link, names: Vec<(String, Uuid)>) -> Result<Vec<StoredResource>, StoreError> {
+    let (kinds, ids): (Vec<String>, Vec<Uuid>) = names.into_iter().filter(|(kind, _)| !kind.contains('\0')).unzip();
+    let sql = sql!(
+        "SELECT DISTINCT ON (s.id, s.kind) {RESOURCE_COLUMNS}
+         FROM unnest($1::text[], $2::uuid[]) AS n (kind, id) JOIN resource s ON s.id = n.id AND s.kind = n.kind
+         ORDER BY s.id, s.kind, s.version DESC"
+    );
+    all(&link.query(sql, &[&kinds, &ids]).await?, stored_resource)
+}
+
 pub(super) async fn gist_of(link: &Link, referrals: &[ReferralId]) -> Result<Vec<StoredResource>, StoreError> {
     let sql = sql!(
         "SELECT DISTINCT ON (s.id, s.kind) {RESOURCE_COLUMNS} FROM resource s

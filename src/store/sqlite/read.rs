@@ -1,6 +1,6 @@
 //! Reading what is stored.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
@@ -72,6 +72,18 @@ pub(super) fn resource(
     let Some(found) = found else { return Ok(None) };
     let parties = parties(c, found.referral, found.task)?;
     Ok(parties.map(|p| (found, p)))
+}
+
+pub(super) fn named(c: &Connection, names: &[(String, Uuid)]) -> Result<Vec<StoredResource>, StoreError> {
+    let mut statement = c.prepare_cached(&format!(
+        "SELECT {RESOURCE_COLUMNS} FROM resource s WHERE s.kind = ? AND s.id = ? ORDER BY s.version DESC LIMIT 1"
+    ))?;
+    let names: BTreeSet<_> = names.iter().collect();
+    let mut all = Vec::new();
+    for (kind, id) in names {
+        all.extend(statement.query_row(params![kind, id.as_bytes()], stored_resource).optional()?);
+    }
+    Ok(all)
 }
 
 fn parties(c: &Connection, referral: ReferralId, task: Option<TaskId>) -> Result<Option<Parties>, StoreError> {

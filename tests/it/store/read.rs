@@ -54,6 +54,42 @@ pub async fn a_referral_with_all_that_travels_with_it(b: Bench) {
     assert!(b.store.resources_of(ReferralId::mint()).await.unwrap().is_empty());
 }
 
+pub async fn resources_by_type_and_id(b: Bench) {
+    let mut one = referral("a");
+    // the same logical id under another type is another resource
+    one.resources.push(resource("Group", one.request, "{}"));
+    let other = referral("b");
+    let (submitted, _) = stored(b.store.submit(submission(vec![one.clone(), other.clone()])).await.unwrap());
+    let anew = NewVersion {
+        resource: resource("ServiceRequest", one.request, r#"{"n":2}"#),
+        version: 2,
+        task: None,
+        key: None,
+    };
+    let before = task(&b, submitted[0].tasks[0]).await;
+    b.store.append(Append { resources: vec![anew], ..step(&before) }).await.unwrap();
+    let name = |kind: &str, id: Uuid| (kind.to_owned(), id);
+    let of_one = name("ServiceRequest", one.request);
+    let names = vec![
+        of_one.clone(),
+        name("ServiceRequest", other.request),
+        of_one,
+        name("Group", other.request),
+        name("Service\0Request", other.request),
+        name("ServiceRequest", Uuid::now_v7()),
+    ];
+    let found = b.store.named(names).await.unwrap();
+    let mut found: Vec<_> = found.into_iter().map(|r| (r.referral, r.kind, r.id, r.version)).collect();
+    found.sort();
+    let mut expected = vec![
+        (one.id, "ServiceRequest".to_owned(), one.request, 2),
+        (other.id, "ServiceRequest".to_owned(), other.request, 1),
+    ];
+    expected.sort();
+    assert_eq!(found, expected);
+    assert!(b.store.named(vec![]).await.unwrap().is_empty());
+}
+
 pub async fn what_a_list_says_of_referrals(b: Bench) {
     let (mut one, mut other) = (referral("a"), referral("b"));
     let flag = Uuid::now_v7();

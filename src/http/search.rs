@@ -286,9 +286,7 @@ async fn led_to(
             return Err(too_much_along());
         }
         begun = brought.len();
-        for (referral, kind, id) in wanted {
-            brought.extend(surroundings.one(referral, &kind, &id).await?.map(|body| (referral, body)));
-        }
+        brought.extend(surroundings.several(wanted).await?);
         if begun == brought.len() {
             return Ok(brought.into_iter().map(|(_, body)| body).collect());
         }

@@ -186,6 +186,34 @@ impl<'a> Surroundings<'a> {
         Ok(())
     }
 
+    /// Each of these resources by its referral, type and id, like [`Surroundings::one`], and with its referral. The referrals must be
+    /// such as this client has found already.
+    pub(super) async fn several(
+        &self,
+        wanted: Vec<(Option<ReferralId>, String, String)>,
+    ) -> Result<Vec<(Option<ReferralId>, Value)>, Fault> {
+        let named = |(referral, kind, id): &(Option<ReferralId>, String, String)| {
+            let name = (kind.clone(), id.parse::<uuid::Uuid>().ok()?);
+            (referral.is_some() && kind != "Task").then_some(name)
+        };
+        let names = wanted.iter().filter_map(named).collect();
+        let read = self.app.store.named(names).await?;
+        let read: HashMap<_, _> = read.iter().map(|stored| ((stored.kind.clone(), stored.id), stored)).collect();
+        let mut all = Vec::new();
+        for one in wanted {
+            // what is one Task's alone is not everybody's who has to do with the referral
+            let own = named(&one).and_then(|name| read.get(&name));
+            let own = own.filter(|stored| Some(stored.referral) == one.0 && stored.task.is_none());
+            let (referral, kind, id) = one;
+            let body = match own {
+                Some(stored) => Some(resource_body(stored)?),
+                None => self.one(referral, &kind, &id).await?,
+            };
+            all.extend(body.map(|body| (referral, body)));
+        }
+        Ok(all)
+    }
+
     /// One resource that goes with a referral, or an entry of the directory, read by itself: where only few are asked for, all
     /// that goes with their referrals is much more. None of what is not there, or not this client's.
     pub(super) async fn one(&self, referral: Option<ReferralId>, kind: &str, id: &str) -> Result<Option<Value>, Fault> {

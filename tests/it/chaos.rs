@@ -32,8 +32,8 @@ const SENDERS: usize = 4;
 /// Of each sender, after each referral.
 const PAUSE: Duration = Duration::from_millis(150);
 /// How long everything may take to arrive once all is well again: a provider's copy whose reader could not reach the store is
-/// nobody else's to read for 150 seconds.
-const LIMIT: Duration = Duration::from_secs(200);
+/// nobody else's to read for 150 seconds, and a queue that RabbitMQ has lost the leader of is made anew within a minute.
+const LIMIT: Duration = Duration::from_secs(260);
 
 /// A number from the environment.
 fn given(name: &str) -> Option<u64> {

@@ -164,7 +164,9 @@ def _():
     answer = as_gp.post_as_form(f"{BASE}/Task/_search", {"status": "accepted,completed", "owner": "Organization/link-workers"})
     bundle = Bundle(answer.json())
     once_each([e.resource.id for e in bundle.entry], [t.id for t in tasks if t.status in ("accepted", "completed")])
-    holds(any("status" in link.url for link in bundle.link if link.relation == "self"), "the self link does not say what was asked")
+    own = next(link.url for link in bundle.link if link.relation == "self")
+    holds("status" not in own and "accepted" not in own, "what was asked in a body stands in a URL")
+    once_each([e.resource.id for e in Bundle.read_from(own, as_gp).entry], [e.resource.id for e in bundle.entry], "the self link")
 
 
 @check("search-post-query-and-body")

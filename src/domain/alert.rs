@@ -57,13 +57,14 @@ impl AlertKind {
                 | Self::StoreTrouble
                 | Self::EndpointBroken
                 | Self::DestinationMismatch
+                | Self::GlassBroken
                 | Self::MailAway
         )
     }
 
     /// Whether a standing one ends only when a person has seen to it.
     pub const fn needs_a_person(self) -> bool {
-        matches!(self, Self::AnswerRefused | Self::DestinationMismatch)
+        matches!(self, Self::AnswerRefused | Self::DestinationMismatch | Self::GlassBroken)
     }
 
     /// What to do about it, in a sentence.

@@ -66,7 +66,9 @@ impl People {
             visitor.person,
             crate::domain::clock::instant(glass.until)
         );
-        self.store.raise(vec![Alert::new(AlertKind::GlassBroken, visitor.person.clone(), now, text)]).await?;
+        // each glass is told, also of one who breaks several
+        let subject = format!("{} {}", visitor.person, glass.id);
+        self.store.raise(vec![Alert::new(AlertKind::GlassBroken, subject, now, text)]).await?;
         self.store.add_glass(glass.clone()).await?;
         tracing::warn!(person = visitor.person, referral.id = %referral, glass.id = %glass.id, "a glass was broken");
         metrics::counter!("onward_glasses_broken_total").increment(1);
@@ -158,7 +160,16 @@ mod tests {
 
         let told = scene.store.claim_alerts(10, Duration::from_secs(60)).await.unwrap();
         let [told] = &told[..] else { panic!("{told:?}") };
-        assert_eq!((told.alert.kind, told.alert.subject.as_str()), (AlertKind::GlassBroken, "local:olga"));
+        assert_eq!(
+            (told.alert.kind, told.alert.subject.clone()),
+            (AlertKind::GlassBroken, format!("local:olga {}", glass.id))
+        );
+        let open = scene.store.open_alerts(10).await.unwrap();
+        assert_eq!(
+            open.iter().map(|alert| alert.id).collect::<Vec<_>>(),
+            [told.alert.id],
+            "until somebody has asked about it"
+        );
         assert!(told.alert.text.contains(&scene.referral.to_string()), "{}", told.alert.text);
         assert!(!told.alert.text.contains("safeguarding"), "the reason may tell of the person: {}", told.alert.text);
         assert_eq!(scene.store.glasses(None, 10).await.unwrap(), std::slice::from_ref(&glass));

@@ -24,6 +24,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 use super::{People, PeopleError, Token, after};
 use crate::{
+    auth::jwt::LEEWAY_S,
     client::{CallError, FhirClient},
     config::people::{Oidc, Proof},
     store::StoreError,
@@ -295,6 +296,9 @@ impl Issuer {
         })?;
         if claims.authorized_party().is_some_and(|party| party.as_str() != self.config.client_id) {
             return Err(other("it was issued to another (azp)"));
+        }
+        if claims.issue_time().timestamp() > jiff::Timestamp::now().as_second() + LEEWAY_S {
+            return Err(other("it is not issued yet (iat): the two clocks differ"));
         }
         let acr = claims.auth_context_ref().map(|acr| acr.as_str());
         let wanted = &self.config.acr_values;

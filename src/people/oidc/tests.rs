@@ -262,6 +262,7 @@ async fn a_token_that_is_wrong_in_anything_lets_nobody_in() {
         json!({"aud": ["onward", "other"]}),
         json!({"aud": []}),
         json!({"azp": "other"}),
+        json!({"iat": jiff::Timestamp::now().as_second() + 120}),
         json!({"exp": now - 1}),
         json!({"exp": null}),
         json!({"nonce": "of another log-in"}),

@@ -2,9 +2,11 @@
 //! know them. How each part is, and the figures, name systems and inboxes and count what goes to them: those are for who keeps the service
 //! running, on this machine or with a token.
 
+use std::net::IpAddr;
+
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, StatusCode, header, uri::Authority},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -33,8 +35,17 @@ fn said(status: StatusCode, body: &Value) -> Response {
 }
 
 /// By one of these whoever passed a request on says that it comes from elsewhere.
-const PASSED_ON: [HeaderName; 3] =
-    [HeaderName::from_static("forwarded"), HeaderName::from_static("x-forwarded-for"), header::VIA];
+const PASSED_ON: [HeaderName; 9] = [
+    header::VIA,
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+    HeaderName::from_static("x-envoy-external-address"),
+];
 
 /// Whether this is told to somebody who keeps the service running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +62,7 @@ enum Asker {
 /// constant time. What is said to be passed on does not come from this machine, whoever says so: by that nobody gets more than without it.
 fn asker(tokens: &[TokenHash], headers: &HeaderMap, came: &Came) -> Asker {
     let here = came.loopback || came.address.is_some_and(|address| address.to_canonical().is_loopback());
-    if here && !PASSED_ON.iter().any(|name| headers.contains_key(name)) {
+    if here && is_asked_for_here(headers) && !PASSED_ON.iter().any(|name| headers.contains_key(name)) {
         return Asker::Keeper;
     }
     let mut shown = headers.get_all(header::AUTHORIZATION).iter();
@@ -61,6 +72,15 @@ fn asker(tokens: &[TokenHash], headers: &HeaderMap, came: &Came) -> Asker {
     let shown = token.map(TokenHash::of);
     let fits = shown.is_some_and(|shown| tokens.iter().fold(false, |found, one| one.is(&shown) | found));
     if fits { Asker::Keeper } else { Asker::WrongToken }
+}
+
+/// Whether no name from elsewhere is asked for: a proxy hands on the one by which it was reached, and a page from elsewhere can have its own
+/// name lead to this machine.
+fn is_asked_for_here(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Some(authority) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else { return false };
+    let name = authority.host().trim_matches(['[', ']']);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Tells nothing more to whoever tries one token after the other.
@@ -206,8 +226,14 @@ mod tests {
                 [("authorization", "Bearer a-token-of-prometheus"), ("authorization", "Bearer a-token-of-prometheus")];
             assert_eq!(asks(&two, elsewhere, false), Asker::WrongToken, "of two none counts");
         }
-        for name in ["forwarded", "x-forwarded-for", "via"] {
+        for name in ["forwarded", "x-forwarded-for", "via", "x-real-ip", "x-forwarded-proto", "cf-connecting-ip"] {
             assert_eq!(asks(&[(name, "127.0.0.1")], "127.0.0.1", true), Asker::Anybody, "passed on: {name}");
+        }
+        for here in ["localhost:8787", "LOCALHOST", "127.0.0.1:8787", "[::1]:8787"] {
+            assert_eq!(asks(&[("host", here)], "127.0.0.1", true), Asker::Keeper, "{here}");
+        }
+        for elsewhere in ["onward.trust.example", "evil.example:8787", "192.0.2.1", "", "a b"] {
+            assert_eq!(asks(&[("host", elsewhere)], "127.0.0.1", true), Asker::Anybody, "{elsewhere}");
         }
         let none = asker(&[], &headers(&[("authorization", "Bearer ")]), &came("192.0.2.1", false));
         assert_eq!(none, Asker::WrongToken, "where there are no tokens none fits");

@@ -4,6 +4,7 @@
 
 pub mod bundle;
 pub mod canonical;
+pub mod consent;
 pub mod datetime;
 pub mod filler_order;
 pub mod gate;

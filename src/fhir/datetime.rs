@@ -1,6 +1,7 @@
 //! The R4 types date, dateTime, instant and time: the form that the specification prescribes, and a day that exists.
 
 use jiff::{Timestamp, civil::Date};
+use serde_json::Value;
 
 /// Whether this is an R4 `date`: a year, a month or a day.
 pub fn is_date(text: &str) -> bool {
@@ -101,6 +102,17 @@ fn is_offset(text: &str) -> bool {
 fn digits(text: &str, count: usize) -> Option<(i16, &str)> {
     let (start, rest) = text.split_at_checked(count)?;
     if start.bytes().all(|b| b.is_ascii_digit()) { Some((start.parse().ok()?, rest)) } else { None }
+}
+
+/// Whether a Period holds on a day, or moment, of which the day counts; without one, an end means ended. FHIR's dates may stop at the
+/// year or month: only the part that both have is compared.
+pub fn is_current(period: &Value, on: Option<&str>) -> bool {
+    let day = |text: &str| text.get(..10).unwrap_or(text).to_owned();
+    let of = |name| period.get(name).and_then(Value::as_str).map(day);
+    let (start, end) = (of("start"), of("end"));
+    let Some(on) = on.map(day) else { return end.is_none() };
+    let before = |a: &str, b: &str| a.get(..a.len().min(b.len())) < b.get(..a.len().min(b.len()));
+    !end.is_some_and(|end| before(&end, &on)) && !start.is_some_and(|start| before(&on, &start))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::{
     config::registry::Detail,
     fhir::{
+        consent::keeps_from_referrer,
         task::{CANONICAL, TRANSPORT_SYSTEM},
         tree,
     },
@@ -35,7 +36,7 @@ pub fn narrowed(configured: Detail, resources: &[Value]) -> Detail {
 
 fn bound(provision: &Value) -> Detail {
     let own = match provision.get("type").and_then(Value::as_str) {
-        Some("deny") if is_disclosure(provision) && is_to_referrer(provision) => denied(provision),
+        Some("deny") if keeps_from_referrer(provision) => denied(provision),
         Some("permit") => levels(provision).flatten().min().unwrap_or(Detail::Full),
         _ => Detail::Full,
     };
@@ -59,29 +60,6 @@ fn levels(provision: &Value) -> impl Iterator<Item = Option<Detail>> {
         let all = [Detail::None, Detail::Codes, Detail::Summary, Detail::Full];
         (text("system") == Some(&*system)).then(|| all.into_iter().find(|d| Some(d.as_str()) == text("code"))).flatten()
     })
-}
-
-fn has_code(concept: &Value, codes: &[&str]) -> bool {
-    tree::items(concept, "coding")
-        .iter()
-        .filter_map(|c| c.get("code").and_then(Value::as_str))
-        .any(|code| codes.contains(&code))
-}
-
-fn is_disclosure(provision: &Value) -> bool {
-    let actions = tree::items(provision, "action");
-    actions.is_empty() || actions.iter().any(|action| has_code(action, &["disclose"]))
-}
-
-/// In doubt it is: only a provision whose every actor is a relative or the person is about others.
-fn is_to_referrer(provision: &Value) -> bool {
-    let is_family = |actor: &Value| {
-        let literal = tree::text(actor, "reference.reference").unwrap_or_default();
-        let kind = tree::text(actor, "reference.type").unwrap_or_default();
-        ["RelatedPerson", "Patient"].iter().any(|k| kind == *k || literal.starts_with(&format!("{k}/")))
-    };
-    let actors = tree::items(provision, "actor");
-    actors.is_empty() || !actors.iter().all(is_family)
 }
 
 /// Takes from a Task what goes beyond `detail`. The transport status stays: it tells of the message, not of the person.

@@ -7,6 +7,10 @@ use serde_json::Value;
 use super::{list, text};
 use crate::{
     domain::Point,
+    fhir::{
+        consent::{self, Said},
+        datetime::is_current,
+    },
     places::{Places, lsoa, outward_of},
     routing::{person::Consented, place::Homes},
 };
@@ -49,15 +53,6 @@ fn extension<'a>(of: &'a Value, url: &str) -> Option<&'a Value> {
     list(&of["extension"]).iter().find(|one| text(&one["url"]) == Some(url))
 }
 
-fn is_current(period: &Value, written_on: Option<&str>) -> bool {
-    let day = |text: &str| text.get(..10).unwrap_or(text).to_owned();
-    let (start, end) = (text(&period["start"]).map(day), text(&period["end"]).map(day));
-    let Some(today) = written_on.map(day) else { return end.is_none() };
-    // FHIR dates may stop at the year or month: only the part both have is compared
-    let before = |a: &str, b: &str| a.get(..a.len().min(b.len())) < b.get(..a.len().min(b.len()));
-    !end.is_some_and(|end| before(&end, &today)) && !start.is_some_and(|start| before(&today, &start))
-}
-
 /// The languages that the person speaks; only those that are preferred, where any is.
 pub(super) fn languages(patient: &Value) -> BTreeSet<String> {
     let spoken = list(&patient["communication"]);
@@ -70,19 +65,11 @@ pub(super) fn languages(patient: &Value) -> BTreeSet<String> {
 
 /// What these Consents say together on a day. One that is not in force says nothing, but for one that the person rejected.
 pub(super) fn consented(consents: &[&Value], today: &str) -> Consented {
-    let said = consents.iter().filter(|consent| is_current(&consent["provision"]["period"], Some(today)));
-    let said = said.filter_map(|consent| match text(&consent["status"]) {
-        Some("rejected") => Some(Consented::Refused),
-        Some("active") if says_no(consent) => Some(Consented::Refused),
-        Some("active") => Some(Consented::Given),
-        _ => None,
+    let said = consents.iter().filter_map(|consent| match consent::said(consent, today) {
+        Said::Refused => Some(Consented::Refused),
+        Said::Given => Some(Consented::Given),
+        Said::OutOfForce | Said::NotYet | Said::Unclear => None,
     });
     // whoever says no once is not overruled by another paper
     said.max().unwrap_or(Consented::Absent)
-}
-
-/// Whether the whole of it is a refusal: its policy is opting out, or its outermost provision denies.
-fn says_no(consent: &Value) -> bool {
-    let opted_out = list(&consent["policyRule"]["coding"]).iter().any(|c| text(&c["code"]) == Some("OPTOUT"));
-    opted_out || text(&consent["provision"]["type"]) == Some("deny")
 }

@@ -1,5 +1,5 @@
 //! A test referral: marked as such, about nobody, to one inbox whatever the routes say. It goes the way of every other, so what fails is
-//! told where it is told of every other; and it is cancelled when it has arrived.
+//! told where it is told of every other; and its cancellation is asked for when it has arrived.
 
 use std::{
     sync::{
@@ -196,7 +196,7 @@ fn referral(id: Uuid, by: &str, at: &str) -> Value {
                 "code": {"text": "Test of the connection: nobody is referred, nothing is to be done"},
                 "subject": {"reference": patient, "display": "TEST"},
                 "authoredOn": at,
-                "note": [{"text": format!("Sent by {by} to see whether referrals arrive. It is cancelled by itself.")}],
+                "note": [{"text": format!("Sent by {by} to see whether referrals arrive. You will be asked to cancel it: please do.")}],
             })),
         ],
     })

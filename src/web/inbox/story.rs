@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     domain::{TaskId, Timestamp},
-    fhir::tree,
+    fhir::{
+        consent::{self, Said},
+        tree,
+    },
     store::StoredResource,
 };
 
@@ -82,7 +85,7 @@ impl Story {
             reach: reach(request, person.as_ref(), &of_kind("RelatedPerson"), now),
             matters: matters(&of_kind("QuestionnaireResponse"), &of_kind("Goal"), &of_kind("Observation")),
             why: why(request, &of_kind("Condition")),
-            consent: of_kind("Consent").into_iter().map(consent).collect(),
+            consent: of_kind("Consent").into_iter().map(|one| consent(one, now)).collect(),
             referrer: referrer(request, resources),
             outcome: outcome(body),
             documents: documents(task, resources),
@@ -189,14 +192,20 @@ fn languages(of: &Value) -> Vec<String> {
     said.collect()
 }
 
-/// Whether an interpreter is needed (R4's extension patient-interpreterRequired, or UK Core's of NHS communication).
+/// Whether an interpreter is needed (R4's extension patient-interpreterRequired, or UK Core's of NHS communication). What is no plain
+/// no is told: one place may say no and another yes, and some write which interpreter.
 fn interpreter(of: &Value) -> Vec<String> {
-    let needed = extensions(of).into_iter().find(|(name, _)| name.to_lowercase().contains("interpreterrequired"));
-    match needed.map(|(_, value)| value) {
-        Some(value) if value == "Yes" => vec!["An interpreter is needed".to_owned()],
-        Some(_) => vec!["No interpreter is needed".to_owned()],
-        None => vec![],
+    let all = extensions(of).into_iter().filter(|(name, _)| name.to_lowercase().contains("interpreterrequired"));
+    let (no, needed): (Vec<String>, Vec<String>) =
+        all.map(|(_, value)| value).partition(|value| ["no", "false"].contains(&value.trim().to_lowercase().as_str()));
+    if needed.is_empty() {
+        return no.first().map(|_| "No interpreter is needed".to_owned()).into_iter().collect();
     }
+    let told = needed.iter().map(|value| match value.trim().to_lowercase().as_str() {
+        "yes" | "true" | "" => "An interpreter is needed".to_owned(),
+        _ => format!("An interpreter is asked for: {value}"),
+    });
+    told.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
 /// What else extensions say of how somebody is met; each by its own name.
@@ -313,21 +322,22 @@ fn why(request: &Value, conditions: &[&Value]) -> Vec<Fact> {
     facts.into_iter().flatten().collect()
 }
 
-fn consent(of: &Value) -> Fact {
-    let status = match tree::text(of, "status") {
-        Some("active") => "Consent is given",
-        Some("rejected") => "Consent was refused",
-        Some("inactive") => "Consent has ended",
-        Some("proposed" | "draft") => "Consent is not given yet",
-        _ => "What was agreed is not clear",
+fn consent(of: &Value, now: Timestamp) -> Fact {
+    let today = now.strftime("%Y-%m-%d").to_string();
+    let status = match consent::said(of, &today) {
+        Said::Given => "Consent is given",
+        Said::Refused => "Consent was refused",
+        Said::OutOfForce => "Consent is not in force",
+        Said::NotYet => "Consent is not given yet",
+        Said::Unclear => "What was agreed is not clear",
     };
     let when = tree::text(of, "dateTime").map(|at| format!("On {}", words::instant_or_date(at)));
+    let written = tree::text(of, "policyRule.text").map(|text| format!("As it was written: {text}"));
     let mut values = vec![status.to_owned()];
-    values.extend(when);
-    let exceptions = of.get("provision").map(|p| tree::items(p, "provision")).unwrap_or_default();
-    if exceptions.iter().any(|one| tree::text(one, "type") == Some("deny")) {
-        let what =
-            exceptions.iter().flat_map(|one| tree::items(one, "code")).map(concept).filter(|text| !text.is_empty());
+    values.extend(when.into_iter().chain(written));
+    let kept = of.get("provision").map(kept_from_referrer).unwrap_or_default();
+    if !kept.is_empty() {
+        let what = kept.iter().flat_map(|one| tree::items(one, "code")).map(concept).filter(|text| !text.is_empty());
         let what = what.collect::<Vec<_>>().join(", ");
         values.push(match what.as_str() {
             "" => "The person does not want the referrer to be told what becomes of this. Onward keeps it back."
@@ -337,6 +347,12 @@ fn consent(of: &Value) -> Fact {
     }
     let key = tree::items(of, "category").iter().map(concept).find(|text| !text.is_empty() && text.contains(' '));
     Fact { key: key.unwrap_or_else(|| "Consent".to_owned()), values }
+}
+
+/// Of a provision and those within it, what keeps something from the referrer.
+fn kept_from_referrer(provision: &Value) -> Vec<&Value> {
+    let own = consent::keeps_from_referrer(provision).then_some(provision);
+    own.into_iter().chain(tree::items(provision, "provision").iter().flat_map(kept_from_referrer)).collect()
 }
 
 /// Who referred: as the request names it, and what came along of it.

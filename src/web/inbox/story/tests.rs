@@ -108,3 +108,47 @@ fn names_of_fhir_become_words() {
     assert_eq!(spaced("birthDate"), "Birth date");
     assert_eq!(spaced("QuestionnaireResponse"), "Questionnaire response");
 }
+
+#[test]
+fn a_consent_is_told_as_routing_and_the_record_go_by_it() {
+    let told = |more: Value| {
+        let mut of = serde_json::json!({"resourceType": "Consent", "status": "active"});
+        of.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        consent(&of, "2026-03-10T09:00:00Z".parse().unwrap()).values
+    };
+    let collect = serde_json::json!({"type": "deny", "action": [{"coding": [{"code": "collect"}]}]});
+    let kept = "The person does not want the referrer to be told what becomes of this. Onward keeps it back.";
+    for (consent, expected) in [
+        (serde_json::json!({}), vec!["Consent is given"]),
+        (serde_json::json!({"provision": {"type": "deny"}}), vec!["Consent was refused", kept]),
+        (serde_json::json!({"policyRule": {"coding": [{"code": "OPTOUT"}]}}), vec!["Consent was refused"]),
+        (serde_json::json!({"provision": {"period": {"end": "2020-01-01"}}}), vec!["Consent is not in force"]),
+        (serde_json::json!({"provision": {"provision": [{"type": "deny"}]}}), vec!["Consent is given", kept]),
+        (serde_json::json!({"provision": {"provision": [collect]}}), vec!["Consent is given"]),
+        (
+            serde_json::json!({"policyRule": {"text": "Not to be told to her mother"}}),
+            vec!["Consent is given", "As it was written: Not to be told to her mother"],
+        ),
+    ] {
+        assert_eq!(told(consent.clone()), expected, "{consent}");
+    }
+}
+
+#[test]
+fn an_interpreter_who_is_asked_for_is_told_however_that_is_written() {
+    let said = |values: &[(&str, Value)]| {
+        let one = |(name, value): &(&str, Value)| {
+            serde_json::json!({"url": "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-NHSCommunication",
+                "extension": [{"url": "interpreterRequired", *name: value}]})
+        };
+        interpreter(&serde_json::json!({"extension": values.iter().map(one).collect::<Vec<_>>()}))
+    };
+    let needed = "An interpreter is needed";
+    let sign = serde_json::json!({"text": "Yes, British Sign Language"});
+    assert_eq!(said(&[("valueBoolean", true.into())]), [needed]);
+    assert_eq!(said(&[("valueString", "true".into())]), [needed]);
+    assert_eq!(said(&[("valueCodeableConcept", sign)]), ["An interpreter is asked for: Yes, British Sign Language"]);
+    assert_eq!(said(&[("valueBoolean", false.into()), ("valueBoolean", true.into())]), [needed]);
+    assert_eq!(said(&[("valueBoolean", false.into())]), ["No interpreter is needed"]);
+    assert!(said(&[]).is_empty());
+}

@@ -152,13 +152,20 @@ fn harmless(cell: &str) -> String {
 async fn around(State(web): State<Shared>, request: Request, next: Next) -> Response {
     // what comes of it bears the ids of the request in the journal, and hers whose form it is
     let asked = request.extensions().get::<AskedBy>().cloned();
+    // all of it first: who sends slowly holds no place that others want
+    let arrived = form::arrived(&web, request).await;
+    let place = arrived.is_ok().then(|| web.admission.enter(Kind::Read, WHO, None));
     let running = async {
+        let request = match arrived {
+            Ok(request) => request,
+            Err(page) => return page,
+        };
         match asked {
             Some(asked) => asked.within(next.run(request)).await,
             None => next.run(request).await,
         }
     };
-    let mut response = match web.admission.enter(Kind::Read, WHO, None) {
+    let mut response = match place.transpose() {
         Err(refusal) => {
             let mut response =
                 page::told(StatusCode::SERVICE_UNAVAILABLE, "Too much is going on just now. Try again shortly.");

@@ -21,7 +21,7 @@ use super::{
     who::{Came, connection},
 };
 use crate::{
-    admission::{Kind, Rates},
+    admission::{Kind, Place, Rates},
     auth::{Refused, Shown, TOKEN_S},
     config::ASSERTION_ALGORITHMS,
 };
@@ -65,7 +65,11 @@ struct Fault {
 }
 
 /// What is asked: each parameter once.
-struct Form(Vec<(String, String)>);
+struct Form {
+    asked: Vec<(String, String)>,
+    /// Held for as long as it is worked on.
+    _place: Place,
+}
 
 impl Default for Limits {
     fn default() -> Self {
@@ -201,8 +205,6 @@ impl Form {
         if let Some(address) = came.address {
             app.token_limits.addresses.take(network(address), 1).map_err(Fault::later)?;
         }
-        let place = app.admission.enter(Kind::Read, WHO, None);
-        let _place = place.map_err(|refused| Fault::later(Duration::from_secs(refused.retry_after_s)))?;
         if !is_form(request.headers()) {
             return Err(Fault::bad("invalid_request", "the body must be application/x-www-form-urlencoded"));
         }
@@ -211,6 +213,9 @@ impl Form {
             Ok(Ok(body)) => body,
             _ => return Err(Fault::bad("invalid_request", "the body is too long, or did not come in time")),
         };
+        // only now: who sends slowly holds no place that others want
+        let place = app.admission.enter(Kind::Read, WHO, None);
+        let place = place.map_err(|refused| Fault::later(Duration::from_secs(refused.retry_after_s)))?;
         let text = std::str::from_utf8(&body).map_err(|_| Fault::bad("invalid_request", "the body is not UTF-8"))?;
         let asked = pairs(text);
         let mut names: Vec<&str> = asked.iter().map(|(name, _)| name.as_str()).collect();
@@ -219,11 +224,11 @@ impl Form {
         if twice || names.len() > PARAMETERS_MAX {
             return Err(Fault::bad("invalid_request", "a parameter is given twice, or there are too many"));
         }
-        Ok((Self(asked), came))
+        Ok((Self { asked, _place: place }, came))
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.asked.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     fn need(&self, name: &'static str) -> Result<&str, Fault> {

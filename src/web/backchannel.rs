@@ -18,7 +18,6 @@ const BODY_MAX_BYTES: usize = 2 * JWT_MAX_BYTES;
 /// See the module's documentation.
 pub(super) async fn log_out(State(web): State<Shared>, request: Request) -> Response {
     let Some(issuer) = &web.issuer else { return StatusCode::NOT_FOUND.into_response() };
-    // the time of a request bounds how long it may take
     let body = to_bytes(request.into_body(), BODY_MAX_BYTES).await.unwrap_or_default();
     let sent = pairs(&String::from_utf8_lossy(&body));
     let mut tokens = sent.iter().filter(|(name, _)| name == "logout_token").map(|(_, token)| token.as_str());

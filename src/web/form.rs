@@ -7,7 +7,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use axum::{
-    body::to_bytes,
+    body::{HttpBody as _, to_bytes},
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::Response,
@@ -92,6 +92,25 @@ impl Signed {
     }
 }
 
+/// A request with all of its body, which has a while to come. Of who is not logged in no more is read than a short form has.
+pub(super) async fn arrived(web: &Web, request: Request) -> Result<Request, Response> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let is_long = body.size_hint().exact().is_some_and(|bytes| bytes > FORM_MAX_BYTES as u64);
+    let token = is_long.then(|| web.session_of(&parts.headers)).flatten();
+    let known = match token {
+        Some(token) => web.people.glance(&token).await.unwrap_or_default().is_some(),
+        None => false,
+    };
+    let max_bytes = if known { LONG_FORM_MAX_BYTES } else { FORM_MAX_BYTES };
+    match tokio::time::timeout(FORM_WITHIN, to_bytes(body, max_bytes)).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(parts, body.into())),
+        _ => Err(page::told(StatusCode::BAD_REQUEST, "What was sent is too long, or did not arrive.")),
+    }
+}
+
 impl Form {
     /// A form of no more bytes than these.
     async fn within(max_bytes: usize, request: Request, web: &Shared) -> Result<Self, Response> {
@@ -103,7 +122,8 @@ impl Form {
             );
             return Err(page::told(StatusCode::FORBIDDEN, &told));
         }
-        let Ok(Ok(body)) = tokio::time::timeout(FORM_WITHIN, to_bytes(body, max_bytes)).await else {
+        // it has arrived: none that is slow is waited for here
+        let Ok(body) = to_bytes(body, max_bytes).await else {
             return Err(page::told(StatusCode::BAD_REQUEST, "What was sent is too long, or did not arrive."));
         };
         let body = Zeroizing::new(String::from_utf8_lossy(&body).into_owned());

@@ -311,6 +311,37 @@ async fn the_slow_are_let_go_and_keep_nobody_waiting() {
     hub.stop().await;
 }
 
+/// Forms that come slowly hold no place: whoever wants a page or a token meanwhile gets an answer at once.
+#[cfg(feature = "pages")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forms_that_come_slowly_keep_nobody_from_pages_and_tokens() {
+    let people = "[people]\nlocal = true\n";
+    let hub = Hub::build().limits("concurrent-reads = 20").sections(people).start().await;
+    let form = "Host: onward\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length";
+    let mut slow = Vec::new();
+    // twice as many as there are places, and fewer than one address may ask for tokens
+    for path in ["/oauth/token", "/login"] {
+        for _ in 0..40 {
+            let mut stream = connect(&hub).await;
+            stream.write_all(format!("POST {path} HTTP/1.1\r\n{form}: 1000\r\n\r\na").as_bytes()).await.unwrap();
+            slow.push(stream);
+        }
+    }
+    let asks = [
+        ("GET /login HTTP/1.1\r\nHost: onward\r\nConnection: close\r\n\r\n".to_owned(), 200),
+        (format!("POST /oauth/token HTTP/1.1\r\n{form}: 3\r\n\r\na=b"), 400),
+    ];
+    for (ask, expected) in asks {
+        let begun = Instant::now();
+        let mut stream = connect(&hub).await;
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        assert_eq!(read(&mut stream).await.statuses(), [expected], "{ask}");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{ask}: {:?}", begun.elapsed());
+    }
+    drop(slow);
+    hub.stop().await;
+}
+
 /// What is said in headers and parameters makes no line of a log and no header of an answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_is_sent_becomes_a_header() {

@@ -28,7 +28,7 @@ pub enum By {
     Service,
     /// The outward code of the person's home, such as `L1`.
     Area,
-    /// The first coded reason for the request.
+    /// The first coded reason for the request, or that there is one in words only.
     Reason,
 }
 
@@ -39,7 +39,7 @@ pub struct Counted {
     pub service: String,
     /// The area; none where no postcode is known.
     pub area: Option<String>,
-    /// The reason; none where none is coded.
+    /// The reason; none where none is given.
     pub reason: Option<String>,
     /// What has become of it.
     pub outcome: Outcome,

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::figures::{Answered, Counted, Outcome};
+use super::{
+    figures::{Answered, Counted, Outcome},
+    suppress::SMALL,
+};
 use crate::{
     domain::{ReferralId, TaskId},
     places::outward_of,
@@ -18,6 +21,8 @@ pub const REPORTED_MAX: u64 = 100_000;
 const PAGE: usize = 500;
 /// No name of a reason is longer; what is written there is the sender's.
 const REASON_CHARS_MAX: usize = 80;
+/// The reason where none has a code.
+const IN_WORDS: &str = "Other, said in words only";
 
 /// Why there is no report.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -48,6 +53,7 @@ struct Concept {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Coding {
+    system: Option<String>,
     code: Option<String>,
     display: Option<String>,
 }
@@ -84,17 +90,19 @@ pub async fn read(store: &dyn Store, from: Timestamp, before: Timestamp) -> Resu
     if all > REPORTED_MAX {
         return Err(ReportError::TooMany(all));
     }
-    let mut counted = Vec::new();
+    let (mut counted, mut words) = (Vec::new(), Words::default());
     let mut query = RoutedQuery { from, before, after: None, count: PAGE };
     loop {
         let tasks = store.tasks_routed(query.clone()).await?;
-        let Some((at, last)) = tasks.last() else { return Ok(counted) };
+        let Some((at, last)) = tasks.last() else { return Ok(words.put_in(counted)) };
         query.after = Some((*at, last.referral));
         // what follows others is no referral to a service
         let tasks: Vec<_> = tasks.into_iter().filter(|(_, task)| !task.is_parent()).collect();
         let mut referrals: Vec<ReferralId> = tasks.iter().map(|(_, task)| task.referral).collect();
         referrals.dedup();
-        let about = about(store.gist_of(referrals).await?);
+        let about = about(store.gist_of(referrals.clone()).await?);
+        // once each, to however many services it went: words of one referral alone are never those of several
+        referrals.iter().for_each(|id| words.note(about.get(id).and_then(|about| about.reason.as_ref())));
         let mut answers: BTreeMap<TaskId, Vec<JournalLine>> = BTreeMap::new();
         for (task, line) in store.answers_of(tasks.iter().map(|(_, task)| task.id).collect()).await? {
             answers.entry(task).or_default().push(line);
@@ -102,13 +110,15 @@ pub async fn read(store: &dyn Store, from: Timestamp, before: Timestamp) -> Resu
         for (at, task) in tasks {
             let said = answers.get(&task.id).into_iter().flatten().map(|line| (line.at, &line.event));
             let about = about.get(&task.referral);
-            counted.push(Counted {
+            let reason = about.and_then(|about| about.reason.clone());
+            let one = Counted {
                 service: task.inbox.as_str().to_owned(),
                 area: about.and_then(|about| about.area.clone()),
-                reason: about.and_then(|about| about.reason.clone()),
+                reason: None,
                 outcome: Outcome::of(task.state.status),
                 answered: Answered::of(at, said),
-            });
+            };
+            counted.push((one, reason));
         }
         // others go on meanwhile
         tokio::task::yield_now().await;
@@ -119,10 +129,24 @@ pub async fn read(store: &dyn Store, from: Timestamp, before: Timestamp) -> Resu
 #[derive(Debug, Default, PartialEq, Eq)]
 struct About {
     area: Option<String>,
-    reason: Option<String>,
+    reason: Option<Reason>,
 }
 
-/// By referral: the first coded reason of its ServiceRequest, and where the person lives whom it is about.
+/// Why somebody was referred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reason {
+    /// A code of a system, with the words that its sender has put beside it.
+    Coded { key: (String, String), words: Option<String> },
+    /// Only in words, which may be about one person: they are told nowhere.
+    InWords,
+}
+
+/// The words of codes. What is put beside a code is the sender's own, and may be written for one person: only words that several have are
+/// told, and of those the most usual.
+#[derive(Default)]
+struct Words(BTreeMap<(String, String), BTreeMap<String, u64>>);
+
+/// By referral: the first coded reason of its ServiceRequest, else that there is one in words, and where the person lives whom it is about.
 fn about(gist: Vec<StoredResource>) -> BTreeMap<ReferralId, About> {
     let mut about: BTreeMap<ReferralId, About> = BTreeMap::new();
     for one in gist {
@@ -130,7 +154,8 @@ fn about(gist: Vec<StoredResource>) -> BTreeMap<ReferralId, About> {
         match one.kind.as_str() {
             "ServiceRequest" => {
                 let request: Request = serde_json::from_str(&one.body).unwrap_or_default();
-                of.reason = request.reason_code.iter().flat_map(|concept| &concept.coding).find_map(named);
+                let coded = request.reason_code.iter().flat_map(|concept| &concept.coding).find_map(Reason::of);
+                of.reason = coded.or((!request.reason_code.is_empty()).then_some(Reason::InWords));
                 let own = request.subject.reference.as_deref().and_then(|r| r.strip_prefix('#'));
                 let contained = request.contained.iter().filter(|one| one.resource_type == "Patient");
                 let contained = contained.into_iter().find(|one| own == Some(one.id.as_str()));
@@ -146,14 +171,52 @@ fn about(gist: Vec<StoredResource>) -> BTreeMap<ReferralId, About> {
     about
 }
 
-/// A reason by its display and code.
-fn named(coding: &Coding) -> Option<String> {
-    let code = coding.code.as_deref().filter(|code| !code.is_empty())?;
-    let told = match coding.display.as_deref() {
-        Some(display) if !display.is_empty() => format!("{display} ({code})"),
-        _ => code.to_owned(),
-    };
-    Some(told.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect())
+/// What the sender has written, as far as a line of a table has room for it.
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect()
+}
+
+// === impl Reason ===
+
+impl Reason {
+    fn of(coding: &Coding) -> Option<Self> {
+        let code = coding.code.as_deref().filter(|code| !code.is_empty())?;
+        let words = coding.display.as_deref().map(short).filter(|words| !words.is_empty());
+        Some(Self::Coded { key: (coding.system.clone().unwrap_or_default(), short(code)), words })
+    }
+}
+
+// === impl Words ===
+
+impl Words {
+    fn note(&mut self, reason: Option<&Reason>) {
+        if let Some(Reason::Coded { key, words }) = reason {
+            let of = self.0.entry(key.clone()).or_default();
+            if let Some(words) = words {
+                *of.entry(words.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// The referrals with their reasons as they are told.
+    fn put_in(&self, counted: Vec<(Counted, Option<Reason>)>) -> Vec<Counted> {
+        counted
+            .into_iter()
+            .map(|(one, reason)| Counted { reason: reason.map(|reason| self.told(&reason)), ..one })
+            .collect()
+    }
+
+    fn told(&self, reason: &Reason) -> String {
+        let key = match reason {
+            Reason::Coded { key, .. } => key,
+            Reason::InWords => return IN_WORDS.to_owned(),
+        };
+        let usual = self.0.get(key).into_iter().flatten().filter(|(_, count)| **count >= SMALL);
+        match usual.max_by_key(|(_, count)| **count) {
+            Some((words, _)) => format!("{words} ({})", key.1),
+            None => format!("code {}", key.1),
+        }
+    }
 }
 
 /// The outward code of a person's home: of the first address that is not an old, billing or work one.
@@ -201,8 +264,34 @@ mod tests {
             resource(other, "ServiceRequest", &json!({"contained": contained, "subject": {"reference": "#p"}})),
             resource(third, "ServiceRequest", &json!({"reasonCode": "no list"})),
         ]);
-        assert_eq!(found[&one], About { area: Some("L1".into()), reason: Some("Lonely (1)".into()) });
+        let lonely = Reason::Coded { key: (String::new(), "1".into()), words: Some("Lonely".into()) };
+        assert_eq!(found[&one], About { area: Some("L1".into()), reason: Some(lonely) });
         assert_eq!(found[&other], About { area: Some("L15".into()), reason: None });
         assert_eq!(found[&third], About::default(), "what cannot be read is not known");
+    }
+
+    #[test]
+    fn of_a_reason_only_words_are_told_that_several_have() {
+        let coding = |code: &str, display: &str| Coding {
+            system: Some("https://trust.example/reasons".into()),
+            code: Some(code.into()),
+            display: Some(display.into()),
+        };
+        let mut all: Vec<Option<Reason>> = (0..SMALL).map(|_| Reason::of(&coding("1", "Lonely"))).collect();
+        all.extend((0..SMALL + 1).map(|_| Reason::of(&coding("1", "Loneliness"))));
+        all.extend((0..SMALL).map(|n| Reason::of(&coding("oth", &format!("Other: what she told me, {n}")))));
+        all.push(Some(Reason::InWords));
+        let mut words = Words::default();
+        all.iter().for_each(|reason| words.note(reason.as_ref()));
+        let told: std::collections::BTreeSet<String> = all.iter().flatten().map(|reason| words.told(reason)).collect();
+        assert_eq!(told.into_iter().collect::<Vec<_>>(), ["Loneliness (1)", IN_WORDS, "code oth"]);
+    }
+
+    #[test]
+    fn a_reason_in_words_only_is_counted_and_not_told() {
+        let referral = ReferralId::mint();
+        let request = json!({"reasonCode": [{"text": "she is alone since June"}]});
+        let found = about(vec![resource(referral, "ServiceRequest", &request)]);
+        assert_eq!(found[&referral].reason, Some(Reason::InWords));
     }
 }

@@ -136,22 +136,31 @@ mod tests {
 
     use rusqlite::Connection;
 
-    use super::{END, FIND};
+    use super::{ANSWERS, END, FIND};
+
+    fn plan(sql: &str) -> Vec<String> {
+        let mut connection = Connection::open_in_memory().unwrap();
+        super::super::migrate::run(&mut connection, Path::new(":memory:")).unwrap();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let nothing = vec![0; statement.parameter_count()];
+        let plan = statement.query_map(rusqlite::params_from_iter(nothing), |row| row.get("detail")).unwrap();
+        plan.map(Result::unwrap).collect()
+    }
 
     #[test]
     fn what_is_looked_at_is_read_along_its_index() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        super::super::migrate::run(&mut connection, Path::new(":memory:")).unwrap();
         for sql in [FIND, END] {
-            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-            let nothing = vec![0; statement.parameter_count()];
-            let plan = statement.query_map(rusqlite::params_from_iter(nothing), |row| row.get("detail")).unwrap();
-            let plan: Vec<String> = plan.map(Result::unwrap).collect();
+            let plan = plan(sql);
             assert!(
                 plan.iter().any(|step| step.contains("INDEX journal_by_time") && step.contains("at>?")),
                 "{plan:?}"
             );
             assert!(!plan.iter().any(|step| step.contains("SCAN j")), "{plan:?}");
         }
+    }
+    #[test]
+    fn answers_are_read_task_by_task() {
+        let plan = plan(ANSWERS);
+        assert!(plan.iter().all(|step| step.starts_with("SEARCH") && step.contains("task=?")), "{plan:?}");
     }
 }

@@ -41,7 +41,7 @@ const LINES_MAX: usize = 100;
 /// The tables, with their headings.
 const TABLES: [(By, &str, &str); 3] = [
     (By::Service, "service", "By service"),
-    (By::Area, "area", "By area: outward code of the home"),
+    (By::Area, "area", "By area: first half of the home’s postcode"),
     (By::Reason, "reason", "By reason"),
 ];
 
@@ -203,6 +203,15 @@ fn capital(text: &str) -> String {
     letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
 }
 
+/// What referrals are told apart by, in a word.
+fn spoken_by(by: By) -> &'static str {
+    match by {
+        By::Service => "Service",
+        By::Area => "Area (first half of the home’s postcode)",
+        By::Reason => "Reason",
+    }
+}
+
 /// What an outcome is called.
 fn spoken(outcome: Outcome) -> &'static str {
     match outcome {
@@ -232,6 +241,7 @@ fn rows(told: &Told, by: By, registry: &Registry, most: usize) -> Vec<RowSaid> {
 fn row(line: &Line, by: By, registry: &Registry) -> RowSaid {
     let name = match (&line.name, line.joined) {
         (_, joined @ 1..) => format!("{joined} others together, some of them too small to be told"),
+        (None, 0) if by == By::Reason => "No reason given".to_owned(),
         (None, 0) => "Not known".to_owned(),
         (Some(name), 0) if by == By::Service => service(name, registry),
         (Some(name), 0) => name.clone(),
@@ -269,11 +279,11 @@ fn table_of(told: &Reckoned, registry: &Registry, days: Days) -> Option<Vec<u8>>
     let mut table = csv::Writer::from_writer(Vec::new());
     let mut head = vec!["From", "To", "By", "Group", "Referrals"];
     head.extend(Outcome::ALL.map(spoken));
-    head.extend(["Taken on (%)", "First answer, median (min)", "First answer, p90 (min)"]);
-    head.extend(["Completed, median (min)", "Completed, p90 (min)"]);
+    head.extend(["Taken on (%)", "First answer: half within (minutes)", "First answer: nine of ten within (minutes)"]);
+    head.extend(["Completed: half within (minutes)", "Completed: nine of ten within (minutes)"]);
     table.write_record(head).ok()?;
     let (from, to) = (days.first.to_string(), days.last.to_string());
-    for ((by, id, _), told) in TABLES.iter().zip(told.iter()) {
+    for ((by, ..), told) in TABLES.iter().zip(told.iter()) {
         let Ok(told) = told else { continue };
         for line in told.lines.iter().chain([&told.all]) {
             let said = if std::ptr::eq(line, &raw const told.all) {
@@ -281,7 +291,8 @@ fn table_of(told: &Reckoned, registry: &Registry, days: Days) -> Option<Vec<u8>>
             } else {
                 row(line, *by, registry)
             };
-            let mut cells = vec![from.clone(), to.clone(), (*id).to_owned(), said.name, said.count.to_string()];
+            let mut cells =
+                vec![from.clone(), to.clone(), spoken_by(*by).to_owned(), said.name, said.count.to_string()];
             cells.extend(said.outcomes);
             cells.push(line.taken_on_percent().map(|percent| percent.to_string()).unwrap_or_default());
             for times in [line.first, line.completed] {
@@ -355,10 +366,13 @@ mod tests {
         assert_eq!((rows[0].name.as_str(), rows[0].count), ("The Life Rooms (life-rooms)", 10));
         assert_eq!(rows[0].outcomes[3], "left out", "{rows:?}");
         assert_eq!((rows[2].name.as_str(), rows[2].is_all, rows[2].count), ("All together", true, 16));
-        assert_eq!(tables[2].rows.as_ref().unwrap()[0].name, "Not known");
+        assert_eq!(tables[2].rows.as_ref().unwrap()[0].name, "No reason given");
         let days = wanted("", now()).2.unwrap();
         let text = String::from_utf8(table_of(&told, &registry, days).unwrap()).unwrap();
-        assert!(text.contains("2026-06-04,2026-07-01,area,'=L1,16,"), "no cell is a formula: {text}");
+        assert!(
+            text.contains("2026-06-04,2026-07-01,Area (first half of the home’s postcode),'=L1,16,"),
+            "no cell is a formula: {text}"
+        );
         assert_eq!(text.matches("All together").count(), 3, "{text}");
         assert!(text.contains("left out") && !text.contains(",2,"), "{text}");
     }

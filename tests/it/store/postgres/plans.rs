@@ -2,8 +2,8 @@
 //! Measured by what PostgreSQL counts, not by its plans.
 
 use onward::{
-    domain::measured::Day,
-    store::{Claim, RoutedQuery, TaskQuery},
+    domain::{Actor, Event, measured::Day},
+    store::{Claim, JournalQuery, RoutedQuery, TaskQuery},
 };
 
 use super::*;
@@ -42,6 +42,14 @@ fn fill(place: &Place) {
              ('00000000-0000-7000-8002-' || x)::uuid, n * 1000000, 'system-' || n % 20, 'inbox-' || n % 10,
              'provider-' || n % 10, '1', 'id|' || n, CASE WHEN n % 1000 = 777 THEN 'failed' ELSE 'completed' END,
              false, true, false, false, n * 1000000, 1, 1, 1, decode(repeat('00', 32), 'hex') FROM n"
+    ));
+    let answered = Event::Answered { from: TaskStatus::Received, to: TaskStatus::Completed, implied: false };
+    let (answered, onward) =
+        (serde_json::to_string(&answered).unwrap(), serde_json::to_string(&Actor::Onward).unwrap());
+    place.sql(&format!(
+        "INSERT INTO journal (task, seq, at, event, actor, detail, commitment, hash)
+         SELECT ('00000000-0000-7000-8003-' || lpad(to_hex(n), 12, '0'))::uuid, 1, n * 1000000, 'answered', '{onward}', '{answered}',
+           '', '' FROM generate_series(1, {TASKS}::bigint) AS n"
     ));
     place.sql("ANALYZE");
 }
@@ -113,6 +121,24 @@ async fn every_search_goes_by_an_index() {
         store.named_at_first(vec![known.referral]).await.unwrap().len()
     };
     measured.push(("referrals in the order in which they were stored".into(), measure(&place, in_order).await));
+    let journal = async |store: &dyn Store| {
+        let (from, before) = (at(30_000).unwrap(), at(30_100).unwrap());
+        let query =
+            JournalQuery { from, before, after: None, event: None, actor: None, inbox: None, system: None, count: 10 };
+        assert_eq!(store.find_journal(JournalQuery { count: 200, ..query.clone() }).await.unwrap().lines.len(), 100);
+        let one = JournalQuery { inbox: Some(known.inbox.clone()), ..query };
+        store.find_journal(one).await.unwrap().lines.len()
+    };
+    measured.push(("lines of the journal of some days".into(), measure(&place, journal).await));
+    let report = async |store: &dyn Store| {
+        let (from, before) = (at(30_000).unwrap(), at(30_100).unwrap());
+        let tasks = store.tasks_routed(RoutedQuery { from, before, after: None, count: 50 }).await.unwrap();
+        assert_eq!(tasks.len(), 50);
+        let answers = store.answers_of(tasks.iter().map(|(_, task)| task.id).collect()).await.unwrap();
+        assert_eq!(answers.len(), 50);
+        store.gist_of(tasks.iter().map(|(_, task)| task.referral).collect()).await.unwrap().len()
+    };
+    measured.push(("what a report is made of".into(), measure(&place, report).await));
     let namesakes = async |store: &dyn Store| {
         let names = vec!["R-777".into(), "R-8".into(), "R-9".into()];
         store.open_by_name(names, vec![known.inbox.clone()], 50).await.unwrap().len()

@@ -49,7 +49,7 @@ pub use people::People;
 pub use registry::Registry;
 pub use roles::{Role, Roles};
 pub use routes::Routes;
-pub use secret::{Secret, TokenHash};
+pub use secret::{Secret, TokenHash, new_token};
 pub use sections::{Broker, Level, Limits, Log, LogFormat, Profiles, Server, StaticTokens, Store};
 pub use smtp::{Smtp, SmtpTls};
 pub use tls::{Clients, Listener, Tls};
@@ -156,7 +156,8 @@ impl Config {
         let profiles = Profiles::read(root.section("profiles"), folder);
         let alerts = Alerts::read(root.section("alerts"), &secrets);
         let (escalation, working_time) = escalation::read(root.section("escalation"));
-        let (mut registry, ids) = read_registry::read(&mut root, &secrets, &broker.url, retry, escalation);
+        let pages = table.contains_key("people");
+        let (mut registry, ids) = read_registry::read(&mut root, &secrets, &broker.url, retry, escalation, pages);
         registry.working_time = working_time;
         let notified = registry.inboxes.values().any(|inbox| !inbox.notify.is_empty());
         let smtp = Smtp::read(&mut root, &secrets, &outbound, notified);

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 
 use super::{ConfigFile, Ended, operator, print_json};
 use crate::{
+    config::{Env, StoreUrl},
     domain::{Position, clock::instant},
     people::{Code, account},
-    store::{Account, Glass},
+    service::{self, StartError},
+    store::{Account, Glass, Store, postgres::OpenError},
 };
 
 /// So many glasses are read at once.
@@ -113,14 +115,36 @@ pub(super) async fn run(command: &Commands) -> Ended {
     Ok(())
 }
 
+/// The store is made where there is none yet: who runs Onward may be added before its first start.
 async fn open(file: &ConfigFile) -> anyhow::Result<(crate::people::People, String)> {
-    let (config, store) = file.open().await?;
+    let config = file.load(&Env::of_process())?;
+    let url = &config.store.url;
+    let is_there = match url {
+        StoreUrl::Sqlite(path) => path.exists(),
+        StoreUrl::Postgres(_) => true,
+    };
+    let store = match is_there {
+        true => match service::open_beside(url).await {
+            Err(StartError::Postgres(OpenError::Older { found: 0, .. })) => made(url).await?,
+            opened => opened?,
+        },
+        false => made(url).await?,
+    };
     if !config.people.local {
         eprintln!("warning: [people] local is not true: nobody can log in with a local account");
     }
     let base_url = config.server.base_url_at(config.server.listen);
     let registry = Arc::new(ArcSwap::from_pointee(config.registry));
     Ok((crate::people::People::new(store, registry, config.people), base_url))
+}
+
+/// A new store, beside which a service may start.
+async fn made(url: &StoreUrl) -> Result<Arc<dyn Store>, StartError> {
+    drop(service::open_store(url).await?);
+    eprintln!(
+        "note: there was no store yet; it is made, and belongs to whoever runs this command: that must be who runs the service"
+    );
+    service::open_beside(url).await
 }
 
 /// Who did it, where the log of commands goes.

@@ -62,6 +62,8 @@ impl Ids {
 struct Reading<'s, 'e> {
     secrets: &'s Secrets<'e>,
     broker: &'s BrokerUrl,
+    /// Whether people log in.
+    pages: bool,
     /// What holds for an inbox that says nothing else.
     escalation: Escalation,
     registry: Registry,
@@ -74,18 +76,21 @@ struct Reading<'s, 'e> {
     issued_as: BTreeSet<String>,
 }
 
-/// Reads all four lists. The routes are left empty; `retry` and `escalation` hold for every endpoint that says nothing else.
+/// Reads all four lists. The routes are left empty; `retry` and `escalation` hold for every endpoint that says nothing else; `pages` says
+/// whether people log in, who can then work what waits in a worklist.
 pub(super) fn read(
     root: &mut Table<'_>,
     secrets: &Secrets<'_>,
     broker: &BrokerUrl,
     retry: RetryPolicy,
     escalation: Escalation,
+    pages: bool,
 ) -> (Registry, Ids) {
     let registry = Registry { retry, ..Registry::default() };
     let mut reading = Reading {
         secrets,
         broker,
+        pages,
         escalation,
         registry,
         ids: Ids::default(),
@@ -178,7 +183,7 @@ impl Reading<'_, '_> {
         if tokens.is_empty()
             && certificate_names.is_empty()
             && !keys.are_any()
-            && kind.as_ref().is_some_and(|(kind, ..)| needs_token(kind))
+            && kind.as_ref().is_some_and(|(kind, ..)| needs_token(kind, self.pages))
         {
             table.warn("tokens", NO_TOKEN);
         }
@@ -218,7 +223,7 @@ impl Reading<'_, '_> {
         let owner = provider.as_ref().and_then(|id| self.registry.providers.get(id));
         if owner
             .is_some_and(|owner| owner.tokens.is_empty() && owner.certificate_names.is_empty() && !owner.keys.are_any())
-            && kind.as_ref().is_some_and(needs_token)
+            && kind.as_ref().is_some_and(|kind| needs_token(kind, self.pages))
         {
             table.warn("provider", NO_TOKEN);
         }
@@ -296,10 +301,11 @@ impl Reading<'_, '_> {
     }
 }
 
-/// Whether the provider must come to Onward to see a referral or to answer it.
-fn needs_token(kind: &InboxKind) -> bool {
+/// Whether a system of the provider must come to Onward to see a referral or to answer it.
+fn needs_token(kind: &InboxKind, pages: bool) -> bool {
     match kind {
-        InboxKind::Worklist | InboxKind::Amqp(_) => true,
+        InboxKind::Worklist => !pages,
+        InboxKind::Amqp(_) => true,
         InboxKind::FhirRest(server) => server.answers == Answers::Push,
     }
 }

@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::{constant_time, digest};
+use aws_lc_rs::{constant_time, digest, rand};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use super::Env;
@@ -17,6 +18,8 @@ const ALLOWED: &str = "{ env = \"NAME\" } or { file = \"PATH\" }";
 const TOKEN_CHARS_MIN: usize = 16;
 /// A longer one would not fit into a header.
 const TOKEN_CHARS_MAX: usize = 4096;
+/// So many random bytes nobody guesses.
+const TOKEN_BYTES: usize = 32;
 
 /// A secret that Onward must show to somebody else: a token it sends, a password. Never printed, and overwritten when it is let go.
 #[derive(Clone, PartialEq, Eq)]
@@ -101,6 +104,16 @@ impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenHash(…)")
     }
+}
+
+/// A token that nobody guesses, and what of it stands in the configuration; none where the system gives no random bytes. It is to be shown
+/// once, to its client alone.
+pub fn new_token() -> Option<(Secret, TokenHash)> {
+    let mut random = Zeroizing::new([0; TOKEN_BYTES]);
+    rand::fill(random.as_mut_slice()).ok()?;
+    let token = Secret::of(URL_SAFE_NO_PAD.encode(random.as_slice()));
+    let hash = TokenHash::of(token.reveal());
+    Some((token, hash))
 }
 
 // === impl Secrets ===

@@ -275,3 +275,20 @@ fn keys_and_how_others_are_shown_who_it_is_are_read() {
         assert!(faults.iter().any(|fault| fault.contains(word)), "{lines}: {faults:?}");
     }
 }
+
+#[test]
+fn where_people_log_in_a_worklist_needs_no_token() {
+    let provider = |kind: &str| {
+        format!("[[provider]]\nid = \"mind\"\nname = \"Mind\"\nods-code = \"AB123\"\ninbox = {{ {kind} }}\n")
+    };
+    let worklist = provider("kind = \"worklist\"");
+    let pushed = provider("kind = \"fhir-rest\", base-url = \"http://127.0.0.1:9/fhir\"");
+    let people = "[people]\nlocal = true\n";
+    for (text, is_told) in
+        [(worklist.clone(), true), (format!("{worklist}{people}"), false), (format!("{pushed}{people}"), true)]
+    {
+        let (_, warnings) = load(&text, &env(&[])).unwrap();
+        let told = warnings.iter().any(|told| told.contains("neither fetch what waits here nor answer it"));
+        assert_eq!(told, is_told, "{text}: {warnings:?}");
+    }
+}

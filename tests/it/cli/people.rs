@@ -49,3 +49,17 @@ async fn accounts_are_made_changed_and_closed_and_no_password_is_anywhere() {
     assert_eq!((run(hub.folder(), &["people", "glasses"]).code, list()[0]["state"].clone()), (0, json!("to enrol")));
     hub.stop().await;
 }
+
+#[test]
+fn who_runs_onward_is_added_before_its_first_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[store]\nurl = \"sqlite:data/onward.db\"\n[people]\nlocal = true\n";
+    std::fs::write(folder.path().join("onward.toml"), text).unwrap();
+    let added = run(folder.path(), &["people", "add", "olive", "--role", "operator"]);
+    assert_eq!(added.code, 0, "{added:?}");
+    assert!(added.err.contains("it is made") && added.out.contains("/enrol"), "{added:?}");
+    let again = run(folder.path(), &["people", "add", "bert", "--role", "auditor"]);
+    assert!(again.code == 0 && !again.err.contains("it is made"), "{again:?}");
+    let listed = run(folder.path(), &["people", "list", "--json"]).json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(2), "{listed}");
+}

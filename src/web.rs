@@ -38,6 +38,7 @@ mod frame;
 mod inbox;
 mod login;
 mod page;
+mod qr;
 mod routes;
 mod services;
 

@@ -9,6 +9,7 @@ use super::{
     frame::Frame,
     login::{Told, away, in_words, ways},
     page::{self, Fault},
+    qr::{Picture, picture},
 };
 use crate::people::{Enrolling, NotEnrolled, PASSWORD_CHARS_MIN, Token, totp};
 
@@ -30,6 +31,8 @@ struct DevicePage {
     faults: Vec<Fault>,
     key: String,
     link: String,
+    /// The link, for the camera of another device.
+    picture: Option<Picture>,
     made_for: String,
 }
 
@@ -45,7 +48,8 @@ fn first(status: StatusCode, faults: Vec<Fault>, name: &str) -> Response {
 
 fn second(status: StatusCode, faults: Vec<Fault>, token: &Token, enrolling: &Enrolling) -> Response {
     let (key, link) = (totp::shown(&enrolling.key), totp::link(&enrolling.key, &enrolling.name));
-    page::shown(status, &DevicePage { frame: Frame::outside(), faults, key, link, made_for: token.for_forms() })
+    let (frame, picture, made_for) = (Frame::outside(), picture(&link), token.for_forms());
+    page::shown(status, &DevicePage { frame, faults, key, link, picture, made_for })
 }
 
 /// `POST /enrol`.

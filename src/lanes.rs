@@ -357,7 +357,9 @@ impl Worker {
                 (Verdict::Deferred { delayed, tried }, Settled::Deferred { until, memory, why })
             }
             Next::GiveUp => {
-                let why = format!("given up after {} tries; the last: {why}", head.attempts + 1);
+                let tries = head.attempts.saturating_add(1);
+                let why =
+                    format!("given up after {tries} {}; the last: {why}", if tries == 1 { "try" } else { "tries" });
                 (Verdict::Dead { why: why.clone(), astray: false }, Settled::Dead { why })
             }
         }

@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 
 use crate::{
     broker::{Broker, BrokerError, BrokerHealth, Delivery, Parcel, Queue},
-    client::{FhirClient, Written},
+    client::{FhirClient, Rehearsal, Written},
     config::Registry,
     delivery::Deliveries,
     domain::{Side, WakeUp, clock::Timestamp},
     lanes::{Carrier, Outcome},
-    store::{DeadLetter, Store, StoreError},
+    store::{DeadLetter, LaneHead, Store, StoreError, TaskRecord},
     writeback::WriteBacks,
 };
 
@@ -37,6 +37,13 @@ pub struct Previews {
 pub enum Preview {
     /// This, with its clinical content.
     Sent(Written),
+    /// Whom it is for could not be asked what is there already. This, if nothing of it were there.
+    Unasked {
+        /// With its clinical content.
+        written: Written,
+        /// Why they could not be asked.
+        why: String,
+    },
     /// Nothing, and why.
     Nothing(String),
 }
@@ -55,7 +62,28 @@ impl Previews {
     pub async fn of(&self, letter: &DeadLetter) -> Result<Option<Preview>, StoreError> {
         let Some(head) = self.store.dead_head(letter.message).await? else { return Ok(None) };
         let Some(task) = self.store.task(letter.task).await? else { return Ok(None) };
-        let (client, rehearsal) = self.client.rehearsing();
+        match self.carried(letter, &task, &head, self.client.rehearsing()).await? {
+            (Some(written), _) => Ok(Some(Preview::Sent(written))),
+            // it may be away, and what is sent does not hang on what it would have said
+            (None, Outcome::Deferred { why, .. } | Outcome::NotSent { why, .. }) => {
+                let alone = self.carried(letter, &task, &head, self.client.rehearsing_alone()).await?;
+                Ok(Some(match alone.0 {
+                    Some(written) => Preview::Unasked { written, why },
+                    None => Preview::Nothing(format!("cannot be told now: {why}")),
+                }))
+            }
+            (None, outcome) => Ok(Some(Preview::Nothing(nothing(outcome)))),
+        }
+    }
+
+    /// What is written first for a message by a client that writes nothing, and what comes of it.
+    async fn carried(
+        &self,
+        letter: &DeadLetter,
+        task: &TaskRecord,
+        head: &LaneHead,
+        (client, rehearsal): (FhirClient, Rehearsal),
+    ) -> Result<(Option<Written>, Outcome), StoreError> {
         let broker = Arc::new(HeldBack::default());
         let (store, registry, base_url) = (Arc::clone(&self.store), Arc::clone(&self.registry), self.base_url.clone());
         let carrier: Box<dyn Carrier> = match letter.side {
@@ -63,9 +91,8 @@ impl Previews {
             Side::WriteBack => Box::new(WriteBacks::new(store, client, registry, base_url)),
         };
         // as if nothing had been sent before: what an earlier try left is looked for when it is sent
-        let carried = carrier.carry(&task, &head, false).await?;
-        let written = broker.written().or_else(|| rehearsal.written());
-        Ok(Some(written.map_or_else(|| Preview::Nothing(nothing(carried.outcome)), Preview::Sent)))
+        let carried = carrier.carry(task, head, false).await?;
+        Ok((broker.written().or_else(|| rehearsal.written()), carried.outcome))
     }
 }
 

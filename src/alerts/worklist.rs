@@ -54,11 +54,43 @@ const MOVED_MAX: usize = 20;
 /// The line of proposals for the directory.
 const PROPOSALS: &str = "directory.proposals";
 
+/// The kinds that somebody has to look at first, the gravest before all others: what keeps referrals out or away before what is late.
+const GRAVEST: [&str; 12] = [
+    AlertKind::StoreTrouble.code(),
+    AlertKind::BrokerAway.code(),
+    AlertKind::DestinationMismatch.code(),
+    TransportStatus::Undeliverable.code(),
+    AlertKind::DeadLetter.code(),
+    AlertKind::NotConfigured.code(),
+    AlertKind::EndpointBroken.code(),
+    AlertKind::ConfigurationRefused.code(),
+    AlertKind::CopyUnreadable.code(),
+    AlertKind::AnswerRefused.code(),
+    TransportStatus::Overdue.code(),
+    TransportStatus::NotOpened.code(),
+];
+
+/// How soon somebody has to look at lines of this kind: the smaller, the sooner.
+pub fn rank(kind: &str) -> usize {
+    GRAVEST.iter().position(|one| *one == kind).unwrap_or(GRAVEST.len())
+}
+
 /// The oldest lines, `count` at most.
 ///
 /// # Errors
 /// [`StoreError`]
 pub async fn lines(store: &dyn Store, registry: &Registry, count: usize) -> Result<Vec<Line>, StoreError> {
+    let mut lines = gathered(store, registry, count).await?;
+    lines.truncate(count);
+    Ok(lines)
+}
+
+/// Of what is asked for apart (dead letters, referrals in trouble, alerts) the oldest `count` each, so that many of one sort do not hide
+/// the others; all of them the oldest first.
+///
+/// # Errors
+/// [`StoreError`]
+pub async fn gathered(store: &dyn Store, registry: &Registry, count: usize) -> Result<Vec<Line>, StoreError> {
     let mut lines = Vec::new();
     let dead = store.find_dead(DeadQuery { count, ..DeadQuery::default() }).await?;
     lines.extend(dead.into_iter().map(|letter| Line {
@@ -70,7 +102,10 @@ pub async fn lines(store: &dyn Store, registry: &Registry, count: usize) -> Resu
         since: letter.since,
         about: letter.to,
         task: Some(letter.task),
-        text: format!("{} of seq {}: {}", letter.side, letter.seq, letter.why),
+        text: match letter.side {
+            Side::Delivery => format!("step {} to the provider: {}", letter.seq, letter.why),
+            Side::WriteBack => format!("step {} back to the record: {}", letter.seq, letter.why),
+        },
         advice: AlertKind::DeadLetter.advice(),
         tick: false,
     }));
@@ -79,7 +114,6 @@ pub async fn lines(store: &dyn Store, registry: &Registry, count: usize) -> Resu
     lines.extend(not_configured(store, registry).await?);
     lines.extend(store.proposals_waiting().await?.map(of_proposals));
     lines.sort_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
-    lines.truncate(count);
     Ok(lines)
 }
 

@@ -165,6 +165,11 @@ impl Breaker {
         }
     }
 
+    /// Whether what waits is let go because a pause is over that the endpoint asked for: it never was away.
+    pub fn is_after_pause(&self) -> bool {
+        matches!(self.phase, Phase::Draining { .. }) && self.failures == 0
+    }
+
     fn enter(&self, phase: Phase, now: Timestamp) -> Self {
         Self { phase, since: now, ..self.clone() }
     }

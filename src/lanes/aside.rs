@@ -53,7 +53,11 @@ impl Worker {
             let after = |wait| head.since.checked_add(wait).unwrap_or(Timestamp::MAX);
             let delayed = retry.is_delayed(head.since, now);
             let (verdict, outcome) = if after(retry.give_up_after) <= now {
-                let why = format!("given up after {} tries; its endpoint is away", head.attempts);
+                let why = match head.attempts {
+                    0 => "given up without a try: its endpoint was away all the time".to_owned(),
+                    1 => "given up after 1 try; its endpoint is away".to_owned(),
+                    tries => format!("given up after {tries} tries; its endpoint is away"),
+                };
                 (Verdict::Dead { why: why.clone(), astray: false }, Settled::Dead { why })
             } else {
                 let until = after(if delayed { retry.give_up_after } else { retry.delayed_after });

@@ -339,8 +339,12 @@ fn tell(of: &Destination, before: &Breaker, after: &Breaker) {
             tracing::error!(endpoint = %of, failures, why, "too much fails at this endpoint; it is left alone and asked now and then");
         }
         (Phase::Closed, Phase::Paused { .. }) => tracing::warn!(endpoint = %of, why, "this endpoint wants a pause"),
+        (Phase::Paused { .. }, Phase::Draining { .. }) => {
+            tracing::info!(endpoint = %of, why, "the pause is over that this endpoint asked for; what has waited goes")
+        }
+        // it answers, nothing is left to ask it with, or a person says that it is back
         (_, Phase::Draining { .. }) => {
-            tracing::info!(endpoint = %of, why, "this endpoint is back; what has waited goes")
+            tracing::info!(endpoint = %of, why, "this endpoint is spoken to again; what has waited goes")
         }
         (_, Phase::Closed) => tracing::info!(endpoint = %of, "what had waited for this endpoint is on its way"),
         _ => tracing::debug!(endpoint = %of, was, is, failures, why, "a breaker"),

@@ -31,8 +31,8 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
 /// It is looked so often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Data that stand for nobody (HL7 v3 ActReason, `HTEST`: test health data).
-const TEST_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
-const TEST_CODE: &str = "HTEST";
+pub(super) const TEST_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+pub(super) const TEST_CODE: &str = "HTEST";
 /// So many faults of a refusal are told.
 const ISSUES_MAX: usize = 20;
 

@@ -34,26 +34,31 @@ use crate::{
     store::{Backlog, Store, StoreError},
 };
 
+mod add;
 mod chart;
 mod dead;
+mod done;
 mod ends;
 mod figures;
 mod glass;
 mod journal;
 mod latency;
+mod looked;
 mod overview;
 mod preview;
 mod reports;
 mod runs;
 mod steps;
+mod todo;
 mod trace;
+mod trial;
 mod view;
 pub(super) mod words;
 
 use figures::Figures;
 use runs::Runs;
 
-/// Lines of the worklist that a page shows: the oldest.
+/// Lines of the worklist that are read of each sort, and that a page shows.
 const LINES_MAX: usize = 100;
 /// What is read of the store for the first page is shown to all who look, for so long (seconds).
 const AGE_MAX_S: i64 = 2;
@@ -77,13 +82,14 @@ pub struct Console {
     resolver: Resolver,
     /// Who may look at an endpoint just now.
     checks: Arc<Semaphore>,
+    looked: Arc<looked::Lately>,
 }
 
 /// What the store holds of what waits, at a moment.
 struct Picture {
     at: Timestamp,
     backlog: Vec<Backlog>,
-    /// One more than [`LINES_MAX`], where there are more.
+    /// Of each sort one more than [`LINES_MAX`], where there are more.
     lines: Vec<Line>,
 }
 
@@ -98,16 +104,22 @@ pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/console", get(overview::page))
         .route("/console/now", get(overview::now))
+        .route("/console/to-do", get(todo::page))
         .route("/console/trace", get(trace::find_page).post(trace::find))
         .route("/console/trace/{task}", get(trace::page))
         .route("/console/trace/{task}/referral", get(glass::page).post(glass::open))
         .route("/console/systems", get(ends::systems))
         .route("/console/providers", get(ends::providers))
+        .route("/console/add/system", get(add::system).post(add::write_system))
+        .route("/console/add/provider", get(add::provider).post(add::write_provider))
+        .route("/console/trials/{task}", get(trial::page))
+        .route("/console/trials/{task}/now", get(trial::now))
         .route("/console/systems/{id}", get(ends::system))
         .route("/console/systems/{id}/check", post(ends::check_system))
         .route("/console/providers/{id}", get(ends::provider))
         .route("/console/providers/{id}/check", post(ends::check_provider))
-        .route("/console/providers/{id}/refer", post(ends::refer))
+        .route("/console/systems/{id}/refer", post(ends::refer_from))
+        .route("/console/providers/{id}/refer", post(ends::refer_to))
         .route("/console/journal", get(journal::page))
         .route("/console/reports", get(reports::page))
         .route("/console/reports.csv", get(reports::csv))
@@ -141,6 +153,7 @@ impl Console {
             reports: Arc::default(),
             resolver: Resolver::system(),
             checks: Arc::new(Semaphore::new(CHECKS_MAX)),
+            looked: Arc::default(),
         }
     }
 
@@ -161,7 +174,7 @@ impl Console {
         }
         let backlog = self.store.backlog().await?;
         let registry = self.registry.load_full();
-        let lines = worklist::lines(&*self.store, &registry, LINES_MAX + 1).await?;
+        let lines = worklist::gathered(&*self.store, &registry, LINES_MAX + 1).await?;
         let picture = Arc::new(Picture { at: now, backlog, lines });
         *kept = Some(Arc::clone(&picture));
         Ok(picture)

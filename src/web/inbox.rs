@@ -29,7 +29,7 @@ mod act;
 mod assign;
 mod csv;
 mod document;
-mod done;
+pub(super) mod done;
 mod finding;
 mod form_of;
 mod letter;

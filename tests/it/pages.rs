@@ -51,6 +51,13 @@ fn screenshots() -> PathBuf {
     target.join("screenshots")
 }
 
+/// Whoever gives accounts at a hub.
+fn keeper(hub: &Hub) -> People {
+    let (config, _) = hub.load();
+    let registry = std::sync::Arc::new(ArcSwap::from_pointee(config.registry));
+    People::new(hub.service().store(), registry, config.people)
+}
+
 /// Walks a journey at a hub as these people (name, role); `more` is what its script has to know beside them.
 async fn walk(
     journey: &str,
@@ -61,14 +68,12 @@ async fn walk(
     at_least: usize,
 ) {
     let folder = tempfile::tempdir().unwrap();
+    let keeper = keeper(hub);
     for file in std::fs::read_dir(path("browser")).unwrap() {
         let file = file.unwrap().path();
         std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
     }
     std::os::unix::fs::symlink(browser.modules, folder.path().join("node_modules")).unwrap();
-    let (config, _) = hub.load();
-    let registry = std::sync::Arc::new(ArcSwap::from_pointee(config.registry));
-    let keeper = People::new(hub.service().store(), registry, config.people);
     let mut known = Map::new();
     for (name, role) in people {
         let ready = keeper.add_ready(name, "Sam Worker", vec![role.parse().unwrap()]).await.unwrap();
@@ -93,7 +98,14 @@ async fn somebody_logs_in_and_out() {
     let hub = Hub::build().sections(PEOPLE).start().await;
     let people =
         [("auditor-0", "auditor"), ("auditor-1", "auditor"), ("auditor-2", "auditor"), ("auditor-3", "auditor")];
-    walk("login", browser, &hub, &people, vec![], 28).await;
+    let mut enrolments = Vec::new();
+    for number in 0..4 {
+        let name = format!("new-{number}");
+        let code = keeper(&hub).add(&name, "Nora New", vec!["auditor".parse().unwrap()]).await.unwrap();
+        enrolments.push(json!({"name": name, "code": code.reveal()}));
+    }
+    let more = vec![("ONWARD_ENROLMENTS", Value::Array(enrolments).to_string())];
+    walk("login", browser, &hub, &people, more, 40).await;
     hub.stop().await;
 }
 
@@ -200,7 +212,8 @@ async fn somebody_keeps_onward_running() {
 /// A hub whose routes lie in the store, after so many referrals; with the last of them.
 async fn kept_routes() -> (Hub, Value) {
     const REFERRALS: usize = 12;
-    let hub = Hub::build().sections(&format!("{PEOPLE}[registry]\nsource = \"store\"\n")).start().await;
+    let sections = format!("{PEOPLE}[registry]\nsource = \"store\"\n");
+    let hub = Hub::build().sections(&sections).start().await;
     let (config, _) = hub.load();
     let text = std::fs::read_to_string(hub.routes_path()).unwrap();
     let (set, _) = read_draft(&text, &Default::default(), &config.registry).unwrap();
@@ -240,7 +253,7 @@ async fn somebody_looks_at_what_happened_and_at_who_takes_part() {
     let Some(browser) = browser("keeper") else { return };
     let (hub, referral) = kept_routes().await;
     let more = vec![("ONWARD_SECRETS", json!(words_of(&referral)).to_string())];
-    walk("keeper", browser, &hub, &[("olive", "operator")], more, 60).await;
+    walk("keeper", browser, &hub, &[("olive", "operator"), ("audrey", "auditor")], more, 100).await;
     // the test referral has arrived and was cancelled
     let store = hub.service().store();
     until("the test referral is cancelled", || async {
@@ -258,6 +271,27 @@ async fn somebody_looks_at_what_happened_and_at_who_takes_part() {
         (page.lines.len() == 1).then_some(())
     })
     .await;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_are_used_enlarged_in_forced_colours_and_by_keyboard_alone() {
+    let Some(browser) = browser("access") else { return };
+    let (hub, _) = kept_routes().await;
+    hub.life_rooms.fault(Rule::new(Fault::Refuse(StatusCode::UNPROCESSABLE_ENTITY), When::Always).kind(""));
+    hub.sender(RIO).refers(&fixtures::to_life_rooms("access")).await;
+    let store = hub.service().store();
+    let letter = until("it is a dead letter", || async { store.dead_letters(1).await.unwrap().pop() }).await;
+    let service = json!({
+        "resourceType": "HealthcareService", "active": true, "name": "Choir", "type": [{"text": "Singing"}],
+        "providedBy": {"reference": format!("Organization/{LINK_WORKERS}"), "type": "Organization"},
+    });
+    let made = hub.steward().method(Method::POST, "/fhir/HealthcareService", &service).await;
+    assert_eq!(made.status, 201, "{}", made.describe());
+    let admin = format!("provider-admin:{LINK_WORKERS}");
+    let people = [("olive", "operator"), ("audrey", "auditor"), ("rita", "route-editor"), ("mary", admin.as_str())];
+    let more = vec![("ONWARD_TASK", letter.task.to_string()), ("ONWARD_LETTER", letter.message.to_string())];
+    walk("access", browser, &hub, &people, more, 60).await;
     hub.stop().await;
 }
 

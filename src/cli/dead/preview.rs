@@ -33,8 +33,9 @@ pub(super) async fn show(
 }
 
 fn say_it(letter: &DeadLetter, preview: Preview, content: bool, as_json: bool) {
-    let written = match preview {
-        Preview::Sent(written) => written,
+    let (written, unasked) = match preview {
+        Preview::Sent(written) => (written, None),
+        Preview::Unasked { written, why } => (written, Some(why)),
         Preview::Nothing(told) if as_json => {
             return print_json(&json!({"message": letter.message.to_string(), "sent": null, "why": told}));
         }
@@ -47,6 +48,7 @@ fn say_it(letter: &DeadLetter, preview: Preview, content: bool, as_json: bool) {
         let body = if content { written.body.clone() } else { shape(&written.body) };
         print_json(&json!({
             "message": letter.message.to_string(),
+            "unasked": unasked,
             "sent": {
                 "method": written.method.as_str(),
                 "url": written.url,
@@ -55,6 +57,9 @@ fn say_it(letter: &DeadLetter, preview: Preview, content: bool, as_json: bool) {
             },
         }));
         return;
+    }
+    if let Some(why) = unasked {
+        say!("whom it is for could not be asked what is there already ({why}); if nothing of it were there:");
     }
     in_words(&written, content);
 }

@@ -11,13 +11,15 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Console, Keeper, Watcher, absent, away,
+    Console, Keeper, Watcher, absent, away, done,
     preview::{Sent, sent},
     runs::NotBegun,
-    words::{counted, moment},
+    todo::named,
+    words::{counted, moment, plain},
 };
 use crate::{
     auth::{Deed, What, Who, may},
+    config::Registry,
     domain::{Destination, Position, Side},
     http::call::pairs,
     lanes::dead::{REASON_CHARS_MAX, ReplayError, discard, reason, replay},
@@ -41,10 +43,11 @@ const TRIES_MAX: usize = 100;
 #[template(path = "console/dead.html")]
 struct ListPage {
     frame: Frame,
-    /// Each destination that has some: which, how many.
-    ends: Vec<(String, u64)>,
-    /// Of which one these are.
+    /// Each destination that has some: which, how many, its name.
+    ends: Vec<(String, u64, String)>,
+    /// Of which one these are, and its name.
     to: String,
+    to_name: String,
     rows: Vec<Row>,
     /// The URL of the next page.
     next: Option<String>,
@@ -64,10 +67,10 @@ struct RunsPart {
 struct Row {
     message: String,
     task: String,
-    to: String,
+    to_name: String,
     since: String,
-    what: String,
-    tries: u32,
+    what: &'static str,
+    step: u64,
     why: String,
 }
 
@@ -77,11 +80,15 @@ struct Row {
 struct LetterPage {
     frame: Frame,
     row: Row,
+    /// How often it was tried.
+    tried: String,
     /// When and how each try ended.
     tries: Vec<String>,
     left_out: usize,
     /// What would be sent; otherwise why not.
     sent: Result<Sent, String>,
+    /// Why whom it is for could not be asked, where that is so.
+    unasked: Option<String>,
     may_replay: bool,
 }
 
@@ -168,8 +175,10 @@ pub(super) async fn ask(
     }
     match web.console.letter(&id).await {
         Ok(Some(letter)) => match action.as_str() {
-            "replay" => page::shown(StatusCode::OK, &ConfirmPage::replay(&seen, &letter)),
-            "put-away" => page::shown(StatusCode::OK, &ConfirmPage::put_away(&seen, &letter, "", vec![])),
+            "replay" => page::shown(StatusCode::OK, &ConfirmPage::replay(&seen, &web.console.row(&letter))),
+            "put-away" => {
+                page::shown(StatusCode::OK, &ConfirmPage::put_away(&seen, &web.console.row(&letter), "", vec![]))
+            }
             _ => absent(&seen),
         },
         Ok(None) => absent(&seen),
@@ -193,26 +202,24 @@ pub(super) async fn act(
         Err(error) => return away(&error),
     };
     let (store, by) = (&*web.console.store, seen.visitor.person.as_str());
-    let (ended, told) = match action.as_str() {
-        "replay" => (replay(store, &letter, by).await, "It is tried again now, in the order of its referral."),
+    let (ended, code) = match action.as_str() {
+        "replay" => (replay(store, &letter, by).await, done::REPLAYED),
         "put-away" => match reason(signed.form.text("reason")) {
-            Ok(reason) => (discard(store, &letter, by, &reason).await, "It is put away, and never sent."),
+            Ok(reason) => (discard(store, &letter, by, &reason).await, done::PUT_AWAY),
             Err(allowed) => {
                 let faults = vec![Fault::at("reason", format!("Say why, in {allowed}"))];
-                let page = ConfirmPage::put_away(&seen, &letter, signed.form.text("reason"), faults);
+                let row = web.console.row(&letter);
+                let page = ConfirmPage::put_away(&seen, &row, signed.form.text("reason"), faults);
                 return page::shown(StatusCode::UNPROCESSABLE_ENTITY, &page);
             }
         },
         _ => return absent(&seen),
     };
-    let frame = Frame::of(&seen, Section::Console);
     match ended {
-        Ok(()) => {
-            let to = format!("/console/trace/{}", letter.task);
-            page::told_in(frame, StatusCode::OK, told, (&to, "See what becomes of the referral"))
-        }
+        Ok(()) => page::to(&done::at(&format!("/console/trace/{}", letter.task), code)),
         Err(ReplayError::Store(error)) => away(&error),
         Err(why @ (ReplayError::Closed | ReplayError::Gone)) => {
+            let frame = Frame::of(&seen, Section::Console);
             let told = format!("Nothing was done: {why}.");
             page::told_in(frame, StatusCode::CONFLICT, &told, ("/console/dead", "See the dead letters"))
         }
@@ -226,7 +233,10 @@ pub(super) async fn ask_all(State(web): State<Shared>, RawQuery(query): RawQuery
     let (Some(to), true) = (to, may_replay(&seen.visitor.positions)) else { return absent(&seen) };
     match web.console.dead_of(&to).await {
         Ok(0) => absent(&seen),
-        Ok(all) => page::shown(StatusCode::OK, &ConfirmPage::all(&seen, &to, all)),
+        Ok(all) => {
+            let name = named(&to.to_string(), &web.console.registry.load());
+            page::shown(StatusCode::OK, &ConfirmPage::all(&seen, &to, &name, all))
+        }
         Err(error) => away(&error),
     }
 }
@@ -255,6 +265,19 @@ pub(super) async fn act_all(State(web): State<Shared>, signed: Signed) -> Respon
     }
 }
 
+/// How often something was tried in all, and since it was last given another chance by a person.
+fn tried(all: usize, lately: usize) -> String {
+    let times = |count: usize| match count {
+        0 => "not once".to_owned(),
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    };
+    if all == lately {
+        return times(all);
+    }
+    format!("{}, of these {} since somebody had it tried again", times(all), times(lately))
+}
+
 /// Where a page goes on: the time and id of the last before it.
 fn cursor(text: &str) -> Option<(Timestamp, Uuid)> {
     let (at, id) = text.split_once('_')?;
@@ -273,6 +296,11 @@ impl Console {
         Ok(self.store.backlog().await?.into_iter().filter(is_it).map(|one| one.dead).sum())
     }
 
+    /// A dead letter in words.
+    fn row(&self, letter: &DeadLetter) -> Row {
+        Row::of(letter, &self.registry.load())
+    }
+
     fn runs_part(&self) -> Option<String> {
         let made = RunsPart { told: self.runs.told() }.render();
         made.inspect_err(|error| tracing::error!(%error, "a page cannot be made")).ok()
@@ -284,26 +312,28 @@ impl Console {
         to: Option<Destination>,
         after: Option<(Timestamp, Uuid)>,
     ) -> Result<ListPage, StoreError> {
-        let backlog = self.store.backlog().await?;
-        let mut ends: Vec<(String, u64)> = backlog
-            .iter()
-            .filter(|one| one.dead > 0)
-            .map(|one| (Destination::new(one.side, one.to.as_str()).to_string(), one.dead))
-            .collect();
+        let (backlog, registry) = (self.store.backlog().await?, self.registry.load());
+        let end = |one: &Backlog| {
+            let of = Destination::new(one.side, one.to.as_str()).to_string();
+            let name = named(&of, &registry);
+            (of, one.dead, name)
+        };
+        let mut ends: Vec<_> = backlog.iter().filter(|one| one.dead > 0).map(end).collect();
         ends.sort();
-        let (side, named) = (to.as_ref().map(|to| to.side), to.as_ref().map(|to| to.to.clone()));
-        let query = DeadQuery { to: named, side, after, count: PAGE + 1, ..DeadQuery::default() };
+        let (side, of) = (to.as_ref().map(|to| to.side), to.as_ref().map(|to| to.to.clone()));
+        let query = DeadQuery { to: of, side, after, count: PAGE + 1, ..DeadQuery::default() };
         let letters = self.store.find_dead(query).await?;
         let to = to.map(|to| to.to_string()).unwrap_or_default();
         let next = (letters.len() > PAGE).then(|| letters.get(PAGE - 1)).flatten().map(|last| {
             let at = last.since.to_string();
             format!("/console/dead?to={to}&after={at}_{}", last.message)
         });
-        let rows = letters.iter().take(PAGE).map(Row::of).collect();
+        let rows = letters.iter().take(PAGE).map(|letter| Row::of(letter, &registry)).collect();
         let runs = self.runs_part().unwrap_or_default();
         Ok(ListPage {
             frame: Frame::of(seen, Section::Console),
             ends,
+            to_name: if to.is_empty() { String::new() } else { named(&to, &registry) },
             to,
             rows,
             next,
@@ -315,12 +345,11 @@ impl Console {
 
     async fn letter_page(&self, seen: &Seen, letter: &DeadLetter) -> Result<Option<LetterPage>, StoreError> {
         let Some(preview) = self.previews.of(letter).await? else { return Ok(None) };
-        let mut tries: Vec<String> = self
-            .store
-            .attempts(letter.task)
-            .await?
+        let mut attempts = self.store.attempts(letter.task).await?;
+        attempts.retain(|attempt| attempt.side == letter.side && attempt.of == letter.seq);
+        let tried = tried(attempts.len(), attempts.iter().filter(|attempt| attempt.at >= letter.since).count());
+        let mut tries: Vec<String> = attempts
             .iter()
-            .filter(|attempt| attempt.side == letter.side && attempt.of == letter.seq)
             .map(|attempt| {
                 let why = attempt.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
                 let (at, took) = (moment(attempt.at), attempt.duration.as_millis());
@@ -331,11 +360,16 @@ impl Console {
         tries.drain(..left_out);
         Ok(Some(LetterPage {
             frame: Frame::of(seen, Section::Console),
-            row: Row::of(letter),
+            row: self.row(letter),
+            tried,
             tries,
             left_out,
+            unasked: match &preview {
+                Preview::Unasked { why, .. } => Some(why.clone()),
+                Preview::Sent(_) | Preview::Nothing(_) => None,
+            },
             sent: match preview {
-                Preview::Sent(written) => Ok(sent(&written)),
+                Preview::Sent(written) | Preview::Unasked { written, .. } => Ok(sent(&written)),
                 Preview::Nothing(why) => Err(why),
             },
             may_replay: may_replay(&seen.visitor.positions),
@@ -346,19 +380,19 @@ impl Console {
 // === impl Row ===
 
 impl Row {
-    fn of(letter: &DeadLetter) -> Self {
-        let what = match letter.side {
-            Side::Delivery => format!("step {} to the provider", letter.seq),
-            Side::WriteBack => format!("step {} back to the record", letter.seq),
-        };
+    fn of(letter: &DeadLetter, registry: &Registry) -> Self {
+        let to = Destination::new(letter.side, letter.to.as_str()).to_string();
         Self {
             message: letter.message.to_string(),
             task: letter.task.to_string(),
-            to: Destination::new(letter.side, letter.to.as_str()).to_string(),
+            to_name: named(&to, registry),
             since: moment(letter.since),
-            what,
-            tries: letter.attempts,
-            why: letter.why.clone(),
+            what: match letter.side {
+                Side::Delivery => "to the provider",
+                Side::WriteBack => "back to the record",
+            },
+            step: letter.seq,
+            why: plain(&letter.why),
         }
     }
 }
@@ -383,13 +417,12 @@ impl ConfirmPage {
         }
     }
 
-    fn replay(seen: &Seen, letter: &DeadLetter) -> Self {
-        let row = Row::of(letter);
+    fn replay(seen: &Seen, row: &Row) -> Self {
         Self {
             title: "Try this dead letter again?",
             text: format!(
-                "The {} ({}) is sent again at once. It was given up because of: {}.",
-                row.what, row.to, row.why
+                "Step {} {}, {}, is sent again at once. It was given up because of this: {}.",
+                row.step, row.what, row.to_name, row.why
             ),
             action: format!("/console/dead/{}/replay", row.message),
             back: format!("/console/dead/{}", row.message),
@@ -398,13 +431,12 @@ impl ConfirmPage {
         }
     }
 
-    fn put_away(seen: &Seen, letter: &DeadLetter, reason: &str, faults: Vec<Fault>) -> Self {
-        let row = Row::of(letter);
+    fn put_away(seen: &Seen, row: &Row, reason: &str, faults: Vec<Fault>) -> Self {
         Self {
             title: "Put this dead letter away?",
             text: format!(
-                "The {} ({}) is then never sent, and this cannot be undone. Make sure that somebody has told the other side.",
-                row.what, row.to
+                "Step {} {}, {}, is then never sent, and this cannot be undone. Make sure that somebody has told the other side.",
+                row.step, row.what, row.to_name
             ),
             action: format!("/console/dead/{}/put-away", row.message),
             back: format!("/console/dead/{}", row.message),
@@ -416,12 +448,13 @@ impl ConfirmPage {
         }
     }
 
-    fn all(seen: &Seen, to: &Destination, all: u64) -> Self {
+    fn all(seen: &Seen, to: &Destination, name: &str, all: u64) -> Self {
         Self {
             title: "Try all of these dead letters again?",
             text: format!(
-                "{} of {to} are tried again, ten a second. Each lane keeps its order.",
-                counted(all, "dead letter")
+                "{} of {name} {} tried again, ten a second. The messages of each referral keep their order.",
+                counted(all, "dead letter"),
+                if all == 1 { "is" } else { "are" },
             ),
             action: "/console/dead/replay".to_owned(),
             back: format!("/console/dead?to={to}"),
@@ -435,6 +468,13 @@ impl ConfirmPage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tries_are_counted_as_they_are_listed() {
+        assert_eq!((tried(0, 0).as_str(), tried(1, 1).as_str()), ("not once", "once"));
+        assert_eq!(tried(8, 3), "8 times, of these 3 times since somebody had it tried again");
+        assert_eq!(tried(2, 0), "2 times, of these not once since somebody had it tried again");
+    }
 
     #[test]
     fn a_cursor_is_read_or_is_none() {

@@ -1,5 +1,7 @@
 //! `/console/systems` and `/console/providers`: who takes part and how they are reached; each can be looked at step by step, and a test
-//! referral sent to a provider.
+//! referral sent from a system to a provider.
+
+use std::sync::Arc;
 
 use askama::Template;
 use axum::{
@@ -8,7 +10,11 @@ use axum::{
     response::Response,
 };
 
-use super::{Keeper, absent, away, words::Tag};
+use super::{
+    Keeper, absent, away,
+    looked::{Check, CheckSaid, Looked},
+    words::moment,
+};
 use crate::{
     auth::{Deed, What, Who, may},
     config::{
@@ -17,7 +23,7 @@ use crate::{
     },
     delivery::fhir_rest,
     domain::{InboxId, Position, SystemId},
-    onboarding::{Found, Needs, Stage, Step, TrialError, probe},
+    onboarding::{Needs, TrialError, probe},
     web::{
         Shared, Web,
         form::{Seen, Signed},
@@ -31,7 +37,7 @@ const SYSTEMS: &str = "systems";
 const PROVIDERS: &str = "providers";
 
 /// Whether somebody may have a test referral sent.
-fn may_send(positions: &[Position]) -> bool {
+pub(super) fn may_send(positions: &[Position]) -> bool {
     may(Who::Person(positions), Deed::SendTest, What::Whole)
 }
 
@@ -41,6 +47,8 @@ fn may_send(positions: &[Position]) -> bool {
 struct EndsPage {
     frame: Frame,
     title: &'static str,
+    /// Where the piece is written that adds one.
+    adds: Option<(&'static str, &'static str)>,
     rows: Vec<EndRow>,
 }
 
@@ -65,25 +73,17 @@ struct EndPage {
     facts: Vec<(&'static str, String)>,
     /// What can be looked at.
     can_check: bool,
+    /// Why there is nothing to look at, where that is so.
+    no_check: &'static str,
+    /// When it was looked at last, and what was found.
+    looked_at: Option<String>,
     checks: Vec<CheckSaid>,
-    /// Systems that a test referral may come from, where one may be sent.
-    systems: Vec<(String, String)>,
-    system: String,
-}
-
-/// An endpoint and what was found.
-struct CheckSaid {
-    title: String,
-    steps: Vec<StepSaid>,
-}
-
-/// A step in words.
-#[derive(Debug, PartialEq, Eq)]
-struct StepSaid {
-    what: &'static str,
-    tag: Tag,
-    said: String,
-    advice: String,
+    /// Of a system the inboxes that a test referral may go to, of an inbox the systems that it may come from; none where none may be sent.
+    others: Vec<(String, String)>,
+    /// Which of them, as a field of the form and in words.
+    other: &'static str,
+    other_label: &'static str,
+    chosen: String,
 }
 
 /// One that takes part.
@@ -96,7 +96,8 @@ enum End<'r> {
 pub(super) async fn systems(State(web): State<Shared>, Keeper(seen): Keeper) -> Response {
     let registry = web.console.registry.load();
     let rows = registry.systems.values().map(|one| End::System(one).row(&registry)).collect();
-    let page = EndsPage { frame: Frame::of(&seen, Section::Console), title: "Systems", rows };
+    let adds = may_send(&seen.visitor.positions).then_some(("/console/add/system", "Add a system"));
+    let page = EndsPage { frame: Frame::of(&seen, Section::Console), title: "Systems", adds, rows };
     page::shown(StatusCode::OK, &page)
 }
 
@@ -104,7 +105,9 @@ pub(super) async fn systems(State(web): State<Shared>, Keeper(seen): Keeper) -> 
 pub(super) async fn providers(State(web): State<Shared>, Keeper(seen): Keeper) -> Response {
     let registry = web.console.registry.load();
     let rows = registry.inboxes.values().map(|one| End::Inbox(one).row(&registry)).collect();
-    let page = EndsPage { frame: Frame::of(&seen, Section::Console), title: "Providers and their inboxes", rows };
+    let adds = may_send(&seen.visitor.positions).then_some(("/console/add/provider", "Add a provider"));
+    let frame = Frame::of(&seen, Section::Console);
+    let page = EndsPage { frame, title: "Providers and their inboxes", adds, rows };
     page::shown(StatusCode::OK, &page)
 }
 
@@ -121,7 +124,7 @@ pub(super) async fn provider(State(web): State<Shared>, Path(id): Path<String>, 
 fn one(web: &Web, seen: &Seen, kind: &str, id: &str) -> Response {
     let registry = web.console.registry.load();
     match End::find(&registry, kind, id) {
-        Some(end) => page::shown(StatusCode::OK, &end.page(seen, &registry)),
+        Some(end) => page::shown(StatusCode::OK, &end.page(web, seen, &registry)),
         None => absent(seen),
     }
 }
@@ -151,28 +154,40 @@ async fn check(web: &Web, seen: &Seen, kind: &str, id: &str) -> Response {
     let mut checks = Vec::new();
     for (title, endpoint, needs) in end.endpoints() {
         let steps = probe(&web.console.previews.client, &web.console.resolver, &endpoint, needs).await;
-        checks.push(CheckSaid { title: title.to_owned(), steps: steps.iter().map(StepSaid::of).collect() });
+        checks.push(Check { title, steps });
     }
-    page::shown(StatusCode::OK, &EndPage { checks, ..end.page(seen, &registry) })
+    let path = end.path();
+    web.console.looked.note(path.clone(), Looked { at: web.console.store.now(), checks: Arc::new(checks) });
+    page::to(&format!("{path}#found"))
 }
 
-/// `POST /console/providers/{id}/refer`: sends a test referral, and leads to what becomes of it.
-pub(super) async fn refer(State(web): State<Shared>, Path(id): Path<String>, signed: Signed) -> Response {
-    let seen = signed.seen();
+/// `POST /console/systems/{id}/refer`: sends a test referral from it, and leads to what becomes of it.
+pub(super) async fn refer_from(State(web): State<Shared>, Path(id): Path<String>, signed: Signed) -> Response {
+    let inbox = signed.form.text("inbox").to_owned();
+    refer(&web, &signed.seen(), (SYSTEMS, &id), (&id, &inbox)).await
+}
+
+/// `POST /console/providers/{id}/refer`: the same, to it.
+pub(super) async fn refer_to(State(web): State<Shared>, Path(id): Path<String>, signed: Signed) -> Response {
+    let system = signed.form.text("system").to_owned();
+    refer(&web, &signed.seen(), (PROVIDERS, &id), (&system, &id)).await
+}
+
+async fn refer(web: &Web, seen: &Seen, (kind, id): (&str, &str), (system, inbox): (&str, &str)) -> Response {
     let registry = web.console.registry.load_full();
-    let end = End::find(&registry, PROVIDERS, &id);
-    let (Some(end), Ok(inbox), true) = (end, id.parse::<InboxId>(), may_send(&seen.visitor.positions)) else {
-        return absent(&seen);
+    let (Some(end), true) = (End::find(&registry, kind, id), may_send(&seen.visitor.positions)) else {
+        return absent(seen);
     };
-    let Ok(system) = signed.form.text("system").parse::<SystemId>() else { return absent(&seen) };
+    let (Ok(system), Ok(inbox)) = (system.parse::<SystemId>(), inbox.parse::<InboxId>()) else { return absent(seen) };
     match web.trial.begin(&system, &inbox, &seen.visitor.person).await {
-        Ok(begun) => page::to(&format!("/console/trace/{}", begun.task)),
-        Err(TrialError::Unknown) => absent(&seen),
+        Ok(begun) => page::to(&format!("/console/trials/{}", begun.task)),
+        Err(TrialError::Unknown) => absent(seen),
         Err(TrialError::Store(error)) => away(&error),
         Err(why @ (TrialError::UnderWay | TrialError::Refused(_))) => {
-            let faults = vec![Fault::at("system", format!("Nothing was sent: {why}"))];
-            let page = EndPage { faults, system: system.to_string(), ..end.page(&seen, &registry) };
-            page::shown(StatusCode::UNPROCESSABLE_ENTITY, &page)
+            let page = end.page(web, seen, &registry);
+            let faults = vec![Fault::at(page.other, format!("Nothing was sent: {why}"))];
+            let chosen = if kind == SYSTEMS { inbox.to_string() } else { system.to_string() };
+            page::shown(StatusCode::UNPROCESSABLE_ENTITY, &EndPage { faults, chosen, ..page })
         }
     }
 }
@@ -243,7 +258,26 @@ impl<'r> End<'r> {
         }
     }
 
-    fn page(&self, seen: &Seen, registry: &Registry) -> EndPage {
+    /// Why nothing of it can be looked at from here.
+    fn no_check(&self) -> &'static str {
+        match self {
+            Self::System(_) => {
+                "Onward connects to nothing of this system: it sends its referrals here, and asks here what becomes of them. So there is nothing to look at step by step; a test referral shows the way."
+            }
+            Self::Inbox(inbox) => match &inbox.kind {
+                InboxKind::FhirRest(_) => "",
+                InboxKind::Worklist => {
+                    "Onward connects to nothing of this provider: it reads and answers its referrals here. So there is nothing to look at step by step; a test referral shows the way."
+                }
+                InboxKind::Amqp(_) => {
+                    "Onward connects to nothing of this provider: it reads its referrals from its queue at the message broker. So there is nothing to look at step by step; a test referral shows the way."
+                }
+            },
+        }
+    }
+
+    fn page(&self, web: &Web, seen: &Seen, registry: &Registry) -> EndPage {
+        let looked = web.console.looked.of(&self.path(), web.console.store.now());
         let may_send = may_send(&seen.visitor.positions);
         let EndRow { path, id, name, how } = self.row(registry);
         let mut facts = vec![("Id", id.clone()), ("How", how)];
@@ -251,17 +285,24 @@ impl<'r> End<'r> {
             facts.push((title, endpoint.base_url.clone()));
             facts.push(("It is shown", shown(&endpoint)));
         }
-        let (back, is_inbox) = match self {
+        let (back, other, other_label) = match self {
             Self::System(system) => {
                 facts.push(("ODS code", system.ods_code.to_string()));
-                (("/console/systems", "Systems"), false)
+                (("/console/systems", "Systems"), "inbox", "To which inbox")
             }
             Self::Inbox(inbox) => {
                 facts.extend(inbox.service.clone().map(|service| ("Service", service)));
-                (("/console/providers", "Providers"), true)
+                (("/console/providers", "Providers"), "system", "As if it came from")
             }
         };
-        let systems = registry.systems.values().map(|one| (one.id.to_string(), one.name.clone()));
+        let named = |end: End<'_>| {
+            let row = end.row(registry);
+            (row.id.clone(), format!("{} ({})", row.name, row.id))
+        };
+        let others = match self {
+            Self::System(_) => registry.inboxes.values().map(|one| named(End::Inbox(one))).collect(),
+            Self::Inbox(_) => registry.systems.values().map(|one| named(End::System(one))).collect(),
+        };
         EndPage {
             frame: Frame::of(seen, Section::Console),
             made_for: seen.made_for.clone(),
@@ -271,9 +312,13 @@ impl<'r> End<'r> {
             path,
             facts,
             can_check: may_send && !self.endpoints().is_empty(),
-            checks: vec![],
-            systems: if may_send && is_inbox { systems.collect() } else { vec![] },
-            system: String::new(),
+            no_check: if self.endpoints().is_empty() { self.no_check() } else { "" },
+            looked_at: looked.as_ref().map(|looked| moment(looked.at)),
+            checks: looked.iter().flat_map(|looked| looked.checks.iter()).map(CheckSaid::of).collect(),
+            others: if may_send { others } else { vec![] },
+            other,
+            other_label,
+            chosen: String::new(),
         }
     }
 }
@@ -292,28 +337,6 @@ fn shown(endpoint: &Endpoint) -> String {
     if ways.is_empty() { "nothing".to_owned() } else { ways.join(" and ") }
 }
 
-// === impl StepSaid ===
-
-impl StepSaid {
-    fn of(step: &Step) -> Self {
-        let what = match step.stage {
-            Stage::Address => "Its name has an address",
-            Stage::Connection => "Something answers there",
-            Stage::Tls => "TLS",
-            Stage::Token => "It lets Onward in",
-            Stage::Server => "It is a FHIR server",
-            Stage::Able => "It can what is wanted",
-        };
-        let (tag, said, advice) = match &step.found {
-            Found::Good(said) => (Tag::of("Good", "green"), said.clone(), String::new()),
-            Found::Doubtful { why, advice } => (Tag::of("Look at it", "yellow"), why.clone(), advice.clone()),
-            Found::Bad { why, advice } => (Tag::of("Bad", "red"), why.clone(), advice.clone()),
-            Found::NotTried => (Tag::of("Not tried", "grey"), String::new(), String::new()),
-        };
-        Self { what, tag, said, advice }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,18 +347,6 @@ mod tests {
             tests::Browser,
         },
     };
-
-    #[test]
-    fn a_step_says_what_and_what_to_do() {
-        let bad = Found::Bad { why: "no answer".into(), advice: "see that it runs".into() };
-        let said = StepSaid::of(&Step { stage: Stage::Connection, found: bad });
-        assert_eq!(
-            (said.tag.words, said.said.as_str(), said.advice.as_str()),
-            ("Bad", "no answer", "see that it runs")
-        );
-        let said = StepSaid::of(&Step { stage: Stage::Able, found: Found::NotTried });
-        assert_eq!((said.tag.words, said.said.as_str()), ("Not tried", ""));
-    }
 
     #[test]
     fn what_is_shown_to_an_endpoint_is_named_and_not_told() {
@@ -365,8 +376,9 @@ mod tests {
         let page = olive.get("/console/providers/life-rooms").await;
         let made_for = page.made_for().to_owned();
         // nobody listens at port 9
-        let page = olive.post("/console/providers/life-rooms/check", &[("made-for", &made_for)]).await;
-        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        let done = olive.post("/console/providers/life-rooms/check", &[("made-for", &made_for)]).await;
+        assert_eq!(done.to(), "/console/providers/life-rooms#found");
+        let page = olive.get("/console/providers/life-rooms").await;
         for told in ["127.0.0.1 is 127.0.0.1", "no firewall between", "Not tried"] {
             assert!(page.text.contains(told), "{told}: {}", page.text);
         }
@@ -400,7 +412,7 @@ mod tests {
         };
         assert_eq!(post(&mut olive, "nobody").await.status, StatusCode::NOT_FOUND);
         let page = post(&mut olive, "brownlow-gp").await;
-        let task: TaskId = page.to().rsplit('/').next().unwrap().parse().unwrap();
+        let task: TaskId = page.to().strip_prefix("/console/trials/").unwrap().parse().unwrap();
         let sent = scene.store.task(task).await.unwrap().unwrap();
         assert_eq!((sent.inbox.as_str(), sent.system.as_str()), ("link-workers", "brownlow-gp"));
         let (request, _) = scene.store.resource("ServiceRequest", sent.request, None).await.unwrap().unwrap();
@@ -408,6 +420,31 @@ mod tests {
         let again = post(&mut olive, "brownlow-gp").await;
         assert_eq!(again.status, StatusCode::UNPROCESSABLE_ENTITY, "one at a time");
         assert!(again.text.contains("another test referral is under way"), "{}", again.text);
-        assert!(olive.get(page.to()).await.text.contains("Link workers"));
+        let told = olive.get(page.to()).await.text;
+        for words in ["It is not known yet", "Link workers (link-workers)", "nothing is written into this record"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        let other = scene.referral("no-test").await;
+        for path in [format!("/console/trials/{}", other.id), "/console/trials/x".to_owned()] {
+            assert_eq!(
+                olive.get(&path).await.status,
+                StatusCode::NOT_FOUND,
+                "{path}: only of a test there is a verdict"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_system_to_which_nothing_connects_the_page_says_so_and_a_test_goes_from_it() {
+        let scene = scene();
+        let mut olive = scene.browser_of("operator").await;
+        let page = olive.get("/console/systems/brownlow-gp").await;
+        assert!(page.text.contains("Onward connects to nothing of this system"), "{}", page.text);
+        assert!(!page.text.contains("/console/systems/brownlow-gp/check"), "{}", page.text);
+        let fields = [("made-for", page.made_for()), ("inbox", "life-rooms")];
+        let sent = olive.post("/console/systems/brownlow-gp/refer", &fields).await;
+        let task: TaskId = sent.to().strip_prefix("/console/trials/").unwrap().parse().unwrap();
+        let task = scene.store.task(task).await.unwrap().unwrap();
+        assert_eq!((task.system.as_str(), task.inbox.as_str()), ("brownlow-gp", "life-rooms"));
     }
 }

@@ -277,7 +277,7 @@ impl JournalView {
         self.next = found.next.map(|next| self.wanted.url(next));
         let row = |found: &FoundLine| {
             let step = steps::of_line(&found.line, registry);
-            Row { what: spoken(&step.name), step, task: found.task, inbox: found.inbox.to_string() }
+            Row { what: step.name.clone(), step, task: found.task, inbox: found.inbox.to_string() }
         };
         self.rows = found.lines.iter().map(row).collect();
         self

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::words::moment;
+use super::words::{moment, plain, spoken};
 use crate::{
     config::Registry,
     domain::{Actor, Event, Side},
@@ -13,7 +13,7 @@ use crate::{
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Step {
     pub at: String,
-    /// In a word, as journal and log have it.
+    /// In a word or two.
     pub name: String,
     /// Its number in the journal; a try has none.
     pub number: Option<u64>,
@@ -50,9 +50,9 @@ pub(super) fn of_line(line: &JournalLine, registry: &Registry) -> Step {
     };
     Step {
         at: moment(line.at),
-        name: line.event.name().to_owned(),
+        name: spoken(line.event.name()),
         number: Some(line.seq),
-        said: said(&line.event),
+        said: plain(&said(&line.event)),
         by,
         asked,
     }
@@ -64,7 +64,7 @@ fn of_attempt(attempt: &Attempt) -> Step {
     let took = duration.as_millis();
     Step {
         at: moment(*at),
-        name: "try".to_owned(),
+        name: "Try".to_owned(),
         number: None,
         said: format!("Step {of} was sent {} at {endpoint}: {result} after {took} ms{why}.", towards(*side)),
         by: "Onward".to_owned(),

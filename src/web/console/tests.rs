@@ -17,7 +17,11 @@ use crate::{
     web::tests::{BASE, Browser, Scene, scene_of},
 };
 
+mod dead;
+
 pub(super) const SYSTEM: &str = "merseycare-rio";
+/// The number of the person whom every referral here is about.
+const NUMBER: &str = "9990471134";
 /// What stands in a referral, and must stand on no page.
 const SECRET: &str = "Grey-Smith";
 
@@ -93,8 +97,13 @@ impl Scene {
     /// A referral to the Life Rooms.
     pub(in crate::web) async fn referral(&self, key: &str) -> TaskRecord {
         let (request, task, inbox) = (Uuid::now_v7(), TaskId::mint(), "life-rooms");
-        let resource =
-            |kind: &str, id, body: String| NewResource { kind: kind.into(), id, origin: None, names: vec![], body };
+        let resource = |kind: &str, id, name: &str, body: String| NewResource {
+            kind: kind.into(),
+            id,
+            origin: None,
+            names: vec![name.to_owned()],
+            body,
+        };
         let event = Event::Submitted {
             route: Some("to-life-rooms".into()),
             route_set: "2026-03-01".into(),
@@ -107,6 +116,7 @@ impl Scene {
         let event =
             NewEvent { event, actor: Actor::System(system.clone()), body: Some(body), lanes: vec![Side::Delivery] };
         let patient = format!(r#"{{"name":[{{"family":"{SECRET}"}}]}}"#);
+        let of_hers = format!(r#"{{"identifier":[{{"value":"{key}"}},{{"value":"group"}}]}}"#);
         let referral = NewReferral {
             id: ReferralId::mint(),
             key: key.to_owned(),
@@ -117,8 +127,11 @@ impl Scene {
             route_set: "2026-03-01".into(),
             decision: "{}".into(),
             resources: vec![
-                resource("ServiceRequest", request, "{}".into()),
-                resource("Patient", Uuid::now_v7(), patient),
+                NewResource {
+                    names: vec![key.to_owned(), "group".to_owned()],
+                    ..resource("ServiceRequest", request, key, of_hers)
+                },
+                resource("Patient", Uuid::now_v7(), NUMBER, patient),
             ],
             tasks: vec![NewTask {
                 id: task,
@@ -211,7 +224,7 @@ async fn who_keeps_onward_running_sees_how_it_is() {
         "What to do: give it memory.",
         "Not answering",
         "the last answer: HTTP 503",
-        "Undeliverable",
+        "Could not be delivered",
         "1 message was given up",
     ] {
         assert!(text.contains(told), "{told}: {text}");
@@ -261,6 +274,7 @@ fn all_pages(task: TaskId, message: Uuid) -> Vec<String> {
     let mut all: Vec<String> = [
         "",
         "/now",
+        "/to-do",
         "/trace",
         "/journal",
         "/reports",
@@ -293,6 +307,7 @@ async fn an_auditor_looks_and_does_nothing() {
     let (task, message) = scene.dead_letter("one").await;
     let mut browser = scene.browser_of("auditor").await;
     for path in all_pages(task.id, message) {
+        assert!(!browser.get(&path).await.text.contains('`'), "{path}: marks of code are for a terminal");
         let expected = if path.contains("replay") || path.contains("put-away") { 404 } else { 200 };
         let page = browser.get(&path).await;
         assert_eq!(page.status.as_u16(), expected, "{path}");
@@ -325,7 +340,8 @@ async fn a_referral_is_found_by_what_one_has_in_hand_and_its_way_told_without_wh
     let mut browser = scene.browser_of("operator").await;
     let made_for = browser.get("/console/trace").await.made_for().to_owned();
     let url = format!("https://onward.example/fhir/Task/{}", task.id);
-    for sought in [&task.id.to_string(), &task.request.to_string(), "https://rio.example/id|one", &url, "request-one"] {
+    let ids = [task.id.to_string(), task.request.to_string()];
+    for sought in [&ids[0], &ids[1], "https://rio.example/id|one", "one", &url, "request-one"] {
         let page = browser.post("/console/trace", &[("made-for", &made_for), ("sought", sought)]).await;
         assert_eq!(page.to(), format!("/console/trace/{}", task.id), "{sought}");
     }
@@ -346,6 +362,17 @@ async fn a_referral_is_found_by_what_one_has_in_hand_and_its_way_told_without_wh
         let page = browser.get(&format!("/console/trace/{absent}")).await;
         assert_eq!(page.status, StatusCode::NOT_FOUND, "{absent}");
     }
+    // of several one is chosen; by a person's number nobody is found
+    let other = scene.referral("two").await;
+    let page = browser.post("/console/trace", &[("made-for", &made_for), ("sought", "group")]).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!([task.id, other.id].iter().all(|id| page.text.contains(&id.to_string())), "{}", page.text);
+    let page = browser.post("/console/trace", &[("made-for", &made_for), ("sought", NUMBER)]).await;
+    assert!(
+        page.status == StatusCode::NOT_FOUND && page.text.contains("No referral is known by that"),
+        "{}",
+        page.text
+    );
     let page = browser.post("/console/trace", &[("made-for", &made_for), ("sought", "<b>nothing")]).await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
     assert!(page.text.contains("No referral is known by that") && !page.text.contains("<b>nothing"), "{}", page.text);
@@ -399,101 +426,4 @@ async fn what_is_in_a_referral_is_seen_with_a_reason_by_one_person_for_its_time_
     }
     let page = browser.get(&path(&task)).await.text;
     assert!(!page.contains(SECRET) && page.contains("Why you must see it"), "its time is over: {page}");
-}
-
-#[tokio::test]
-async fn a_dead_letter_is_looked_at_and_tried_again_in_the_persons_name() {
-    let scene = scene();
-    let (task, message) = scene.dead_letter("one").await;
-    let mut browser = scene.browser_of("operator").await;
-    let list = browser.get("/console/dead?to=inbox.life-rooms").await.text;
-    assert!(list.contains(&message.to_string()) && list.contains("HTTP 422"), "{list}");
-    let other = browser.get("/console/dead?to=writeback.merseycare-rio").await.text;
-    assert!(!other.contains(&message.to_string()) && other.contains("There are none here."), "{other}");
-    for bad in ["?to=nowhere", "?after=x"] {
-        assert_eq!(browser.get(&format!("/console/dead{bad}")).await.status, StatusCode::NOT_FOUND, "{bad}");
-    }
-    let shown = browser.get(&format!("/console/dead/{message}")).await.text;
-    assert!(shown.contains("What would be sent") && !shown.contains(SECRET), "{shown}");
-    let path = format!("/console/dead/{message}/replay");
-    let asked = browser.get(&path).await;
-    assert!(scene.store.dead_letter(message).await.unwrap().is_some(), "asking does nothing");
-    let done = browser.post(&path, &[("made-for", asked.made_for())]).await;
-    assert_eq!(done.status, StatusCode::OK, "{}", done.text);
-    assert!(scene.store.dead_letter(message).await.unwrap().is_none());
-    let journal = scene.store.journal(task.id).await.unwrap();
-    let last = journal.last().unwrap();
-    assert_eq!(last.event, Event::Replayed { side: Side::Delivery, of: 1 });
-    assert_eq!(last.actor, Actor::Operator("local:operator".into()));
-    assert_eq!(browser.post(&path, &[("made-for", asked.made_for())]).await.status, StatusCode::NOT_FOUND, "once");
-}
-
-#[tokio::test]
-async fn a_dead_letter_is_put_away_with_a_reason_and_not_without() {
-    let scene = scene();
-    let (task, message) = scene.dead_letter("one").await;
-    let mut browser = scene.browser_of("operator").await;
-    let path = format!("/console/dead/{message}/put-away");
-    let made_for = browser.get(&path).await.made_for().to_owned();
-    let long = "x".repeat(501);
-    for reason in ["", " ", "two\nlines", long.as_str()] {
-        let page = browser.post(&path, &[("made-for", &made_for), ("reason", reason)]).await;
-        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{reason}");
-        assert!(page.text.contains("<title>Error: "), "{}", page.text);
-    }
-    assert!(scene.store.dead_letter(message).await.unwrap().is_some());
-    let page = browser.post(&path, &[("made-for", &made_for), ("reason", "told by telephone")]).await;
-    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
-    assert!(scene.store.dead_letter(message).await.unwrap().is_none());
-    let journal = scene.store.journal(task.id).await.unwrap();
-    let event = Event::Discarded { side: Side::Delivery, of: 1, reason: "told by telephone".into() };
-    assert_eq!(journal.last().unwrap().event, event);
-    let told = browser.get(&format!("/console/trace/{}", task.id)).await.text;
-    assert!(told.contains("told by telephone") && told.contains("local:operator"), "{told}");
-}
-
-#[tokio::test]
-async fn all_of_a_destination_are_tried_again_while_the_page_tells_how_far_it_is() {
-    let scene = scene();
-    let mut messages = vec![];
-    for key in ["one", "two", "three"] {
-        messages.push(scene.dead_letter(key).await.1);
-        scene.clock.advance(1);
-    }
-    let mut browser = scene.browser_of("operator").await;
-    let asked = browser.get("/console/dead/replay?to=inbox.life-rooms").await;
-    assert!(asked.text.contains("3 dead letters of inbox.life-rooms are tried again"), "{}", asked.text);
-    let fields = [("made-for", asked.made_for()), ("to", "inbox.life-rooms")];
-    assert_eq!(browser.post("/console/dead/replay", &fields).await.to(), "/console/dead");
-    tokio::time::timeout(std::time::Duration::from_secs(20), async {
-        while !browser.get("/console/dead/runs").await.text.contains("3 of 3 dead letters tried again") {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .expect("it is told when they are done");
-    for message in messages {
-        assert!(scene.store.dead_letter(message).await.unwrap().is_none());
-    }
-    assert!(browser.get("/console/dead").await.text.contains("There are none here."));
-    assert_eq!(browser.post("/console/dead/replay", &fields).await.status, StatusCode::NOT_FOUND, "nothing is left");
-}
-
-#[tokio::test]
-async fn a_long_list_is_turned_page_by_page() {
-    let scene = scene();
-    let mut all = std::collections::BTreeSet::new();
-    for n in 0..53 {
-        all.insert(scene.dead_letter(&format!("k{n}")).await.1.to_string());
-    }
-    let mut browser = scene.browser_of("auditor").await;
-    let first = browser.get("/console/dead").await;
-    let next = first.between("<a href=\"/console/dead?to=&#38;after=", "\"").to_owned();
-    let second = browser.get(&format!("/console/dead?to=&after={next}")).await;
-    let shown = |text: &str| -> Vec<String> {
-        all.iter().filter(|id| text.contains(&format!("/console/dead/{id}"))).cloned().collect()
-    };
-    let (one, two) = (shown(&first.text), shown(&second.text));
-    assert_eq!((one.len(), two.len()), (50, 3));
-    assert!(one.iter().all(|id| !two.contains(id)), "each once");
 }

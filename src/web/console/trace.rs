@@ -1,16 +1,19 @@
 //! `/console/trace`: what became of a referral, step by step. Ids, times, destinations and statuses; nothing of what is in it, and
 //! nobody it is about.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::{
-    extract::{Path, State},
+    extract::{Path, RawQuery, State},
     http::StatusCode,
     response::Response,
 };
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Keeper, absent, away, glass, may_look, steps,
+    Keeper, absent, away, done, glass, may_look, steps,
     steps::Step,
     words::{Tag, moment},
 };
@@ -18,7 +21,8 @@ use crate::{
     auth::{Deed, What, Who, may},
     config::Registry,
     domain::{Position, TaskId, TaskStatus, TransportStatus, deadline::Deadlines},
-    store::{Attempt, JournalLine, Parties, Store, StoreError, TaskRecord},
+    fhir::{names::name, tree},
+    store::{Attempt, JournalLine, Parties, Store, StoreError, TaskQuery, TaskRecord},
     web::{
         Shared,
         form::{Seen, Signed},
@@ -58,6 +62,8 @@ struct Found {
 #[template(path = "console/task.html")]
 struct TaskPage {
     frame: Frame,
+    /// What was just done.
+    done: Option<&'static str>,
     status: Tag,
     transport: Option<Tag>,
     facts: Vec<(&'static str, String)>,
@@ -85,7 +91,8 @@ pub(super) async fn find(State(web): State<Shared>, signed: Signed) -> Response 
         let fault = Fault::at("sought", "Enter an id or a reference");
         return found_page(StatusCode::UNPROCESSABLE_ENTITY, &seen, sought, vec![fault], vec![]);
     }
-    let mut tasks = match in_hand(&*web.console.store, &sought).await {
+    let registry = web.console.registry.load_full();
+    let mut tasks = match in_hand(&*web.console.store, &registry, &sought).await {
         Ok(tasks) => tasks,
         Err(error) => return away(&error),
     };
@@ -98,7 +105,6 @@ pub(super) async fn find(State(web): State<Shared>, signed: Signed) -> Response 
         }
         [task] => page::to(&format!("/console/trace/{}", task.id)),
         _ => {
-            let registry = web.console.registry.load();
             let found = tasks.iter().map(|task| Found::of(task, &registry)).collect();
             found_page(StatusCode::OK, &seen, sought, vec![], found)
         }
@@ -111,7 +117,12 @@ fn found_page(status: StatusCode, seen: &Seen, sought: String, faults: Vec<Fault
 }
 
 /// `GET /console/trace/{task}`.
-pub(super) async fn page(State(web): State<Shared>, Path(id): Path<String>, Keeper(seen): Keeper) -> Response {
+pub(super) async fn page(
+    State(web): State<Shared>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    Keeper(seen): Keeper,
+) -> Response {
     let Ok(id) = id.parse::<Uuid>() else { return absent(&seen) };
     let known = match known(&*web.console.store, TaskId(id)).await {
         Ok(Some(known)) if may_trace(&seen.visitor.positions, &known.task) => known,
@@ -121,7 +132,10 @@ pub(super) async fn page(State(web): State<Shared>, Path(id): Path<String>, Keep
     let registry = web.console.registry.load();
     let frame = Frame::of(&seen, Section::Console);
     let may_break = glass::may_break(&seen.visitor.positions, &known.task);
-    page::shown(StatusCode::OK, &TaskPage::of(frame, &known, &registry, may_break))
+    page::shown(
+        StatusCode::OK,
+        &TaskPage { done: done::told(query), ..TaskPage::of(frame, &known, &registry, may_break) },
+    )
 }
 
 /// What is known of a Task.
@@ -142,10 +156,57 @@ async fn known(store: &dyn Store, id: TaskId) -> Result<Option<Known>, StoreErro
     Ok(Some(Known { task, others, journal, attempts }))
 }
 
-/// Tasks by what a person has in hand, or by what their client knows a request by.
-async fn in_hand(store: &dyn Store, sought: &str) -> Result<Vec<TaskRecord>, StoreError> {
-    let tasks = store.find_tasks(key(sought)).await?;
-    if tasks.is_empty() { store.tasks_asked_by(sought, FOUND_MAX).await } else { Ok(tasks) }
+/// Tasks by what a person has in hand: an id, the sender's reference with or without its system, what a client knows a request by. What is
+/// known by several of them is found by each.
+async fn in_hand(store: &dyn Store, registry: &Registry, sought: &str) -> Result<Vec<TaskRecord>, StoreError> {
+    let mut tasks = store.find_tasks(key(sought)).await?;
+    if !tasks.is_empty() {
+        return Ok(tasks);
+    }
+    tasks = by_reference(store, registry, sought).await?;
+    let asked = store.tasks_asked_by(sought, FOUND_MAX).await?;
+    tasks.extend(asked);
+    tasks.sort_by_key(|task| task.id);
+    tasks.dedup_by_key(|task| task.id);
+    Ok(tasks)
+}
+
+/// Tasks of referrals of which this is a reference. A person's numbers are names of a referral too, and by those nothing is found here:
+/// that somebody was referred is nobody's to see who only keeps Onward running.
+async fn by_reference(store: &dyn Store, registry: &Registry, sought: &str) -> Result<Vec<TaskRecord>, StoreError> {
+    let query = TaskQuery {
+        systems: registry.systems.keys().cloned().collect(),
+        providers: registry.providers.keys().cloned().collect(),
+        count: FOUND_MAX,
+        ..TaskQuery::default()
+    };
+    let referrals = store.referrals_of(query.clone(), vec![], vec![name(sought)]).await?;
+    if referrals.is_empty() {
+        return Ok(vec![]);
+    }
+    let (mut found, mut known) = (Vec::new(), BTreeMap::new());
+    for (task, _) in store.search_tasks(TaskQuery { referrals: Some(referrals), ..query }).await? {
+        let is = match known.get(&task.request) {
+            Some(is) => *is,
+            None => {
+                let request = store.resource("ServiceRequest", task.request, None).await?;
+                let body = request.and_then(|(request, _)| serde_json::from_str::<Value>(&request.body).ok());
+                let is = body.is_some_and(|body| has_reference(&body, sought));
+                known.insert(task.request, is);
+                is
+            }
+        };
+        if is {
+            found.push(task);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a ServiceRequest, and not only the person whom it is about, is known by this.
+fn has_reference(request: &Value, sought: &str) -> bool {
+    let own = tree::items(request, "identifier").iter().chain(request.get("requisition"));
+    own.filter_map(|one| one.get("value").and_then(Value::as_str)).any(|value| value == sought)
 }
 
 pub(super) fn may_trace(positions: &[Position], task: &TaskRecord) -> bool {
@@ -225,6 +286,7 @@ impl TaskPage {
         steps.drain(..left_out);
         Self {
             frame,
+            done: None,
             status: status_tag(task.state.status),
             transport: task.state.transport.map(transport_tag),
             facts: facts(task, registry),
@@ -264,6 +326,19 @@ fn facts(task: &TaskRecord, registry: &Registry) -> Vec<(&'static str, String)> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_persons_number_is_no_reference() {
+        let request = serde_json::json!({
+            "identifier": [{"system": "https://rio.example/id", "value": "R-7"}, {"value": "R-8"}],
+            "requisition": {"value": "G-1"},
+            "subject": {"identifier": {"value": "9990471134"}},
+            "contained": [{"resourceType": "Patient", "identifier": [{"value": "M-1"}]}],
+        });
+        for (sought, is) in [("R-7", true), ("R-8", true), ("G-1", true), ("9990471134", false), ("M-1", false)] {
+            assert_eq!(has_reference(&request, sought), is, "{sought}");
+        }
+    }
 
     #[test]
     fn of_a_url_the_id_is_looked_for() {

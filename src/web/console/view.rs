@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::words::{Tag, counted, long, minute, spoken};
+use super::{
+    todo::{Waits, waits},
+    words::{Tag, counted, long, minute, plain},
+};
 use crate::{
     alerts::worklist::Line,
     config::{Registry, registry::InboxKind},
-    domain::{
-        AlertKind, Destination, InboxId, Side, SystemId, TransportStatus, breaker::Phase, working_days::WorkingTime,
-    },
+    domain::{Destination, InboxId, Side, SystemId, breaker::Phase, working_days::WorkingTime},
     health::{Condition, Part, State},
     lanes::endpoints::Seen,
     store::Backlog,
@@ -29,7 +30,7 @@ pub(super) struct Known<'k> {
     pub registry: &'k Registry,
     pub endpoints: &'k [Seen],
     pub backlog: &'k [Backlog],
-    /// What waits for a person, the oldest first; perhaps more than are shown.
+    /// What waits for a person, the oldest first; of each sort at most one more than `lines_max`.
     pub lines: &'k [Line],
     pub lines_max: usize,
 }
@@ -43,9 +44,8 @@ pub(super) struct Overview {
     pub inboxes: Vec<EndRow>,
     /// The way back to each originating system.
     pub systems: Vec<EndRow>,
-    pub lines: Vec<LineRow>,
-    /// Whether there are more lines than are shown.
-    pub more: bool,
+    /// What waits for a person.
+    pub waits: Waits,
 }
 
 /// Whether all is well.
@@ -89,20 +89,6 @@ pub(super) struct EndRow {
     troubled: bool,
 }
 
-/// A line of the IT worklist.
-#[derive(Debug)]
-pub(super) struct LineRow {
-    pub what: String,
-    pub since: String,
-    pub about: String,
-    pub text: String,
-    pub advice: &'static str,
-    /// The Task, where it is about one.
-    pub task: Option<String>,
-    /// The dead letter, where it is one.
-    pub letter: Option<String>,
-}
-
 /// See the module's documentation.
 pub(super) fn overview(known: &Known<'_>) -> Overview {
     let parts: Vec<PartRow> = known.parts.iter().map(|(part, found)| part_row(*part, found)).collect();
@@ -112,24 +98,23 @@ pub(super) fn overview(known: &Known<'_>) -> Overview {
         let row = end_row(known, &of, name, how);
         if side == Side::Delivery { inboxes.push(row) } else { systems.push(row) }
     }
-    let lines = known.lines.iter().take(known.lines_max).map(line_row).collect();
-    let more = known.lines.len() > known.lines_max;
-    let verdict = verdict(known, inboxes.iter().chain(&systems));
-    Overview { verdict, parts, inboxes, systems, lines, more }
+    let waits = waits(known.lines, known.backlog, known.registry, known.lines_max);
+    let verdict = verdict(known, &waits, inboxes.iter().chain(&systems));
+    Overview { verdict, parts, inboxes, systems, waits }
 }
 
-fn verdict<'r>(known: &Known<'_>, ends: impl Iterator<Item = &'r EndRow>) -> Verdict {
+fn verdict<'r>(known: &Known<'_>, waits: &Waits, ends: impl Iterator<Item = &'r EndRow>) -> Verdict {
     let mut reasons: Vec<String> = Vec::new();
     if known.stopping {
         reasons.push("This process is being ended. What it has in hand is finished.".to_owned());
     }
     for (part, found) in known.parts.iter().filter(|(_, found)| found.state != State::Ready) {
-        reasons.push(format!("{}: {}.", named(*part), found.detail));
+        reasons.push(format!("{}: {}.", named(*part), plain(&found.detail)));
     }
     let of_parts = reasons.len();
     for end in ends.filter(|end| end.troubled) {
         let why = if end.why.is_empty() { String::new() } else { format!(": {}", end.why) };
-        reasons.push(format!("{} ({}){why}.", end.tag.words, end.of));
+        reasons.push(format!("{} ({}){why}.", end.tag.words, end.name));
     }
     let (tag, heading) = match known.overall {
         State::Unavailable => (Tag::of("Down", "red"), "Referrals cannot be taken"),
@@ -138,11 +123,10 @@ fn verdict<'r>(known: &Known<'_>, ends: impl Iterator<Item = &'r EndRow>) -> Ver
         _ if !known.lines.is_empty() => (Tag::of("To do", "yellow"), "All works, and something waits for you"),
         _ => (Tag::of("Well", "green"), "All is well"),
     };
-    if !known.lines.is_empty() {
-        let shown = known.lines.len().min(known.lines_max);
-        let over = if known.lines.len() > shown { "More than " } else { "" };
-        let wait = if shown == 1 && over.is_empty() { "waits" } else { "wait" };
-        reasons.push(format!("{over}{} {wait} for a person.", counted(shown as u64, "thing")));
+    if waits.total > 0 {
+        let over = if waits.is_more { "More than " } else { "" };
+        let wait = if waits.total == 1 && !waits.is_more { "waits" } else { "wait" };
+        reasons.push(format!("{over}{} {wait} for a person.", counted(waits.total, "thing")));
     }
     Verdict { tag, heading, reasons }
 }
@@ -170,8 +154,8 @@ fn part_row(part: Part, found: &Condition) -> PartRow {
         name: named(part).to_owned(),
         tag,
         since: minute(found.since),
-        detail: found.detail.clone(),
-        advice: found.advice.clone(),
+        detail: plain(&found.detail),
+        advice: plain(&found.advice),
     }
 }
 
@@ -229,9 +213,10 @@ fn end_row(known: &Known<'_>, of: &Destination, name: String, how: String) -> En
             let said = breaker.why.as_deref().unwrap_or("too many requests");
             (Tag::of("Asked for a pause", "yellow"), format!("until {}; it said: {said}", minute(until)), false)
         }
-        Some((_, Phase::Draining { .. })) => {
-            let why = "it answers again, and what has waited is on its way".to_owned();
-            (Tag::of("Catching up", "blue"), why, false)
+        Some((breaker, Phase::Draining { .. })) => {
+            let since =
+                if breaker.is_after_pause() { "the pause it asked for is over" } else { "it is spoken to again" };
+            (Tag::of("Catching up", "blue"), format!("{since}, and what has waited is on its way"), false)
         }
         _ if dead > 0 => {
             let verb = if dead == 1 { "was" } else { "were" };
@@ -262,19 +247,6 @@ fn is_closed(known: &Known<'_>, of: &Destination) -> bool {
     let inbox = of.to.parse::<InboxId>().ok().filter(|_| of.side == Side::Delivery);
     let today = WorkingTime::local(known.now).date();
     inbox.and_then(|id| known.registry.inboxes.get(&id)).is_some_and(|inbox| inbox.opening.is_closed(today))
-}
-
-fn line_row(line: &Line) -> LineRow {
-    let is_letter = [TransportStatus::Undeliverable.code(), AlertKind::DeadLetter.code()].contains(&line.kind);
-    LineRow {
-        what: spoken(line.kind),
-        since: minute(line.since),
-        about: line.about.clone(),
-        text: line.text.clone(),
-        advice: line.advice,
-        task: line.task.map(|task| task.to_string()),
-        letter: is_letter.then(|| line.id.clone()),
-    }
 }
 
 #[cfg(test)]
@@ -378,7 +350,7 @@ mod tests {
         let (tag, why) = row(&view, "inbox.life-rooms");
         assert_eq!((tag, why.as_str()), ("Not answering", "since 2 March, 09:00; the last answer: HTTP 503"));
         assert_eq!(view.inboxes[0].in_flight, 2);
-        assert!(view.verdict.reasons[0].contains("inbox.life-rooms"), "{:?}", view.verdict);
+        assert!(view.verdict.reasons[0].contains("The Life Rooms"), "{:?}", view.verdict);
         for (phase, tag, reasons) in [
             (Phase::Probing { until: now(), holder: uuid::Uuid::nil() }, "Not answering", 1),
             (Phase::Paused { until: now() }, "Asked for a pause", 0),
@@ -424,16 +396,27 @@ mod tests {
     }
 
     #[test]
+    fn after_a_pause_nobody_says_that_it_was_away() {
+        let mut world = well();
+        world.endpoints =
+            vec![endpoint("inbox.life-rooms", Phase::Draining { until: now(), holder: uuid::Uuid::nil() })];
+        let told = row(&seen(&world), "inbox.life-rooms").1;
+        assert_eq!(told, "the pause it asked for is over, and what has waited is on its way");
+        world.endpoints[0].breaker.failures = 5;
+        let told = row(&seen(&world), "inbox.life-rooms").1;
+        assert_eq!(told, "it is spoken to again, and what has waited is on its way");
+    }
+
+    #[test]
     fn what_waits_for_a_person_is_counted_beyond_what_is_shown() {
         let mut world = well();
         world.lines = vec![line("overdue")];
         let view = seen(&world);
-        assert_eq!((view.verdict.heading, view.more), ("All works, and something waits for you", false));
+        assert_eq!((view.verdict.heading, view.waits.is_more), ("All works, and something waits for you", false));
         assert_eq!(view.verdict.reasons, ["1 thing waits for a person."]);
-        assert_eq!(view.lines[0].what, "Overdue");
-        world.lines = vec![line("overdue"), line("not-opened")];
+        world.lines = vec![line("overdue"), line("overdue")];
         let view = seen(&world);
-        assert_eq!((view.lines.len(), view.more), (1, true));
+        assert_eq!((view.waits.total, view.waits.is_more), (1, true));
         assert_eq!(view.verdict.reasons, ["More than 1 thing wait for a person."]);
     }
 }

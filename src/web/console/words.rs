@@ -54,6 +54,41 @@ pub(in crate::web) fn spoken(code: &str) -> String {
     first.into_iter().chain(letters.map(|letter| if letter == '-' { ' ' } else { letter })).collect()
 }
 
+/// A text of ours without the marks of code, which are for a terminal: what stands between them is quoted.
+pub(in crate::web) fn plain(text: &str) -> String {
+    let mut told = String::with_capacity(text.len());
+    for (at, part) in text.split('`').enumerate() {
+        if at > 0 {
+            told.push(if at % 2 == 1 { '“' } else { '”' });
+        }
+        told.push_str(part);
+    }
+    told
+}
+
+/// What a line of the IT worklist is about; none where the code is no kind of line.
+pub(super) fn kind_words(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "undeliverable" => "Could not be delivered",
+        "dead-letter" => "Could not be written back into the record",
+        "delivery-delayed" => "Not delivered yet",
+        "not-opened" => "Not opened in time",
+        "overdue" => "Not answered in time",
+        "destination-mismatch" => "On its way to the wrong place",
+        "copy-unreadable" => "The provider’s copy cannot be read",
+        "answer-refused" => "An answer that cannot be taken",
+        "configuration-refused" => "A changed configuration was not taken up",
+        "not-configured" => "Messages for somebody who is not configured",
+        "broker-away" => "Message broker not reached",
+        "store-trouble" => "Store in trouble",
+        "endpoint-broken" => "A server does not answer",
+        "glass-broken" => "Somebody looked into a referral",
+        "mail-away" => "Mail cannot be sent",
+        "proposals-waiting" => "Proposals for the directory",
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +111,14 @@ mod tests {
     fn codes_are_words() {
         assert_eq!(spoken("delivery-delayed"), "Delivery delayed");
         assert_eq!(spoken(""), "");
+    }
+
+    #[test]
+    fn marks_of_code_become_quotes() {
+        for (text, told) in [("run `onward check` there", "run “onward check” there"), ("", ""), ("`a` `b`", "“a” “b”")]
+        {
+            assert_eq!(plain(text), told);
+        }
     }
 
     #[test]

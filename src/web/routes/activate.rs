@@ -23,9 +23,13 @@ use crate::{
         Shared, Web,
         form::{Long, Seen, Signed},
         frame::{Frame, Section},
+        inbox::done::{PARAMETER, with},
         page::{self, Fault},
     },
 };
+
+/// With which a code begins that says which version has become the active one.
+const ACTIVE: &str = "active-";
 
 /// What is asked before it is done.
 #[derive(Template)]
@@ -230,8 +234,14 @@ fn done(seen: &Seen, active: &Activation) -> Response {
         route_set = active.hash,
         "a route set was made the active one"
     );
-    let text = format!("Version {} is active. Every process takes it up within two seconds.", active.number);
-    told(seen, StatusCode::OK, &text, ("/console/routes", "See the routes"))
+    page::to(&with("/console/routes", &format!("{ACTIVE}{}", active.number)))
+}
+
+/// What the query of such a URL tells; nothing where it has no code of ours.
+pub(super) fn now_active(query: &[(String, String)]) -> Option<String> {
+    let code = query.iter().find(|(name, _)| name == PARAMETER)?.1.strip_prefix(ACTIVE)?;
+    let number = code.parse::<u64>().ok()?;
+    Some(format!("Version {number} is active. Every process takes it up within two seconds."))
 }
 
 fn not_done(seen: &Seen, error: &ActivateError) -> Response {

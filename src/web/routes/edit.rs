@@ -83,7 +83,7 @@ impl Draft {
 pub(super) async fn page(State(web): State<Shared>, Writer(seen): Writer) -> Response {
     match web.base().await {
         Ok(base) if base.text.len() > DRAFT_MAX_BYTES => {
-            let text = "This route set is too long to be written here. Change its file, and apply it by `onward routes apply`.";
+            let text = "This route set is too long to be written here. Change its file, and apply it by the command “onward routes apply”.";
             super::told(&seen, StatusCode::OK, text, ("/console/routes", "Routes"))
         }
         Ok(Base { over, text, .. }) => {

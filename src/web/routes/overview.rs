@@ -8,7 +8,9 @@ use axum::{
 };
 
 use super::{
-    Reader, away, busy, may_write,
+    Reader,
+    activate::now_active,
+    away, busy, may_write,
     words::{Rule, insisted, otherwise, rules},
 };
 use crate::{
@@ -35,6 +37,8 @@ const TESTS_MAX: usize = 500;
 #[template(path = "routes/overview.html")]
 struct OverviewPage {
     frame: Frame,
+    /// What was just done.
+    done: Option<String>,
     /// What, by whom, since when and why.
     facts: Vec<(&'static str, String)>,
     /// What is not as it should be.
@@ -81,7 +85,7 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, R
     let query = pairs(&query.unwrap_or_default());
     let number = query.iter().find(|(name, _)| name == "page").and_then(|(_, text)| text.parse::<usize>().ok());
     match web.routes_page(&seen, number.unwrap_or(1).max(1)).await {
-        Ok(page) => page::shown(StatusCode::OK, &page),
+        Ok(page) => page::shown(StatusCode::OK, &OverviewPage { done: now_active(&query), ..page }),
         Err(error) => away(&error),
     }
 }
@@ -118,6 +122,7 @@ impl Web {
         facts.push(("Rules", counted(set.routes().len() as u64, "rule")));
         Ok(OverviewPage {
             frame: Frame::of(seen, Section::Routes),
+            done: None,
             facts,
             trouble: trouble(active.as_ref(), set.version(), self.routes.is_kept()),
             rules: rules(set, &registry, from, RULES),

@@ -88,7 +88,9 @@ async fn a_route_set_is_written_checked_compared_and_made_active() {
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(page.text.contains("Say why, in a text of 1 to"), "{}", page.text);
     let page = rita.activates(&second(), "1", "people walk, too").await;
-    assert!(page.text.contains("Version 2 is active"), "{}", page.text);
+    assert_eq!(page.to(), "/console/routes?done=active-2", "to load it again does nothing a second time");
+    assert!(rita.get(page.to()).await.text.contains("Version 2 is active"));
+    assert!(!rita.get("/console/routes?done=active-soon").await.text.contains("is active."));
     let active = scene.store.active_routes().await.unwrap().unwrap();
     assert_eq!((active.number, active.signed.author.as_str()), (2, "local:route-editor"));
     assert_eq!(active.signed.comment, "people walk, too");
@@ -132,7 +134,7 @@ async fn an_older_version_is_looked_at_and_made_active_again() {
     for (over, comment, status) in [
         ("2", "", StatusCode::UNPROCESSABLE_ENTITY),
         ("1", "too late", StatusCode::CONFLICT),
-        ("2", "it was better", StatusCode::OK),
+        ("2", "it was better", StatusCode::SEE_OTHER),
         ("3", "it is that already", StatusCode::NOT_FOUND),
     ] {
         let mut all = vec![("made-for", made_for.as_str())];

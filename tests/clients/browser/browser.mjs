@@ -96,7 +96,7 @@ export async function open(variant, storageState, more = {}) {
 }
 
 /** The code that a device shows now (RFC 6238). */
-function code(key) {
+export function shownBy(key) {
   const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
   const bits = [...key].map((letter) => letters.indexOf(letter).toString(2).padStart(5, '0')).join('');
   const bytes = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
@@ -112,7 +112,7 @@ export async function logIn(page, name) {
   const { password, key } = PEOPLE[name];
   await page.getByLabel('Name', { exact: true }).fill(name);
   await page.getByLabel('Password').fill(password);
-  await page.getByLabel('Code from your device').fill(code(key));
+  await page.getByLabel('Code from your device').fill(shownBy(key));
   await page.getByRole('button', { name: 'Log in' }).click();
   await page.getByRole('button', { name: 'Log out' }).waitFor();
 }
@@ -170,4 +170,31 @@ async function violations(page) {
   await page.evaluate(axe.source);
   const told = await page.evaluate((rules) => window.axe.run(document, { runOnly: { type: 'tag', values: rules } }), RULES);
   return told.violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target.join(' ')} (${n.failureSummary})`).join('; ')}`);
+}
+
+/** What is reached by the tabulator alone, from the head of a page on, each seen to have the focus; it must hold these. */
+export async function byKeyboard(page, wanted) {
+  const reached = new Set();
+  let before;
+  for (let n = 0; n < 200; n++) {
+    await page.keyboard.press('Tab');
+    const here = await page.evaluate(() => {
+      const one = document.activeElement;
+      if (!one || one === document.body) return null;
+      const drawn = (style) => style.outlineStyle !== 'none' || style.boxShadow !== 'none' || style.backgroundColor === 'rgb(255, 235, 59)';
+      // a box or a radio is drawn by its label
+      const label = one.matches('[type="checkbox"], [type="radio"]') ? one.nextElementSibling : null;
+      const seen = drawn(getComputedStyle(one)) || (label !== null && drawn(getComputedStyle(label, '::before')));
+      const words = (one.labels?.[0]?.textContent || one.textContent || one.getAttribute('name') || '').replace(/\s+/g, ' ').trim().slice(0, 80);
+      return { key: `${[...document.querySelectorAll('*')].indexOf(one)} ${one.tagName} ${words}`, seen };
+    });
+    // day, month, year and calendar of a date are one field, and the browser itself draws which of them has the focus
+    if (here && here.key === before) continue;
+    if (!here || reached.has(here.key)) break;
+    before = here.key;
+    holds(here.seen, `one does not see that ${here.key} has the focus`);
+    reached.add(here.key);
+  }
+  const all = [...reached].join(' | ');
+  for (const one of wanted) holds(all.includes(one), `${one} was not reached: ${all}`);
 }

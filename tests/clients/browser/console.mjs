@@ -29,6 +29,16 @@ await journey(async () => {
     });
     await keeps(page, 'console');
 
+    await check(`${variant.name}: how everything is stands before what waits`, async () => {
+      const [ways, waits] = [page.getByRole('heading', { name: 'Ways to providers' }), page.getByRole('heading', { name: 'What waits for a person' })];
+      const [above, below] = [await ways.boundingBox(), await waits.boundingBox()];
+      holds(above.y < below.y, `${above.y} ${below.y}`);
+    });
+    await page.getByRole('link', { name: 'See all that waits for a person' }).click();
+    await check(`${variant.name}: all that waits, by kind`, () => page.getByText('Could not be delivered').first().waitFor());
+    await keeps(page, 'console to do');
+    await page.goto('/console');
+
     await page.getByRole('link', { name: 'Find a referral' }).click();
     await keeps(page, 'console find');
     await page.getByRole('button', { name: 'Find' }).click();
@@ -71,7 +81,7 @@ await journey(async () => {
     await keeps(page, 'console put away refused');
     await page.getByLabel('Why it is put away').fill('the provider was told by telephone');
     await page.getByRole('button', { name: 'Put it away' }).click();
-    await check(`${variant.name}: it is put away`, () => page.getByText('It is put away').waitFor());
+    await check(`${variant.name}: it is put away`, () => page.getByText('The message is put away').waitFor());
     await keeps(page, 'console put away done');
     if (watching) {
       await check('what waits changes by itself', () => watching.getByText(`${before - 1} things wait for a person`).waitFor());
@@ -83,9 +93,15 @@ await journey(async () => {
     await page.getByRole('button', { name: 'Try it again' }).click();
     await keeps(page, 'console try again');
     await page.getByRole('button', { name: 'Try it again' }).click();
-    await check(`${variant.name}: it is tried again`, () => page.getByText('It is tried again now').waitFor());
+    await check(`${variant.name}: it is tried again, and not once more when the page is loaded again`, async () => {
+      await page.getByText('The message is tried again now').waitFor();
+      const before = await page.getByText('is tried again to the provider').count();
+      await page.reload();
+      const after = await page.getByText('is tried again to the provider').count();
+      holds(before === after, `${before} ${after}`);
+    });
     await page.goto('/console/dead?to=inbox.life-rooms');
-    await page.getByRole('button', { name: 'Try all of inbox.life-rooms again' }).click();
+    await page.getByRole('button', { name: /^Try all of .*life-rooms.* again$/ }).click();
     await keeps(page, 'console try all');
     await page.context().close();
   }

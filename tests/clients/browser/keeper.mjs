@@ -12,6 +12,7 @@ async function tellsNothing(page, name) {
 }
 
 await journey(async () => {
+  let trial;
   for (const variant of VARIANTS) {
     const keeper = await at(variant, 'olive', '/console/routes');
     await check(`${variant.name}: an operator reads and changes nothing`, async () => {
@@ -30,10 +31,42 @@ await journey(async () => {
     await keeper.getByRole('button', { name: 'Look at it step by step' }).click();
     await check(`${variant.name}: each layer is looked at`, () => keeper.getByText('It is a FHIR server').first().waitFor());
     await looks(keeper, 'console provider looked at');
+    await check(`${variant.name}: what was found is there when the page is loaded again`, async () => {
+      holds(!keeper.url().endsWith('/check'), keeper.url());
+      await keeper.reload();
+      await keeper.getByText('It is a FHIR server').first().waitFor();
+    });
     if (variant === VARIANTS[0]) {
+      await keeper.getByLabel('As if it came from').selectOption('merseycare-rio');
       await keeper.getByRole('button', { name: 'Send a test referral' }).click();
-      await check('a test referral leads to what becomes of it', () => keeper.getByRole('heading', { name: 'What became of a referral' }).waitFor());
+      await check('what a test referral shows is told while it goes on', () => keeper.getByText('The way works, there and back').waitFor());
+      trial = new URL(keeper.url()).pathname;
+    } else {
+      await keeper.goto(trial);
     }
+    await looks(keeper, 'console test referral');
+
+    await keeper.goto('/console/providers');
+    await keeper.getByRole('button', { name: 'Add a provider' }).click();
+    await looks(keeper, 'console add');
+    await keeper.getByLabel('Name for people').fill('Mind Liverpool');
+    await keeper.getByLabel('Id', { exact: true }).fill('life-rooms');
+    await keeper.getByLabel('ODS code').fill('AB123');
+    await keeper.getByRole('button', { name: 'Check it' }).click();
+    await check(`${variant.name}: who is there already is not added again`, () => keeper.getByRole('alert').getByText('is there already').waitFor());
+    await looks(keeper, 'console add refused');
+    await keeper.getByLabel('Id', { exact: true }).fill('mind-liverpool');
+    await keeper.getByLabel('They are sent to its FHIR server, and it answers here by itself').check();
+    await keeper.getByLabel('Address of its FHIR server').fill('https://fhir.mind.example/r4');
+    await keeper.getByRole('button', { name: 'Check it' }).click();
+    await check(`${variant.name}: the piece that adds it, and its token once`, async () => {
+      const piece = await keeper.locator('pre').textContent();
+      const token = await keeper.locator('.onward-key').textContent();
+      holds(piece.includes('id = "mind-liverpool"') && piece.includes('sha256') && !piece.includes(token), piece);
+    });
+    await looks(keeper, 'console piece');
+    await keeper.goto('/console/systems/brownlow-gp');
+    await looks(keeper, 'console system');
 
     await keeper.goto('/console/journal');
     await check(`${variant.name}: what happened lately`, () => keeper.getByText('Submitted').last().waitFor());
@@ -51,5 +84,35 @@ await journey(async () => {
     await looks(keeper, 'console reports');
     await tellsNothing(keeper, 'console reports');
     await keeper.context().close();
+
+    const auditor = await at(variant, 'audrey', '/');
+    await check(`${variant.name}: an auditor begins at the console`, () => auditor.getByRole('heading', { name: 'IT console' }).waitFor());
+    await auditor.getByRole('link', { name: 'Journal' }).click();
+    await auditor.getByLabel('What happened').selectOption('submitted');
+    await auditor.getByLabel('System that sent it').selectOption('merseycare-rio');
+    await auditor.getByRole('button', { name: 'Look' }).click();
+    await check(`${variant.name}: an auditor finds what happened and follows it`, async () => {
+      await auditor.locator('tbody a[href^="/console/trace/"]').first().click();
+      await auditor.getByRole('heading', { name: 'Every step' }).waitFor();
+    });
+    await looks(auditor, 'auditor trace');
+    await check(`${variant.name}: an auditor takes a report along`, async () => {
+      await auditor.goto('/console/reports');
+      await auditor.getByLabel('Until the end of').fill(new Date(Date.now() + 86_400_000).toISOString().slice(0, 10));
+      await auditor.getByRole('button', { name: 'Show' }).click();
+      const csv = await auditor.getByRole('link', { name: 'Take all of it as CSV' }).getAttribute('href');
+      const taken = await auditor.request.get(csv);
+      const text = await taken.text();
+      holds(taken.status() === 200 && text.includes('Referrals') && !SECRETS.some((secret) => text.includes(secret)), text);
+    });
+    await check(`${variant.name}: an auditor changes nothing`, async () => {
+      for (const path of ['/console/providers', '/console/providers/life-rooms', '/console/systems/brownlow-gp']) {
+        await auditor.goto(path);
+        holds((await auditor.getByRole('button', { name: /Add|Send|Look at it/ }).count()) === 0, `there is something to do at ${path}`);
+      }
+      const answer = await auditor.goto('/console/add/provider');
+      holds(answer.status() === 404, String(answer.status()));
+    });
+    await auditor.context().close();
   }
 });

@@ -23,8 +23,10 @@ use crate::{
 
 /// So many are looked at for one page.
 const LOOKED_AT_MAX: usize = 2_000;
-/// So many are read at once, where not every one will match.
-const CHUNK: usize = 200;
+/// So many are read at once at the most, where not every one will match.
+const CHUNK_MAX: usize = 200;
+/// Where too few of those that were read matched, so many times as many are read next.
+const CHUNK_GROWS: usize = 4;
 /// While pages are turned in the order of changes, so many may change again.
 const MOVED_MAX: usize = 500;
 /// Times are told in milliseconds and kept in microseconds.
@@ -149,6 +151,8 @@ struct Walk<'w> {
     as_of: Timestamp,
     /// Whether the index alone tells what matches.
     exact: bool,
+    /// So many are read at once, where it does not: as many as are wanted first, for as a rule nearly all match.
+    chunk: usize,
     /// Those that changed since `as_of`, where they stood then.
     moved: Vec<Seen>,
     read: std::collections::VecDeque<Seen>,
@@ -204,6 +208,7 @@ impl<'w> Walk<'w> {
             by_request,
             as_of,
             exact,
+            chunk: 0,
             moved: Vec::new(),
             read: std::collections::VecDeque::new(),
             requests: HashSet::new(),
@@ -228,7 +233,8 @@ impl<'w> Walk<'w> {
         }
         // what changed while it is gone along is put where it stood
         while self.read.is_empty() && !self.drained && self.looked_at < LOOKED_AT_MAX {
-            self.fill(if self.exact { wanted } else { CHUNK }).await?;
+            self.chunk = (self.chunk * CHUNK_GROWS).max(wanted).min(CHUNK_MAX);
+            self.fill(if self.exact { wanted } else { self.chunk }).await?;
         }
         let Some(seen) = self.read.pop_front() else {
             self.ended = self.drained;

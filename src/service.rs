@@ -8,37 +8,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admission::{Admission, outbox},
-    alerts::Teller,
     auth::{Authority, Seal},
     broker::{Broker, BrokerError, Embedded, RabbitMq, rabbitmq},
     client::{FhirClient, NoRoots},
     config::{BrokerUrl, Config, Registry, Role, StaticTokens, StoreUrl, routes::Source},
     conversation::Conversation,
-    delivery::{Deliveries, copies::Copies},
     directory::{Directory, measured::Measured},
-    domain::{Side, SystemClock},
+    domain::SystemClock,
     fhir::XmlWriter,
     health::{Health, Watch},
     http::{self, App},
     intake::{Intake, record::Reading},
-    lanes::{Carrier, Endpoints, Relay, Worker, consumers::Consumers, heart::Heart, prober, scheduler::Scheduler},
+    lanes::{Endpoints, Relay, heart::Heart},
     people::People,
     profiles::Validator,
     resolve::Resolver,
-    status::{Status, deadlines::Deadlines},
+    status::Status,
     store::{
         Store,
         postgres::{self, PostgresStore},
         sqlite::{self, SqliteStore},
     },
-    subscriptions::Notifier,
     telemetry,
     tls::TlsError,
-    writeback::WriteBacks,
 };
 #[cfg(feature = "pages")]
 use crate::{
-    notices::{self, Noticing},
     onboarding::Trial,
     people::oidc::Issuer,
     preview::Previews,
@@ -46,6 +41,7 @@ use crate::{
 };
 
 mod listeners;
+mod parts;
 pub mod profiles;
 mod queues;
 mod reload;
@@ -56,6 +52,7 @@ pub use routes::{TAKEN_UP_WITHIN, Unfit};
 
 use self::{
     listeners::Listeners,
+    parts::{Parts, guarded},
     profiles::ProfilesUnusable,
     routes::{Followed, InForce},
 };
@@ -472,141 +469,4 @@ fn folder_of(store: &StoreUrl) -> Option<PathBuf> {
     let StoreUrl::Sqlite(path) = store else { return None };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     Some(folder.map_or_else(|| PathBuf::from("."), PathBuf::from))
-}
-
-/// What the lanes are made of.
-struct Parts {
-    endpoints: Endpoints,
-    store: Arc<dyn Store>,
-    broker: Arc<dyn Broker>,
-    registry: Arc<ArcSwap<Registry>>,
-    relay: Relay,
-    client: FhirClient,
-    base_url: String,
-    xml: Arc<XmlWriter>,
-    let_go: CancellationToken,
-}
-
-impl Parts {
-    fn start_lanes(
-        &self,
-        config: &Config,
-        (status, conversation): (Status, Conversation),
-        changes: watch::Receiver<()>,
-        stop: &CancellationToken,
-        died: &CancellationToken,
-    ) -> Vec<JoinHandle<()>> {
-        let (store, client, registry) = (&self.store, &self.client, &self.registry);
-        let deliveries = Arc::new(Deliveries::new(
-            store.clone(),
-            self.broker.clone(),
-            client.clone(),
-            registry.clone(),
-            self.base_url.clone(),
-        ));
-        let write_backs = WriteBacks::new(store.clone(), client.clone(), registry.clone(), self.base_url.clone());
-        let endpoints = &self.endpoints;
-        let mut parts = vec![guarded(died, stop, endpoints.clone().run(stop.clone()))];
-        let mut consumers = |carrier: Arc<dyn Carrier>| {
-            let worker = Worker::new(store.clone(), self.relay.clone(), endpoints.clone(), carrier);
-            let worker = Arc::new(worker.letting_go(self.let_go.clone()));
-            parts.push(guarded(died, stop, prober::run(worker.clone(), stop.clone())));
-            Consumers::new(self.broker.clone(), worker, config.broker.prefetch, stop.clone())
-        };
-        let roles = config.server.roles;
-        let mut sides = Vec::new();
-        if roles.has(Role::Delivery) {
-            sides.push((Side::Delivery, consumers(deliveries.clone())));
-        }
-        if roles.has(Role::WriteBack) {
-            sides.push((Side::WriteBack, consumers(Arc::new(write_backs))));
-        }
-        let scheduler = Scheduler {
-            store: store.clone(),
-            broker: self.broker.clone(),
-            relay: self.relay.clone(),
-            endpoints: endpoints.clone(),
-            republish_after: config.broker.republish_after,
-            rejections: deliveries,
-        };
-        let copies = Copies {
-            store: store.clone(),
-            client: client.clone(),
-            registry: registry.clone(),
-            status,
-            conversation,
-            endpoints: endpoints.clone(),
-        };
-        let deadlines = Deadlines {
-            store: store.clone(),
-            relay: self.relay.clone(),
-            registry: registry.clone(),
-            base_url: self.base_url.clone(),
-        };
-        let teller = Teller {
-            store: store.clone(),
-            broker: self.broker.clone(),
-            client: client.clone(),
-            told: config.alerts.clone(),
-        };
-        #[cfg(feature = "pages")]
-        if roles.has(Role::Scheduler)
-            && let Some(smtp) = config.smtp.clone()
-        {
-            let outbound = Arc::new(config.outbound.clone());
-            let post = Arc::new(notices::smtp::Server { smtp: smtp.clone(), resolver: Resolver::system(), outbound });
-            let noticing = Noticing {
-                store: store.clone(),
-                registry: registry.clone(),
-                post,
-                every: smtp.every,
-                base_url: self.base_url.clone(),
-            };
-            parts.push(guarded(died, stop, noticing.run(stop.clone())));
-        }
-        let notifier = Notifier {
-            store: store.clone(),
-            client: client.clone(),
-            registry: registry.clone(),
-            xml: self.xml.clone(),
-            base_url: self.base_url.clone(),
-        };
-        let consuming =
-            queues::consume(sides, store.clone(), registry.clone(), changes.clone(), config.limits.drain, stop.clone());
-        parts.push(guarded(died, stop, consuming));
-        if roles.has(Role::Scheduler) {
-            parts.push(guarded(died, stop, scheduler.run(stop.clone())));
-            parts.push(guarded(died, stop, deadlines.run(stop.clone())));
-            parts.push(guarded(died, stop, teller.run(stop.clone())));
-            parts.push(guarded(died, stop, notifier.run(stop.clone())));
-        }
-        if roles.has(Role::Delivery) {
-            let outlets = queues::open_outlets(self.broker.clone(), registry.clone(), changes, stop.clone());
-            parts.push(guarded(died, stop, outlets));
-            parts.push(guarded(died, stop, copies.run(stop.clone())));
-        }
-        parts
-    }
-}
-
-/// Runs a part of the service; if it ends before `stop`, however it does, `died` is set.
-fn guarded(
-    died: &CancellationToken,
-    stop: &CancellationToken,
-    part: impl Future<Output = ()> + Send + 'static,
-) -> JoinHandle<()> {
-    struct Alarm(CancellationToken, CancellationToken);
-    impl Drop for Alarm {
-        fn drop(&mut self) {
-            if !self.1.is_cancelled() {
-                tracing::error!("a part of the service has ended by itself");
-                self.0.cancel();
-            }
-        }
-    }
-    let alarm = Alarm(died.clone(), stop.clone());
-    tokio::spawn(async move {
-        let _alarm = alarm;
-        part.await;
-    })
 }

@@ -10,12 +10,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::{
-    Actor, Alert, AlertKind, Destination, Event, InboxId, ProviderId, ReferralId, Side, Subscriber, Subscription,
-    SubscriptionEvent, SubscriptionStatus, SystemId, TaskId, TaskStatus, WakeUp,
-    breaker::Breaker,
-    deadline::RouteTerms,
-    measured::{Day, FirstAnswer},
-    subscription::Progress,
+    Actor, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, TaskStatus, WakeUp, deadline::RouteTerms,
     task::TaskState,
 };
 
@@ -23,7 +18,9 @@ mod asked;
 mod chain;
 pub(crate) mod counts;
 mod directory;
+mod lanes;
 mod looked_for;
+mod measured;
 mod namesakes;
 mod notices;
 mod people;
@@ -35,6 +32,7 @@ mod share;
 pub mod sqlite;
 mod step;
 mod submission;
+mod subscriptions;
 pub(crate) mod tokens;
 mod trouble;
 
@@ -44,22 +42,26 @@ pub use directory::{
     DirectoryError, DirectoryRewrite, DirectoryStore, DirectoryWrite, NewProposal, PROPOSALS_PENDING_MAX, Proposal,
     ProposalQuery, Sourced,
 };
+pub use lanes::LaneStore;
 pub use looked_for::{FoundLine, JournalCursor, JournalPage, JournalQuery};
+pub use measured::MeasuredStore;
 pub use namesakes::NAMESAKES_MAX;
 pub use notices::NoticeStore;
 pub use people::{
     ACCOUNTS_MAX, Account, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX,
     Session,
 };
-pub use routed::{Routed, RoutedQuery, Sent};
+pub use routed::{Routed, RoutedQuery, RoutedStore, Sent};
 pub use routes::{
-    ActivateError, Activation, NewRoutes, ROUTES_FILES_MAX_BYTES, ROUTES_TEXT_MAX_BYTES, RoutesVersion, Signed,
+    ActivateError, Activation, NewRoutes, ROUTES_FILES_MAX_BYTES, ROUTES_TEXT_MAX_BYTES, RouteStore, RoutesVersion,
+    Signed,
 };
 pub use share::{Claim, Share, Shares, StoredBreaker};
 pub use step::{Append, Appended, LaneHead, LaneState, NewVersion, Poll, ResourceKey, Settle, Settled};
 pub use submission::{NewEvent, NewReferral, NewResource, NewTask, Submission, Submit, Submitted};
+pub use subscriptions::{EVENTS_KEPT, SubscriptionStore};
 pub use tokens::{AccessToken, TokenStore, UsedAssertion};
-pub use trouble::{AlertSettled, DeadLetter, DeadQuery, StoredAlert, Troubled};
+pub use trouble::{AlertSettled, AlertStore, DeadLetter, DeadQuery, StoredAlert, Troubled};
 
 /// A process that serves says this often that it lives.
 pub const BEAT_EVERY: Duration = Duration::from_millis(500);
@@ -74,9 +76,6 @@ pub const GIST: [&str; 3] = ["ServiceRequest", "Patient", "Flag"];
 /// Where a request is looked for by its client's id, so many lines of the journal are looked at: the search is rare, and an index of every
 /// such id would be written with every referral.
 pub const LINES_LOOKED_AT_MAX: usize = 100_000;
-
-/// So many events of a subscription are kept after they were sent.
-pub const EVENTS_KEPT: u64 = 10_000;
 
 /// Why the store could not do what was asked. Never about the content of a request.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -290,7 +289,18 @@ pub struct Due {
 
 /// The port. Two implementations must pass the same behavioural suite (`tests/it/store.rs`).
 #[async_trait]
-pub trait Store: DirectoryStore + TokenStore + PeopleStore + NoticeStore {
+pub trait Store:
+    LaneStore
+    + RoutedStore
+    + MeasuredStore
+    + AlertStore
+    + SubscriptionStore
+    + RouteStore
+    + DirectoryStore
+    + TokenStore
+    + PeopleStore
+    + NoticeStore
+{
     /// The store's clock.
     fn now(&self) -> Timestamp;
 
@@ -318,31 +328,6 @@ pub trait Store: DirectoryStore + TokenStore + PeopleStore + NoticeStore {
     /// Tasks of which something came of a request that its client knows by this id ([`AskedBy::request`]), the oldest first and at most so
     /// many; as far as they are among the newest, whose journals have [`LINES_LOOKED_AT_MAX`] lines together.
     async fn tasks_asked_by(&self, request: &str, count: usize) -> Result<Vec<TaskRecord>, StoreError>;
-
-    /// Those of these inboxes that hold so many open Tasks, or more. It costs no more than to count up to there.
-    async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError>;
-
-    /// The days on which first answers were noted in an inbox, after the one and up to the other, in their order, with how many
-    /// there were on each; of so many days.
-    async fn answer_days(
-        &self,
-        inbox: &InboxId,
-        after: Option<Day>,
-        last: Day,
-        count: usize,
-    ) -> Result<Vec<(Day, u32)>, StoreError>;
-
-    /// The first answers that were noted in an inbox from one day to another, both included; so many of them.
-    async fn first_answers(
-        &self,
-        inbox: &InboxId,
-        first: Day,
-        last: Day,
-        count: usize,
-    ) -> Result<Vec<FirstAnswer>, StoreError>;
-
-    /// How many open Tasks of each inbox have no first answer; inboxes where none is open are left out, and parents count nowhere.
-    async fn waiting(&self) -> Result<Vec<(InboxId, u64)>, StoreError>;
 
     /// Referrals to which a resource or a Task with one of these ids belongs, or which are known by one of these names, as far as they
     /// concern the systems and providers of the query, and at most as many as its count.
@@ -430,96 +415,14 @@ pub trait Store: DirectoryStore + TokenStore + PeopleStore + NoticeStore {
     /// What was decided at routing, as JSON.
     async fn decision_of(&self, referral: ReferralId) -> Result<Option<String>, StoreError>;
 
-    /// So many referrals were stored at or after the one time and before the other.
-    async fn count_routed(&self, from: Timestamp, before: Timestamp) -> Result<u64, StoreError>;
-
-    /// Referrals in the order in which they were stored, with what was decided about each.
-    async fn routed(&self, query: RoutedQuery) -> Result<Vec<Routed>, StoreError>;
-
-    /// These requests to refer, as they came, in any order.
-    async fn sent(&self, submissions: Vec<Uuid>) -> Result<Vec<Sent>, StoreError>;
-
-    /// The first versions of what came with these referrals, as far as their sender has a name for it
-    /// ([`NewResource::origin`]), in the order of referrals and ids.
-    async fn named_at_first(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError>;
-
     /// The journal of a Task.
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError>;
 
     /// Lines of the journals of all Tasks, the newest first.
     async fn find_journal(&self, query: JournalQuery) -> Result<JournalPage, StoreError>;
 
-    /// Tasks of referrals in the order in which these were stored, each with when that was: what only follows others
-    /// ([`TaskRecord::is_parent`]) as well. The query counts referrals, so that none is torn apart.
-    async fn tasks_routed(&self, query: RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError>;
-
-    /// What providers answered to these Tasks: the lines `answered` of their journals, in any order of Tasks, each Task's in its own.
-    async fn answers_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError>;
-
     /// Every try to send a message of a Task.
     async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError>;
-
-    /// Takes a lane for `lease`, if it is free and has something due.
-    async fn lease_lane(&self, task: TaskId, side: Side, lease: Duration) -> Result<LaneState, StoreError>;
-
-    /// Ends a lease early: the worker could not go on.
-    async fn release_lane(&self, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError>;
-
-    /// Every inbox and originating system that unfinished messages are for.
-    async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError>;
-
-    /// Wake-ups that are due and nobody publishes, and those published longer than `republish_after` ago and not done; that time
-    /// doubles with each time one is published again, up to 64 times. Destinations take turns, and each gets its share.
-    async fn claim_due(&self, claim: Claim) -> Result<Due, StoreError>;
-
-    /// The broker has confirmed these. One that was settled or deferred meanwhile stays so.
-    async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError>;
-
-    /// The broker gave this one up: it is to be published again.
-    async fn rearm_published(&self, message: Uuid) -> Result<(), StoreError>;
-
-    /// While its endpoint's breaker keeps messages back: puts this one aside, with what stands behind it in its lane, until it is
-    /// `age` old or a [`Share::early`] claim fetches it. False, and nothing is changed, where it is that old already or the
-    /// breaker lets messages through by now.
-    async fn put_aside(&self, message: Uuid, age: Duration) -> Result<bool, StoreError>;
-
-    /// Every breaker that is not closed or was not once.
-    async fn breakers(&self) -> Result<Vec<StoredBreaker>, StoreError>;
-
-    /// Stores a breaker over the version it was decided on, 0 where there was none. False where there is another by now.
-    async fn set_breaker(&self, of: &Destination, version: u64, breaker: Breaker) -> Result<bool, StoreError>;
-
-    /// Copies that are due to be looked at; each is the caller's for `lease`. Inboxes take turns, and each gets its share.
-    async fn claim_polls(&self, shares: Shares, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError>;
-
-    /// How a copy is watched from now on, where nothing else changed.
-    async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError>;
-
-    /// A copy that this process claimed and could not take is due again at `at`. Nothing happens where it is another's by now.
-    async fn give_back_poll(&self, task: TaskId, at: Timestamp) -> Result<(), StoreError>;
-
-    /// What waits and what died, by lane and destination.
-    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
-
-    /// Since when the message that has been due longest waits to be handed to the broker. `None`: none does, or this store does
-    /// not tell.
-    async fn overdue(&self) -> Result<Option<Timestamp>, StoreError> {
-        Ok(None)
-    }
-
-    /// Dead letters, oldest first.
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        self.find_dead(DeadQuery { count: limit, ..DeadQuery::default() }).await
-    }
-
-    /// Dead letters that are as wished, oldest first; those of one Task in the order of their seq.
-    async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError>;
-
-    /// The dead letter with this id, if it is one.
-    async fn dead_letter(&self, message: Uuid) -> Result<Option<DeadLetter>, StoreError>;
-
-    /// The same as a lane would send it, with what the lane remembers.
-    async fn dead_head(&self, message: Uuid) -> Result<Option<LaneHead>, StoreError>;
 
     /// Tasks of which something is due by their deadlines ([`TaskState::next_deadline`]); each is the caller's for `lease`, or until
     /// a step is stored.
@@ -528,88 +431,6 @@ pub trait Store: DirectoryStore + TokenStore + PeopleStore + NoticeStore {
     /// Tasks that are `delivery-delayed`, `not-opened`, `overdue` or `copy-unreadable` and not seen to, longest first; only those
     /// after the one with this time and id.
     async fn troubled(&self, after: Option<(Timestamp, TaskId)>, count: usize) -> Result<Vec<Troubled>, StoreError>;
-
-    /// Keeps a subscription that was not there before.
-    async fn add_subscription(&self, subscription: Subscription) -> Result<(), StoreError>;
-
-    /// A subscription.
-    async fn subscription(&self, id: Uuid) -> Result<Option<Subscription>, StoreError>;
-
-    /// Those of one owner, in the order of their ids.
-    async fn subscriptions(&self, owner: &Subscriber) -> Result<Vec<Subscription>, StoreError>;
-
-    /// Its owner writes it anew, over this version: it is attended to at once, by whoever comes next, and what failed before is
-    /// forgotten. One that was off is told of what happens from now on, any other of what it missed. False, and nothing is changed,
-    /// where it has another version.
-    async fn rewrite_subscription(
-        &self,
-        id: Uuid,
-        over: u64,
-        status: SubscriptionStatus,
-        body: String,
-    ) -> Result<bool, StoreError>;
-
-    /// Forgets it and its events.
-    async fn remove_subscription(&self, id: Uuid) -> Result<(), StoreError>;
-
-    /// Subscriptions that are requested or active and that nobody attends to; each is the caller's for `lease`.
-    async fn claim_subscriptions(&self, limit: usize, lease: Duration) -> Result<Vec<Subscription>, StoreError>;
-
-    /// Numbers the changes that it was not told of yet, in this order, and notes that all up to `seen_until` were taken up. The number
-    /// of its newest event; none where it is in other hands.
-    async fn take_up(
-        &self,
-        id: Uuid,
-        lease: u64,
-        changes: Vec<(TaskId, u64, Timestamp)>,
-        seen_until: Timestamp,
-    ) -> Result<Option<u64>, StoreError>;
-
-    /// Notes how far it has come and how it is with it. With a time `until` the caller goes on with it up to then; otherwise whoever
-    /// comes next does, from [`Progress::next`] on. Of what was sent the newest [`EVENTS_KEPT`] stay. False where it is in other hands.
-    async fn settle_subscription(
-        &self,
-        id: Uuid,
-        lease: u64,
-        status: SubscriptionStatus,
-        progress: Progress,
-        until: Option<Duration>,
-    ) -> Result<bool, StoreError>;
-
-    /// Its events from one number to another, both included.
-    async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError>;
-
-    /// Stores a route set as the next version and makes it the active one, over the activation that it was decided on, 0 where there
-    /// was none. What was told of the one before, that it is not taken up somewhere, is over.
-    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError>;
-
-    /// Makes a stored version the active one again, likewise.
-    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError>;
-
-    /// The last activation: the route set that is to be in force. Asked for all the time; cheap.
-    async fn active_routes(&self) -> Result<Option<Activation>, StoreError>;
-
-    /// Activations, the newest first. Each version is among them.
-    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError>;
-
-    /// A version of the route set.
-    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError>;
-
-    /// Keeps alerts until they are told. A standing one that is open already is not raised again.
-    async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError>;
-
-    /// Ends a standing alert; whether one was open.
-    async fn end_alert(&self, kind: AlertKind, subject: &str) -> Result<bool, StoreError>;
-
-    /// Alerts that are to be told, oldest first; each is the caller's for `lease`. What was told and is not open is forgotten after a
-    /// month.
-    async fn claim_alerts(&self, limit: usize, lease: Duration) -> Result<Vec<StoredAlert>, StoreError>;
-
-    /// What became of a try to tell an alert.
-    async fn settle_alert(&self, id: Uuid, settled: AlertSettled) -> Result<(), StoreError>;
-
-    /// Standing alerts that are open, oldest first.
-    async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError>;
 
     /// Says that this process lives; called every [`BEAT_EVERY`] while it serves. One that was taken for dead begins anew: what it
     /// held is not its any more.

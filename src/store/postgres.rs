@@ -14,19 +14,11 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-    DeadQuery, Due, JournalLine, JournalPage, JournalQuery, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed,
-    RoutedQuery, RoutesVersion, Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
-    Submission, Submit, Submitted, TaskHead, TaskQuery, TaskRecord, Troubled, counts,
+    Append, AppendError, Appended, Attempt, JournalLine, JournalPage, JournalQuery, Parties, Store, StoreError,
+    StoredResource, Submission, Submit, Submitted, TaskHead, TaskQuery, TaskRecord, Troubled, counts,
     recent::{Fresh, Recent},
 };
-use crate::domain::{
-    Alert, AlertKind, Clock, Destination, InboxId, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
-    SubscriptionStatus, SystemId, TaskId,
-    breaker::Breaker,
-    measured::{Day, FirstAnswer},
-    subscription::Progress,
-};
+use crate::domain::{Clock, InboxId, ReferralId, SystemId, TaskId};
 
 /// A statement with the columns of a Task or a resource put in, made once.
 macro_rules! sql {
@@ -42,6 +34,7 @@ mod breakers;
 mod claim;
 mod directory;
 mod journal;
+mod lanes;
 mod link;
 mod measured;
 mod migrate;
@@ -370,34 +363,6 @@ impl Store for PostgresStore {
         read::tasks_asked_by(self.reader(), request, count).await
     }
 
-    async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
-        read::full_inboxes(self.reader(), capacities).await
-    }
-
-    async fn answer_days(
-        &self,
-        inbox: &InboxId,
-        after: Option<Day>,
-        last: Day,
-        count: usize,
-    ) -> Result<Vec<(Day, u32)>, StoreError> {
-        measured::days(self.searches(), inbox, after, last, count).await
-    }
-
-    async fn first_answers(
-        &self,
-        inbox: &InboxId,
-        first: Day,
-        last: Day,
-        count: usize,
-    ) -> Result<Vec<FirstAnswer>, StoreError> {
-        measured::answers(self.searches(), inbox, first, last, count).await
-    }
-
-    async fn waiting(&self) -> Result<Vec<(InboxId, u64)>, StoreError> {
-        measured::waiting(self.searches()).await
-    }
-
     async fn referrals_of(
         &self,
         query: TaskQuery,
@@ -468,22 +433,6 @@ impl Store for PostgresStore {
         read::decision_of(self.reader(), referral).await
     }
 
-    async fn count_routed(&self, from: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
-        routed::count(self.searches(), from, before).await
-    }
-
-    async fn routed(&self, query: RoutedQuery) -> Result<Vec<Routed>, StoreError> {
-        routed::page(self.searches(), &query).await
-    }
-
-    async fn sent(&self, submissions: Vec<Uuid>) -> Result<Vec<Sent>, StoreError> {
-        routed::sent(self.searches(), &submissions).await
-    }
-
-    async fn named_at_first(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
-        routed::named_at_first(self.searches(), &referrals).await
-    }
-
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
         journal::read(self.reader(), task).await
     }
@@ -492,108 +441,8 @@ impl Store for PostgresStore {
         journal::find(self.searches(), &query).await
     }
 
-    async fn tasks_routed(&self, query: RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError> {
-        routed::tasks(self.searches(), &query).await
-    }
-
-    async fn answers_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
-        journal::answers(self.searches(), &tasks).await
-    }
-
     async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError> {
         read::attempts(self.reader(), task).await
-    }
-
-    async fn lease_lane(&self, task: TaskId, side: Side, lease: Duration) -> Result<LaneState, StoreError> {
-        counts::written("lease_lane");
-        match self.step(Step::Lease { task, side, lease }).await? {
-            Stepped::Leased(state) => Ok(state),
-            _ => Err(unexpected()),
-        }
-    }
-
-    async fn release_lane(&self, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError> {
-        counts::written("release_lane");
-        self.step(Step::Release { task, side, lease }).await.map(drop)
-    }
-
-    async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError> {
-        claim::unfinished(self.searches()).await
-    }
-
-    async fn claim_due(&self, claim: Claim) -> Result<Due, StoreError> {
-        self.open_for_writing()?;
-        chore("claim_due");
-        let claimed = claim::due(self.claimer(), &claim).await?;
-        let let_go = claimed.early.iter().map(|(task, side, seq)| Step::LetGo { task: *task, side: *side, seq: *seq });
-        // what cannot be let go now waits for the head of its lane, which is on its way
-        futures_util::future::join_all(let_go.map(|step| self.step(step))).await;
-        Ok(claimed.due)
-    }
-
-    async fn put_aside(&self, message: Uuid, age: Duration) -> Result<bool, StoreError> {
-        counts::written("put_aside");
-        let Some(task) = outbox::task_of(&self.chores, message).await? else { return Ok(false) };
-        match self.step(Step::PutAside { task, message, age }).await? {
-            Stepped::PutAside(aside) => Ok(aside),
-            _ => Err(unexpected()),
-        }
-    }
-
-    async fn breakers(&self) -> Result<Vec<StoredBreaker>, StoreError> {
-        breakers::stored(self.reader()).await
-    }
-
-    async fn set_breaker(&self, of: &Destination, version: u64, breaker: Breaker) -> Result<bool, StoreError> {
-        self.open_for_writing()?;
-        chore("set_breaker");
-        breakers::set(&self.chores, of, version, &breaker, self.replica.id()).await
-    }
-
-    async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
-        chore("mark_published");
-        outbox::mark_published(&self.chores, &messages, self.now()).await
-    }
-
-    async fn rearm_published(&self, message: Uuid) -> Result<(), StoreError> {
-        chore("rearm_published");
-        outbox::rearm_published(&self.chores, message, self.now()).await
-    }
-
-    async fn claim_polls(&self, shares: Shares, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError> {
-        self.open_for_writing()?;
-        chore("claim_polls");
-        claim::polls(self.claimer(), &shares, lease).await
-    }
-
-    async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError> {
-        counts::written("plan_poll");
-        self.step(Step::PlanPoll { task, poll }).await.map(drop)
-    }
-
-    async fn give_back_poll(&self, task: TaskId, at: Timestamp) -> Result<(), StoreError> {
-        chore("give_back_poll");
-        claim::give_back_poll(&self.chores, task, at, self.replica.id()).await
-    }
-
-    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
-        outbox::backlog(self.searches()).await
-    }
-
-    async fn overdue(&self) -> Result<Option<Timestamp>, StoreError> {
-        outbox::overdue(self.searches(), self.now()).await
-    }
-
-    async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {
-        trouble::find_dead(self.searches(), &query).await
-    }
-
-    async fn dead_letter(&self, message: Uuid) -> Result<Option<DeadLetter>, StoreError> {
-        trouble::dead_letter(self.reader(), message).await
-    }
-
-    async fn dead_head(&self, message: Uuid) -> Result<Option<LaneHead>, StoreError> {
-        trouble::dead_head(self.reader(), message).await
     }
 
     async fn claim_deadlines(&self, limit: usize, lease: Duration) -> Result<Vec<TaskRecord>, StoreError> {
@@ -604,114 +453,6 @@ impl Store for PostgresStore {
 
     async fn troubled(&self, after: Option<(Timestamp, TaskId)>, count: usize) -> Result<Vec<Troubled>, StoreError> {
         trouble::troubled(self.reader(), after, count).await
-    }
-
-    async fn add_subscription(&self, new: Subscription) -> Result<(), StoreError> {
-        subscriptions::add(&self.chores, &new, self.now()).await
-    }
-
-    async fn subscription(&self, id: Uuid) -> Result<Option<Subscription>, StoreError> {
-        subscriptions::get(self.reader(), id).await
-    }
-
-    async fn subscriptions(&self, owner: &Subscriber) -> Result<Vec<Subscription>, StoreError> {
-        subscriptions::of(self.reader(), owner).await
-    }
-
-    async fn rewrite_subscription(
-        &self,
-        id: Uuid,
-        over: u64,
-        status: SubscriptionStatus,
-        body: String,
-    ) -> Result<bool, StoreError> {
-        subscriptions::rewrite(&self.chores, id, over, status, &body, self.now()).await
-    }
-
-    async fn remove_subscription(&self, id: Uuid) -> Result<(), StoreError> {
-        subscriptions::remove(&self.chores, id).await
-    }
-
-    async fn claim_subscriptions(&self, limit: usize, lease: Duration) -> Result<Vec<Subscription>, StoreError> {
-        chore("claim_subscriptions");
-        subscriptions::claim(&self.chores, limit, self.now(), lease).await
-    }
-
-    async fn take_up(
-        &self,
-        id: Uuid,
-        lease: u64,
-        changes: Vec<(TaskId, u64, Timestamp)>,
-        seen_until: Timestamp,
-    ) -> Result<Option<u64>, StoreError> {
-        chore("take_up");
-        subscriptions::take_up(&self.chores, id, lease, &changes, seen_until).await
-    }
-
-    async fn settle_subscription(
-        &self,
-        id: Uuid,
-        lease: u64,
-        status: SubscriptionStatus,
-        progress: Progress,
-        until: Option<Duration>,
-    ) -> Result<bool, StoreError> {
-        chore("settle_subscription");
-        subscriptions::settle(&self.chores, id, lease, status, &progress, until, self.now()).await
-    }
-
-    async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError> {
-        subscriptions::events(self.reader(), id, from, to).await
-    }
-
-    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError> {
-        self.open_for_writing()?;
-        chore("add_routes");
-        routes::add(&self.chores, over, &new, self.now()).await
-    }
-
-    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError> {
-        self.open_for_writing()?;
-        chore("activate_routes");
-        routes::activate(&self.chores, over, number, &signed, self.now()).await
-    }
-
-    async fn active_routes(&self) -> Result<Option<Activation>, StoreError> {
-        routes::active(self.reader()).await
-    }
-
-    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError> {
-        routes::history(self.reader(), limit).await
-    }
-
-    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError> {
-        routes::version(self.searches(), number).await
-    }
-
-    async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {
-        self.open_for_writing()?;
-        chore("raise");
-        trouble::raise(&self.chores, &alerts, self.now()).await
-    }
-
-    async fn end_alert(&self, kind: AlertKind, subject: &str) -> Result<bool, StoreError> {
-        chore("end_alert");
-        trouble::end_alert(&self.chores, kind, subject).await
-    }
-
-    async fn claim_alerts(&self, limit: usize, lease: Duration) -> Result<Vec<StoredAlert>, StoreError> {
-        self.open_for_writing()?;
-        chore("claim_alerts");
-        trouble::claim_alerts(&self.chores, limit, self.now(), lease).await
-    }
-
-    async fn settle_alert(&self, id: Uuid, settled: AlertSettled) -> Result<(), StoreError> {
-        chore("settle_alert");
-        trouble::settle_alert(&self.chores, id, settled).await
-    }
-
-    async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError> {
-        trouble::open_alerts(self.reader(), limit).await
     }
 
     async fn beat(&self) -> Result<(), StoreError> {

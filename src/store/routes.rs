@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::StoreError;
@@ -96,6 +97,26 @@ impl NewRoutes {
         let fits = self.text.len() <= ROUTES_TEXT_MAX_BYTES && files <= ROUTES_FILES_MAX_BYTES;
         fits.then_some(()).ok_or(ActivateError::TooLarge)
     }
+}
+
+/// The part of the port that keeps them. Its behaviours are in the same suite (`tests/it/store/routes.rs`).
+#[async_trait]
+pub trait RouteStore: Send + Sync + 'static {
+    /// Stores a route set as the next version and makes it the active one, over the activation that it was decided on, 0 where there
+    /// was none. What was told of the one before, that it is not taken up somewhere, is over.
+    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError>;
+
+    /// Makes a stored version the active one again, likewise.
+    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError>;
+
+    /// The last activation: the route set that is to be in force. Asked for all the time; cheap.
+    async fn active_routes(&self) -> Result<Option<Activation>, StoreError>;
+
+    /// Activations, the newest first. Each version is among them.
+    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError>;
+
+    /// A version of the route set.
+    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError>;
 }
 
 #[cfg(test)]

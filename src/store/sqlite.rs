@@ -15,19 +15,11 @@ use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
 use super::{
-    ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-    DeadQuery, Due, JournalLine, JournalPage, JournalQuery, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed,
-    RoutedQuery, RoutesVersion, Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker, StoredResource,
-    Submission, Submit, Submitted, TaskHead, TaskQuery, TaskRecord, Troubled,
+    Append, AppendError, Appended, Attempt, JournalLine, JournalPage, JournalQuery, Parties, Store, StoreError,
+    StoredResource, Submission, Submit, Submitted, TaskHead, TaskQuery, TaskRecord, Troubled,
     recent::{Fresh, Recent},
 };
-use crate::domain::{
-    Alert, AlertKind, Clock, Destination, InboxId, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
-    SubscriptionStatus, SystemId, TaskId,
-    breaker::Breaker,
-    measured::{Day, FirstAnswer},
-    subscription::Progress,
-};
+use crate::domain::{Clock, InboxId, ReferralId, SystemId, TaskId};
 
 mod append;
 pub mod bare;
@@ -286,36 +278,6 @@ impl Store for SqliteStore {
         self.readers.run(move |c| read::tasks_asked_by(c, &request, count)).await
     }
 
-    async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
-        self.readers.run(move |c| read::full_inboxes(c, capacities)).await
-    }
-
-    async fn answer_days(
-        &self,
-        inbox: &InboxId,
-        after: Option<Day>,
-        last: Day,
-        count: usize,
-    ) -> Result<Vec<(Day, u32)>, StoreError> {
-        let inbox = inbox.clone();
-        self.readers.run(move |c| measured::days(c, &inbox, after, last, count)).await
-    }
-
-    async fn first_answers(
-        &self,
-        inbox: &InboxId,
-        first: Day,
-        last: Day,
-        count: usize,
-    ) -> Result<Vec<FirstAnswer>, StoreError> {
-        let inbox = inbox.clone();
-        self.readers.run(move |c| measured::answers(c, &inbox, first, last, count)).await
-    }
-
-    async fn waiting(&self) -> Result<Vec<(InboxId, u64)>, StoreError> {
-        self.readers.run(measured::waiting).await
-    }
-
     async fn referrals_of(
         &self,
         query: TaskQuery,
@@ -388,22 +350,6 @@ impl Store for SqliteStore {
         self.readers.run(move |c| read::decision_of(c, referral)).await
     }
 
-    async fn count_routed(&self, from: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
-        self.readers.run(move |c| routed::count(c, from, before)).await
-    }
-
-    async fn routed(&self, query: RoutedQuery) -> Result<Vec<Routed>, StoreError> {
-        self.readers.run(move |c| routed::page(c, &query)).await
-    }
-
-    async fn sent(&self, submissions: Vec<Uuid>) -> Result<Vec<Sent>, StoreError> {
-        self.readers.run(move |c| routed::sent(c, &submissions)).await
-    }
-
-    async fn named_at_first(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
-        self.readers.run(move |c| routed::named_at_first(c, &referrals)).await
-    }
-
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
         self.readers.run(move |c| journal::read(c, task)).await
     }
@@ -412,93 +358,8 @@ impl Store for SqliteStore {
         self.readers.run(move |c| journal::find(c, &query)).await
     }
 
-    async fn tasks_routed(&self, query: RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError> {
-        self.readers.run(move |c| routed::tasks(c, &query)).await
-    }
-
-    async fn answers_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
-        self.readers.run(move |c| journal::answers(c, &tasks)).await
-    }
-
     async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError> {
         self.readers.run(move |c| read::attempts(c, task)).await
-    }
-
-    async fn lease_lane(&self, task: TaskId, side: Side, lease: Duration) -> Result<LaneState, StoreError> {
-        let now = self.now();
-        self.writer.run("lease_lane", move |c| lanes::lease(c, task, side, now, lease)).await
-    }
-
-    async fn release_lane(&self, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError> {
-        self.writer.run("release_lane", move |c| lanes::release(c, task, side, lease)).await
-    }
-
-    async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError> {
-        self.readers.run(claim::unfinished).await
-    }
-
-    async fn claim_due(&self, claim: Claim) -> Result<Due, StoreError> {
-        let now = self.now();
-        self.writer.run("claim_due", move |c| claim::due(c, &claim, now)).await
-    }
-
-    async fn put_aside(&self, message: Uuid, age: Duration) -> Result<bool, StoreError> {
-        let now = self.now();
-        self.writer.run("put_aside", move |c| outbox::put_aside(c, message, age, now)).await
-    }
-
-    async fn breakers(&self) -> Result<Vec<StoredBreaker>, StoreError> {
-        self.readers.run(breakers::all).await
-    }
-
-    async fn set_breaker(&self, of: &Destination, version: u64, breaker: Breaker) -> Result<bool, StoreError> {
-        let of = of.clone();
-        self.writer.run("set_breaker", move |c| breakers::set(c, &of, version, &breaker)).await
-    }
-
-    async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
-        let now = self.now();
-        self.writer.run("mark_published", move |c| outbox::mark_published(c, &messages, now)).await
-    }
-
-    async fn rearm_published(&self, message: Uuid) -> Result<(), StoreError> {
-        let now = self.now();
-        self.writer.run("rearm_published", move |c| outbox::rearm_published(c, message, now)).await
-    }
-
-    async fn claim_polls(&self, shares: Shares, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError> {
-        let now = self.now();
-        self.writer.run("claim_polls", move |c| claim::polls(c, &shares, now, lease)).await
-    }
-
-    async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError> {
-        self.writer.run("plan_poll", move |c| lanes::plan_poll(c, task, &poll)).await
-    }
-
-    async fn give_back_poll(&self, task: TaskId, at: Timestamp) -> Result<(), StoreError> {
-        // there is no other who could have claimed it
-        self.plan_poll(task, Poll { memory: None, at: Some(at) }).await
-    }
-
-    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
-        self.readers.run(outbox::backlog).await
-    }
-
-    async fn overdue(&self) -> Result<Option<Timestamp>, StoreError> {
-        let now = self.now();
-        self.readers.run(move |c| outbox::overdue(c, now)).await
-    }
-
-    async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {
-        self.readers.run(move |c| trouble::find_dead(c, &query)).await
-    }
-
-    async fn dead_letter(&self, message: Uuid) -> Result<Option<DeadLetter>, StoreError> {
-        self.readers.run(move |c| trouble::dead_letter(c, message)).await
-    }
-
-    async fn dead_head(&self, message: Uuid) -> Result<Option<LaneHead>, StoreError> {
-        self.readers.run(move |c| trouble::dead_head(c, message)).await
     }
 
     async fn claim_deadlines(&self, limit: usize, lease: Duration) -> Result<Vec<TaskRecord>, StoreError> {
@@ -508,113 +369,6 @@ impl Store for SqliteStore {
 
     async fn troubled(&self, after: Option<(Timestamp, TaskId)>, count: usize) -> Result<Vec<Troubled>, StoreError> {
         self.readers.run(move |c| trouble::troubled(c, after, count)).await
-    }
-
-    async fn add_subscription(&self, new: Subscription) -> Result<(), StoreError> {
-        let now = self.now();
-        self.writer.run("add_subscription", move |c| subscriptions::add(c, &new, now)).await
-    }
-
-    async fn subscription(&self, id: Uuid) -> Result<Option<Subscription>, StoreError> {
-        self.readers.run(move |c| subscriptions::get(c, id)).await
-    }
-
-    async fn subscriptions(&self, owner: &Subscriber) -> Result<Vec<Subscription>, StoreError> {
-        let owner = owner.clone();
-        self.readers.run(move |c| subscriptions::of(c, &owner)).await
-    }
-
-    async fn rewrite_subscription(
-        &self,
-        id: Uuid,
-        over: u64,
-        status: SubscriptionStatus,
-        body: String,
-    ) -> Result<bool, StoreError> {
-        let now = self.now();
-        let rewrite = move |c: &Connection| subscriptions::rewrite(c, id, over, status, &body, now);
-        self.writer.run("rewrite_subscription", rewrite).await
-    }
-
-    async fn remove_subscription(&self, id: Uuid) -> Result<(), StoreError> {
-        self.writer.run("remove_subscription", move |c| subscriptions::remove(c, id)).await
-    }
-
-    async fn claim_subscriptions(&self, limit: usize, lease: Duration) -> Result<Vec<Subscription>, StoreError> {
-        let now = self.now();
-        self.writer.run("claim_subscriptions", move |c| subscriptions::claim(c, limit, now, lease)).await
-    }
-
-    async fn take_up(
-        &self,
-        id: Uuid,
-        lease: u64,
-        changes: Vec<(TaskId, u64, Timestamp)>,
-        seen_until: Timestamp,
-    ) -> Result<Option<u64>, StoreError> {
-        self.writer.run("take_up", move |c| subscriptions::take_up(c, id, lease, &changes, seen_until)).await
-    }
-
-    async fn settle_subscription(
-        &self,
-        id: Uuid,
-        lease: u64,
-        status: SubscriptionStatus,
-        progress: Progress,
-        until: Option<Duration>,
-    ) -> Result<bool, StoreError> {
-        let now = self.now();
-        let settle = move |c: &Connection| subscriptions::settle(c, id, lease, status, &progress, until, now);
-        self.writer.run("settle_subscription", settle).await
-    }
-
-    async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError> {
-        self.readers.run(move |c| subscriptions::events(c, id, from, to)).await
-    }
-
-    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError> {
-        let now = self.now();
-        self.writer.run("add_routes", move |c| routes::add(c, over, &new, now)).await
-    }
-
-    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError> {
-        let now = self.now();
-        self.writer.run("activate_routes", move |c| routes::activate(c, over, number, &signed, now)).await
-    }
-
-    async fn active_routes(&self) -> Result<Option<Activation>, StoreError> {
-        self.readers.run(routes::active).await
-    }
-
-    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError> {
-        self.readers.run(move |c| routes::history(c, limit)).await
-    }
-
-    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError> {
-        self.readers.run(move |c| routes::version(c, number)).await
-    }
-
-    async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {
-        let now = self.now();
-        self.writer.run("raise", move |c| trouble::raise(c, &alerts, now)).await
-    }
-
-    async fn end_alert(&self, kind: AlertKind, subject: &str) -> Result<bool, StoreError> {
-        let subject = subject.to_owned();
-        self.writer.run("end_alert", move |c| trouble::end_alert(c, kind, &subject)).await
-    }
-
-    async fn claim_alerts(&self, limit: usize, lease: Duration) -> Result<Vec<StoredAlert>, StoreError> {
-        let now = self.now();
-        self.writer.run("claim_alerts", move |c| trouble::claim_alerts(c, limit, now, lease)).await
-    }
-
-    async fn settle_alert(&self, id: Uuid, settled: AlertSettled) -> Result<(), StoreError> {
-        self.writer.run("settle_alert", move |c| trouble::settle_alert(c, id, settled)).await
-    }
-
-    async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError> {
-        self.readers.run(move |c| trouble::open_alerts(c, limit)).await
     }
 
     async fn beat(&self) -> Result<(), StoreError> {

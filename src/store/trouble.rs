@@ -1,10 +1,13 @@
 //! What went wrong and waits for somebody: dead letters, alerts, Tasks in trouble.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::TaskRecord;
-use crate::domain::{Alert, Side, TaskId};
+use super::{StoreError, TaskRecord};
+use crate::domain::{Alert, AlertKind, Side, TaskId};
 
 /// A dead letter.
 #[derive(Debug, Clone)]
@@ -79,4 +82,24 @@ pub struct Troubled {
     pub task: TaskRecord,
     /// Since when it has that transport status.
     pub since: Timestamp,
+}
+
+/// The part of the port that keeps alerts. Its behaviours are in the same suite (`tests/it/store/trouble.rs`).
+#[async_trait]
+pub trait AlertStore: Send + Sync + 'static {
+    /// Keeps alerts until they are told. A standing one that is open already is not raised again.
+    async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError>;
+
+    /// Ends a standing alert; whether one was open.
+    async fn end_alert(&self, kind: AlertKind, subject: &str) -> Result<bool, StoreError>;
+
+    /// Alerts that are to be told, oldest first; each is the caller's for `lease`. What was told and is not open is forgotten after a
+    /// month.
+    async fn claim_alerts(&self, limit: usize, lease: Duration) -> Result<Vec<StoredAlert>, StoreError>;
+
+    /// What became of a try to tell an alert.
+    async fn settle_alert(&self, id: Uuid, settled: AlertSettled) -> Result<(), StoreError>;
+
+    /// Standing alerts that are open, oldest first.
+    async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError>;
 }

@@ -15,7 +15,7 @@ use onward::{
     config::Config,
     domain::{Clock, TaskStatus},
     lanes::dead,
-    store::Store,
+    store::{LaneStore, Store},
 };
 use proptest::test_runner::{Config as Cases, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};

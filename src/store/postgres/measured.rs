@@ -1,7 +1,11 @@
 //! First answers of inboxes as they were noted, and how many wait for one.
 
+use async_trait::async_trait;
+
 use super::{
+    PostgresStore,
     link::Link,
+    read,
     rows::{all, corrupt, get, limit, number, parse},
 };
 use crate::{
@@ -9,7 +13,7 @@ use crate::{
         InboxId,
         measured::{Day, FirstAnswer},
     },
-    store::StoreError,
+    store::{MeasuredStore, StoreError},
 };
 
 const DAYS: &str =
@@ -51,4 +55,35 @@ pub(super) async fn waiting(link: &Link) -> Result<Vec<(InboxId, u64)>, StoreErr
     let rows = link.query(WAITING, &[]).await?;
     let all: Vec<(InboxId, u64)> = all(&rows, |row| Ok((parse(row, "inbox")?, number(row, "waiting")?)))?;
     Ok(all.into_iter().filter(|(inbox, _)| !inbox.is_of_parent()).collect())
+}
+
+#[async_trait]
+impl MeasuredStore for PostgresStore {
+    async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
+        read::full_inboxes(self.reader(), capacities).await
+    }
+
+    async fn answer_days(
+        &self,
+        inbox: &InboxId,
+        after: Option<Day>,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<(Day, u32)>, StoreError> {
+        days(self.searches(), inbox, after, last, count).await
+    }
+
+    async fn first_answers(
+        &self,
+        inbox: &InboxId,
+        first: Day,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<FirstAnswer>, StoreError> {
+        answers(self.searches(), inbox, first, last, count).await
+    }
+
+    async fn waiting(&self) -> Result<Vec<(InboxId, u64)>, StoreError> {
+        waiting(self.searches()).await
+    }
 }

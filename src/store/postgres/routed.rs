@@ -1,18 +1,20 @@
 //! Referrals in the order in which they were stored.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
+    PostgresStore, journal,
     link::Link,
     rows::{
         RESOURCE_COLUMNS, TASK_COLUMNS, all, get, limit, micros, moment, number, parse, stored_resource, task_record,
     },
 };
 use crate::{
-    domain::ReferralId,
-    store::{Routed, RoutedQuery, Sent, StoreError, StoredResource, TaskRecord},
+    domain::{ReferralId, TaskId},
+    store::{JournalLine, Routed, RoutedQuery, RoutedStore, Sent, StoreError, StoredResource, TaskRecord},
 };
 
 pub(super) async fn count(link: &Link, from: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
@@ -74,4 +76,31 @@ pub(super) async fn named_at_first(link: &Link, referrals: &[ReferralId]) -> Res
     );
     let ids: Vec<Uuid> = referrals.iter().map(|id| id.0).collect();
     all(&link.query(sql, &[&ids]).await?, stored_resource)
+}
+
+#[async_trait]
+impl RoutedStore for PostgresStore {
+    async fn count_routed(&self, from: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
+        count(self.searches(), from, before).await
+    }
+
+    async fn routed(&self, query: RoutedQuery) -> Result<Vec<Routed>, StoreError> {
+        page(self.searches(), &query).await
+    }
+
+    async fn sent(&self, submissions: Vec<Uuid>) -> Result<Vec<Sent>, StoreError> {
+        sent(self.searches(), &submissions).await
+    }
+
+    async fn named_at_first(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
+        named_at_first(self.searches(), &referrals).await
+    }
+
+    async fn tasks_routed(&self, query: RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError> {
+        tasks(self.searches(), &query).await
+    }
+
+    async fn answers_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
+        journal::answers(self.searches(), &tasks).await
+    }
 }

@@ -1,15 +1,17 @@
 //! Route sets in versions, and which one is active.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::{
+    PostgresStore, chore,
     link::Link,
     rows::{self, all, big, corrupt, get, json, micros, moment, number},
 };
 use crate::{
     domain::{AlertKind, alert},
-    store::{ActivateError, Activation, NewRoutes, RoutesVersion, Signed, StoreError},
+    store::{ActivateError, Activation, NewRoutes, RouteStore, RoutesVersion, Signed, Store, StoreError},
 };
 
 fn signed(row: &Row) -> Result<Signed, StoreError> {
@@ -112,3 +114,30 @@ const ACTIVATE: &str = "WITH turn AS (
     INSERT INTO routes_activation (seq, number, is_new, author, comment, at)
     SELECT activation, number, false, $2::text, $3::text, $4::bigint FROM turn
     RETURNING seq, number, is_new, author, comment, at, (SELECT r.hash FROM routes r WHERE r.number = $7::bigint) AS hash";
+
+#[async_trait]
+impl RouteStore for PostgresStore {
+    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError> {
+        self.open_for_writing()?;
+        chore("add_routes");
+        add(&self.chores, over, &new, self.now()).await
+    }
+
+    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError> {
+        self.open_for_writing()?;
+        chore("activate_routes");
+        activate(&self.chores, over, number, &signed, self.now()).await
+    }
+
+    async fn active_routes(&self) -> Result<Option<Activation>, StoreError> {
+        active(self.reader()).await
+    }
+
+    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError> {
+        history(self.reader(), limit).await
+    }
+
+    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError> {
+        version(self.searches(), number).await
+    }
+}

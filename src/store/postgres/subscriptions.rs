@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
+    PostgresStore, chore,
     link::Link,
     rows::{self, all, big, json, micros, micros_after, moment, number, parse, shown},
 };
 use crate::{
     domain::{Subscriber, Subscription, SubscriptionEvent, SubscriptionStatus, TaskId, subscription::Progress},
-    store::{EVENTS_KEPT, StoreError},
+    store::{EVENTS_KEPT, Store, StoreError, SubscriptionStore},
 };
 
 fn subscription(row: &Row) -> Result<Subscription, StoreError> {
@@ -169,4 +171,65 @@ pub(super) async fn events(link: &Link, id: Uuid, from: u64, to: u64) -> Result<
             at: moment(row, "at")?,
         })
     })
+}
+
+#[async_trait]
+impl SubscriptionStore for PostgresStore {
+    async fn add_subscription(&self, new: Subscription) -> Result<(), StoreError> {
+        add(&self.chores, &new, self.now()).await
+    }
+
+    async fn subscription(&self, id: Uuid) -> Result<Option<Subscription>, StoreError> {
+        get(self.reader(), id).await
+    }
+
+    async fn subscriptions(&self, owner: &Subscriber) -> Result<Vec<Subscription>, StoreError> {
+        of(self.reader(), owner).await
+    }
+
+    async fn rewrite_subscription(
+        &self,
+        id: Uuid,
+        over: u64,
+        status: SubscriptionStatus,
+        body: String,
+    ) -> Result<bool, StoreError> {
+        rewrite(&self.chores, id, over, status, &body, self.now()).await
+    }
+
+    async fn remove_subscription(&self, id: Uuid) -> Result<(), StoreError> {
+        remove(&self.chores, id).await
+    }
+
+    async fn claim_subscriptions(&self, limit: usize, lease: Duration) -> Result<Vec<Subscription>, StoreError> {
+        chore("claim_subscriptions");
+        claim(&self.chores, limit, self.now(), lease).await
+    }
+
+    async fn take_up(
+        &self,
+        id: Uuid,
+        lease: u64,
+        changes: Vec<(TaskId, u64, Timestamp)>,
+        seen_until: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
+        chore("take_up");
+        take_up(&self.chores, id, lease, &changes, seen_until).await
+    }
+
+    async fn settle_subscription(
+        &self,
+        id: Uuid,
+        lease: u64,
+        status: SubscriptionStatus,
+        progress: Progress,
+        until: Option<Duration>,
+    ) -> Result<bool, StoreError> {
+        chore("settle_subscription");
+        settle(&self.chores, id, lease, status, &progress, until, self.now()).await
+    }
+
+    async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError> {
+        events(self.reader(), id, from, to).await
+    }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use super::{
-    batch,
+    PostgresStore, batch, chore,
     link::Link,
     rows::{
         self, TASK_COLUMNS, all, count, get, micros, micros_after, moment, number, parse, shown, side, task_record,
@@ -15,7 +16,9 @@ use super::{
 };
 use crate::{
     domain::{Alert, AlertKind, TaskId},
-    store::{AlertSettled, DeadLetter, DeadQuery, LaneHead, StoreError, StoredAlert, TaskRecord, Troubled},
+    store::{
+        AlertSettled, AlertStore, DeadLetter, DeadQuery, LaneHead, Store, StoreError, StoredAlert, TaskRecord, Troubled,
+    },
 };
 
 /// What was told and is over is kept this long.
@@ -193,4 +196,33 @@ fn alert(row: &Row) -> Result<Alert, StoreError> {
         since: moment(row, "since")?,
         text: get(row, "text")?,
     })
+}
+
+#[async_trait]
+impl AlertStore for PostgresStore {
+    async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {
+        self.open_for_writing()?;
+        chore("raise");
+        raise(&self.chores, &alerts, self.now()).await
+    }
+
+    async fn end_alert(&self, kind: AlertKind, subject: &str) -> Result<bool, StoreError> {
+        chore("end_alert");
+        end_alert(&self.chores, kind, subject).await
+    }
+
+    async fn claim_alerts(&self, limit: usize, lease: Duration) -> Result<Vec<StoredAlert>, StoreError> {
+        self.open_for_writing()?;
+        chore("claim_alerts");
+        claim_alerts(&self.chores, limit, self.now(), lease).await
+    }
+
+    async fn settle_alert(&self, id: Uuid, settled: AlertSettled) -> Result<(), StoreError> {
+        chore("settle_alert");
+        settle_alert(&self.chores, id, settled).await
+    }
+
+    async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError> {
+        open_alerts(self.reader(), limit).await
+    }
 }

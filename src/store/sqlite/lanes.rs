@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
 
 use super::{
-    read,
+    SqliteStore, breakers, claim, outbox, read,
     rows::{micros, micros_after, moment, uuid},
+    trouble,
 };
 use crate::{
-    domain::{Side, TaskId},
-    store::{LaneHead, LaneState, Poll, StoreError},
+    domain::{Destination, Side, TaskId, breaker::Breaker},
+    store::{
+        Backlog, Claim, DeadLetter, DeadQuery, Due, LaneHead, LaneState, LaneStore, Poll, Shares, Store, StoreError,
+        StoredBreaker, TaskRecord,
+    },
 };
 
 /// Makes both lanes of a new Task.
@@ -115,4 +121,84 @@ pub(super) fn plan_poll(c: &Connection, task: TaskId, poll: &Poll) -> Result<(),
     )?
     .execute(params![poll.memory, poll.at.map(micros), task.0.as_bytes()])?;
     Ok(())
+}
+
+#[async_trait]
+impl LaneStore for SqliteStore {
+    async fn lease_lane(&self, task: TaskId, side: Side, lease: Duration) -> Result<LaneState, StoreError> {
+        let now = self.now();
+        self.writer.run("lease_lane", move |c| super::lanes::lease(c, task, side, now, lease)).await
+    }
+
+    async fn release_lane(&self, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError> {
+        self.writer.run("release_lane", move |c| release(c, task, side, lease)).await
+    }
+
+    async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError> {
+        self.readers.run(claim::unfinished).await
+    }
+
+    async fn claim_due(&self, claim: Claim) -> Result<Due, StoreError> {
+        let now = self.now();
+        self.writer.run("claim_due", move |c| claim::due(c, &claim, now)).await
+    }
+
+    async fn put_aside(&self, message: Uuid, age: Duration) -> Result<bool, StoreError> {
+        let now = self.now();
+        self.writer.run("put_aside", move |c| outbox::put_aside(c, message, age, now)).await
+    }
+
+    async fn breakers(&self) -> Result<Vec<StoredBreaker>, StoreError> {
+        self.readers.run(breakers::all).await
+    }
+
+    async fn set_breaker(&self, of: &Destination, version: u64, breaker: Breaker) -> Result<bool, StoreError> {
+        let of = of.clone();
+        self.writer.run("set_breaker", move |c| breakers::set(c, &of, version, &breaker)).await
+    }
+
+    async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
+        let now = self.now();
+        self.writer.run("mark_published", move |c| outbox::mark_published(c, &messages, now)).await
+    }
+
+    async fn rearm_published(&self, message: Uuid) -> Result<(), StoreError> {
+        let now = self.now();
+        self.writer.run("rearm_published", move |c| outbox::rearm_published(c, message, now)).await
+    }
+
+    async fn claim_polls(&self, shares: Shares, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError> {
+        let now = self.now();
+        self.writer.run("claim_polls", move |c| claim::polls(c, &shares, now, lease)).await
+    }
+
+    async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError> {
+        self.writer.run("plan_poll", move |c| plan_poll(c, task, &poll)).await
+    }
+
+    async fn give_back_poll(&self, task: TaskId, at: Timestamp) -> Result<(), StoreError> {
+        // there is no other who could have claimed it
+        self.plan_poll(task, Poll { memory: None, at: Some(at) }).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
+        self.readers.run(outbox::backlog).await
+    }
+
+    async fn overdue(&self) -> Result<Option<Timestamp>, StoreError> {
+        let now = self.now();
+        self.readers.run(move |c| outbox::overdue(c, now)).await
+    }
+
+    async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {
+        self.readers.run(move |c| trouble::find_dead(c, &query)).await
+    }
+
+    async fn dead_letter(&self, message: Uuid) -> Result<Option<DeadLetter>, StoreError> {
+        self.readers.run(move |c| trouble::dead_letter(c, message)).await
+    }
+
+    async fn dead_head(&self, message: Uuid) -> Result<Option<LaneHead>, StoreError> {
+        self.readers.run(move |c| trouble::dead_head(c, message)).await
+    }
 }

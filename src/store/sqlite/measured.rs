@@ -1,14 +1,15 @@
 //! First answers of inboxes as they are noted, and how many wait for one.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
-use super::rows::parse;
+use super::{SqliteStore, read, rows::parse};
 use crate::{
     domain::{
         InboxId,
         measured::{Day, FirstAnswer},
     },
-    store::StoreError,
+    store::{MeasuredStore, StoreError},
 };
 
 const DAYS: &str =
@@ -61,4 +62,37 @@ pub(super) fn waiting(c: &Connection) -> Result<Vec<(InboxId, u64)>, StoreError>
     let rows = statement.query_map([], |row| Ok((parse(row, "inbox")?, row.get("waiting")?)))?;
     let all: Vec<(InboxId, u64)> = rows.collect::<Result<_, _>>()?;
     Ok(all.into_iter().filter(|(inbox, _)| !inbox.is_of_parent()).collect())
+}
+
+#[async_trait]
+impl MeasuredStore for SqliteStore {
+    async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
+        self.readers.run(move |c| read::full_inboxes(c, capacities)).await
+    }
+
+    async fn answer_days(
+        &self,
+        inbox: &InboxId,
+        after: Option<Day>,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<(Day, u32)>, StoreError> {
+        let inbox = inbox.clone();
+        self.readers.run(move |c| days(c, &inbox, after, last, count)).await
+    }
+
+    async fn first_answers(
+        &self,
+        inbox: &InboxId,
+        first: Day,
+        last: Day,
+        count: usize,
+    ) -> Result<Vec<FirstAnswer>, StoreError> {
+        let inbox = inbox.clone();
+        self.readers.run(move |c| answers(c, &inbox, first, last, count)).await
+    }
+
+    async fn waiting(&self) -> Result<Vec<(InboxId, u64)>, StoreError> {
+        self.readers.run(waiting).await
+    }
 }

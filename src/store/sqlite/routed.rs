@@ -1,13 +1,17 @@
 //! Referrals in the order in which they were stored.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, params, params_from_iter};
 use uuid::Uuid;
 
-use super::rows::{RESOURCE_COLUMNS, TASK_COLUMNS, micros, moment, parse, stored_resource, task_record, uuid};
+use super::{
+    SqliteStore, journal,
+    rows::{RESOURCE_COLUMNS, TASK_COLUMNS, micros, moment, parse, stored_resource, task_record, uuid},
+};
 use crate::{
-    domain::ReferralId,
-    store::{Routed, RoutedQuery, Sent, StoreError, StoredResource, TaskRecord},
+    domain::{ReferralId, TaskId},
+    store::{JournalLine, Routed, RoutedQuery, RoutedStore, Sent, StoreError, StoredResource, TaskRecord},
 };
 
 const PAGE: &str = "SELECT r.id, r.request, r.system, r.created, r.submission, r.decision, length(s.original) AS bytes
@@ -82,6 +86,33 @@ pub(super) fn named_at_first(c: &Connection, referrals: &[ReferralId]) -> Result
     let mut statement = c.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(ids), stored_resource)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[async_trait]
+impl RoutedStore for SqliteStore {
+    async fn count_routed(&self, from: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
+        self.readers.run(move |c| count(c, from, before)).await
+    }
+
+    async fn routed(&self, query: RoutedQuery) -> Result<Vec<Routed>, StoreError> {
+        self.readers.run(move |c| page(c, &query)).await
+    }
+
+    async fn sent(&self, submissions: Vec<Uuid>) -> Result<Vec<Sent>, StoreError> {
+        self.readers.run(move |c| sent(c, &submissions)).await
+    }
+
+    async fn named_at_first(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
+        self.readers.run(move |c| named_at_first(c, &referrals)).await
+    }
+
+    async fn tasks_routed(&self, query: RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError> {
+        self.readers.run(move |c| tasks(c, &query)).await
+    }
+
+    async fn answers_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
+        self.readers.run(move |c| journal::answers(c, &tasks)).await
+    }
 }
 
 #[cfg(test)]

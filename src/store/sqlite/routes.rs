@@ -1,12 +1,16 @@
 //! Route sets in versions, and which one is active.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::rows::{json, micros, moment};
+use super::{
+    SqliteStore,
+    rows::{json, micros, moment},
+};
 use crate::{
     domain::{AlertKind, alert},
-    store::{ActivateError, Activation, NewRoutes, RoutesVersion, Signed, StoreError},
+    store::{ActivateError, Activation, NewRoutes, RouteStore, RoutesVersion, Signed, Store, StoreError},
 };
 
 const ACTIVATIONS: &str = "SELECT a.*, r.hash FROM routes_activation a JOIN routes r ON r.number = a.number";
@@ -94,4 +98,29 @@ fn activated(
         .execute(params![AlertKind::ConfigurationRefused.code(), alert::ROUTE_SET])?;
     let stored = active(c)?.ok_or_else(|| StoreError::Corrupt("an activation that is not there".to_owned()))?;
     Ok(stored)
+}
+
+#[async_trait]
+impl RouteStore for SqliteStore {
+    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError> {
+        let now = self.now();
+        self.writer.run("add_routes", move |c| add(c, over, &new, now)).await
+    }
+
+    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError> {
+        let now = self.now();
+        self.writer.run("activate_routes", move |c| activate(c, over, number, &signed, now)).await
+    }
+
+    async fn active_routes(&self) -> Result<Option<Activation>, StoreError> {
+        self.readers.run(active).await
+    }
+
+    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError> {
+        self.readers.run(move |c| history(c, limit)).await
+    }
+
+    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError> {
+        self.readers.run(move |c| version(c, number)).await
+    }
 }

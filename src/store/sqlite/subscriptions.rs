@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::rows::{json, micros, micros_after, moment, parse, uuid};
+use super::{
+    SqliteStore,
+    rows::{json, micros, micros_after, moment, parse, uuid},
+};
 use crate::{
     domain::{Subscriber, Subscription, SubscriptionEvent, SubscriptionStatus, TaskId, subscription::Progress},
-    store::{EVENTS_KEPT, StoreError},
+    store::{EVENTS_KEPT, Store, StoreError, SubscriptionStore},
 };
 
 fn subscription(row: &Row<'_>) -> rusqlite::Result<Subscription> {
@@ -170,4 +174,69 @@ pub(super) fn events(c: &Connection, id: Uuid, from: u64, to: u64) -> Result<Vec
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[async_trait]
+impl SubscriptionStore for SqliteStore {
+    async fn add_subscription(&self, new: Subscription) -> Result<(), StoreError> {
+        let now = self.now();
+        self.writer.run("add_subscription", move |c| add(c, &new, now)).await
+    }
+
+    async fn subscription(&self, id: Uuid) -> Result<Option<Subscription>, StoreError> {
+        self.readers.run(move |c| get(c, id)).await
+    }
+
+    async fn subscriptions(&self, owner: &Subscriber) -> Result<Vec<Subscription>, StoreError> {
+        let owner = owner.clone();
+        self.readers.run(move |c| of(c, &owner)).await
+    }
+
+    async fn rewrite_subscription(
+        &self,
+        id: Uuid,
+        over: u64,
+        status: SubscriptionStatus,
+        body: String,
+    ) -> Result<bool, StoreError> {
+        let now = self.now();
+        let rewrite = move |c: &Connection| rewrite(c, id, over, status, &body, now);
+        self.writer.run("rewrite_subscription", rewrite).await
+    }
+
+    async fn remove_subscription(&self, id: Uuid) -> Result<(), StoreError> {
+        self.writer.run("remove_subscription", move |c| remove(c, id)).await
+    }
+
+    async fn claim_subscriptions(&self, limit: usize, lease: Duration) -> Result<Vec<Subscription>, StoreError> {
+        let now = self.now();
+        self.writer.run("claim_subscriptions", move |c| claim(c, limit, now, lease)).await
+    }
+
+    async fn take_up(
+        &self,
+        id: Uuid,
+        lease: u64,
+        changes: Vec<(TaskId, u64, Timestamp)>,
+        seen_until: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
+        self.writer.run("take_up", move |c| take_up(c, id, lease, &changes, seen_until)).await
+    }
+
+    async fn settle_subscription(
+        &self,
+        id: Uuid,
+        lease: u64,
+        status: SubscriptionStatus,
+        progress: Progress,
+        until: Option<Duration>,
+    ) -> Result<bool, StoreError> {
+        let now = self.now();
+        let settle = move |c: &Connection| settle(c, id, lease, status, &progress, until, now);
+        self.writer.run("settle_subscription", settle).await
+    }
+
+    async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError> {
+        self.readers.run(move |c| events(c, id, from, to)).await
+    }
 }

@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 use uuid::Uuid;
 
-use super::rows::{TASK_COLUMNS, TASK_SOURCE, micros, micros_after, moment, parse, task_record, uuid};
+use super::{
+    SqliteStore,
+    rows::{TASK_COLUMNS, TASK_SOURCE, micros, micros_after, moment, parse, task_record, uuid},
+};
 use crate::{
     domain::{Alert, AlertKind, TaskId},
-    store::{AlertSettled, DeadLetter, DeadQuery, LaneHead, StoreError, StoredAlert, TaskRecord, Troubled},
+    store::{
+        AlertSettled, AlertStore, DeadLetter, DeadQuery, LaneHead, Store, StoreError, StoredAlert, TaskRecord, Troubled,
+    },
 };
 
 /// What was told and is over is kept this long.
@@ -223,4 +229,30 @@ fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
         since: moment(row, "since")?,
         text: row.get("text")?,
     })
+}
+
+#[async_trait]
+impl AlertStore for SqliteStore {
+    async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {
+        let now = self.now();
+        self.writer.run("raise", move |c| raise(c, &alerts, now)).await
+    }
+
+    async fn end_alert(&self, kind: AlertKind, subject: &str) -> Result<bool, StoreError> {
+        let subject = subject.to_owned();
+        self.writer.run("end_alert", move |c| end_alert(c, kind, &subject)).await
+    }
+
+    async fn claim_alerts(&self, limit: usize, lease: Duration) -> Result<Vec<StoredAlert>, StoreError> {
+        let now = self.now();
+        self.writer.run("claim_alerts", move |c| claim_alerts(c, limit, now, lease)).await
+    }
+
+    async fn settle_alert(&self, id: Uuid, settled: AlertSettled) -> Result<(), StoreError> {
+        self.writer.run("settle_alert", move |c| settle_alert(c, id, settled)).await
+    }
+
+    async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError> {
+        self.readers.run(move |c| open_alerts(c, limit)).await
+    }
 }

@@ -8,17 +8,9 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use onward::{
-    domain::{
-        Alert, AlertKind, Destination, InboxId, ReferralId, Side, Subscriber, Subscription, SubscriptionEvent,
-        SubscriptionStatus, SystemId, TaskId,
-        breaker::Breaker,
-        measured::{Day, FirstAnswer},
-        subscription::Progress,
-    },
+    domain::{InboxId, ReferralId, SystemId, TaskId},
     store::{
-        ActivateError, Activation, AlertSettled, Append, AppendError, Appended, Attempt, Backlog, Claim, DeadLetter,
-        DeadQuery, Due, JournalLine, JournalPage, JournalQuery, LaneHead, LaneState, NewRoutes, Parties, Poll, Routed,
-        RoutedQuery, RoutesVersion, Sent, Shares, Signed, Store, StoreError, StoredAlert, StoredBreaker,
+        Append, AppendError, Appended, Attempt, JournalLine, JournalPage, JournalQuery, Parties, Store, StoreError,
         StoredResource, Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
     },
 };
@@ -102,9 +94,15 @@ macro_rules! reach {
     }};
 }
 
+mod alerts;
 mod directory;
+mod lanes;
+mod measured;
 mod notices;
 mod people;
+mod routed;
+mod routes;
+mod subscriptions;
 mod tokens;
 
 #[async_trait]
@@ -149,36 +147,6 @@ impl Store for Reached {
     async fn tasks_asked_by(&self, request: &str, count: usize) -> Result<Vec<TaskRecord>, StoreError> {
         let request = request.to_owned();
         reach!(self, tasks_asked_by(&request, count))
-    }
-
-    async fn full_inboxes(&self, capacities: Vec<(InboxId, u32)>) -> Result<Vec<InboxId>, StoreError> {
-        reach!(self, full_inboxes(capacities))
-    }
-
-    async fn answer_days(
-        &self,
-        inbox: &InboxId,
-        after: Option<Day>,
-        last: Day,
-        count: usize,
-    ) -> Result<Vec<(Day, u32)>, StoreError> {
-        let inbox = inbox.clone();
-        reach!(self, answer_days(&inbox, after, last, count))
-    }
-
-    async fn first_answers(
-        &self,
-        inbox: &InboxId,
-        first: Day,
-        last: Day,
-        count: usize,
-    ) -> Result<Vec<FirstAnswer>, StoreError> {
-        let inbox = inbox.clone();
-        reach!(self, first_answers(&inbox, first, last, count))
-    }
-
-    async fn waiting(&self) -> Result<Vec<(InboxId, u64)>, StoreError> {
-        reach!(self, waiting())
     }
 
     async fn referrals_of(
@@ -234,22 +202,6 @@ impl Store for Reached {
         reach!(self, decision_of(referral))
     }
 
-    async fn count_routed(&self, from: Timestamp, before: Timestamp) -> Result<u64, StoreError> {
-        reach!(self, count_routed(from, before))
-    }
-
-    async fn routed(&self, query: RoutedQuery) -> Result<Vec<Routed>, StoreError> {
-        reach!(self, routed(query))
-    }
-
-    async fn sent(&self, submissions: Vec<Uuid>) -> Result<Vec<Sent>, StoreError> {
-        reach!(self, sent(submissions))
-    }
-
-    async fn named_at_first(&self, referrals: Vec<ReferralId>) -> Result<Vec<StoredResource>, StoreError> {
-        reach!(self, named_at_first(referrals))
-    }
-
     async fn journal(&self, task: TaskId) -> Result<Vec<JournalLine>, StoreError> {
         reach!(self, journal(task))
     }
@@ -258,99 +210,8 @@ impl Store for Reached {
         reach!(self, find_journal(query))
     }
 
-    async fn tasks_routed(&self, query: RoutedQuery) -> Result<Vec<(Timestamp, TaskRecord)>, StoreError> {
-        reach!(self, tasks_routed(query))
-    }
-
-    async fn answers_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
-        reach!(self, answers_of(tasks))
-    }
-
     async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError> {
         reach!(self, attempts(task))
-    }
-
-    async fn lease_lane(&self, task: TaskId, side: Side, lease: Duration) -> Result<LaneState, StoreError> {
-        let (memory, hearts, life) = (Arc::clone(&self.memory), Arc::clone(&self.hearts), self.own());
-        let effect = async move {
-            let leased = memory.lease_lane(task, side, lease).await?;
-            if let LaneState::Leased { lease, .. } = leased {
-                hearts.take(life, task, side, lease);
-            }
-            Ok(leased)
-        };
-        self.call("lease_lane", || side.to_string(), effect).await
-    }
-
-    async fn release_lane(&self, task: TaskId, side: Side, lease: u64) -> Result<(), StoreError> {
-        reach!(self, release_lane(task, side, lease))
-    }
-
-    async fn destinations(&self) -> Result<Vec<(Side, String)>, StoreError> {
-        reach!(self, destinations())
-    }
-
-    async fn claim_due(&self, claim: Claim) -> Result<Due, StoreError> {
-        // looking in vain is no step: it is done all the time and changes nothing
-        if !self.memory.has_due(&claim) {
-            self.replica.gate().await;
-            return self.memory.claim_due(claim).await;
-        }
-        reach!(self, claim_due(claim))
-    }
-
-    async fn mark_published(&self, messages: Vec<Uuid>) -> Result<(), StoreError> {
-        reach!(self, mark_published(messages))
-    }
-
-    async fn rearm_published(&self, message: Uuid) -> Result<(), StoreError> {
-        reach!(self, rearm_published(message))
-    }
-
-    async fn put_aside(&self, message: Uuid, age: Duration) -> Result<bool, StoreError> {
-        reach!(self, put_aside(message, age))
-    }
-
-    async fn breakers(&self) -> Result<Vec<StoredBreaker>, StoreError> {
-        self.replica.gate().await;
-        self.memory.breakers().await
-    }
-
-    async fn set_breaker(&self, of: &Destination, version: u64, breaker: Breaker) -> Result<bool, StoreError> {
-        let of = of.clone();
-        reach!(self, set_breaker(&of, version, breaker))
-    }
-
-    async fn claim_polls(&self, shares: Shares, lease: Duration) -> Result<Vec<(TaskRecord, String)>, StoreError> {
-        if !self.memory.has_copies_due(&shares) {
-            self.replica.gate().await;
-            return Ok(Vec::new());
-        }
-        reach!(self, claim_polls(shares, lease))
-    }
-
-    async fn plan_poll(&self, task: TaskId, poll: Poll) -> Result<(), StoreError> {
-        reach!(self, plan_poll(task, poll))
-    }
-
-    async fn give_back_poll(&self, task: TaskId, at: Timestamp) -> Result<(), StoreError> {
-        reach!(self, give_back_poll(task, at))
-    }
-
-    async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
-        reach!(self, backlog())
-    }
-
-    async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {
-        reach!(self, find_dead(query))
-    }
-
-    async fn dead_letter(&self, message: Uuid) -> Result<Option<DeadLetter>, StoreError> {
-        reach!(self, dead_letter(message))
-    }
-
-    async fn dead_head(&self, message: Uuid) -> Result<Option<LaneHead>, StoreError> {
-        reach!(self, dead_head(message))
     }
 
     async fn claim_deadlines(&self, limit: usize, lease: Duration) -> Result<Vec<TaskRecord>, StoreError> {
@@ -359,103 +220,6 @@ impl Store for Reached {
 
     async fn troubled(&self, after: Option<(Timestamp, TaskId)>, count: usize) -> Result<Vec<Troubled>, StoreError> {
         reach!(self, troubled(after, count))
-    }
-
-    async fn add_subscription(&self, new: Subscription) -> Result<(), StoreError> {
-        reach!(self, add_subscription(new))
-    }
-
-    async fn subscription(&self, id: Uuid) -> Result<Option<Subscription>, StoreError> {
-        reach!(self, subscription(id))
-    }
-
-    async fn subscriptions(&self, owner: &Subscriber) -> Result<Vec<Subscription>, StoreError> {
-        let owner = owner.clone();
-        reach!(self, subscriptions(&owner))
-    }
-
-    async fn rewrite_subscription(
-        &self,
-        id: Uuid,
-        over: u64,
-        status: SubscriptionStatus,
-        body: String,
-    ) -> Result<bool, StoreError> {
-        reach!(self, rewrite_subscription(id, over, status, body))
-    }
-
-    async fn remove_subscription(&self, id: Uuid) -> Result<(), StoreError> {
-        reach!(self, remove_subscription(id))
-    }
-
-    async fn claim_subscriptions(&self, limit: usize, lease: Duration) -> Result<Vec<Subscription>, StoreError> {
-        reach!(self, claim_subscriptions(limit, lease))
-    }
-
-    async fn take_up(
-        &self,
-        id: Uuid,
-        lease: u64,
-        changes: Vec<(TaskId, u64, Timestamp)>,
-        seen_until: Timestamp,
-    ) -> Result<Option<u64>, StoreError> {
-        reach!(self, take_up(id, lease, changes, seen_until))
-    }
-
-    async fn settle_subscription(
-        &self,
-        id: Uuid,
-        lease: u64,
-        status: SubscriptionStatus,
-        progress: Progress,
-        until: Option<Duration>,
-    ) -> Result<bool, StoreError> {
-        reach!(self, settle_subscription(id, lease, status, progress, until))
-    }
-
-    async fn subscription_events(&self, id: Uuid, from: u64, to: u64) -> Result<Vec<SubscriptionEvent>, StoreError> {
-        reach!(self, subscription_events(id, from, to))
-    }
-
-    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError> {
-        reach!(self, add_routes(over, new))
-    }
-
-    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError> {
-        reach!(self, activate_routes(over, number, signed))
-    }
-
-    async fn active_routes(&self) -> Result<Option<Activation>, StoreError> {
-        reach!(self, active_routes())
-    }
-
-    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError> {
-        reach!(self, routes_history(limit))
-    }
-
-    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError> {
-        reach!(self, routes_version(number))
-    }
-
-    async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {
-        reach!(self, raise(alerts))
-    }
-
-    async fn end_alert(&self, kind: AlertKind, subject: &str) -> Result<bool, StoreError> {
-        let subject = subject.to_owned();
-        reach!(self, end_alert(kind, &subject))
-    }
-
-    async fn claim_alerts(&self, limit: usize, lease: Duration) -> Result<Vec<StoredAlert>, StoreError> {
-        reach!(self, claim_alerts(limit, lease))
-    }
-
-    async fn settle_alert(&self, id: Uuid, settled: AlertSettled) -> Result<(), StoreError> {
-        reach!(self, settle_alert(id, settled))
-    }
-
-    async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError> {
-        reach!(self, open_alerts(limit))
     }
 
     async fn beat(&self) -> Result<(), StoreError> {

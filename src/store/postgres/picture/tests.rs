@@ -2,7 +2,10 @@
 //! picture, and that a refused one leaves no trace.
 
 use super::*;
-use crate::domain::{Actor, Event};
+use crate::{
+    domain::{Actor, Event, clock::from_micros, task::TaskState},
+    store::LaneHead,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use onward::{
     domain::{Alert, AlertKind, alert},
-    store::{AlertSettled, StoredAlert},
+    store::{AlertSettled, AlertStore, Store, StoreError, StoredAlert},
 };
 use uuid::Uuid;
+
+use super::Memory;
 
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
@@ -76,5 +79,32 @@ impl Alerts {
         open.sort_by_key(|alert| (alert.since, alert.id));
         open.truncate(limit);
         open
+    }
+}
+
+#[async_trait]
+impl AlertStore for Memory {
+    async fn raise(&self, alerts: Vec<Alert>) -> Result<(), StoreError> {
+        let now = self.now();
+        self.all()?.alerts.raise(alerts, now);
+        Ok(())
+    }
+
+    async fn end_alert(&self, kind: AlertKind, subject: &str) -> Result<bool, StoreError> {
+        Ok(self.all()?.alerts.end(kind, subject))
+    }
+
+    async fn claim_alerts(&self, limit: usize, lease: Duration) -> Result<Vec<StoredAlert>, StoreError> {
+        let now = self.now();
+        Ok(self.all()?.alerts.claim(limit, lease, now))
+    }
+
+    async fn settle_alert(&self, id: Uuid, settled: AlertSettled) -> Result<(), StoreError> {
+        self.all()?.alerts.settle(id, settled);
+        Ok(())
+    }
+
+    async fn open_alerts(&self, limit: usize) -> Result<Vec<Alert>, StoreError> {
+        Ok(self.all()?.alerts.open(limit))
     }
 }

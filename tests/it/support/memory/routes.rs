@@ -1,7 +1,10 @@
 //! Route sets in versions.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
-use onward::store::{ActivateError, Activation, NewRoutes, RoutesVersion, Signed};
+use onward::store::{ActivateError, Activation, NewRoutes, RouteStore, RoutesVersion, Signed, Store, StoreError};
+
+use super::Memory;
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -54,5 +57,36 @@ impl Routes {
 
     pub fn version(&self, number: u64) -> Option<RoutesVersion> {
         self.versions.iter().find(|version| version.number == number).cloned()
+    }
+}
+
+#[async_trait]
+impl RouteStore for Memory {
+    async fn add_routes(&self, over: u64, new: NewRoutes) -> Result<Activation, ActivateError> {
+        let now = self.now();
+        let mut all = self.open()?;
+        let added = all.routes.add(over, new, now)?;
+        all.alerts.end_about_routes();
+        Ok(added)
+    }
+
+    async fn activate_routes(&self, over: u64, number: u64, signed: Signed) -> Result<Activation, ActivateError> {
+        let now = self.now();
+        let mut all = self.open()?;
+        let activated = all.routes.activate(over, number, signed, now)?;
+        all.alerts.end_about_routes();
+        Ok(activated)
+    }
+
+    async fn active_routes(&self) -> Result<Option<Activation>, StoreError> {
+        Ok(self.all()?.routes.active())
+    }
+
+    async fn routes_history(&self, limit: usize) -> Result<Vec<Activation>, StoreError> {
+        Ok(self.all()?.routes.history(limit))
+    }
+
+    async fn routes_version(&self, number: u64) -> Result<Option<RoutesVersion>, StoreError> {
+        Ok(self.all()?.routes.version(number))
     }
 }

@@ -20,6 +20,7 @@ pub mod provenance;
 pub mod reference;
 pub mod sctid;
 pub mod task;
+pub mod test_data;
 pub mod tree;
 pub mod xml;
 

@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Registry, registry::Inbox},
     domain::{
-        Alert, AlertKind, InboxId, TaskId,
+        Alert, AlertKind, InboxId, TaskId, TaskStatus,
         notice::{KeptNotices, News, Notice, Notices},
         retry::{Next, RetryPolicy},
     },
+    fhir::{names, test_data},
     store::{Store, StoreError, TaskQuery},
 };
 
@@ -36,6 +37,8 @@ const HELD: SignedDuration = SignedDuration::from_secs(120);
 const PIECE: usize = 200;
 /// … and no more of one inbox in one look: its notice then tells of these.
 const LOOKED_AT_MAX: usize = 5_000;
+/// So many open tests of an inbox are looked at: they end by themselves, and one is sent at a time.
+const TESTS_MAX: usize = 50;
 /// After so many tries that failed somebody is told.
 const FAILED_TOLD: u32 = 3;
 /// The subject of the alert about the server; one about an address has its inbox.
@@ -175,6 +178,9 @@ impl Noticing {
             looked_at += piece.len();
             for (task, stored) in piece.iter().filter(|(task, _)| task.inbox == inbox.id) {
                 changed = true;
+                if news::is_test(&stored.body) {
+                    continue;
+                }
                 let journal = self.store.journal(task.id).await?;
                 news = news.and(news::of(&journal, news::is_urgent(&stored.body), from, until));
             }
@@ -185,9 +191,17 @@ impl Noticing {
         Ok(changed.then_some(news))
     }
 
+    /// So many referrals wait for a first answer, tests of Onward's own apart.
     async fn waiting(&self, inbox: &InboxId) -> Result<u64, StoreError> {
         let all = self.store.waiting().await?;
-        Ok(all.into_iter().find(|(id, _)| id == inbox).map_or(0, |(_, waiting)| waiting))
+        let waiting = all.into_iter().find(|(id, _)| id == inbox).map_or(0, |(_, waiting)| waiting);
+        let name = names::name(test_data::OWN_VALUE);
+        let tests = self.store.open_by_name(vec![name], vec![inbox.clone()], TESTS_MAX).await?;
+        let tests = tests.iter().filter(|(task, resources)| {
+            let unanswered = matches!(task.state.status, TaskStatus::Requested | TaskStatus::Received);
+            unanswered && resources.iter().any(|one| news::is_test(&one.body))
+        });
+        Ok(waiting.saturating_sub(tests.count() as u64))
     }
 
     /// Sends a notice to each who has not got it, and keeps after each how far it is.

@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use aws_lc_rs::digest;
 use serde::Serialize;
 
-use crate::domain::{InboxId, working_days::Within};
+use crate::domain::{InboxId, SystemId, working_days::Within};
 use index::Index;
 
 pub use case::{Case, CaseFailed, Expected};
@@ -43,6 +43,9 @@ pub use wanted::{CodeWanted, PerformerWanted, ValueSet};
 
 /// The priority of a route that gives none.
 pub const DEFAULT_PRIORITY: u32 = 100;
+
+/// What the journal names as the route of a test referral, which no rule has sent.
+pub const TEST_ROUTE: &str = "test of the connection, sent past all routes";
 
 /// All rules of one version, activated as a whole.
 #[derive(Debug, Clone)]
@@ -121,6 +124,22 @@ impl RouteSet {
     /// No rule, and everything goes to one inbox.
     pub fn all_to(inbox: InboxId) -> Self {
         Self::of(Parts { triage: Some(inbox), ..Parts::default() })
+    }
+
+    /// What a test of an inbox goes by: everything from this system goes there, open or not, and the version is that of these rules, which
+    /// are in force meanwhile and decide nothing of it.
+    pub fn of_test(&self, system: SystemId, inbox: InboxId) -> Self {
+        let route = Route {
+            name: TEST_ROUTE.to_owned(),
+            priority: 0,
+            when: vec![Condition::System(vec![system])],
+            to: vec![inbox.clone()],
+            share: Share::Copy,
+            fallback: vec![],
+            terms: Terms::default(),
+        };
+        let parts = Parts { routes: vec![route], triage: Some(inbox), ..Parts::default() };
+        Self { version: self.version.clone(), ..Self::of(parts) }
     }
 
     /// Puts the rules in the order they are tried and names the version by what they say.

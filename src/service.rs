@@ -297,9 +297,15 @@ impl Service {
             }));
         }
         #[cfg(feature = "pages")]
+        let trial = Trial::new(intake.clone(), conversation.clone(), CancellationToken::clone(&stop_lanes));
+        #[cfg(feature = "pages")]
+        if config.server.roles.has(Role::Api) {
+            lanes.push(guarded(&died, &stop_lanes, trial.clone().sweep()));
+        }
+        #[cfg(feature = "pages")]
         let pages = Web {
             console,
-            trial: Trial::new(intake.clone(), conversation.clone(), CancellationToken::clone(&stop_lanes)),
+            trial,
             routes: web::Routes::new(
                 config.routes.clone(),
                 crate::fhir::Limits {
@@ -356,7 +362,10 @@ impl Service {
         let api = app.roles.has(Role::Api);
         let router = if api { http::router(app) } else { http::keepers_router(app) };
         #[cfg(feature = "pages")]
-        let router = if api { router.merge(web::router(pages)) } else { router };
+        let router = match (api, config.people.any()) {
+            (true, true) => web::for_people(router.merge(web::router(pages)), &base_url),
+            _ => router,
+        };
         let (router, http2) = (http::around(router, &config.http), config.http.http2);
         let serving = async move { http::serve::serve(listeners.doors, router, &limits, http2, stop).await };
         let http = guarded(&died, &stop_http, serving);

@@ -20,6 +20,8 @@ pub(crate) mod counts;
 mod directory;
 mod lanes;
 mod looked_for;
+#[cfg(test)]
+pub(crate) mod made;
 mod measured;
 mod namesakes;
 mod notices;

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::Response,
     routing::{get, post},
@@ -29,6 +29,7 @@ use crate::{
 
 mod account;
 pub mod assets;
+mod astray;
 mod backchannel;
 mod console;
 mod cookie;
@@ -42,6 +43,7 @@ mod qr;
 mod routes;
 mod services;
 
+pub use astray::for_people;
 pub use console::Console;
 pub use cookie::Cookies;
 pub use inbox::Live;
@@ -102,7 +104,7 @@ pub fn router(web: Web) -> Router {
         .route("/account/sessions/{id}/end", post(account::end))
         .route("/inbox", get(inbox::page))
         .route("/inbox/lines", get(inbox::lines))
-        .route("/inbox/list.csv", get(inbox::csv))
+        .route("/inbox/list.csv", get(inbox::csv).post(inbox::csv_of_search))
         .route("/inbox/search", post(inbox::search))
         .route("/inbox/assign", post(inbox::assign))
         .route("/services", get(services::page))
@@ -112,6 +114,7 @@ pub fn router(web: Web) -> Router {
         .route("/inbox/{task}/message", post(inbox::message))
         .route("/inbox/{task}/letter", get(inbox::letter))
         .route("/inbox/{task}/onward", get(inbox::onward_form).post(inbox::onward_step))
+        .route("/inbox/{task}/led-to/{other}", get(inbox::led_to_form).post(inbox::led_to_answer))
         .route("/inbox/{task}/documents/{id}/{number}", get(inbox::document))
         .route("/inbox/{task}/{action}", get(inbox::form).post(inbox::act))
         .route(&format!("{}{{name}}", assets::FOLDER), get(assets::asset));
@@ -138,7 +141,7 @@ impl Web {
     }
 
     /// What the browser shows as its session.
-    fn session_of(&self, headers: &axum::http::HeaderMap) -> Option<Token> {
+    fn session_of(&self, headers: &HeaderMap) -> Option<Token> {
         Token::read(&self.cookies().session(headers)?)
     }
 }
@@ -180,8 +183,13 @@ async fn around(State(web): State<Shared>, request: Request, next: Next) -> Resp
             Err(_) => page::unavailable(),
         },
     };
-    let headers = response.headers_mut();
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| page::policy(&web.base_url));
+    guard(response.headers_mut(), &web.base_url);
+    response
+}
+
+/// What a browser may not do with an answer.
+fn guard(headers: &mut HeaderMap, base_url: &str) {
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| page::policy(base_url));
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
@@ -191,10 +199,9 @@ async fn around(State(web): State<Shared>, request: Request, next: Next) -> Resp
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if web.base_url.starts_with("https://") {
+    if base_url.starts_with("https://") {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
-    response
 }
 
 #[cfg(test)]

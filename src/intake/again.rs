@@ -12,7 +12,7 @@ use crate::{
     fhir::{
         Limits, gate,
         reference::{Target, parse},
-        tree, xml,
+        test_data, tree, xml,
     },
     routing::{Facts, Setting},
     store::Sent,
@@ -54,6 +54,12 @@ impl Again {
         let lies = format!("ServiceRequest/{request}");
         let item = self.lie.iter().position(|lie| lie.as_ref() == Some(&lies))?;
         self.apart.drafts.iter().find(|draft| draft.request == item)
+    }
+
+    /// Whether the referral whose ServiceRequest has this id here says that it is a test.
+    pub fn is_test(&self, request: Uuid) -> bool {
+        let request = self.draft(request).and_then(|draft| self.apart.items.get(draft.request));
+        request.is_some_and(|item| test_data::is_test(&item.resource))
     }
 
     /// Whether anything of it names what was not carried, so that it may have been read from its record.

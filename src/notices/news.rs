@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::{
     domain::{Actor, Event, Timestamp, notice::News},
+    fhir::test_data,
     store::JournalLine,
 };
 
@@ -11,6 +12,11 @@ use crate::{
 pub(super) fn is_urgent(body: &str) -> bool {
     let task: Value = serde_json::from_str(body).unwrap_or_default();
     matches!(task.get("priority").and_then(Value::as_str), Some("urgent" | "asap" | "stat"))
+}
+
+/// Whether a resource, as it is stored, is a test.
+pub(super) fn is_test(body: &str) -> bool {
+    serde_json::from_str(body).is_ok_and(|resource| test_data::is_test(&resource))
 }
 
 /// What happened at or after the one time and before the other.

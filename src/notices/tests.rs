@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     config::{Config, Env},
-    domain::{Actor, Event, ManualClock, ReferralId},
-    store::{NewEvent, NewReferral, NewResource, NewTask, Submission, sqlite::SqliteStore},
+    domain::ManualClock,
+    store::{made, sqlite::SqliteStore},
 };
 
 const CONFIG: &str = r#"
@@ -110,59 +110,25 @@ impl Scene {
     }
 
     async fn refers(&self, inbox: &str, priority: &str) -> TaskId {
-        let (request, task) = (Uuid::now_v7(), TaskId(Uuid::now_v7()));
-        let body =
-            json!({"resourceType": "Task", "status": "requested", "priority": priority, "for": {"display": "MARKED"}});
-        let event = Event::Submitted {
-            route: None,
-            route_set: "1".into(),
-            inbox: inbox.parse().unwrap(),
-            instead_of: None,
-            beside: None,
-        };
-        let actor = Actor::System("rio".parse().unwrap());
-        let event = NewEvent { event, actor, body: Some(body.to_string()), lanes: vec![] };
-        let resource = json!({"resourceType": "ServiceRequest", "reasonCode": [{"text": "MARKED"}]}).to_string();
-        let referral = NewReferral {
-            id: ReferralId::mint(),
-            key: request.to_string(),
-            identifier: None,
-            digest: [0; 32],
-            request,
-            origin: None,
-            route_set: "1".into(),
-            decision: "{}".into(),
-            resources: vec![NewResource {
-                kind: "ServiceRequest".into(),
-                id: request,
-                origin: None,
-                names: vec![],
-                body: resource,
-            }],
-            tasks: vec![NewTask {
-                id: task,
-                inbox: inbox.parse().unwrap(),
-                provider: inbox.parse().unwrap(),
-                part_of: None,
-                terms: Default::default(),
-                resources: vec![],
-                deadlines: Default::default(),
-                beside: None,
-                events: vec![event],
-            }],
-        };
-        let submission = Submission {
-            id: Uuid::now_v7(),
-            system: "rio".parse().unwrap(),
-            content_type: "application/fhir+json".into(),
-            original: bytes::Bytes::new(),
-            referrals: vec![referral],
-            answer: "[]".into(),
-            traceparent: None,
-            asked_by: None,
-        };
-        self.store.submit(submission).await.unwrap();
-        task
+        let request = json!({"resourceType": "ServiceRequest", "reasonCode": [{"text": "MARKED"}]});
+        self.stores(inbox, json!({"status": "requested", "priority": priority, "for": {"display": "MARKED"}}), request)
+            .await
+    }
+
+    /// A test of Onward's own.
+    async fn refers_test(&self, inbox: &str) -> TaskId {
+        let meta = json!({"tag": [test_data::tag()]});
+        let identifier = json!([test_data::own_identifier()]);
+        let request = json!({"resourceType": "ServiceRequest", "meta": meta, "identifier": identifier});
+        self.stores(inbox, json!({"status": "requested", "priority": "urgent", "meta": meta}), request).await
+    }
+
+    async fn stores(&self, inbox: &str, task: serde_json::Value, body: serde_json::Value) -> TaskId {
+        let (request, id) = (Uuid::now_v7(), TaskId(Uuid::now_v7()));
+        let resources = vec![made::resource("ServiceRequest", request, &body, names::of(&body))];
+        let referral = made::referral(&request.to_string(), inbox, request, (id, &task), resources);
+        self.store.submit(made::submission("rio", vec![referral])).await.unwrap();
+        id
     }
 
     /// To whom letters went since the last look, in order, and their subjects.
@@ -197,6 +163,20 @@ async fn of_two_processes_one_tells_and_what_comes_next_waits_its_time() {
     assert_eq!(scene.sent(), to_both("3 referrals wait at Choir"), "gathered");
     scene.passes(60 * 60).await;
     assert_eq!(scene.sent(), [], "what was told is not told again");
+}
+
+/// A test is no news, and nobody waits with it.
+#[tokio::test]
+async fn a_test_is_told_to_nobody_and_counted_in_no_notice() {
+    let scene = Scene::begun().await;
+    scene.refers_test("choir").await;
+    scene.passes(15).await;
+    assert_eq!(scene.sent(), [], "urgent or not");
+    scene.refers("choir", "routine").await;
+    scene.passes(15).await;
+    let sent = std::mem::take(&mut *open(&scene.server.sent));
+    assert_eq!(sent[0].subject, "1 referral waits at Choir");
+    assert!(!sent[0].text.contains('2'), "of two that wait one is a test: {}", sent[0].text);
 }
 
 #[tokio::test]

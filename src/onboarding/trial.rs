@@ -1,5 +1,6 @@
 //! A test referral: marked as such, about nobody, to one inbox whatever the routes say. It goes the way of every other, so what fails is
-//! told where it is told of every other; and its cancellation is asked for when it has arrived.
+//! told where it is told of every other; and its cancellation is asked for when it has arrived. One that is still open after a quarter of an
+//! hour is taken back, whatever its provider has said and whichever process sent it.
 
 use std::{
     sync::{
@@ -11,6 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,9 +22,8 @@ use crate::{
     config::Registry,
     conversation::Conversation,
     domain::{InboxId, SystemId, TaskId},
-    fhir::Issue,
+    fhir::{Issue, names::name, test_data},
     intake::{Incoming, Intake, IntakeError},
-    routing::RouteSet,
     store::{Store, StoreError},
 };
 
@@ -30,9 +31,12 @@ use crate::{
 const ARRIVES_WITHIN: Duration = Duration::from_secs(60);
 /// It is looked so often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Data that stand for nobody (HL7 v3 ActReason, `HTEST`: test health data).
-pub(super) const TEST_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
-pub(super) const TEST_CODE: &str = "HTEST";
+/// What is open for longer is taken back.
+const TAKEN_BACK_AFTER: SignedDuration = SignedDuration::from_mins(15);
+/// It is looked so often for those.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// So many are taken back in one look, the newest first.
+const SWEPT_MAX: usize = 50;
 /// So many faults of a refusal are told.
 const ISSUES_MAX: usize = 20;
 
@@ -81,7 +85,7 @@ impl Drop for Busy {
 // === impl Trial ===
 
 impl Trial {
-    /// Over these; what is under way is given up with `stop`, and not cancelled then.
+    /// Over these; what is under way is given up with `stop`. [`Trial::sweep`] takes it back later.
     pub fn new(intake: Intake, conversation: Conversation, stop: CancellationToken) -> Self {
         Self { intake, conversation, stop, is_busy: Arc::default() }
     }
@@ -99,7 +103,7 @@ impl Trial {
             return Err(TrialError::UnderWay);
         }
         let busy = Busy(Arc::clone(&self.is_busy));
-        let routes = RouteSet::all_to(inbox.clone());
+        let routes = registry.routes.of_test(system.clone(), inbox.clone());
         let registry = Arc::new(ArcSwap::from_pointee(Registry { routes, ..Registry::clone(&registry) }));
         let intake = Intake { registry, ..self.intake.clone() };
         let body = referral(Uuid::now_v7(), by, &self.intake.store.now().to_string());
@@ -122,24 +126,64 @@ impl Trial {
         tokio::spawn(async move {
             let _busy = busy;
             if this.stop.run_until_cancelled(arrived(&*this.intake.store, task)).await.is_some() {
-                this.cancel(request, task).await;
+                this.change(request, task, "revoked").await;
             }
         });
         Ok(Begun { task })
     }
 
-    async fn cancel(&self, request: Uuid, task: TaskId) {
+    /// Takes back what is open for too long, until the process stops.
+    pub async fn sweep(self) {
+        let stop = self.stop.clone();
+        stop.run_until_cancelled(async {
+            loop {
+                tokio::time::sleep(SWEEP_EVERY).await;
+                if let Err(error) = self.take_back().await {
+                    tracing::warn!(%error, "test referrals cannot be looked for");
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Takes back the tests that have been open for too long; how many.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then they are looked for again.
+    pub async fn take_back(&self) -> Result<usize, StoreError> {
+        let store = &self.intake.store;
+        let inboxes = self.intake.registry.load().inboxes.keys().cloned().collect();
+        let open = store.open_by_name(vec![name(test_data::OWN_VALUE)], inboxes, SWEPT_MAX).await?;
+        let now = store.now();
+        let mut taken = 0;
+        for (task, resources) in open {
+            let request = resources.iter().find(|one| one.kind == "ServiceRequest" && one.id == task.request);
+            let is_own =
+                request.and_then(|one| serde_json::from_str(&one.body).ok()).is_some_and(|one| test_data::is_own(&one));
+            if is_own && now.duration_since(task.created) >= TAKEN_BACK_AFTER {
+                taken += usize::from(self.change(task.request, task.id, "entered-in-error").await);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Has the system that it came from say this of it; whether that was taken.
+    async fn change(&self, request: Uuid, task: TaskId, status: &str) -> bool {
         let version = self.intake.store.resource("ServiceRequest", request, None).await;
         let version = version.ok().flatten().map_or(1, |(stored, _)| stored.version);
-        let revoked = |current: &Value| {
+        let wanted = |current: &Value| {
             let mut wanted = current.clone();
-            if let Some(status) = wanted.get_mut("status") {
-                *status = "revoked".into();
+            if let Some(now) = wanted.get_mut("status") {
+                *now = status.into();
             }
             Ok(wanted)
         };
-        if let Err(error) = self.conversation.change(request, version, revoked).await {
-            tracing::warn!(%error, task.id = %task, "a test referral could not be cancelled: have it cancelled by its provider");
+        match self.conversation.change(request, version, wanted).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%error, task.id = %task, status, "a test referral could not be ended");
+                false
+            }
         }
     }
 }
@@ -171,7 +215,7 @@ fn refused(error: IntakeError) -> TrialError {
 
 /// A referral of nobody, marked as a test in each of its parts and in words.
 fn referral(id: Uuid, by: &str, at: &str) -> Value {
-    let test = json!({"tag": [{"system": TEST_SYSTEM, "code": TEST_CODE, "display": "test health data"}]});
+    let test = json!({"tag": [test_data::tag()]});
     let (patient, request) = (format!("urn:uuid:{}", Uuid::now_v7()), format!("urn:uuid:{id}"));
     let entry = |url: &str, resource: Value| {
         let kind = resource["resourceType"].clone();
@@ -190,13 +234,13 @@ fn referral(id: Uuid, by: &str, at: &str) -> Value {
             entry(&request, json!({
                 "resourceType": "ServiceRequest",
                 "meta": test,
-                "identifier": [{"system": "urn:ietf:rfc:3986", "value": request}],
+                "identifier": [{"system": "urn:ietf:rfc:3986", "value": request}, test_data::own_identifier()],
                 "status": "active",
                 "intent": "order",
                 "code": {"text": "Test of the connection: nobody is referred, nothing is to be done"},
                 "subject": {"reference": patient, "display": "TEST"},
                 "authoredOn": at,
-                "note": [{"text": format!("Sent by {by} to see whether referrals arrive. You will be asked to cancel it: please do.")}],
+                "note": [{"text": format!("Sent by {by} to see whether referrals arrive. You will be asked to cancel it: please do. It is taken back by itself after a quarter of an hour.")}],
             })),
         ],
     })
@@ -217,7 +261,7 @@ mod tests {
         let apart = apart::read(body, "Bundle", &Validator::default(), &Asked::at(at)).unwrap();
         assert_eq!((apart.drafts.len(), apart.items.len()), (1, 2));
         for item in &apart.items {
-            assert_eq!(item.resource["meta"]["tag"][0]["code"], TEST_CODE, "{}", item.kind);
+            assert!(test_data::is_test(&item.resource), "{}", item.kind);
         }
         assert_eq!(apart.notes, vec![], "nothing is to be said of it");
     }

@@ -1,13 +1,9 @@
 //! What a test referral showed: whether it arrived, and whether what became of it arrived at the originating record; if not, what failed.
 //! Pure: read from the journal and the tries, as of every other referral.
 
-use serde_json::Value;
-
-use super::trial::{TEST_CODE, TEST_SYSTEM};
 use crate::{
     config::registry::{InboxKind, System},
     domain::{Event, Side, TaskStatus},
-    fhir::tree,
     store::{Attempt, JournalLine},
 };
 
@@ -69,13 +65,6 @@ pub struct Seen<'s> {
     pub journal: &'s [JournalLine],
     /// Every try to send something.
     pub attempts: &'s [Attempt],
-}
-
-/// Whether a ServiceRequest is marked as a test.
-pub fn is_test(request: &Value) -> bool {
-    let tags = request.get("meta").map(|meta| tree::items(meta, "tag")).unwrap_or_default();
-    let is = |tag: &Value, key: &str, wanted: &str| tag.get(key).and_then(Value::as_str) == Some(wanted);
-    tags.iter().any(|tag| is(tag, "system", TEST_SYSTEM) && is(tag, "code", TEST_CODE))
 }
 
 /// See the module's documentation.
@@ -207,7 +196,7 @@ fn over(seen: &Seen<'_>) -> Shown {
     let asked = seen.journal.iter().any(|line| matches!(line.event, Event::CancellationRequested { .. }));
     Shown::Waits(
         if asked {
-            "it waits for the provider to cancel it"
+            "it waits for the provider to cancel it, and is taken back a quarter of an hour after it was sent"
         } else {
             "its cancellation is asked for when it has arrived, or after a minute"
         }
@@ -220,7 +209,6 @@ mod tests {
     use std::time::Duration;
 
     use jiff::Timestamp;
-    use serde_json::json;
 
     use super::*;
     use crate::{
@@ -339,15 +327,5 @@ mod tests {
         assert!(verdict == Verdict::FailsBack && format!("{shown:?}").contains("tried once"), "{shown:?}");
         let failed = Event::WriteBackFailed { of: 2, why: "HTTP 403".into() };
         assert_eq!(told("rio", vec![delivered(), written(1), failed], &[], Point::Over).0, Verdict::FailsBack);
-    }
-
-    #[test]
-    fn only_what_is_marked_is_a_test() {
-        assert!(is_test(
-            &json!({"meta": {"tag": [{"system": "x", "code": "HTEST"}, {"system": TEST_SYSTEM, "code": TEST_CODE}]}})
-        ));
-        for other in [json!({}), json!({"meta": {"tag": [{"system": "x", "code": TEST_CODE}]}}), json!({"meta": 7})] {
-            assert!(!is_test(&other), "{other}");
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::{
     figures::{Answered, Counted, Outcome},
@@ -11,6 +12,7 @@ use super::{
 };
 use crate::{
     domain::{ReferralId, TaskId},
+    fhir::test_data,
     places::outward_of,
     store::{JournalLine, RoutedQuery, Store, StoreError, StoredResource},
 };
@@ -42,6 +44,7 @@ struct Request {
     reason_code: Vec<Concept>,
     subject: Reference,
     contained: Vec<Person>,
+    meta: Value,
 }
 
 #[derive(Deserialize, Default)]
@@ -108,6 +111,9 @@ pub async fn read(store: &dyn Store, from: Timestamp, before: Timestamp) -> Resu
             answers.entry(task).or_default().push(line);
         }
         for (at, task) in tasks {
+            if about.get(&task.referral).is_some_and(|about| about.is_test) {
+                continue;
+            }
             let said = answers.get(&task.id).into_iter().flatten().map(|line| (line.at, &line.event));
             let about = about.get(&task.referral);
             let reason = about.and_then(|about| about.reason.clone());
@@ -130,6 +136,8 @@ pub async fn read(store: &dyn Store, from: Timestamp, before: Timestamp) -> Resu
 struct About {
     area: Option<String>,
     reason: Option<Reason>,
+    /// It stands for nobody.
+    is_test: bool,
 }
 
 /// Why somebody was referred.
@@ -154,6 +162,7 @@ fn about(gist: Vec<StoredResource>) -> BTreeMap<ReferralId, About> {
         match one.kind.as_str() {
             "ServiceRequest" => {
                 let request: Request = serde_json::from_str(&one.body).unwrap_or_default();
+                of.is_test |= test_data::is_test(&json!({"meta": request.meta}));
                 let coded = request.reason_code.iter().flat_map(|concept| &concept.coding).find_map(Reason::of);
                 of.reason = coded.or((!request.reason_code.is_empty()).then_some(Reason::InWords));
                 let own = request.subject.reference.as_deref().and_then(|r| r.strip_prefix('#'));
@@ -227,7 +236,6 @@ fn home(person: &Person) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use uuid::Uuid;
 
     use super::*;
@@ -265,8 +273,8 @@ mod tests {
             resource(third, "ServiceRequest", &json!({"reasonCode": "no list"})),
         ]);
         let lonely = Reason::Coded { key: (String::new(), "1".into()), words: Some("Lonely".into()) };
-        assert_eq!(found[&one], About { area: Some("L1".into()), reason: Some(lonely) });
-        assert_eq!(found[&other], About { area: Some("L15".into()), reason: None });
+        assert_eq!(found[&one], About { area: Some("L1".into()), reason: Some(lonely), is_test: false });
+        assert_eq!(found[&other], About { area: Some("L15".into()), reason: None, is_test: false });
         assert_eq!(found[&third], About::default(), "what cannot be read is not known");
     }
 

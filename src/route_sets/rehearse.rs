@@ -105,6 +105,10 @@ impl Rehearsal {
             }
         }
         for referral in &chunk.referrals {
+            // no route has sent a test, so none can send it elsewhere
+            if again.get(&referral.submission).is_some_and(|again| again.is_test(referral.request)) {
+                continue;
+            }
             let changed = {
                 let goes = again.get(&referral.submission).and_then(|again| self.goes(again, referral, &read));
                 tally.add(referral.request, Went::as_decided(&referral.decision), goes)

@@ -29,7 +29,7 @@ type MayGo = fn(&[Position]) -> bool;
 /// Those in the navigation: where each begins, its name, who may go there.
 const SECTIONS: &[(Section, &str, &str, MayGo)] = &[
     (Section::Inbox, "/inbox", "Referrals", works_referrals),
-    (Section::Services, "/services", "Our services", tells_of_services),
+    (Section::Services, "/services", "Our services", reads_services),
     (Section::Console, "/console", "IT console", console::may_look),
     (Section::Routes, "/console/routes", "Routes", routes::may_read),
     (Section::Account, "/account", "Your account", |_| true),
@@ -105,9 +105,9 @@ pub(super) fn providers(positions: &[Position]) -> impl Iterator<Item = &crate::
     })
 }
 
-/// Whether the directory's entries of some provider are hers to propose.
-fn tells_of_services(positions: &[Position]) -> bool {
-    proposes(positions).next().is_some()
+/// Whether the directory's entries of some provider are hers to propose, or say what she works at.
+fn reads_services(positions: &[Position]) -> bool {
+    proposes(positions).next().is_some() || works_referrals(positions)
 }
 
 /// The providers for whom somebody may propose what the directory says.
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn each_role_sees_where_it_may_go() {
         let shown = |roles: &str| places(&positions(roles), Section::Inbox).iter().map(|p| p.path).collect::<Vec<_>>();
-        assert_eq!(shown("provider-worker:mind"), ["/inbox", "/account"]);
+        assert_eq!(shown("provider-worker:mind"), ["/inbox", "/services", "/account"]);
         assert_eq!(shown("provider-admin:mind"), ["/services", "/account"]);
         for keeper in ["operator", "auditor"] {
             assert_eq!(shown(keeper), ["/console", "/console/routes", "/account"], "{keeper}");
@@ -147,6 +147,6 @@ mod tests {
     #[test]
     fn where_one_is_stands_out() {
         let places = places(&positions("provider-worker:mind"), Section::Inbox);
-        assert_eq!(places.iter().map(|place| place.is_here).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(places.iter().map(|place| place.is_here).collect::<Vec<_>>(), [true, false, false]);
     }
 }

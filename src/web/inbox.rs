@@ -32,6 +32,7 @@ mod document;
 pub(super) mod done;
 mod finding;
 mod form_of;
+mod led_to;
 mod letter;
 pub(super) mod line;
 pub(super) mod list;
@@ -40,15 +41,17 @@ mod onward;
 mod passing;
 mod referral;
 mod say;
+mod scores;
 mod story;
 mod timeline;
 pub(super) mod words;
 
 pub(super) use act::{act, form};
 pub(super) use assign::{assign, give};
-pub(super) use csv::csv;
+pub(super) use csv::{csv, csv_of_search};
 pub(super) use document::document;
 pub(super) use form_of::Kind;
+pub(super) use led_to::{answer as led_to_answer, form as led_to_form};
 pub(super) use letter::letter;
 pub(super) use onward::{form as onward_form, step as onward_step};
 pub(super) use referral::referral;
@@ -101,6 +104,8 @@ struct ListView {
     workers: Vec<(String, String)>,
     hands: Vec<(String, String)>,
     inboxes: Vec<(String, String)>,
+    /// It is what a search found.
+    is_search: bool,
     /// What it shows, as the query of its URL.
     query: String,
     /// Where what changes by itself is asked for; empty for what does not.
@@ -123,6 +128,7 @@ struct Row {
     /// Date of birth and NHS number.
     about: String,
     flagged: bool,
+    is_test: bool,
     what: String,
     priority: Option<words::Tag>,
     inbox: String,
@@ -137,7 +143,7 @@ struct Row {
 pub(super) async fn page(State(web): State<Shared>, seen: Seen, RawQuery(query): RawQuery) -> Response {
     let pairs = pairs(&query.unwrap_or_default());
     let wanted = Wanted::read(&pairs);
-    let done = pairs.iter().find(|(name, _)| name == done::PARAMETER).and_then(|(_, code)| done::words(code));
+    let done = pairs.iter().find(|(name, _)| name == done::PARAMETER).and_then(|(_, code)| done::words_of_list(code));
     match view(&web, &seen.visitor, &wanted).await {
         Ok(Some(list)) => shown(StatusCode::OK, &seen, list, (String::new(), done), vec![]),
         Ok(None) => absent(&seen),
@@ -164,19 +170,27 @@ pub(super) async fn lines(
 
 /// `POST /inbox/search`. By a form, so that no URL, and no log of one, holds a name.
 pub(super) async fn search(State(web): State<Shared>, signed: Signed) -> Response {
-    let sought: String = signed.form.text("sought").trim().chars().take(SOUGHT_CHARS_MAX).collect();
-    let seen = signed.seen();
+    searched(&web, &signed.seen(), &sought_in(&signed), None).await
+}
+
+/// What a form looks for.
+fn sought_in(signed: &Signed) -> String {
+    signed.form.text("sought").trim().chars().take(SOUGHT_CHARS_MAX).collect()
+}
+
+/// The page of a search; `done` is told on it.
+async fn searched(web: &Web, seen: &Seen, sought: &str, done: Option<String>) -> Response {
     if sought.is_empty() {
         let fault = Fault::at("sought", "Enter a name, an NHS number or a reference");
-        return match view(&web, &seen.visitor, &Wanted::read(&[])).await {
-            Ok(Some(list)) => shown(StatusCode::UNPROCESSABLE_ENTITY, &seen, list, (String::new(), None), vec![fault]),
-            Ok(None) => absent(&seen),
+        return match view(web, &seen.visitor, &Wanted::read(&[])).await {
+            Ok(Some(list)) => shown(StatusCode::UNPROCESSABLE_ENTITY, seen, list, (String::new(), None), vec![fault]),
+            Ok(None) => absent(seen),
             Err(error) => away(&error),
         };
     }
-    match found(&web, &seen.visitor, &sought).await {
-        Ok(Some(list)) => shown(StatusCode::OK, &seen, list, (sought, None), vec![]),
-        Ok(None) => absent(&seen),
+    match found_view(web, &seen.visitor, sought).await {
+        Ok(Some(list)) => shown(StatusCode::OK, seen, list, (sought.to_owned(), done), vec![]),
+        Ok(None) => absent(seen),
         Err(error) => away(&error),
     }
 }
@@ -229,14 +243,31 @@ async fn view(web: &Web, visitor: &Visitor, wanted: &Wanted) -> Result<Option<Li
     Ok(Some(ListView::of(&registry, &providers, workers, wanted, &shown, now)))
 }
 
-/// What a search finds: in the list, and beyond it by a whole NHS number or reference.
-async fn found(web: &Web, visitor: &Visitor, text: &str) -> Result<Option<ListView>, StoreError> {
+/// What a search finds, as a list.
+async fn found_view(web: &Web, visitor: &Visitor, text: &str) -> Result<Option<ListView>, StoreError> {
     let Some((all, providers)) = lines_of(web, visitor).await? else { return Ok(None) };
-    let mut found = list::sought(&all, text, FOUND_MAX);
+    let found = found(web, &all, &providers, text).await?;
+    let now = web.store.now();
+    let wanted = Wanted::read(&[]);
+    let counts = list::shown(&all, &wanted, now, list::PAGE).counts;
+    let shown = Shown { counts, total: found.len(), tests: 0, lines: found, page: 1 };
+    let workers = web.workers(visitor, &providers, &all).await?;
+    let registry = web.registry.load();
+    Ok(Some(ListView::of(&registry, &providers, workers, &wanted, &shown, now).of_search()))
+}
+
+/// What a search finds: in these lists, and beyond them by a whole NHS number or reference.
+async fn found(
+    web: &Web,
+    all: &[Arc<Line>],
+    providers: &[ProviderId],
+    text: &str,
+) -> Result<Vec<Arc<Line>>, StoreError> {
+    let mut found = list::sought(all, text, FOUND_MAX);
     let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let names = vec![crate::fhir::names::name(text), crate::fhir::names::name(&digits)];
     let ids: Vec<Uuid> = text.parse().ok().into_iter().collect();
-    for provider in &providers {
+    for provider in providers {
         let of = TaskQuery { providers: vec![provider.clone()], count: FOUND_MAX, ..TaskQuery::default() };
         let more = web.store.referrals_of(of, ids.clone(), names.clone()).await?;
         let more = web.live.lines_of(provider, more).await?;
@@ -245,13 +276,7 @@ async fn found(web: &Web, visitor: &Visitor, text: &str) -> Result<Option<ListVi
     let mut seen = std::collections::HashSet::new();
     found.retain(|line| seen.insert(line.task));
     found.truncate(FOUND_MAX);
-    let now = web.store.now();
-    let wanted = Wanted::read(&[]);
-    let counts = list::shown(&all, &wanted, now, list::PAGE).counts;
-    let shown = Shown { counts, total: found.len(), lines: found, page: 1 };
-    let workers = web.workers(visitor, &providers, &all).await?;
-    let registry = web.registry.load();
-    Ok(Some(ListView::of(&registry, &providers, workers, &wanted, &shown, now).of_search()))
+    Ok(found)
 }
 
 impl Web {
@@ -343,10 +368,13 @@ impl ListView {
             after: (page < last).then(|| at(&|other| other.page = page + 1)),
         };
         let name = list::VIEWS.iter().find(|(view, ..)| *view == wanted.view).map_or("", |(.., name)| name);
-        let caption = match (shown.total, last) {
-            (total, 1) => format!("{name}: {total}"),
-            (total, last) => format!("{name}: {total}, page {page} of {last}"),
+        let tests = match shown.tests {
+            0 => String::new(),
+            1 => " and 1 test".to_owned(),
+            tests => format!(" and {tests} tests"),
         };
+        let all = format!("{name}: {}{tests}", shown.total.saturating_sub(shown.tests));
+        let caption = if last == 1 { all } else { format!("{all}, page {page} of {last}") };
         let any = [("".to_owned(), "Anybody".to_owned()), ("none".to_owned(), "Nobody yet".to_owned())];
         let whose: Vec<(String, String)> = any.into_iter().chain(workers.iter().cloned()).collect();
         let nobody = ("none".to_owned(), "Nobody".to_owned());
@@ -363,6 +391,7 @@ impl ListView {
             workers: whose,
             hands: workers.into_iter().chain([nobody]).collect(),
             inboxes,
+            is_search: false,
             query: wanted.query(),
             live: wanted.url("/inbox/lines"),
             csv: wanted.url("/inbox/list.csv"),
@@ -377,6 +406,7 @@ impl ListView {
             count => format!("Found: {count}"),
         };
         self.live = String::new();
+        self.is_search = true;
         self.pages = Pages { number: 1, before: None, after: None };
         self.counts.iter_mut().for_each(|count| count.is_here = false);
         self
@@ -393,6 +423,7 @@ impl Row {
             person: line.person.clone(),
             about,
             flagged: line.flagged,
+            is_test: line.is_test,
             what: line.what.clone(),
             priority: line.priority,
             inbox,

@@ -1,6 +1,8 @@
 //! `/services`: what the directory says of a provider's services that changes from week to week: whether there is room, and how long one
 //! waits. A change is a proposal like one over the API: a steward approves it.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::{
     extract::{Path, RawQuery, State},
@@ -25,7 +27,7 @@ use crate::{
     domain::{EntryKind, ProposalStatus, ProviderId},
     fhir::tree,
     http::call::pairs,
-    store::{DirectoryEntry, DirectoryError, ProposalQuery, StoreError},
+    store::{DirectoryEntry, DirectoryError, Proposal, ProposalQuery, StoreError},
 };
 
 /// So many proposals that wait are looked at: as many as may wait.
@@ -34,6 +36,13 @@ const PENDING_MAX: usize = 200;
 const SHOWN_MAX: usize = 100;
 /// Nobody is told to wait longer, in weeks.
 const WEEKS_MAX: u32 = 520;
+
+/// What a service says of its room, for who refers.
+const SAID: [(&str, &str); 3] = [
+    ("capacity", "has room"),
+    ("waitlist", "has a waiting list"),
+    ("no-capacity", "has no room and takes nobody at present"),
+];
 
 /// Whether there is room: the code (SDOH Clinical Care 3.0.0, capacity status), and the words.
 const ROOM: [(&str, &str); 3] = [
@@ -61,8 +70,12 @@ struct Service {
     name: String,
     room: String,
     weeks: String,
-    /// What was proposed waits for a steward.
+    /// What the directory says now.
+    says: String,
+    /// What was proposed waits for a steward, and stands in the form.
     waits: bool,
+    /// Whether the visitor may propose something else.
+    may_change: bool,
 }
 
 /// `GET /services`
@@ -79,14 +92,18 @@ async fn shown(
     typed: Option<(Uuid, String, String)>,
 ) -> Response {
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let providers: Vec<ProviderId> = frame::proposes(&seen.visitor.positions).cloned().collect();
-    if providers.is_empty() {
+    let tells: BTreeSet<ProviderId> = frame::proposes(&seen.visitor.positions).cloned().collect();
+    let reads: BTreeSet<ProviderId> = frame::providers(&seen.visitor.positions).cloned().collect();
+    if tells.is_empty() && reads.is_empty() {
         return absent(seen);
     }
     let mut services = Vec::new();
-    for provider in &providers {
+    for provider in tells.union(&reads) {
         match web.services(provider).await {
-            Ok(all) => services.extend(all),
+            Ok(all) => {
+                let may_change = tells.contains(provider);
+                services.extend(all.into_iter().map(|service| Service { may_change, ..service }));
+            }
             Err(error) => return away(&error),
         }
     }
@@ -137,8 +154,21 @@ pub(super) async fn propose(State(web): State<Shared>, Path(id): Path<String>, s
             Ok(Err(faults)) => return shown(&web, &seen, false, faults, typed).await,
             Err(error) => return away(&error),
         };
+        let waited = match web.pending(provider).await {
+            Ok(pending) => pending.into_iter().filter(|proposal| proposal.new.entry == id),
+            Err(error) => return away(&error),
+        };
         return match web.directory.propose(Draft { body, ..draft }, provider).await {
             Ok(proposal) => {
+                // what she says now takes the place of what she said before: a steward is asked one thing
+                for before in waited {
+                    let by = format!("provider {provider}");
+                    let reason = Some("another change has taken its place".to_owned());
+                    let closed = web.directory.close(before.new.id, ProposalStatus::Withdrawn, &by, reason).await;
+                    if let Err(error) = closed {
+                        tracing::warn!(%error, proposal.id = %before.new.id, "a change that another takes the place of waits on");
+                    }
+                }
                 let proposal = proposal.map(|made| made.new.id.to_string());
                 tracing::info!(person = seen.visitor.person, entry.id = %id, proposal.id = proposal, "room and wait of a service were told");
                 page::to("/services?done=proposed")
@@ -194,36 +224,67 @@ impl Web {
     /// The services of a provider that it may propose for, by their names.
     async fn services(&self, provider: &ProviderId) -> Result<Vec<Service>, StoreError> {
         let entries = self.directory.services_of(provider, SHOWN_MAX).await?;
-        let pending = ProposalQuery {
+        let pending = self.pending(provider).await?;
+        let mut services = Vec::new();
+        for entry in entries {
+            let waits = pending.iter().filter(|proposal| proposal.new.entry == entry.id).max_by_key(|one| one.new.id);
+            let proposed = waits.and_then(|proposal| serde_json::from_str(&proposal.new.body).ok());
+            services.push(Service::of(&entry, &body_of(&entry)?, proposed.as_ref()));
+        }
+        services.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
+        Ok(services)
+    }
+
+    /// What a provider has proposed and nobody has decided.
+    async fn pending(&self, provider: &ProviderId) -> Result<Vec<Proposal>, StoreError> {
+        let query = ProposalQuery {
             provider: Some(provider.clone()),
             status: Some(ProposalStatus::Pending),
             count: PENDING_MAX,
             ..ProposalQuery::default()
         };
-        let pending = self.store.proposals(pending).await?;
-        let mut services = Vec::new();
-        for entry in entries {
-            let waits = pending.iter().any(|proposal| proposal.new.entry == entry.id);
-            services.push(Service::of(&entry, &body_of(&entry)?, waits));
-        }
-        services.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
-        Ok(services)
+        self.store.proposals(query).await
     }
 }
 
+/// What a service says of its room and wait, for who refers: some words each.
+pub(super) fn said(service: &Value) -> Vec<String> {
+    let (room, weeks) = room_and_weeks(service);
+    let room = SAID.iter().find(|(code, _)| *code == room).map(|(_, words)| (*words).to_owned());
+    let wait = weeks.map(|weeks| match weeks {
+        0 => "nobody waits".to_owned(),
+        1 => "people wait 1 week".to_owned(),
+        weeks => format!("people wait {weeks} weeks"),
+    });
+    room.into_iter().chain(wait).collect()
+}
+
+/// Whether a service says that it takes nobody at present.
+pub(super) fn is_full(service: &Value) -> bool {
+    room_and_weeks(service).0 == "no-capacity"
+}
+
+fn room_and_weeks(service: &Value) -> (&str, Option<u64>) {
+    let extension =
+        |url: &str| tree::items(service, "extension").iter().find(|one| tree::text(one, "url") == Some(url));
+    let room = extension(CAPACITY).and_then(|one| tree::text(one, "valueCode")).unwrap_or_default();
+    (room, extension(WAITING_TIME).and_then(|one| one.get("valueDuration")).and_then(weeks))
+}
+
 impl Service {
-    fn of(entry: &DirectoryEntry, body: &Value, waits: bool) -> Self {
-        let extension =
-            |url: &str| tree::items(body, "extension").iter().find(|one| tree::text(one, "url") == Some(url));
-        let room = extension(CAPACITY).and_then(|one| tree::text(one, "valueCode")).unwrap_or_default();
-        let wait = extension(WAITING_TIME).and_then(|one| one.get("valueDuration"));
+    /// An entry, and what is proposed in its place.
+    fn of(entry: &DirectoryEntry, body: &Value, proposed: Option<&Value>) -> Self {
+        let (room, weeks) = room_and_weeks(proposed.unwrap_or(body));
+        let says = said(body).join(", ");
         Self {
             id: entry.id,
             version: entry.version,
             name: tree::text(body, "name").unwrap_or("Service without a name").to_owned(),
             room: room.to_owned(),
-            weeks: wait.and_then(weeks).map(|weeks| weeks.to_string()).unwrap_or_default(),
-            waits,
+            weeks: weeks.map(|weeks| weeks.to_string()).unwrap_or_default(),
+            says: if says.is_empty() { "nothing of room or wait".to_owned() } else { says },
+            waits: proposed.is_some(),
+            may_change: false,
         }
     }
 }

@@ -127,7 +127,17 @@ pub(super) fn scene_of(base_url: &str, config: Config, folder: TempDir) -> Scene
         base_url: base_url.to_owned(),
         request_timeout: config.limits.request_timeout,
     };
-    Scene { router: router(web), people, clock, store, intake, conversation, health, endpoints, _folder: folder }
+    Scene {
+        router: for_people(router(web), base_url),
+        people,
+        clock,
+        store,
+        intake,
+        conversation,
+        health,
+        endpoints,
+        _folder: folder,
+    }
 }
 
 fn scene() -> Scene {
@@ -183,7 +193,7 @@ impl Browser {
     }
 
     async fn exchange(&mut self, method: Method, path: &str, body: String) -> (StatusCode, HeaderMap, Vec<u8>) {
-        let mut request = Request::builder().method(&method).uri(path);
+        let mut request = Request::builder().method(&method).uri(path).header(header::ACCEPT, "text/html,*/*;q=0.8");
         if !self.cookies.is_empty() {
             let all: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             request = request.header(header::COOKIE, all.join("; "));

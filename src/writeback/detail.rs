@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    config::registry::Detail,
+    config::registry::{Detail, WriteBack},
     fhir::{
         consent::keeps_from_referrer,
         task::{CANONICAL, TRANSPORT_SYSTEM},
@@ -32,6 +32,28 @@ pub fn narrowed(configured: Detail, resources: &[Value]) -> Detail {
             _ => Detail::Full,
         })
         .fold(configured, Detail::min)
+}
+
+/// How far what a provider says of a referral gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayBack {
+    /// Into the originating record, so much of it.
+    Record {
+        /// How much.
+        detail: Detail,
+        /// Whether the person's consent holds back what the record would take.
+        by_consent: bool,
+    },
+    /// Into no record: who referred sees it only where she looks into Onward.
+    Nowhere,
+}
+
+/// How far it gets for a referral that came with these resources from a system with this write-back. What is said to people about it, and
+/// what is done, are one.
+pub fn way_back(to: Option<&WriteBack>, resources: &[Value]) -> WayBack {
+    let Some(to) = to else { return WayBack::Nowhere };
+    let detail = narrowed(to.detail, resources);
+    WayBack::Record { detail, by_consent: detail < to.detail }
 }
 
 fn bound(provision: &Value) -> Detail {

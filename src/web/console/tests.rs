@@ -1,19 +1,18 @@
 //! The console as a browser meets it.
 
 use axum::http::{StatusCode, header};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
 use crate::{
     config::{Config, Env},
     domain::{
-        Actor, Destination, Event, ReferralId, Side, SystemId, TaskId, Timestamp,
+        Actor, Destination, Event, Side, TaskId, Timestamp,
         breaker::{Breaker, Phase},
     },
     health::{Part, State},
-    store::{
-        Append, LaneState, NewEvent, NewReferral, NewResource, NewTask, Settle, Settled, Submission, Submit, TaskRecord,
-    },
+    store::{Append, LaneState, NewEvent, Settle, Settled, Submission, Submit, TaskRecord, made},
     web::tests::{BASE, Browser, Scene, scene_of},
 };
 
@@ -96,69 +95,23 @@ impl Scene {
 
     /// A referral to the Life Rooms.
     pub(in crate::web) async fn referral(&self, key: &str) -> TaskRecord {
-        let (request, task, inbox) = (Uuid::now_v7(), TaskId::mint(), "life-rooms");
-        let resource = |kind: &str, id, name: &str, body: String| NewResource {
-            kind: kind.into(),
-            id,
-            origin: None,
-            names: vec![name.to_owned()],
-            body,
-        };
-        let event = Event::Submitted {
-            route: Some("to-life-rooms".into()),
-            route_set: "2026-03-01".into(),
-            inbox: inbox.parse().unwrap(),
-            instead_of: None,
-            beside: None,
-        };
-        let system: SystemId = SYSTEM.parse().unwrap();
-        let body = format!(r#"{{"status":"requested","description":"{SECRET}"}}"#);
-        let event =
-            NewEvent { event, actor: Actor::System(system.clone()), body: Some(body), lanes: vec![Side::Delivery] };
-        let patient = format!(r#"{{"name":[{{"family":"{SECRET}"}}]}}"#);
-        let of_hers = format!(r#"{{"identifier":[{{"value":"{key}"}},{{"value":"group"}}]}}"#);
-        let referral = NewReferral {
-            id: ReferralId::mint(),
-            key: key.to_owned(),
-            identifier: Some(format!("https://rio.example/id|{key}")),
-            digest: *blake(key),
-            request,
-            origin: None,
-            route_set: "2026-03-01".into(),
-            decision: "{}".into(),
-            resources: vec![
-                NewResource {
-                    names: vec![key.to_owned(), "group".to_owned()],
-                    ..resource("ServiceRequest", request, key, of_hers)
-                },
-                resource("Patient", Uuid::now_v7(), NUMBER, patient),
-            ],
-            tasks: vec![NewTask {
-                id: task,
-                inbox: inbox.parse().unwrap(),
-                provider: inbox.parse().unwrap(),
-                part_of: None,
-                terms: Default::default(),
-                resources: vec![],
-                deadlines: Default::default(),
-                beside: None,
-                events: vec![event],
-            }],
-        };
-        let submission = Submission {
-            id: Uuid::now_v7(),
-            system,
-            content_type: "application/fhir+json".into(),
-            original: bytes::Bytes::from_static(b"{}"),
-            referrals: vec![referral],
-            answer: "[]".into(),
-            traceparent: None,
-            asked_by: Some(crate::store::AskedBy {
-                request: format!("request-{key}"),
-                correlation: None,
-                person: None,
-            }),
-        };
+        let (request, task) = (Uuid::now_v7(), TaskId::mint());
+        let body = json!({"status": "requested", "description": SECRET});
+        let of_hers = json!({"identifier": [{"value": key}, {"value": "group"}]});
+        let resources = vec![
+            made::resource("ServiceRequest", request, &of_hers, vec![key.to_owned(), "group".to_owned()]),
+            made::resource("Patient", Uuid::now_v7(), &json!({"name": [{"family": SECRET}]}), vec![NUMBER.to_owned()]),
+        ];
+        let mut referral = made::referral(key, "life-rooms", request, (task, &body), resources);
+        (referral.digest, referral.route_set) = (*blake(key), "2026-03-01".into());
+        for event in referral.tasks.iter_mut().flat_map(|task| &mut task.events) {
+            (event.actor, event.lanes) = (Actor::System(SYSTEM.parse().unwrap()), vec![Side::Delivery]);
+            if let Event::Submitted { route, route_set, .. } = &mut event.event {
+                (*route, *route_set) = (Some("to-life-rooms".into()), "2026-03-01".into());
+            }
+        }
+        let asked_by = crate::store::AskedBy { request: format!("request-{key}"), correlation: None, person: None };
+        let submission = Submission { asked_by: Some(asked_by), ..made::submission(SYSTEM, vec![referral]) };
         let stored = self.store.submit(submission).await.unwrap();
         assert!(matches!(stored, Submit::Stored(..)), "{stored:?}");
         self.store.task(task).await.unwrap().unwrap()

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     domain::TaskId,
-    onboarding::verdict::{Point, Seen as Known, Shown, Verdict, is_test, verdict},
+    fhir::test_data::is_test,
+    onboarding::verdict::{Point, Seen as Known, Shown, Verdict, verdict},
     store::{StoreError, TaskRecord},
     web::{
         Shared,

@@ -11,20 +11,26 @@ use serde_json::Value;
 
 use super::{
     absent, away, done,
-    form_of::{Asked, FORMS, FormOf, Typed},
+    form_of::{Asked, FORMS, FormOf, Typed, Within},
 };
 use crate::{
     auth::Deed,
     domain::{TaskId, TaskStatus, task::By},
+    fhir::tree,
+    lanes::task_body,
     status::{Source, StatusError},
-    store::TaskRecord,
+    store::{StoreError, StoredResource, TaskRecord},
     web::{
         Shared, Web,
         form::{Seen, Signed},
         frame::{Frame, Section},
         page::{self, Fault},
     },
+    writeback::detail::{WayBack, way_back},
 };
+
+/// Actions that ask for nothing more.
+const AT_ONCE: [&str; 3] = ["accepted", "in-progress", "received"];
 
 /// Something that may be done with a referral now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +63,7 @@ pub(in crate::web) fn choices(status: TaskStatus, allowed: &[TaskStatus], cancel
     add(may(TaskStatus::Received), "received", "Mark as opened", false);
     add(under_way, "schedule", "Book first appointment", true);
     add(open, "contact", "Record a contact", true);
+    add(under_way, "progress", "Record activities and scores", true);
     add(under_way, "onward", "Refer on to another service", true);
     add(may(TaskStatus::OnHold), "on-hold", "Put on hold", true);
     add(may(TaskStatus::Completed), "completed", "Complete", true);
@@ -76,12 +83,14 @@ struct ActPage {
     version: String,
     once: String,
     form: &'static FormOf,
+    warning: String,
     asked: Vec<Shown>,
 }
 
 /// A field with what was typed.
 struct Shown {
     of: &'static Asked,
+    hint: String,
     value: String,
 }
 
@@ -91,29 +100,58 @@ pub(in crate::web) async fn form(
     seen: Seen,
     Path((task, action)): Path<(String, String)>,
 ) -> Response {
+    if AT_ONCE.contains(&action.as_str()) {
+        // what asks for nothing has no page of its own: its button is on the referral's
+        return match task.parse::<TaskId>() {
+            Ok(task) => page::to(&super::path_of(&task)),
+            Err(_) => absent(&seen),
+        };
+    }
     let Some(form) = FORMS.iter().find(|form| form.code == action) else { return absent(&seen) };
     match web.named(&seen, &task, Deed::Answer).await {
         Ok(record) if is_open_to(&record, form.code) => {
-            let version = record.version.to_string();
-            shown(&seen, record.id, form, (version, uuid::Uuid::now_v7().to_string()), &Typed::default(), vec![])
+            let by = (record.version.to_string(), uuid::Uuid::now_v7().to_string());
+            shown(&web, &seen, &record, form, by, Sent::default()).await
         }
-        Ok(record) => not_now(&seen, &record),
+        Ok(record) => not_now(&seen, &record, record.state.status),
         Err(page) => page,
     }
 }
 
-fn shown(
+/// What was sent of a form, and what is wrong with it; nothing where it is shown for the first time.
+#[derive(Default)]
+struct Sent {
+    typed: Option<Typed>,
+    faults: Vec<Fault>,
+}
+
+async fn shown(
+    web: &Web,
     seen: &Seen,
-    task: TaskId,
+    record: &TaskRecord,
     form: &'static FormOf,
     (version, once): (String, String),
-    typed: &Typed,
-    faults: Vec<Fault>,
+    Sent { typed, faults }: Sent,
 ) -> Response {
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let asked = form.asked.iter().map(|of| Shown { of, value: typed.text(of.name).to_owned() }).collect();
-    let frame = Frame::of(seen, Section::Inbox);
-    page::shown(status, &ActPage { frame, faults, made_for: seen.made_for.clone(), task, version, once, form, asked })
+    let read = async {
+        let body = task_body(&*web.store, record.id, record.version).await?;
+        Ok::<_, StoreError>((body, web.visible(record).await?))
+    };
+    let (body, resources) = match read.await {
+        Ok(read) => read,
+        Err(error) => return away(&error),
+    };
+    let way = web.way_back(record, &resources);
+    let bodies = resources.iter().map(|(_, body)| body);
+    let typed = typed.unwrap_or_else(|| Typed::before(form, &body, bodies, web.store.now()));
+    let asked = form
+        .asked
+        .iter()
+        .map(|of| Shown { of, hint: of.hint_for(way), value: typed.text(of.name).to_owned() })
+        .collect();
+    let (frame, made_for, warning) = (Frame::of(seen, Section::Inbox), seen.made_for.clone(), form.warning(way));
+    page::shown(status, &ActPage { frame, faults, made_for, task: record.id, version, once, form, warning, asked })
 }
 
 pub(super) fn is_open_to(record: &TaskRecord, code: &str) -> bool {
@@ -134,15 +172,16 @@ pub(in crate::web) async fn act(
     };
     let task = record.id;
     let form = FORMS.iter().find(|form| form.code == action);
-    if form.is_none() && !matches!(action.as_str(), "accepted" | "in-progress" | "received") {
+    if form.is_none() && !AT_ONCE.contains(&action.as_str()) {
         return absent(&seen);
     }
     let typed = Typed::of(form, &signed.form);
     let (version, once) = (signed.form.text("version").to_owned(), signed.form.text("once").to_owned());
     if let Some(form) = form {
-        let faults = form.faults(&typed);
+        let faults = form.faults(&typed, Within { came: record.created, now: web.store.now() });
         if !faults.is_empty() {
-            return shown(&seen, task, form, (version, once), &typed, faults);
+            let sent = Sent { typed: Some(typed), faults };
+            return shown(&web, &seen, &record, form, (version, once), sent).await;
         }
         if form.code == "contact" {
             return super::say::contact(&web, &seen, &record, &typed, &once).await;
@@ -150,17 +189,24 @@ pub(in crate::web) async fn act(
     }
     let Ok(version) = version.parse() else { return changed(&seen, task) };
     match web.answer(&seen, record, version, &action, &typed).await {
-        Ok(now) => page::to(&done::with(&format!("/inbox/{task}"), told(&action, now.state.status))),
+        Ok(now) => page::to(&done::with(&super::path_of(&task), told(&action, now.state.status))),
         Err(StatusError::Stale { .. }) => changed(&seen, task),
         Err(StatusError::Refused(_) | StatusError::Follows) => match web.store.task(task).await {
-            Ok(Some(record)) => not_now(&seen, &record),
+            Ok(Some(record)) => not_now(&seen, &record, record.state.status),
             Ok(None) => absent(&seen),
             Err(error) => away(&error),
         },
         Err(StatusError::Invalid(issues)) => {
             let faults = issues.into_iter().map(|issue| Fault::of_all(issue.diagnostics)).collect();
             match form {
-                Some(form) => shown(&seen, task, form, (version.to_string(), once), &typed, faults),
+                Some(form) => match web.store.task(task).await {
+                    Ok(Some(record)) => {
+                        let sent = Sent { typed: Some(typed), faults };
+                        shown(&web, &seen, &record, form, (version.to_string(), once), sent).await
+                    }
+                    Ok(None) => absent(&seen),
+                    Err(error) => away(&error),
+                },
                 None => changed(&seen, task),
             }
         }
@@ -172,7 +218,10 @@ pub(in crate::web) async fn act(
 /// The code of what is told then.
 fn told(action: &str, status: TaskStatus) -> &'static str {
     match action {
-        "schedule" | "received" | "keep" => "noted",
+        "schedule" => "schedule",
+        "received" => "received",
+        "keep" => "keep",
+        "progress" => "progress",
         _ => status.code(),
     }
 }
@@ -184,14 +233,24 @@ fn changed(seen: &Seen, task: TaskId) -> Response {
 }
 
 /// It is too late for that, or too early.
-pub(super) fn not_now(seen: &Seen, record: &TaskRecord) -> Response {
-    let status = super::words::status(record.state.status).words;
+pub(super) fn not_now(seen: &Seen, record: &TaskRecord, status: TaskStatus) -> Response {
+    let status = super::words::status(status).words;
     let told = format!("That cannot be done any more: this referral is “{status}” now. Nothing was done.");
     let to = format!("/inbox/{}", record.id);
     page::told_in(Frame::of(seen, Section::Inbox), StatusCode::CONFLICT, &told, (&to, "Back to the referral"))
 }
 
 impl Web {
+    /// How far what is said of a referral gets on its way to whoever referred.
+    pub(super) fn way_back(&self, record: &TaskRecord, resources: &[(StoredResource, Value)]) -> WayBack {
+        let registry = self.registry.load();
+        let to = registry.systems.get(&record.system).and_then(|system| system.write_back.as_ref());
+        // a Consent may be contained anywhere
+        let said = resources.iter().map(|(_, body)| body);
+        let said = said.filter(|body| tree::resource_type(body) == Some("Consent") || body.get("contained").is_some());
+        way_back(to, &said.cloned().collect::<Vec<_>>())
+    }
+
     async fn answer(
         &self,
         seen: &Seen,
@@ -228,7 +287,7 @@ mod tests {
         assert_eq!(at(TaskStatus::Received), ["accepted", "contact", "on-hold", "rejected"]);
         assert_eq!(
             at(TaskStatus::Accepted),
-            ["in-progress", "schedule", "contact", "onward", "on-hold", "completed", "rejected", "failed"]
+            ["in-progress", "schedule", "contact", "progress", "onward", "on-hold", "completed", "rejected", "failed"]
         );
         for ended in
             TaskStatus::ALL.iter().filter(|status| status.is_terminal() && **status != TaskStatus::EnteredInError)

@@ -53,6 +53,12 @@ pub(in crate::web) async fn assign(State(web): State<Shared>, signed: Signed) ->
             Err(_) => passed += 1,
         }
     }
+    // what was found by a search stands in no URL that could be gone back to
+    let sought = super::sought_in(&signed);
+    if !sought.is_empty() {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        return super::searched(&web, &seen, &sought, Some(done::assigned(count(given), count(passed)))).await;
+    }
     let path = back(signed.form.text("back"));
     page::to(&done::with(&path, &format!("assigned-{given}-{passed}")))
 }

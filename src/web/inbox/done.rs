@@ -1,8 +1,62 @@
-//! What is told of something that was done, on the page that one is sent to then. The URL has a code of it and no words: words in a URL
-//! would be anybody's who makes somebody open one.
+//! What is told of something that was done, on the page that one is sent to then, and how far it gets: nobody is told that the referrer hears
+//! of something which no record takes. The URL has a code of it and no words: words in a URL would be anybody's who makes somebody open one.
+
+use crate::{config::registry::Detail, writeback::detail::WayBack};
 
 /// The parameter that has the code.
 pub(in crate::web) const PARAMETER: &str = "done";
+
+/// What of an answer goes back to the referrer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::web) enum Told {
+    /// How far it has come.
+    Status,
+    /// Why, in words.
+    Reason,
+    /// An appointment, and a note beside it.
+    Date,
+    /// Notes, activities, scores.
+    Note,
+    /// How it ended, with all that was written.
+    Outcome,
+    /// Words to the referrer, or of a contact with the person.
+    Message,
+}
+
+/// What is true of this for a referral with this way back (`writeback/detail.rs` says what goes with which detail).
+pub(in crate::web) const fn back(told: Told, way: WayBack) -> &'static str {
+    let WayBack::Record { detail, by_consent } = way else {
+        return "The referrer’s record takes no answers from Onward: tell the referrer yourself.";
+    };
+    match (told, detail, by_consent) {
+        (Told::Status, ..) => "The referrer is told.",
+        (Told::Reason, Detail::Full | Detail::Summary, _) => "The referrer is told why.",
+        (Told::Reason, _, true) => "The referrer is told this and not why: the person’s consent keeps it back.",
+        (Told::Reason, _, false) => "The referrer is told this and not why: their record takes no words.",
+        (Told::Date | Told::Note, Detail::Full, _) => "It goes into the referrer’s record.",
+        (Told::Date, Detail::Summary, true) => {
+            "The date goes into the referrer’s record. The note stays here: the person’s consent keeps it back."
+        }
+        (Told::Date, Detail::Summary, false) => {
+            "The date goes into the referrer’s record. The note stays here: that record takes none."
+        }
+        (Told::Message, Detail::Full | Detail::Summary, _) => "It goes into the referrer’s record.",
+        (Told::Date | Told::Note | Told::Message, _, true) => {
+            "It stays here: the person’s consent keeps it back from the referrer."
+        }
+        (Told::Date | Told::Note, _, false) => "It stays here: the referrer’s record takes no notes.",
+        (Told::Message, _, false) => {
+            "Its words do not reach the referrer, whose record takes none: tell them yourself."
+        }
+        (Told::Outcome, Detail::Full, _) => "The referrer is told what came of it.",
+        (Told::Outcome, _, true) => {
+            "The referrer is told that it has ended. What you wrote stays here: the person’s consent keeps it back."
+        }
+        (Told::Outcome, _, false) => {
+            "The referrer is told that it has ended. What you wrote stays here: the referrer’s record takes no notes."
+        }
+    }
+}
 
 /// A path of ours with the code.
 pub(in crate::web) fn with(path: &str, code: &str) -> String {
@@ -10,30 +64,39 @@ pub(in crate::web) fn with(path: &str, code: &str) -> String {
     format!("{path}{mark}{PARAMETER}={code}")
 }
 
-/// What a code tells; nothing where it is none.
-pub(in crate::web) fn words(code: &str) -> Option<String> {
-    if let Some((given, passed)) = code.strip_prefix("assigned-").and_then(|rest| rest.split_once('-')) {
-        return Some(assigned(given.parse().ok()?, passed.parse().ok()?));
-    }
-    let told = match code {
-        "accepted" => "You have accepted this referral. The referrer is told.",
-        "in-progress" => "This referral is in progress. The referrer is told.",
-        "on-hold" => "This referral is on hold. The referrer is told why.",
-        "rejected" => "You have declined this referral. The referrer is told why.",
-        "completed" => "You have completed this referral. The referrer is told what came of it.",
-        "failed" => "This referral has ended early. The referrer is told why.",
-        "cancelled" => "This referral is cancelled. The referrer is told.",
-        "asked" => "Your question is on its way to the referrer.",
-        "said" => "Your message is on its way to the referrer.",
-        "noted" => "It is noted, and goes into the record.",
-        "given" => "The worker of this referral is changed.",
-        "referred" => "The new referral is sent and linked to this one.",
+/// What a code tells of a referral with this way back; nothing where it is none.
+pub(in crate::web) fn words(code: &str, way: WayBack) -> Option<String> {
+    let (done, told) = match code {
+        "accepted" => ("You have accepted this referral.", Some(Told::Status)),
+        "in-progress" => ("This referral is in progress.", Some(Told::Status)),
+        "on-hold" => ("This referral is on hold.", Some(Told::Reason)),
+        "rejected" => ("You have declined this referral.", Some(Told::Reason)),
+        "completed" => ("You have completed this referral.", Some(Told::Outcome)),
+        "failed" => ("This referral has ended early.", Some(Told::Reason)),
+        "cancelled" => ("This referral is cancelled.", Some(Told::Status)),
+        "received" => ("This referral is marked as opened.", Some(Told::Status)),
+        "keep" => ("You go on with this referral.", Some(Told::Note)),
+        "schedule" => ("The appointment is noted.", Some(Told::Date)),
+        "progress" => ("It is noted.", Some(Told::Note)),
+        "contact" => ("The contact is noted.", Some(Told::Message)),
+        "asked" => ("Your question is written.", Some(Told::Message)),
+        "said" => ("Your message is written.", Some(Told::Message)),
+        "answered" => ("Your message is on its way to the service you referred on to.", None),
+        "given" => ("The worker of this referral is changed.", None),
+        "referred" => ("The new referral is sent and linked to this one.", None),
         _ => return None,
     };
-    Some(told.to_owned())
+    Some(told.map_or_else(|| done.to_owned(), |told| format!("{done} {}", back(told, way))))
 }
 
-fn assigned(given: u32, passed: u32) -> String {
+/// What a code tells on the worklist.
+pub(in crate::web) fn words_of_list(code: &str) -> Option<String> {
+    let (given, passed) = code.strip_prefix("assigned-")?.split_once('-')?;
+    Some(assigned(given.parse().ok()?, passed.parse().ok()?))
+}
+
+/// How many were given to somebody, and how many were not.
+pub(in crate::web) fn assigned(given: u32, passed: u32) -> String {
     let were = |count: u32| if count == 1 { "1 referral was".to_owned() } else { format!("{count} referrals were") };
     match (given, passed) {
         (0, 0) => "Nothing was selected.".to_owned(),
@@ -48,17 +111,49 @@ mod tests {
 
     #[test]
     fn a_url_tells_only_what_is_ours_to_tell() {
-        assert_eq!(words("assigned-1-0").unwrap(), "1 referral was assigned.");
+        assert_eq!(words_of_list("assigned-1-0").unwrap(), "1 referral was assigned.");
         assert_eq!(
-            words("assigned-3-1").unwrap(),
+            words_of_list("assigned-3-1").unwrap(),
             "3 referrals were assigned; 1 referral was not, because it has ended or changed."
         );
         for bad in ["", "Ring 0900 1234", "assigned-x-1", "assigned-1"] {
-            assert_eq!(words(bad), None, "{bad}");
+            assert_eq!((words_of_list(bad), words(bad, WayBack::Nowhere)), (None, None), "{bad}");
         }
         assert_eq!(
             (with("/inbox", "a"), with("/inbox?view=new", "a")),
             ("/inbox?done=a".into(), "/inbox?view=new&done=a".into())
         );
+    }
+
+    /// What is said to people is held against what the record is given: a line is said to go there only where it does.
+    #[test]
+    fn what_is_said_to_go_back_is_what_goes_back() {
+        use crate::writeback::detail::{reduce, reduce_message};
+        let task = serde_json::json!({
+            "resourceType": "Task", "status": "rejected", "statusReason": {"text": "WORDS"}, "executionPeriod": {"start": "2026-03-09"},
+            "note": [{"text": "WORDS"}], "output": [{"type": {"text": "x"}, "valueString": "WORDS"}],
+        });
+        let message = serde_json::json!({"resourceType": "Communication", "payload": [{"contentString": "WORDS"}]});
+        for detail in [Detail::None, Detail::Codes, Detail::Summary, Detail::Full] {
+            let (mut task, mut message) = (task.clone(), message.clone());
+            reduce(&mut task, detail);
+            reduce_message(&mut message, detail);
+            for by_consent in [true, false] {
+                let said = |told| back(told, WayBack::Record { detail, by_consent });
+                assert_eq!(
+                    said(Told::Reason) == "The referrer is told why.",
+                    task.get("statusReason").is_some(),
+                    "{detail:?}"
+                );
+                assert_eq!(said(Told::Date).contains("goes into"), task.get("executionPeriod").is_some(), "{detail:?}");
+                assert_eq!(said(Told::Note).contains("goes into"), task.get("note").is_some(), "{detail:?}");
+                assert_eq!(said(Told::Outcome).contains("what came of it"), task.get("output").is_some(), "{detail:?}");
+                let sent = detail > Detail::None && message.get("payload").is_some();
+                assert_eq!(said(Told::Message).contains("goes into"), sent, "{detail:?}");
+            }
+        }
+        assert!(words("accepted", WayBack::Nowhere).unwrap().contains("tell the referrer yourself"));
+        let kept = WayBack::Record { detail: Detail::None, by_consent: true };
+        assert!(words("completed", kept).unwrap().contains("consent keeps it back"));
     }
 }

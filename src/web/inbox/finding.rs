@@ -6,11 +6,11 @@ use super::{line::concept, passing::Service, words};
 use crate::{
     config::Registry,
     directory::{body_of, entry},
-    domain::{EntryKind, Point},
+    domain::{EntryKind, Point, ProviderId},
     fhir::tree,
     search::Search,
     store::StoreError,
-    web::Web,
+    web::{Web, services},
 };
 
 /// So many are shown.
@@ -37,8 +37,13 @@ impl From<StoreError> for NotFound {
 }
 
 impl Web {
-    /// The services that have all words of what is needed, the nearest to a place first where one is given.
-    pub(super) async fn services_for(&self, need: &str, place: &str) -> Result<Vec<Service>, NotFound> {
+    /// The services of others than `own` that have all words of what is needed, the nearest to a place first where one is given.
+    pub(super) async fn services_for(
+        &self,
+        own: &ProviderId,
+        need: &str,
+        place: &str,
+    ) -> Result<Vec<Service>, NotFound> {
         let registry = self.registry.load_full();
         let near: Option<(Point, f64)> = match place {
             "" => None,
@@ -57,24 +62,32 @@ impl Web {
                 let body = body_of(&stored)?;
                 let metres = candidates.iter().find(|one| *one.id == stored.id.to_string()).and_then(|one| one.metres);
                 if has(&body, &need) {
-                    found.extend(service(&registry, &self.directory.base, &stored.id.to_string(), &body, metres));
+                    let of = service(&registry, &self.directory.base, &stored.id.to_string(), &body, metres);
+                    found.extend(of.filter(|service| service.provider != *own));
                 }
                 if found.len() == FOUND_MAX {
-                    return Ok(found);
+                    return Ok(with_room_first(found));
                 }
             }
         }
-        Ok(found)
+        Ok(with_room_first(found))
     }
 
-    /// The service with this id, where somebody may refer on to it.
-    pub(super) async fn service_for(&self, id: &str) -> Result<Option<Service>, StoreError> {
+    /// The service with this id, where somebody of `own` may refer on to it: what is one's own is no other service.
+    pub(super) async fn service_for(&self, own: &ProviderId, id: &str) -> Result<Option<Service>, StoreError> {
         let Ok(id) = id.parse() else { return Ok(None) };
         let registry = self.registry.load_full();
         let found = self.store.directory_entries(vec![(EntryKind::HealthcareService, id)]).await?;
         let Some(stored) = found.first() else { return Ok(None) };
-        Ok(service(&registry, &self.directory.base, &id.to_string(), &body_of(stored)?, None))
+        let of = service(&registry, &self.directory.base, &id.to_string(), &body_of(stored)?, None);
+        Ok(of.filter(|service| service.provider != *own))
     }
+}
+
+/// What says that it takes nobody comes last: it may have room by the time that it is asked.
+fn with_room_first(mut found: Vec<Service>) -> Vec<Service> {
+    found.sort_by_key(|service| service.is_full);
+    found
 }
 
 /// Whether a service says all these words, folded, of itself.
@@ -95,13 +108,16 @@ fn service(registry: &Registry, base: &str, id: &str, body: &Value, metres: Opti
     let where_it_is = tree::items(body, "location").iter().find_map(|one| tree::text(one, "display"));
     let far = metres.map(|metres| format!("about {:.0} km away", (metres / 1000.0).max(1.0)));
     let about = [Some(provider.name.clone()), where_it_is.map(str::to_owned), far];
+    let about = about.into_iter().flatten().chain(services::said(body)).collect::<Vec<_>>().join(", ");
     Some(Service {
+        is_full: services::is_full(body),
         id: id.to_owned(),
         name: tree::text(body, "name").unwrap_or("A service without a name").to_owned(),
         kind: tree::items(body, "type").first().cloned(),
+        provider: provider.id.clone(),
         ods_code: provider.ods_code.clone(),
         organisation: provider.name.clone(),
-        about: about.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        about,
     })
 }
 

@@ -7,7 +7,7 @@ use crate::{
     domain::{InboxId, ProviderId, TaskId, Timestamp, task::TaskState},
     fhir::{
         nhs_number::{self, NhsNumber},
-        tree,
+        test_data, tree,
     },
     store::TaskRecord,
 };
@@ -52,6 +52,8 @@ pub(in crate::web) struct Line {
     pub priority: Option<words::Tag>,
     /// Somebody has flagged a risk.
     pub flagged: bool,
+    /// It says that it stands for nobody.
+    pub is_test: bool,
     pub worker: Option<Worker>,
     /// What a search looks at: name, NHS number, reference, folded.
     pub sought: String,
@@ -86,6 +88,7 @@ impl Line {
             urgency,
             priority,
             flagged: resources.iter().any(is_safeguarding),
+            is_test: test_data::is_test(request),
             worker: worker_of(body),
             sought: format!("{} {number} {}", words::folded(&name), words::folded(&reference)),
             sorted: family_first(person, &name),

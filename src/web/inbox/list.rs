@@ -213,12 +213,14 @@ fn first(line: &Line, now: Timestamp) -> (bool, u8, Timestamp, Timestamp, TaskId
 /// What a worklist shows.
 #[derive(Debug)]
 pub(in crate::web) struct Shown {
-    /// How many lines each view has, in the order of [`VIEWS`].
+    /// How many lines each view has, in the order of [`VIEWS`]. Tests are counted nowhere.
     pub counts: [usize; VIEWS.len()],
     /// The lines of the page.
     pub lines: Vec<Arc<Line>>,
     /// All that are wanted.
     pub total: usize,
+    /// Those of them that are tests.
+    pub tests: usize,
     /// The page that is shown: the last one, where one behind it was asked for.
     pub page: usize,
 }
@@ -229,7 +231,7 @@ pub(in crate::web) fn shown(lines: &[Arc<Line>], wanted: &Wanted, now: Timestamp
     let mut found: Vec<&Arc<Line>> = Vec::new();
     for line in lines.iter().filter(|line| wanted.has(line)) {
         for ((view, ..), count) in VIEWS.iter().zip(&mut counts) {
-            *count += usize::from(view.has(line, now));
+            *count += usize::from(!line.is_test && view.has(line, now));
         }
         if wanted.view.has(line, now) {
             found.push(line);
@@ -240,10 +242,10 @@ pub(in crate::web) fn shown(lines: &[Arc<Line>], wanted: &Wanted, now: Timestamp
         Order::First => found.sort_by_cached_key(|line| first(line, now)),
         _ => found.sort_by(|one, other| wanted.compare(one, other)),
     }
-    let total = found.len();
+    let (total, tests) = (found.len(), found.iter().filter(|line| line.is_test).count());
     let page = wanted.page.min(total.div_ceil(page_len).max(1));
     let lines = found.into_iter().skip((page - 1).saturating_mul(page_len)).take(page_len).cloned().collect();
-    Shown { counts, lines, total, page }
+    Shown { counts, lines, total, tests, page }
 }
 
 /// The lines that have all words of a search, the open ones first.

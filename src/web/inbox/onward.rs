@@ -17,7 +17,6 @@ use super::{
     line,
     passing::{self, Passed, Service},
     story::Story,
-    words,
 };
 use crate::{
     auth::Deed,
@@ -27,7 +26,7 @@ use crate::{
     intake::{Incoming, IntakeError},
     lanes::task_body,
     status::{Source, StatusError},
-    store::{StoreError, TaskQuery, TaskRecord},
+    store::{StoreError, TaskRecord},
     web::{
         Shared, Web,
         form::{Form, Seen, Signed},
@@ -42,8 +41,6 @@ const SOUGHT_CHARS_MAX: usize = 100;
 const TEXT_CHARS_MAX: usize = 4_000;
 /// So many risks go on.
 const RISKS_MAX: usize = 50;
-/// Of so many referrals that came of one, each is shown with where it stands.
-const LED_TO_MAX: usize = 50;
 const CODE: &str = "onward";
 
 /// The page on which it is said where to, why, and what goes along.
@@ -90,14 +87,6 @@ struct Typed {
     risks: String,
     agreed: String,
     once: String,
-}
-
-/// A referral that came of one.
-#[derive(Debug)]
-pub(super) struct LedTo {
-    pub service: String,
-    pub status: words::Tag,
-    pub at: String,
 }
 
 /// What of a referral is needed to refer on.
@@ -190,10 +179,10 @@ pub(in crate::web) async fn step(State(web): State<Shared>, Path(task): Path<Str
     let typed = Typed::of(&signed.form);
     let step = signed.form.text("step");
     if !matches!(step, "check" | "send") {
-        return shown(&web, &seen, &known, typed, vec![]).await;
+        return shown_with(&web, &seen, &known, typed, (vec![], step == "find")).await;
     }
     let mut faults = typed.faults();
-    let service = match web.service_for(&typed.service).await {
+    let service = match web.service_for(&known.provider.id, &typed.service).await {
         Ok(service) => service,
         Err(error) => return away(&error),
     };
@@ -274,11 +263,23 @@ async fn refused(web: &Web, seen: &Seen, known: &Known, typed: Typed, error: Int
     shown(web, seen, known, typed, faults).await
 }
 
-async fn shown(web: &Web, seen: &Seen, known: &Known, typed: Typed, mut faults: Vec<Fault>) -> Response {
-    let looks = !typed.need.is_empty() || !typed.place.is_empty();
+async fn shown(web: &Web, seen: &Seen, known: &Known, typed: Typed, faults: Vec<Fault>) -> Response {
+    shown_with(web, seen, known, typed, (faults, false)).await
+}
+
+/// The same; `asks_all`: services were looked for, whatever was typed.
+async fn shown_with(
+    web: &Web,
+    seen: &Seen,
+    known: &Known,
+    typed: Typed,
+    (mut faults, asks_all): (Vec<Fault>, bool),
+) -> Response {
+    // whoever presses “Find services” without a word sees them all
+    let looks = !typed.need.is_empty() || !typed.place.is_empty() || asks_all;
     let mut found = None;
     if looks {
-        match web.services_for(&typed.need, &typed.place).await {
+        match web.services_for(&known.provider.id, &typed.need, &typed.place).await {
             Ok(services) => found = Some(services),
             Err(NotFound::Place) => {
                 faults.push(Fault::at(
@@ -290,7 +291,7 @@ async fn shown(web: &Web, seen: &Seen, known: &Known, typed: Typed, mut faults: 
         }
     }
     // what was chosen stays, also where something else is looked for by now
-    if let Ok(Some(chosen)) = web.service_for(&typed.service).await {
+    if let Ok(Some(chosen)) = web.service_for(&known.provider.id, &typed.service).await {
         let services = found.get_or_insert_default();
         if services.iter().all(|one| one.id != chosen.id) {
             services.insert(0, chosen);
@@ -347,7 +348,7 @@ impl Web {
     async fn known_for_onward(&self, seen: &Seen, task: &str) -> Result<Known, Response> {
         let record = self.named(seen, task, Deed::Answer).await?;
         if !act::is_open_to(&record, CODE) {
-            return Err(act::not_now(seen, &record));
+            return Err(act::not_now(seen, &record, record.state.status));
         }
         let registry = self.registry.load();
         let Some(provider) = registry.providers.get(&record.provider).cloned() else { return Err(absent(seen)) };
@@ -390,27 +391,6 @@ impl Web {
             answered => drop(answered?),
         }
         Ok(())
-    }
-
-    /// The referrals that came of one, and where they stand. Of others' referrals nothing else is told: who referred on knows of each that it
-    /// was sent, and may know what became of it.
-    pub(super) async fn led_to(&self, record: &TaskRecord, body: &Value) -> Result<Vec<LedTo>, StoreError> {
-        let named = passing::led_to(body);
-        if named.is_empty() {
-            return Ok(Vec::new());
-        }
-        let query = TaskQuery {
-            systems: vec![record.system.clone()],
-            requests: Some(named.iter().map(|(id, _)| *id).take(LED_TO_MAX).collect()),
-            count: LED_TO_MAX,
-            ..TaskQuery::default()
-        };
-        let tasks = self.store.search_tasks(query).await?;
-        let one = |(id, service): (Uuid, String)| {
-            let (task, _) = tasks.iter().find(|(task, _)| task.request == id)?;
-            Some(LedTo { service, status: words::status(task.state.status), at: words::moment(task.created) })
-        };
-        Ok(named.into_iter().filter_map(one).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::line;
 use crate::{
     config::registry::Provider,
-    domain::{Timestamp, clock::instant},
+    domain::{ProviderId, Timestamp, clock::instant},
     fhir::{ods_code::ORGANISATION_SYSTEM, tree},
 };
 
@@ -33,10 +33,13 @@ pub(super) struct Service {
     pub name: String,
     /// Of what kind it is, as the directory says.
     pub kind: Option<Value>,
-    /// Whose it is: ODS code and name.
+    /// Whose it is: id, ODS code and name.
+    pub provider: ProviderId,
     pub ods_code: String,
     pub organisation: String,
-    /// Its address or how far it is, for people.
+    /// It says that it takes nobody at present.
+    pub is_full: bool,
+    /// Its address, how far it is, and whether it has room, for people.
     pub about: String,
 }
 
@@ -271,8 +274,10 @@ mod tests {
             id: "choir".into(),
             name: "Choir".into(),
             kind: None,
+            provider: "mind".parse().unwrap(),
             ods_code: "ZH999".into(),
             organisation: "Mind".into(),
+            is_full: false,
             about: String::new(),
         };
         let passed = Passed {

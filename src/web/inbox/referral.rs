@@ -11,16 +11,17 @@ use uuid::Uuid;
 
 use super::{
     act::{self, Choice},
-    away, done, line,
-    onward::LedTo,
+    away, done,
+    led_to::LedTo,
+    line,
     story::Story,
-    timeline::{self, Message, Moment},
+    timeline::{self, Eyes, Message, Moment},
     words::{self, Tag},
 };
 use crate::{
     auth::Deed,
     domain::{TaskId, task::By},
-    fhir::tree,
+    fhir::{test_data, tree},
     http::call::pairs,
     lanes::task_body,
     store::{StoreError, StoredResource, TaskRecord},
@@ -51,6 +52,8 @@ struct ReferralPage {
     came: String,
     reference: String,
     is_open: bool,
+    /// It stands for nobody.
+    is_test: bool,
     cancel_requested: bool,
     beside: Option<TaskId>,
     worker: String,
@@ -60,6 +63,9 @@ struct ReferralPage {
     moments: Vec<Moment>,
     /// Referrals that came of it.
     led_to: Vec<LedTo>,
+    /// How far a message, and a status, get.
+    message_goes: &'static str,
+    status_goes: &'static str,
     /// What was typed of a message.
     typed: String,
 }
@@ -72,7 +78,7 @@ pub(in crate::web) async fn referral(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = pairs(&query.unwrap_or_default());
-    let done = query.iter().find(|(name, _)| name == done::PARAMETER).and_then(|(_, code)| done::words(code));
+    let done = query.into_iter().find(|(name, _)| name == done::PARAMETER).map(|(_, code)| code);
     match web.named(&seen, &task, Deed::Read).await {
         Ok(record) => shown(&web, &seen, &record, Said { done, ..Said::default() }).await,
         Err(page) => page,
@@ -82,6 +88,7 @@ pub(in crate::web) async fn referral(
 /// What a page tells beside its referral.
 #[derive(Default)]
 pub(super) struct Said {
+    /// The code of what was done.
     pub done: Option<String>,
     pub faults: Vec<Fault>,
     pub typed: String,
@@ -135,10 +142,14 @@ impl Web {
             None => None,
         };
         let led_to = self.led_to(record, &body).await?;
+        let way = self.way_back(record, &resources);
+        let moments = timeline::moments(&journal, &registry, Eyes { own: &record.provider, people: &workers });
         Ok(ReferralPage {
             frame: Frame::of(seen, Section::Inbox),
             faults: said.faults,
-            done: said.done,
+            done: said.done.and_then(|code| done::words(&code, way)),
+            message_goes: done::back(done::Told::Message, way),
+            status_goes: done::back(done::Told::Status, way),
             typed: said.typed,
             made_for: seen.made_for.clone(),
             task: record.id,
@@ -151,6 +162,7 @@ impl Web {
             came: words::moment(record.created),
             reference: known.unwrap_or_default().to_owned(),
             is_open: !record.state.status.is_terminal(),
+            is_test: request.is_some_and(test_data::is_test),
             cancel_requested: record.state.cancel_requested,
             beside,
             worker: worker.and_then(|worker| worker.id).unwrap_or_else(|| "none".to_owned()),
@@ -161,7 +173,7 @@ impl Web {
                 record.state.cancel_requested,
             ),
             messages: timeline::messages(&journal, &resources, &registry),
-            moments: timeline::moments(&journal, &registry),
+            moments,
             led_to,
         })
     }

@@ -15,7 +15,7 @@ use crate::{
     auth::Deed,
     config::registry::Client,
     conversation::{ConversationError, Incoming},
-    domain::{Timestamp, clock::instant},
+    domain::clock::instant,
     fhir::task::{BUSINESS_SYSTEM, CONTACT_ATTEMPT, INFORMATION_REQUESTED},
     store::TaskRecord,
     web::{
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// A message has no more characters.
-const MESSAGE_CHARS_MAX: usize = 4_000;
+pub(super) const MESSAGE_CHARS_MAX: usize = 4_000;
 
 /// `POST /inbox/{task}/message`
 pub(in crate::web) async fn message(State(web): State<Shared>, Path(task): Path<String>, signed: Signed) -> Response {
@@ -37,21 +37,26 @@ pub(in crate::web) async fn message(State(web): State<Shared>, Path(task): Path<
     };
     let text = signed.form.text("message").trim().replace("\r\n", "\n");
     let asks = signed.form.text("asks") == "yes";
-    let fault = match text.chars().count() {
+    if let Some(told) = unfit(&text) {
+        let faults = vec![Fault::at("message", told)];
+        return referral::shown(&web, &seen, &record, Said { faults, typed: text, ..Said::default() }).await;
+    }
+    let category = if asks { INFORMATION_REQUESTED } else { "" };
+    let sent = instant(web.store.now());
+    let body = communication(&record, &seen.visitor.name, &text, category, None, &sent);
+    let code = if asks { "asked" } else { "said" };
+    said(&web, &seen, &record, body, signed.form.text("once"), (code, text)).await
+}
+
+/// What is wrong with a message as it was typed.
+pub(super) fn unfit(text: &str) -> Option<String> {
+    match text.chars().count() {
         0 => Some("Write what you want to say".to_owned()),
         count if count > MESSAGE_CHARS_MAX => {
             Some(format!("Use {MESSAGE_CHARS_MAX} characters or fewer: there are {count}"))
         }
         _ => None,
-    };
-    if let Some(told) = fault {
-        let faults = vec![Fault::at("message", told)];
-        return referral::shown(&web, &seen, &record, Said { faults, typed: text, ..Said::default() }).await;
     }
-    let category = if asks { INFORMATION_REQUESTED } else { "" };
-    let body = communication(&record, &seen.visitor.name, &text, category, None, web.store.now());
-    let code = if asks { "asked" } else { "said" };
-    said(&web, &seen, &record, body, signed.form.text("once"), (code, text)).await
 }
 
 /// A contact with the person, noted with the referral.
@@ -61,18 +66,31 @@ pub(super) async fn contact(web: &Web, seen: &Seen, record: &TaskRecord, typed: 
         "" => format!("{way}: {result}."),
         note => format!("{way}: {result}.\n{note}"),
     };
-    let body = communication(record, &seen.visitor.name, &text, CONTACT_ATTEMPT, Some(way), web.store.now());
-    said(web, seen, record, body, once, ("noted", String::new())).await
+    // when it was, which is not when it is noted
+    let now = web.store.now();
+    let today = now.strftime("%Y-%m-%d").to_string();
+    // just after midnight in summer a day alone would still be to come in UTC, by which FHIR's dates are held against the clock
+    let sent = typed.moment().filter(|sent| sent.len() > today.len() || *sent <= today);
+    let sent = sent.unwrap_or_else(|| instant(now));
+    let body = communication(record, &seen.visitor.name, &text, CONTACT_ATTEMPT, Some(way), &sent);
+    said(web, seen, record, body, once, ("contact", String::new())).await
 }
 
 /// A message about a Task.
-fn communication(task: &TaskRecord, who: &str, text: &str, category: &str, way: Option<&str>, now: Timestamp) -> Value {
+pub(super) fn communication(
+    task: &TaskRecord,
+    who: &str,
+    text: &str,
+    category: &str,
+    way: Option<&str>,
+    sent: &str,
+) -> Value {
     let mut body = json!({
         "resourceType": "Communication",
         "basedOn": [{"reference": format!("ServiceRequest/{}", task.request), "type": "ServiceRequest"}],
         "status": "completed",
         "about": [{"reference": format!("Task/{}", task.id), "type": "Task"}],
-        "sent": instant(now),
+        "sent": sent,
         "sender": {"type": "Practitioner", "display": who},
         "payload": [{"contentString": text}],
     });
@@ -103,23 +121,35 @@ async fn said(
             tracing::info!(person = seen.visitor.person, task.id = %record.id, "a message was written on a page");
             return page::to(&done::with(&format!("/inbox/{}", record.id), code));
         }
-        Err(ConversationError::NotFound) => return absent(seen),
-        Err(ConversationError::Store(error)) => return away(&error),
-        // the same form was sent twice, with other words the second time
-        Err(ConversationError::Differs(_)) => {
-            vec![Fault::of_all("This form was sent before. Look whether your message is below.")]
-        }
-        Err(ConversationError::Refused(_)) => {
-            vec![Fault::of_all("This referral has ended, so nothing can be written any more.")]
-        }
-        Err(ConversationError::Invalid(issues) | ConversationError::Rule(issues)) => {
-            issues.into_iter().map(|issue| Fault::of_all(issue.diagnostics)).collect()
-        }
-        Err(ConversationError::Stale { .. } | ConversationError::RecordAway(_)) => return page::unavailable(),
+        Err(error) => match faults(seen, error) {
+            Ok(faults) => faults,
+            Err(page) => return *page,
+        },
     };
     match web.task_for(&seen.visitor, record.id, Deed::Read).await {
         Ok(Some(now)) => referral::shown(web, seen, &now, Said { faults, typed, ..Said::default() }).await,
         Ok(None) => absent(seen),
         Err(error) => away(&error),
     }
+}
+
+/// What of a refusal is told on the page it was written on; else the page that is answered.
+pub(super) fn faults(seen: &Seen, error: ConversationError) -> Result<Vec<Fault>, Box<Response>> {
+    Ok(match error {
+        ConversationError::NotFound => return Err(Box::new(absent(seen))),
+        ConversationError::Store(error) => return Err(Box::new(away(&error))),
+        // the same form was sent twice, with other words the second time
+        ConversationError::Differs(_) => {
+            vec![Fault::of_all("This form was sent before. Look whether your message is below.")]
+        }
+        ConversationError::Refused(_) => {
+            vec![Fault::of_all("This referral has ended, so nothing can be written any more.")]
+        }
+        ConversationError::Invalid(issues) | ConversationError::Rule(issues) => {
+            issues.into_iter().map(|issue| Fault::of_all(issue.diagnostics)).collect()
+        }
+        ConversationError::Stale { .. } | ConversationError::RecordAway(_) => {
+            return Err(Box::new(page::unavailable()));
+        }
+    })
 }

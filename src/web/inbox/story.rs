@@ -17,6 +17,11 @@ use crate::{
     store::StoredResource,
 };
 
+mod labels;
+mod reach;
+
+use reach::reach;
+
 /// So many lines of what has no place of its own are shown of each resource.
 const DETAILS_MAX: usize = 200;
 
@@ -86,7 +91,7 @@ impl Story {
             matters: matters(&of_kind("QuestionnaireResponse"), &of_kind("Goal"), &of_kind("Observation")),
             why: why(request, &of_kind("Condition")),
             consent: of_kind("Consent").into_iter().map(|one| consent(one, now)).collect(),
-            referrer: referrer(request, resources),
+            referrer: referrer(request, resources, now),
             outcome: outcome(body),
             documents: documents(task, resources),
             all: resources.iter().filter(|(s, _)| s.kind != "Communication").map(details).collect(),
@@ -111,133 +116,6 @@ fn risk(flag: &Value) -> Fact {
     }
 }
 
-fn reach(request: &Value, person: Option<&Value>, related: &[&Value], now: Timestamp) -> Vec<Fact> {
-    let nothing = Value::Null;
-    let of = person.unwrap_or(&nothing);
-    let number = words::nhs_number(&line::nhs_number_of(request, person));
-    let notes = tree::items(request, "note").iter().filter_map(|note| tree::text(note, "text"));
-    let contacts = tree::items(of, "contact").iter().map(|contact| {
-        let kind = tree::items(contact, "relationship").iter().map(concept).find(|text| !text.is_empty());
-        let name =
-            contact.get("name").map(|name| line::name_of(&serde_json::json!({"name": [name]}))).unwrap_or_default();
-        joined([kind.unwrap_or_default(), name, telecoms(contact).join(", ")])
-    });
-    let relatives = related.iter().map(|relative| {
-        let kind = tree::items(relative, "relationship").iter().map(concept).find(|text| !text.is_empty());
-        joined([kind.unwrap_or_default(), line::name_of(relative), telecoms(relative).join(", ")])
-    });
-    let born = tree::text(of, "birthDate").map(|day| match age(day, now) {
-        Some(age) => format!("{} ({age} years old)", words::date(day)),
-        None => words::date(day),
-    });
-    let gp =
-        tree::items(of, "generalPractitioner").iter().filter_map(|gp| tree::text(gp, "display")).map(str::to_owned);
-    let died = of.get("deceasedBoolean").and_then(Value::as_bool) == Some(true) || of.get("deceasedDateTime").is_some();
-    let facts = [
-        fact("Has died", if died { vec!["The record says that this person has died.".to_owned()] } else { vec![] }),
-        fact("Interpreter", interpreter(of)),
-        fact("What the referrer notes", notes.map(str::to_owned).collect()),
-        fact("Phone and email", telecoms(of)),
-        fact("Language", languages(of)),
-        fact("Accessibility and contact", needs(of)),
-        fact(
-            "Address",
-            tree::items(of, "address").iter().filter(|a| tree::text(a, "use") != Some("old")).map(address).collect(),
-        ),
-        fact("Date of birth", born.into_iter().collect()),
-        fact("NHS number", vec![number]),
-        fact("Gender", tree::text(of, "gender").map(str::to_owned).into_iter().collect()),
-        fact("Contacts", contacts.chain(relatives).collect()),
-        fact("GP practice", gp.collect()),
-    ];
-    facts.into_iter().flatten().collect()
-}
-
-fn joined<const N: usize>(parts: [String; N]) -> String {
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
-}
-
-/// Telephone numbers and addresses, the preferred first, with what they are for.
-fn telecoms(of: &Value) -> Vec<String> {
-    let mut all: Vec<&Value> =
-        tree::items(of, "telecom").iter().filter(|t| tree::text(t, "use") != Some("old")).collect();
-    all.sort_by_key(|telecom| telecom.get("rank").and_then(Value::as_u64).unwrap_or(u64::MAX));
-    let shown = |telecom: &&Value| {
-        let value = tree::text(telecom, "value")?;
-        let kind = [tree::text(telecom, "use"), tree::text(telecom, "system")]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(" ");
-        Some(if kind.is_empty() { value.to_owned() } else { format!("{value} ({kind})") })
-    };
-    all.iter().filter_map(shown).collect()
-}
-
-fn address(of: &Value) -> String {
-    if let Some(text) = tree::text(of, "text") {
-        return text.to_owned();
-    }
-    let lines = tree::items(of, "line").iter().filter_map(Value::as_str);
-    let more = ["city", "district", "postalCode"].into_iter().filter_map(|name| tree::text(of, name));
-    lines.chain(more).collect::<Vec<_>>().join(", ")
-}
-
-fn languages(of: &Value) -> Vec<String> {
-    let said = tree::items(of, "communication").iter().map(|one| {
-        let name = concept(one.get("language").unwrap_or(&Value::Null));
-        let preferred = one.get("preferred").and_then(Value::as_bool) == Some(true);
-        if preferred { format!("{name} (preferred)") } else { name }
-    });
-    said.collect()
-}
-
-/// Whether an interpreter is needed (R4's extension patient-interpreterRequired, or UK Core's of NHS communication). What is no plain
-/// no is told: one place may say no and another yes, and some write which interpreter.
-fn interpreter(of: &Value) -> Vec<String> {
-    let all = extensions(of).into_iter().filter(|(name, _)| name.to_lowercase().contains("interpreterrequired"));
-    let (no, needed): (Vec<String>, Vec<String>) =
-        all.map(|(_, value)| value).partition(|value| ["no", "false"].contains(&value.trim().to_lowercase().as_str()));
-    if needed.is_empty() {
-        return no.first().map(|_| "No interpreter is needed".to_owned()).into_iter().collect();
-    }
-    let told = needed.iter().map(|value| match value.trim().to_lowercase().as_str() {
-        "yes" | "true" | "" => "An interpreter is needed".to_owned(),
-        _ => format!("An interpreter is asked for: {value}"),
-    });
-    told.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
-}
-
-/// What else extensions say of how somebody is met; each by its own name.
-fn needs(of: &Value) -> Vec<String> {
-    let about = |name: &str| {
-        let name = name.to_lowercase();
-        ["contact", "communication", "adjust", "access", "disab", "impair", "pronoun"]
-            .iter()
-            .any(|word| name.contains(word))
-            && !name.contains("interpreterrequired")
-    };
-    extensions(of)
-        .into_iter()
-        .filter(|(name, _)| about(name))
-        .map(|(name, value)| format!("{}: {value}", spaced(&name)))
-        .collect()
-}
-
-/// The extensions of a resource, those within extensions too: the last part of the URL, and the value in words.
-fn extensions(of: &Value) -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    for extension in tree::items(of, "extension") {
-        let url = tree::text(extension, "url").unwrap_or_default();
-        let name = url.rsplit('/').next().unwrap_or_default().trim_start_matches("Extension-UKCore-").to_owned();
-        if let Some(value) = extension.as_object().and_then(|o| o.iter().find(|(key, _)| key.starts_with("value"))) {
-            all.push((name.clone(), in_words(value.1)));
-        }
-        all.extend(extensions(extension).into_iter().map(|(inner, value)| (format!("{name} {inner}"), value)));
-    }
-    all
-}
-
 fn in_words(value: &Value) -> String {
     match value {
         Value::Bool(true) => "Yes".to_owned(),
@@ -258,14 +136,6 @@ fn in_words(value: &Value) -> String {
         Value::Array(all) => all.iter().map(in_words).collect::<Vec<_>>().join(", "),
         Value::Null => String::new(),
     }
-}
-
-fn age(born: &str, now: Timestamp) -> Option<i16> {
-    let born: jiff::civil::Date = born.parse().ok()?;
-    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let had = (today.month(), today.day()) >= (born.month(), born.day());
-    let years = today.year().checked_sub(born.year())? - i16::from(!had);
-    (0..130).contains(&years).then_some(years)
 }
 
 /// What somebody answered, wants to reach, and how she is.
@@ -356,7 +226,7 @@ fn kept_from_referrer(provision: &Value) -> Vec<&Value> {
 }
 
 /// Who referred: as the request names it, and what came along of it.
-fn referrer(request: &Value, resources: &[(StoredResource, Value)]) -> Vec<Fact> {
+fn referrer(request: &Value, resources: &[(StoredResource, Value)], now: Timestamp) -> Vec<Fact> {
     let named = tree::text(request, "requester.reference").unwrap_or_default();
     let find = |reference: &str| {
         let contained = reference
@@ -373,7 +243,7 @@ fn referrer(request: &Value, resources: &[(StoredResource, Value)]) -> Vec<Fact>
     let organisation = other("organization").and_then(|one| tree::text(one, "name")).map(str::to_owned);
     let organisation =
         organisation.or_else(|| role.and_then(|role| tree::text(role, "organization.display")).map(str::to_owned));
-    let phones = [role, person].into_iter().flatten().flat_map(telecoms);
+    let phones = [role, person].into_iter().flatten().flat_map(|who| reach::telecoms_in_words(who, now));
     let display = || tree::text(request, "requester.display").map(str::to_owned);
     let job = role.map(|role| tree::items(role, "code").iter().map(concept).collect()).unwrap_or_default();
     let facts = [
@@ -386,7 +256,7 @@ fn referrer(request: &Value, resources: &[(StoredResource, Value)]) -> Vec<Fact>
 }
 
 /// What the provider has said of it so far.
-fn outcome(task: &Value) -> Vec<Fact> {
+pub(super) fn outcome(task: &Value) -> Vec<Fact> {
     let mut facts: Vec<Fact> = Vec::new();
     let reason = task.get("statusReason").map(concept);
     facts.extend(fact("Reason", reason.into_iter().collect()));
@@ -430,7 +300,7 @@ fn documents(task: TaskId, resources: &[(StoredResource, Value)]) -> Vec<Documen
 fn details((stored, body): &(StoredResource, Value)) -> Details {
     let mut lines = Vec::new();
     flatten(body, String::new(), &mut lines);
-    Details { title: spaced(&stored.kind), lines }
+    Details { title: labels::spaced(&stored.kind), lines }
 }
 
 fn flatten(value: &Value, path: String, lines: &mut Vec<(String, String)>) {
@@ -441,9 +311,10 @@ fn flatten(value: &Value, path: String, lines: &mut Vec<(String, String)>) {
         Value::Object(object) => {
             let of = |key: &str| !matches!(key, "resourceType" | "id" | "meta" | "data" | "text" | "div");
             for (key, value) in object.iter().filter(|(key, value)| of(key) || (*key == "text" && value.is_string())) {
-                let path =
-                    if path.is_empty() { spaced(key) } else { format!("{path}, {}", spaced(key).to_lowercase()) };
-                flatten(value, path, lines);
+                match key.as_str() {
+                    "extension" | "modifierExtension" => flatten_extensions(value, &path, lines),
+                    _ => flatten(value, under(&path, &labels::spaced(key)), lines),
+                }
             }
         }
         Value::Array(items) => items.iter().for_each(|item| flatten(item, path.clone(), lines)),
@@ -452,16 +323,22 @@ fn flatten(value: &Value, path: String, lines: &mut Vec<(String, String)>) {
     }
 }
 
-/// A name of FHIR as words: `birthDate` is “Birth date”.
-fn spaced(name: &str) -> String {
-    let mut out = String::new();
-    for (n, c) in name.chars().enumerate() {
-        if n > 0 && c.is_uppercase() && !out.ends_with(' ') {
-            out.push(' ');
+/// Extensions, each under what it is called.
+fn flatten_extensions(extensions: &Value, path: &str, lines: &mut Vec<(String, String)>) {
+    for extension in extensions.as_array().into_iter().flatten() {
+        let path = under(path, &labels::label(tree::text(extension, "url").unwrap_or_default()));
+        for (key, value) in extension.as_object().into_iter().flatten().filter(|(key, _)| *key != "url" && *key != "id")
+        {
+            match key.as_str() {
+                "extension" => flatten_extensions(value, &path, lines),
+                _ => flatten(value, path.clone(), lines),
+            }
         }
-        if n == 0 { out.extend(c.to_uppercase()) } else { out.extend(c.to_lowercase()) }
     }
-    out.replace('-', " ")
+}
+
+fn under(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}, {}", labels::first_low(name)) }
 }
 
 #[cfg(test)]

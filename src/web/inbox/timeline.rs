@@ -5,13 +5,18 @@ use serde_json::Value;
 use super::words;
 use crate::{
     config::registry::Registry,
-    domain::{Actor, Event, TaskStatus},
+    domain::{Actor, Event, ProviderId, TaskStatus, Timestamp},
     fhir::{
         task::{BUSINESS_SYSTEM, CONTACT_ATTEMPT, INFORMATION_REQUESTED},
         tree,
     },
     store::{JournalLine, StoredResource},
 };
+
+/// What one does again within this time is one line.
+const TOGETHER: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+/// What a contact that was noted is called.
+const CONTACT: &str = "Contact with the person";
 
 /// Something that happened.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,22 +35,87 @@ pub(in crate::web) struct Message {
     pub texts: Vec<String>,
 }
 
-/// What happened, the newest first. What concerns only how messages are carried is left out: it is IT's.
-pub(in crate::web) fn moments(journal: &[JournalLine], registry: &Registry) -> Vec<Moment> {
-    let told = |line: &JournalLine| Some(Moment { at: words::moment(line.at), told: told(line, registry)? });
-    journal.iter().rev().filter_map(told).collect()
+/// Who looks at a timeline: of her own organisation she knows people by name, of others the organisation.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::web) struct Eyes<'e> {
+    pub own: &'e ProviderId,
+    /// The people of it by their ids (`local:NAME`), with their names.
+    pub people: &'e [(String, String)],
 }
 
-fn told(line: &JournalLine, registry: &Registry) -> Option<String> {
-    let who = who(&line.actor, registry);
+/// A line in the making.
+struct Entry {
+    seq: u64,
+    last: Timestamp,
+    told: String,
+    /// How often, where that says anything.
+    times: usize,
+    counts: bool,
+    /// Whether the referrer's record has it, as far as it is to have it.
+    in_record: bool,
+    not_in_record: bool,
+}
+
+/// What happened, the newest first, one line for what belongs together: what was done is told with whether the record has it, and the same
+/// that one person does again within a few minutes is one line. What concerns only how messages are carried is left out: it is IT's.
+pub(in crate::web) fn moments(journal: &[JournalLine], registry: &Registry, eyes: Eyes<'_>) -> Vec<Moment> {
+    let mut entries: Vec<Entry> = Vec::new();
+    // many entries may stand for one event after they are joined: which line has an event
+    let mut line_of: Vec<(u64, usize)> = Vec::new();
+    for line in journal {
+        let written = match &line.event {
+            Event::WrittenBack { of, .. } => Some((*of, true)),
+            Event::WriteBackFailed { of, .. } => Some((*of, false)),
+            _ => None,
+        };
+        if let Some((of, done)) = written {
+            let place = line_of.iter().rev().find(|(seq, _)| *seq == of).map(|(_, place)| *place);
+            if let Some(entry) = place.and_then(|place| entries.get_mut(place)) {
+                (entry.in_record, entry.not_in_record) = (done, !done);
+            }
+            continue;
+        }
+        let Some(told) = told(line, registry, eyes) else { continue };
+        match entries.last_mut() {
+            Some(entry) if entry.told == told && line.at.duration_since(entry.last) <= TOGETHER => {
+                (entry.last, entry.times) = (line.at, entry.times + 1);
+                (entry.in_record, entry.not_in_record) = (false, false);
+            }
+            _ => {
+                let (seq, at, counts) = (line.seq, line.at, line.actor != Actor::Onward);
+                entries.push(Entry { seq, last: at, told, times: 1, counts, in_record: false, not_in_record: false });
+            }
+        }
+        line_of.push((line.seq, entries.len() - 1));
+    }
+    entries.sort_by_key(|entry| std::cmp::Reverse((entry.last, entry.seq)));
+    entries.into_iter().map(Moment::from).collect()
+}
+
+impl From<Entry> for Moment {
+    fn from(entry: Entry) -> Self {
+        let times = if entry.times > 1 && entry.counts { format!(" ({} times)", entry.times) } else { String::new() };
+        let record = match (entry.in_record, entry.not_in_record) {
+            (true, _) => ". It is in the referrer’s record",
+            (_, true) => ". The referrer’s record could not be brought up to date; IT are told",
+            _ => "",
+        };
+        Self { at: words::moment(entry.last), told: format!("{}{times}{record}", entry.told) }
+    }
+}
+
+fn told(line: &JournalLine, registry: &Registry, eyes: Eyes<'_>) -> Option<String> {
+    let who = doer(line, registry, eyes);
     Some(match &line.event {
         Event::Submitted { .. } => format!("{who} sent the referral"),
         Event::Delivered { .. } | Event::Listed { .. } | Event::HandedOver { .. } => "The referral arrived".to_owned(),
         Event::DeliveryDelayed => "It could not be delivered in time; Onward goes on trying".to_owned(),
-        Event::NotOpened => "It was not opened in time; the referrer was told".to_owned(),
-        Event::Overdue => "It was not answered in time; the referrer was told".to_owned(),
+        Event::NotOpened => "It was not opened in time".to_owned(),
+        Event::Overdue => "It was not answered in time".to_owned(),
         Event::Escalated { .. } => "It was not answered in time, and another service has got it as well".to_owned(),
         Event::Undeliverable { .. } => "It could not be delivered".to_owned(),
+        // the next line says where it led
+        Event::Answered { implied: true, .. } => return None,
         Event::Answered { from, to, .. } if from == to => format!("{who} added to the referral"),
         Event::Answered { to, .. } => answered(&who, *to),
         Event::Amended { .. } => format!("{who} changed the referral"),
@@ -54,12 +124,16 @@ fn told(line: &JournalLine, registry: &Registry) -> Option<String> {
         Event::Retracted { .. } => format!("{who} took the referral back: it was sent in error"),
         Event::Message { asks: true, .. } => format!("{who} asked for more information"),
         Event::Message { .. } => format!("{who} wrote a message"),
-        Event::WrittenBack { .. } => "The referrer’s record was brought up to date".to_owned(),
-        Event::WriteBackFailed { .. } => {
-            "The referrer’s record could not be brought up to date; IT are told".to_owned()
-        }
         _ => return None,
     })
+}
+
+/// Who did what a line tells: by name where it is somebody of one's own organisation.
+fn doer(line: &JournalLine, registry: &Registry, eyes: Eyes<'_>) -> String {
+    let person = line.asked_by.as_ref().and_then(|asked| asked.person.as_deref());
+    let is_own = matches!(&line.actor, Actor::Provider(id) if id == eyes.own);
+    let name = person.filter(|_| is_own).and_then(|person| eyes.people.iter().find(|(id, _)| id == person));
+    name.map_or_else(|| who(&line.actor, registry), |(_, name)| name.clone())
 }
 
 fn answered(who: &str, to: TaskStatus) -> String {
@@ -104,7 +178,15 @@ pub(in crate::web) fn messages(
         };
         let payload = tree::items(body, "payload").iter();
         let texts = payload.filter_map(|one| tree::text(one, "contentString").map(str::to_owned)).collect();
-        Some(Message { at: words::moment(line.at), from, kind: kind(body), texts })
+        let kind = kind(body);
+        let noted = words::moment(line.at);
+        let sent = tree::text(body, "sent").filter(|_| kind == Some(CONTACT)).map(words::instant_or_date);
+        let at = match sent {
+            // a contact is told when it was, which is not always when it was noted
+            Some(sent) if !noted.starts_with(&sent) => format!("{sent} (noted {noted})"),
+            _ => noted,
+        };
+        Some(Message { at, from, kind, texts })
     };
     journal.iter().filter_map(of).collect()
 }
@@ -114,7 +196,7 @@ fn kind(body: &Value) -> Option<&'static str> {
     for (system, code, _) in codes {
         match (system, code) {
             (Some(BUSINESS_SYSTEM), INFORMATION_REQUESTED) => return Some("Asks for more"),
-            (Some(BUSINESS_SYSTEM), CONTACT_ATTEMPT) => return Some("Contact with the person"),
+            (Some(BUSINESS_SYSTEM), CONTACT_ATTEMPT) => return Some(CONTACT),
             _ => {}
         }
     }
@@ -127,6 +209,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::store::AskedBy;
 
     fn line(seq: u64, actor: Actor, event: Event) -> JournalLine {
         JournalLine { seq, at: "2026-03-03T14:05:00Z".parse().unwrap(), actor, event, asked_by: None }
@@ -136,30 +219,60 @@ mod tests {
         Actor::Provider("mind".parse().unwrap())
     }
 
+    fn at(seq: u64, minute: i64, actor: Actor, person: Option<&str>, event: Event) -> JournalLine {
+        let asked_by =
+            person.map(|person| AskedBy { request: "r".into(), correlation: None, person: Some(person.to_owned()) });
+        let at = "2026-03-03T14:00:00Z".parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_mins(minute);
+        JournalLine { seq, at, actor, event, asked_by }
+    }
+
+    fn told_to(own: &str, journal: &[JournalLine]) -> Vec<String> {
+        let people = [("local:luke".to_owned(), "Luke Byrne".to_owned())];
+        let own = own.parse().unwrap();
+        let all = moments(journal, &Registry::default(), Eyes { own: &own, people: &people });
+        all.into_iter().map(|moment| format!("{} {}", moment.at.rsplit(' ').next().unwrap(), moment.told)).collect()
+    }
+
     #[test]
     fn what_happened_is_told_in_plain_words_the_newest_first() {
+        let rio = Actor::System("rio".parse().unwrap());
+        let submitted = Event::Submitted {
+            route: None,
+            route_set: "1".into(),
+            inbox: "mind".parse().unwrap(),
+            instead_of: None,
+            beside: None,
+        };
+        let answered = |from, to, implied| Event::Answered { from, to, implied };
+        let (requested, received, accepted) = (TaskStatus::Requested, TaskStatus::Received, TaskStatus::Accepted);
         let journal = [
-            line(
-                1,
-                Actor::System("rio".parse().unwrap()),
-                Event::Submitted {
-                    route: None,
-                    route_set: "1".into(),
-                    inbox: "mind".parse().unwrap(),
-                    instead_of: None,
-                    beside: None,
-                },
-            ),
-            line(2, Actor::Onward, Event::Superseded { side: crate::domain::Side::Delivery, of: 1 }),
-            line(
-                3,
-                provider(),
-                Event::Answered { from: TaskStatus::Requested, to: TaskStatus::Accepted, implied: false },
-            ),
+            at(1, 0, rio, None, submitted),
+            at(2, 0, Actor::Onward, None, Event::Superseded { side: crate::domain::Side::Delivery, of: 1 }),
+            at(3, 0, Actor::Onward, None, Event::Listed { inbox: "mind".parse().unwrap() }),
+            at(4, 5, provider(), Some("local:luke"), answered(requested, received, true)),
+            at(5, 5, provider(), Some("local:luke"), answered(received, accepted, false)),
+            at(6, 5, Actor::Onward, None, Event::WrittenBack { of: 5, remote: "1".into() }),
+            at(7, 6, provider(), Some("local:luke"), answered(accepted, accepted, false)),
+            at(8, 9, provider(), Some("local:luke"), answered(accepted, accepted, false)),
+            at(9, 30, provider(), Some("local:luke"), answered(accepted, accepted, false)),
+            at(10, 31, Actor::Onward, None, Event::WriteBackFailed { of: 9, why: "x".into() }),
+            at(11, 40, provider(), Some("oidc:unknown"), answered(accepted, TaskStatus::InProgress, false)),
         ];
-        let told = moments(&journal, &Registry::default());
-        let told: Vec<&str> = told.iter().map(|moment| moment.told.as_str()).collect();
-        assert_eq!(told, ["mind accepted the referral", "rio sent the referral"]);
+        assert_eq!(
+            told_to("mind", &journal),
+            [
+                "2:40pm mind began to work on it",
+                "2:30pm Luke Byrne added to the referral. The referrer’s record could not be brought up to date; IT are told",
+                "2:09pm Luke Byrne added to the referral (2 times)",
+                "2:05pm Luke Byrne accepted the referral. It is in the referrer’s record",
+                "2pm The referral arrived",
+                "2pm rio sent the referral",
+            ]
+        );
+        assert!(
+            told_to("other", &journal)[3].contains("mind accepted"),
+            "of others the organisation is told, and nobody by name"
+        );
     }
 
     #[test]

@@ -83,6 +83,11 @@ pub(in crate::web) fn day(at: Timestamp) -> String {
     in_london(at).strftime("%-d %B %Y").to_string()
 }
 
+/// A day for a table: `2026-03-03`.
+pub(in crate::web) fn iso_day(at: Timestamp) -> String {
+    in_london(at).strftime("%Y-%m-%d").to_string()
+}
+
 /// A moment to the minute: `3 March 2026, 2:05pm` (NHS service manual, “Dates and times”).
 pub(in crate::web) fn moment(at: Timestamp) -> String {
     let at = in_london(at);
@@ -140,6 +145,7 @@ mod tests {
         assert_eq!((date("1984").as_str(), date("?").as_str()), ("1984", "?"));
         assert_eq!(instant_or_date("2026-03-03T14:05:22.125+00:00"), "3 March 2026, 2:05pm");
         assert_eq!(nhs_number("9990742677"), "999 074 2677");
+        assert_eq!(iso_day(at("2026-07-01T23:30:00Z")), "2026-07-02", "in summer time");
     }
 
     #[test]

@@ -66,7 +66,7 @@ await journey(async () => {
       await page.getByLabel('Write to the referrer').fill('Which floor does he live on?');
       await page.locator('label[for="asks"]').click();
       await button(page, 'Send message').click();
-      await told('Your question is on its way');
+      await told('Your question is written.');
       await page.getByText('Which floor does he live on?').waitFor();
     });
     await check(`${variant.name}: a contact is recorded`, async () => {
@@ -80,14 +80,15 @@ await journey(async () => {
       await page.locator('label', { hasText: 'No answer' }).click();
       await page.getByLabel('Notes').fill('Try after 5pm');
       await button(page, 'Save').click();
-      await told('It is noted');
+      await told('The contact is noted.');
     });
     await check(`${variant.name}: an appointment is booked`, async () => {
       await page.getByRole('button', { name: 'Book first appointment' }).click();
-      await page.getByLabel('Date').fill('9/3/2027');
+      await page.getByLabel('Date of the appointment').fill('9/3/2027');
+      await page.getByLabel('Time').fill('2:30pm');
       await page.getByLabel('Where and with whom').fill('Library, room 2');
       await button(page, 'Save').click();
-      await told('It is noted');
+      await told('The appointment is noted.');
     });
     await page.goto(`/inbox/${task}/onward`);
     await looks(page, 'refer on');

@@ -9,8 +9,8 @@ use super::super::{
     tests::{WHOLE, scene_with},
 };
 use crate::{
-    domain::{Actor, EntryKind, TaskId, TaskStatus},
-    store::{DirectoryWrite, TaskQuery},
+    domain::{Actor, EntryKind, ProposalStatus, TaskId, TaskStatus},
+    store::{DirectoryWrite, ProposalQuery, TaskQuery},
 };
 
 const ROUTES: &str = r#"
@@ -214,5 +214,130 @@ async fn only_services_that_take_referrals_are_found() {
     let at = format!("/inbox/{task}/onward");
     let page = luke.get(&at).await;
     let find = [("made-for", page.made_for()), ("once", page.once()), ("step", "find"), ("need", "garden")];
-    assert!(luke.post(&at, &find).await.text.contains("No service that takes referrals here was found"));
+    assert!(luke.post(&at, &find).await.text.contains("No service that takes referrals through Onward was found"));
+}
+
+/// Whoever referred on hears what a record would hear, and answers as it would; nobody else does.
+#[tokio::test]
+async fn who_referred_on_hears_what_is_asked_and_answered_and_why_it_ended() {
+    let (scene, mut luke, task, choir) = begun().await;
+    let page = luke.get(&format!("/inbox/{task}/onward")).await;
+    luke.post(&format!("/inbox/{task}/onward"), &filled(&page, "send", &choir.to_string())).await;
+    let made = scene.tasks_of("mind").await[0];
+    let key = scene.enrolled("mia", "provider-worker:mind").await;
+    let mut mia = scene.logged_in("mia", &key).await;
+    let theirs = mia.get(&format!("/inbox/{made}")).await;
+    let asks =
+        [("made-for", theirs.made_for()), ("once", theirs.once()), ("message", "Can he read music?"), ("asks", "yes")];
+    mia.post(&format!("/inbox/{made}/message"), &asks).await;
+    let ours = luke.get(&format!("/inbox/{task}")).await;
+    let at = format!("/inbox/{task}/led-to/{made}");
+    for told in ["Can he read music?", "Asks you for more", &format!("href=\"{at}\"")] {
+        assert!(ours.text.contains(told), "{told}: {}", ours.text);
+    }
+    let form = luke.get(&at).await;
+    assert!(form.status == StatusCode::OK && form.text.contains("Can he read music?"), "{}", form.text);
+    let answers = form.between("name=\"answers\" value=\"", "\"").to_owned();
+    let fields = |text: &'static str| {
+        vec![("made-for", form.made_for()), ("once", form.once()), ("answers", answers.as_str()), ("message", text)]
+    };
+    assert_eq!(luke.post(&at, &fields(" ")).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for _ in 0..2 {
+        assert_eq!(luke.post(&at, &fields("No, by ear")).await.to(), format!("/inbox/{task}?done=answered"));
+    }
+    let state = scene.store.task(made).await.unwrap().unwrap().state;
+    assert!(!state.information_requested, "it is answered");
+    let journal = scene.store.journal(made).await.unwrap();
+    assert_eq!(
+        journal.iter().filter(|line| line.event.name() == "message").count(),
+        2,
+        "once, however often it is sent"
+    );
+    let last = journal.last().unwrap();
+    assert_eq!(last.actor, Actor::System("rio".parse().unwrap()), "for the side that referred");
+    assert_eq!(last.asked_by.as_ref().and_then(|asked| asked.person.as_deref()), Some("local:luke"));
+    let theirs = mia.get(&format!("/inbox/{made}")).await;
+    assert!(theirs.text.contains("No, by ear") && theirs.text.contains("Anna Ärzte, Link workers"), "{}", theirs.text);
+    // nobody else, and of no other referral
+    let theirs_made_for = theirs.made_for().to_owned();
+    for path in [at.clone(), format!("/inbox/{task}/led-to/{task}"), format!("/inbox/{made}/led-to/{made}")] {
+        assert_eq!(mia.get(&path).await.status, StatusCode::NOT_FOUND, "{path}");
+        let other = [("made-for", theirs_made_for.as_str()), ("message", "x")];
+        assert_eq!(mia.post(&path, &other).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert_eq!(luke.get(&format!("/inbox/{task}/led-to/{task}")).await.status, StatusCode::NOT_FOUND);
+    // its end is heard with the reason
+    let form = mia.get(&format!("/inbox/{made}/rejected")).await;
+    let declined =
+        [("made-for", form.made_for()), ("version", form.version()), ("reason", "No room"), ("more", "Until May")];
+    assert_eq!(mia.post(&format!("/inbox/{made}/rejected"), &declined).await.status, StatusCode::SEE_OTHER);
+    let ours = luke.get(&format!("/inbox/{task}")).await;
+    assert!(ours.text.contains("No room: Until May") && !ours.text.contains(&at), "{}", ours.text);
+    assert_eq!(luke.get(&at).await.status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn ones_own_service_is_no_other_and_what_is_not_found_says_what_to_do() {
+    let (scene, mut luke, task, choir) = begun().await;
+    let own = scene.service("Singing at home", "link-workers").await;
+    let at = format!("/inbox/{task}/onward");
+    let page = luke.get(&at).await;
+    let find = async |luke: &mut Browser, need: &str| {
+        let fields = [("made-for", page.made_for()), ("once", page.once()), ("step", "find"), ("need", need)];
+        luke.post(&at, &fields).await.text
+    };
+    for need in ["sing", ""] {
+        let found = find(&mut luke, need).await;
+        assert!(found.contains(&choir.to_string()) && !found.contains(&own.to_string()), "{need}: {found}");
+    }
+    let nothing = find(&mut luke, "xylophone").await;
+    assert!(nothing.contains("No service that takes referrals through Onward was found. Use fewer"), "{nothing}");
+    let chosen = luke.post(&at, &filled(&page, "check", &own.to_string())).await;
+    assert_eq!(chosen.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", chosen.text);
+}
+
+/// What a provider says of its room waits once, however often it is said; who works there reads it, and who refers on sees what holds.
+#[tokio::test]
+async fn what_is_said_of_room_is_one_change_that_waits() {
+    let (scene, mut luke, task, choir) = begun().await;
+    let own = scene.service("Singing at home", "link-workers").await;
+    let key = scene.enrolled("adam", "provider-admin:link-workers").await;
+    let mut adam = scene.logged_in("adam", &key).await;
+    for (room, weeks) in [("waitlist", "6"), ("no-capacity", "")] {
+        let page = adam.get("/services").await;
+        assert!(page.text.contains("Singing at home") && !page.text.contains("Choir"), "{}", page.text);
+        let fields = [("made-for", page.made_for()), ("version", page.version()), ("room", room), ("weeks", weeks)];
+        let told = adam.post(&format!("/services/{own}"), &fields).await;
+        assert_eq!(told.status, StatusCode::SEE_OTHER, "{}", told.text);
+    }
+    let of = ProposalQuery { status: Some(ProposalStatus::Pending), count: 9, ..ProposalQuery::default() };
+    let pending = scene.store.proposals(of).await.unwrap();
+    assert_eq!(pending.len(), 1, "{pending:?}");
+    assert!(pending[0].new.body.contains("no-capacity") && !pending[0].new.body.contains("waitlist"));
+    let page = adam.get("/services").await;
+    for told in ["A change waits to be approved", "value=\"no-capacity\" selected", "nothing of room or wait"] {
+        assert!(page.text.contains(told), "what was said last stands in the form: {told}: {}", page.text);
+    }
+    let read = luke.get("/services").await;
+    assert!(read.text.contains("Singing at home") && !read.text.contains("<select"), "{}", read.text);
+    let fields = [("made-for", read.made_for()), ("version", "1"), ("room", "capacity")];
+    assert_eq!(luke.post(&format!("/services/{own}"), &fields).await.status, StatusCode::NOT_FOUND);
+    // what holds is told where one refers on
+    let stored = scene.store.directory_entries(vec![(EntryKind::HealthcareService, choir)]).await.unwrap();
+    let mut body: Value = serde_json::from_str(&stored[0].body).unwrap();
+    body["extension"] = json!([{"url": crate::directory::entry::CAPACITY, "valueCode": "no-capacity"}]);
+    let write = DirectoryWrite {
+        kind: EntryKind::HealthcareService,
+        id: choir,
+        over: 1,
+        source: None,
+        body: body.to_string(),
+        by: "steward anna".into(),
+    };
+    scene.store.write_directory(vec![write]).await.unwrap();
+    let at = format!("/inbox/{task}/onward");
+    let page = luke.get(&at).await;
+    let find = [("made-for", page.made_for()), ("once", page.once()), ("step", "find"), ("need", "sing")];
+    let found = luke.post(&at, &find).await;
+    assert!(found.text.contains("Mind, has no room and takes nobody at present"), "{}", found.text);
 }

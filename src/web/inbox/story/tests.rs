@@ -53,12 +53,25 @@ fn told<'s>(facts: &'s [Fact], key: &str) -> Vec<&'s str> {
 fn who_why_and_what_matters_are_told_of_a_whole_referral() {
     let story = story("03-full-bundle.json");
     assert_eq!(story.person, "Declan Rimmer");
-    assert_eq!(told(&story.reach, "Phone and email"), ["07700 900133 (mobile phone)"]);
+    assert_eq!(
+        told(&story.reach, "Phone and email"),
+        ["07700 900133 (mobile phone)\nNot said by itself: read what the referrer notes before you ring"]
+    );
     assert_eq!(told(&story.reach, "What the referrer notes"), ["Happy to be phoned. Voicemail is fine."]);
     assert_eq!(told(&story.reach, "Date of birth"), ["2 November 1984 (41 years old)"]);
     assert_eq!(told(&story.reach, "NHS number"), ["999 074 2677"]);
-    assert_eq!(told(&story.reach, "Address"), ["Flat 3, 40 Invented Street, Liverpool, L9 8ZZ"]);
-    assert_eq!(told(&story.reach, "Contacts"), ["Next-of-Kin: Siobhán Rimmer: 07700 900134 (mobile phone)"]);
+    assert_eq!(
+        told(&story.reach, "Address"),
+        [
+            "Flat 3, 40 Invented Street, Liverpool, L9 8ZZ\nNot said by itself: read what the referrer notes before you write or visit"
+        ]
+    );
+    assert_eq!(
+        told(&story.reach, "Contacts"),
+        [
+            "Next-of-Kin: Siobhán Rimmer: 07700 900134 (mobile phone). Not said whether they know of this referral: ask the person before you ring"
+        ]
+    );
     assert!(told(&story.why, "Reason")[0].starts_with("Low mood and isolation"));
     assert_eq!(told(&story.why, "When"), ["9 March 2026 to 29 May 2026"]);
     assert_eq!(told(&story.matters, "Overall, how happy did you feel yesterday?"), ["0"]);
@@ -100,13 +113,9 @@ fn nothing_that_was_sent_is_kept_back_but_ids_and_files() {
     for sent in ["EP-77120", "Irish", "555021987103", "L9 8ZZ"] {
         assert!(all.contains(&sent), "{sent}: {all:?}");
     }
+    let names: Vec<&str> = story.all.iter().flat_map(|d| &d.lines).map(|(name, _)| name.as_str()).collect();
+    assert!(names.contains(&"Ethnic category, coding, display"), "{names:?}");
     assert!(!all.iter().any(|value| value.starts_with("TGV0dGVy")), "what is in a document is opened by itself");
-}
-
-#[test]
-fn names_of_fhir_become_words() {
-    assert_eq!(spaced("birthDate"), "Birth date");
-    assert_eq!(spaced("QuestionnaireResponse"), "Questionnaire response");
 }
 
 #[test]
@@ -141,7 +150,7 @@ fn an_interpreter_who_is_asked_for_is_told_however_that_is_written() {
             serde_json::json!({"url": "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-NHSCommunication",
                 "extension": [{"url": "interpreterRequired", *name: value}]})
         };
-        interpreter(&serde_json::json!({"extension": values.iter().map(one).collect::<Vec<_>>()}))
+        reach::interpreter(&serde_json::json!({"extension": values.iter().map(one).collect::<Vec<_>>()}))
     };
     let needed = "An interpreter is needed";
     let sign = serde_json::json!({"text": "Yes, British Sign Language"});

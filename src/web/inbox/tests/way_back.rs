@@ -1,0 +1,67 @@
+//! What a provider's people are told of how far their words get: never more than what is true for this referral.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+
+use super::{CONFIG, WHOLE, scene};
+use crate::{
+    config::{
+        Config, Env, Registry,
+        registry::{Detail, WriteBack},
+    },
+    web::tests::{Browser, Scene},
+};
+
+impl Scene {
+    /// The system takes answers from now on, so much of them.
+    fn record_takes(&self, detail: Detail) {
+        let mut registry = Registry::clone(&self.intake.registry.load());
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("routes.toml"), "[triage]\nto = \"triage\"\n").unwrap();
+        let env = Env::from_iter([("TOKEN", "a-token-of-everybody-0123")]);
+        let to = "write-back = { kind = \"fhir-rest\", base-url = \"https://rio.example/fhir\" }\n[[provider]]";
+        let text = CONFIG.replacen("[[provider]]", to, 1);
+        let (config, _) = Config::parse(&text, &folder.path().join("onward.toml"), &env).unwrap();
+        let to = config.registry.systems.values().find_map(|system| system.write_back.clone()).unwrap();
+        for system in registry.systems.values_mut() {
+            system.write_back = Some(WriteBack { detail, ..to.clone() });
+        }
+        self.intake.registry.store(Arc::new(registry));
+    }
+}
+
+async fn declined(scene: &Scene, luke: &mut Browser, file: &str, number: &str) -> String {
+    let task = scene.refers(file, number).await;
+    let page = luke.get(&format!("/inbox/{task}/rejected")).await;
+    let form = page.text.clone();
+    let (made_for, version) = (page.made_for().to_owned(), page.version().to_owned());
+    let fields = [("made-for", made_for.as_str()), ("version", version.as_str()), ("reason", "No room")];
+    let to = luke.post(&format!("/inbox/{task}/rejected"), &fields).await.to().to_owned();
+    format!("{form}{}", luke.get(&to).await.text)
+}
+
+#[tokio::test]
+async fn nobody_is_told_that_the_referrer_hears_what_reaches_no_record() {
+    let (scene, mut luke) = scene().await;
+    let nowhere = "The referrer’s record takes no answers from Onward: tell the referrer yourself.";
+    let told = declined(&scene, &mut luke, WHOLE, "R-1").await;
+    assert_eq!(told.matches(nowhere).count(), 2, "before and after: {told}");
+    assert!(!told.contains("The referrer is told"), "{told}");
+    scene.record_takes(Detail::Full);
+    let told = declined(&scene, &mut luke, WHOLE, "R-2").await;
+    assert_eq!(told.matches("The referrer is told why.").count(), 2, "{told}");
+    scene.record_takes(Detail::Codes);
+    assert!(declined(&scene, &mut luke, WHOLE, "R-3").await.contains("and not why: their record takes no words."));
+    scene.record_takes(Detail::Full);
+    let told = declined(&scene, &mut luke, "17-consent-nothing-back.json", "R-4").await;
+    assert_eq!(told.matches("and not why: the person’s consent keeps it back.").count(), 2, "{told}");
+    let task = scene.refers("17-consent-nothing-back.json", "R-5").await;
+    let page = luke.get(&format!("/inbox/{task}")).await;
+    assert!(
+        page.text.contains("It stays here: the person’s consent keeps it back from the referrer."),
+        "{}",
+        page.text
+    );
+    assert_eq!(page.status, StatusCode::OK);
+}

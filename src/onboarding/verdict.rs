@@ -45,6 +45,8 @@ pub enum Shown {
 pub enum Verdict {
     /// There and back.
     Works,
+    /// There; nothing is written back.
+    WorksThere,
     /// It is not known yet.
     Waits,
     /// It does not get to the provider.
@@ -73,7 +75,8 @@ pub fn verdict(seen: &Seen<'_>) -> (Verdict, Vec<(Point, Shown)>) {
     let verdict = match (&arrived, &back) {
         (Shown::Bad { .. }, _) => Verdict::FailsThere,
         (_, Shown::Bad { .. }) => Verdict::FailsBack,
-        (Shown::Good(_), Shown::Good(_) | Shown::NotWanted(_)) => Verdict::Works,
+        (Shown::Good(_), Shown::Good(_)) => Verdict::Works,
+        (Shown::Good(_), Shown::NotWanted(_)) => Verdict::WorksThere,
         _ => Verdict::Waits,
     };
     let points = vec![
@@ -300,7 +303,7 @@ mod tests {
     #[test]
     fn where_nothing_is_written_back_nothing_is_waited_for() {
         let (verdict, shown) = told("gp", vec![delivered()], &[], Point::WrittenBack);
-        assert!(verdict == Verdict::Works && matches!(shown, Shown::NotWanted(_)), "{shown:?}");
+        assert!(verdict == Verdict::WorksThere && matches!(shown, Shown::NotWanted(_)), "{shown:?}");
     }
 
     #[test]

@@ -97,7 +97,10 @@ impl Scene {
     pub(in crate::web) async fn referral(&self, key: &str) -> TaskRecord {
         let (request, task) = (Uuid::now_v7(), TaskId::mint());
         let body = json!({"status": "requested", "description": SECRET});
-        let of_hers = json!({"identifier": [{"value": key}, {"value": "group"}]});
+        let of_hers = json!({
+            "resourceType": "ServiceRequest", "id": request,
+            "identifier": [{"system": "https://rio.example/id", "value": key}, {"value": "group"}],
+        });
         let resources = vec![
             made::resource("ServiceRequest", request, &of_hers, vec![key.to_owned(), "group".to_owned()]),
             made::resource("Patient", Uuid::now_v7(), &json!({"name": [{"family": SECRET}]}), vec![NUMBER.to_owned()]),
@@ -120,14 +123,18 @@ impl Scene {
     /// A dead letter of such a referral.
     pub(super) async fn dead_letter(&self, key: &str) -> (TaskRecord, Uuid) {
         let task = self.referral(key).await;
+        let message = self.given_up(task.id, Side::Delivery).await;
+        (self.store.task(task.id).await.unwrap().unwrap(), message)
+    }
+
+    /// What a lane has to send next becomes a dead letter.
+    pub(super) async fn given_up(&self, task: TaskId, side: Side) -> Uuid {
         let minute = std::time::Duration::from_secs(60);
-        let LaneState::Leased { lease, head, task } =
-            self.store.lease_lane(task.id, Side::Delivery, minute).await.unwrap()
-        else {
+        let LaneState::Leased { lease, head, task } = self.store.lease_lane(task, side, minute).await.unwrap() else {
             panic!("the lane is not free");
         };
         let outcome = Settled::Dead { why: "HTTP 422".into() };
-        let settle = Settle { side: Side::Delivery, seq: head.seq, lease: Some(lease), extend: minute, outcome };
+        let settle = Settle { side, seq: head.seq, lease: Some(lease), extend: minute, outcome };
         let event = NewEvent {
             event: Event::Undeliverable { why: "HTTP 422".into() },
             actor: Actor::Onward,
@@ -136,7 +143,7 @@ impl Scene {
         };
         let append = Append { settle: Some(settle), events: vec![event], ..Append::to(&task) };
         self.store.append(append).await.unwrap();
-        (self.store.task(task.id).await.unwrap().unwrap(), head.message)
+        head.message
     }
 }
 
@@ -213,7 +220,8 @@ async fn to_nobody_else_there_is_a_console() {
     let (task, message) = scene.dead_letter("one").await;
     for role in ["provider-worker:life-rooms", "provider-admin:life-rooms", "referrer:merseycare-rio", "route-editor"] {
         let mut browser = scene.browser_of(role).await;
-        for path in all_pages(task.id, message) {
+        let adding = ["/console/add/system".to_owned(), "/console/add/provider".to_owned()];
+        for path in all_pages(task.id, message).into_iter().chain(adding) {
             let page = browser.get(&path).await;
             assert_eq!(page.status, StatusCode::NOT_FOUND, "{role} {path}");
             assert!(page.text.contains("There is no such page."), "{}", page.text);
@@ -232,6 +240,10 @@ fn all_pages(task: TaskId, message: Uuid) -> Vec<String> {
         "/journal",
         "/reports",
         "/reports.csv",
+        "/systems",
+        "/systems/merseycare-rio",
+        "/providers",
+        "/providers/life-rooms",
         "/dead",
         "/dead/runs",
         "/dead/replay?to=inbox.life-rooms",

@@ -143,6 +143,11 @@ impl NowPart {
                 "The way works, there and back",
                 "Make sure that somebody on each side has seen it. Then a route may send people there.",
             ),
+            Verdict::WorksThere => (
+                Tag::of("Works", "green"),
+                "The way to the provider works, and nothing is written back",
+                "Make sure that somebody there has seen it, and that those who refer know where to look what becomes of it.",
+            ),
             Verdict::Waits => (
                 Tag::of("Waiting", "blue"),
                 "It is not known yet",

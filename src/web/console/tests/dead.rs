@@ -1,6 +1,7 @@
 //! Dead letters as a browser meets them.
 
 use super::*;
+use crate::domain::TaskStatus;
 
 #[tokio::test]
 async fn a_dead_letter_is_looked_at_and_tried_again_in_the_persons_name() {
@@ -98,4 +99,29 @@ async fn a_long_list_is_turned_page_by_page() {
     let (one, two) = (shown(&first.text), shown(&second.text));
     assert_eq!((one.len(), two.len()), (50, 3));
     assert!(one.iter().all(|id| !two.contains(id)), "each once");
+}
+
+#[tokio::test]
+async fn what_would_be_sent_is_shown_though_whom_it_is_for_cannot_be_asked() {
+    let scene = scene();
+    let task = scene.referral("one").await;
+    let answered = NewEvent {
+        event: Event::Answered { from: TaskStatus::Requested, to: TaskStatus::Received, implied: false },
+        actor: Actor::Onward,
+        body: Some(r#"{"resourceType":"Task","status":"received"}"#.to_owned()),
+        lanes: vec![Side::WriteBack],
+    };
+    scene.store.append(Append { events: vec![answered], ..Append::to(&task) }).await.unwrap();
+    let message = scene.given_up(task.id, Side::WriteBack).await;
+    let mut browser = scene.browser_of("operator").await;
+    // nobody listens at port 9, where the record is looked into before anything is written
+    let text = browser.get(&format!("/console/dead/{message}")).await.text;
+    for told in [
+        "could not be asked what is there already: cannot connect",
+        "POST <span",
+        "<li>POST <span class=\"onward-id\">Task",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(!text.contains(SECRET));
 }

@@ -82,6 +82,7 @@ fn asks(scene: &Scene) -> Vec<Ask> {
     for id in scene.ids() {
         asks.push(Ask::get(format!("/console/trace/{id}")));
         asks.push(Ask::get(format!("/console/dead/{id}")));
+        asks.push(Ask::get(format!("/console/trials/{id}")));
         asks.push(Ask::of(Method::POST, format!("/services/{id}")).body(FORM, "accepts=true&capacity=open&weeks=1"));
         asks.push(Ask::of(Method::POST, format!("/account/sessions/{id}/end")).body(FORM, ""));
     }

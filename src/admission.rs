@@ -30,6 +30,8 @@ use shares::{Refused, Shares};
 const REFERRALS_MIN: usize = 16;
 /// Requests for figures at once.
 const FIGURES_MAX: usize = 4;
+/// Requests of people for pages at once.
+const PAGES_MAX: usize = 96;
 /// How fast what was let in and refused is forgotten.
 const HALF_LIFE: Duration = Duration::from_secs(1);
 /// Nobody is asked to wait longer for a place.
@@ -46,6 +48,8 @@ pub enum Kind {
     Read,
     /// `/metrics`
     Figures,
+    /// What people look at and send in a browser.
+    Page,
 }
 
 /// Why a request is not let in.
@@ -77,7 +81,7 @@ impl Gate {
         match kind {
             Kind::Referral => true,
             Kind::Answer => self == Self::Store,
-            Kind::Read | Kind::Figures => false,
+            Kind::Read | Kind::Figures | Kind::Page => false,
         }
     }
 }
@@ -148,6 +152,7 @@ impl Kind {
             Self::Answer => "answer",
             Self::Read => "read",
             Self::Figures => "figures",
+            Self::Page => "page",
         }
     }
 }
@@ -163,6 +168,7 @@ impl Admission {
             (Kind::Answer, limits.concurrent_answers),
             (Kind::Read, limits.concurrent_reads),
             (Kind::Figures, FIGURES_MAX),
+            (Kind::Page, PAGES_MAX),
         ];
         let rooms = rooms.into_iter().map(|(kind, max)| (kind, Room { max, ..Room::default() })).collect();
         let state = State {
@@ -390,17 +396,17 @@ mod tests {
     #[test]
     fn a_gate_shuts_out_what_it_must_and_no_more() {
         let admission = admission(8);
-        let kinds = [Kind::Referral, Kind::Answer, Kind::Read, Kind::Figures];
+        let kinds = [Kind::Referral, Kind::Answer, Kind::Read, Kind::Figures, Kind::Page];
         let shut_out = || kinds.map(|kind| admission.enter(kind, "a", Some(1)).is_err());
         for (gate, expected) in [
-            (Gate::Store, [true, true, false, false]),
-            (Gate::Disk, [true, false, false, false]),
-            (Gate::Outbox, [true, false, false, false]),
+            (Gate::Store, [true, true, false, false, false]),
+            (Gate::Disk, [true, false, false, false, false]),
+            (Gate::Outbox, [true, false, false, false, false]),
         ] {
             admission.shut(gate, Some("why"));
             assert_eq!(shut_out(), expected, "{gate:?}");
             admission.shut(gate, None);
-            assert_eq!(shut_out(), [false; 4]);
+            assert_eq!(shut_out(), [false; 5]);
         }
     }
 

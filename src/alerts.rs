@@ -80,8 +80,11 @@ impl Teller {
     async fn tell_and_settle(&self, stored: StoredAlert) {
         let StoredAlert { alert, attempts, raised } = stored;
         let settled = match self.tell(&alert).await {
-            Ok(()) => {
-                metrics::counter!("onward_alerts_told_total", "alert" => alert.kind.code()).increment(1);
+            Ok(told) => {
+                // one that is told to nobody stands in the list alone, and is no figure of what somebody heard
+                if told > 0 {
+                    metrics::counter!("onward_alerts_told_total", "alert" => alert.kind.code()).increment(1);
+                }
                 AlertSettled::Told
             }
             Err(why) => match self.policy().next(attempts + 1, raised, self.store.now(), None, fastrand::f64()) {
@@ -105,20 +108,23 @@ impl Teller {
         RetryPolicy { first, cap, give_up_after: self.told.give_up_after, ..RetryPolicy::default() }
     }
 
-    /// Tells one to everybody who is to be told; where one cannot be reached, all are told again.
-    async fn tell(&self, alert: &Alert) -> Result<(), String> {
+    /// Tells one to everybody who is to be told, and how many those are; where one cannot be reached, all are told again.
+    async fn tell(&self, alert: &Alert) -> Result<usize, String> {
         let said = said(alert);
         let telling = async {
+            let mut told = 0;
             if let Some(hook) = &self.told.hook {
                 self.client
                     .notify(hook, &alert.id.to_string(), &said)
                     .await
                     .map_err(|why| format!("the hook: {why}"))?;
+                told += 1;
             }
             if !self.told.command.is_empty() {
                 command::run(&self.told.command, &said).await.map_err(|why| format!("the command: {why}"))?;
+                told += 1;
             }
-            Ok(())
+            Ok(told)
         };
         let late = || Err(format!("not told within {TELL_MAX:?}"));
         tokio::time::timeout(TELL_MAX, telling).await.unwrap_or_else(|_| late())
@@ -137,4 +143,30 @@ fn said(alert: &Alert) -> Value {
         "text": alert.text,
         "advice": alert.kind.advice(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{broker::embedded::Embedded, config::Outbound, domain::AlertKind, store::sqlite::SqliteStore};
+
+    #[tokio::test]
+    async fn how_many_were_told_is_known_and_may_be_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(crate::domain::ManualClock::at("2026-03-02T09:00:00Z".parse().unwrap()));
+        let store = Arc::new(SqliteStore::open(&folder.path().join("onward.db"), clock).unwrap());
+        let alert = Alert::new(AlertKind::GlassBroken, "somebody".to_owned(), store.now(), "a text".to_owned());
+        let teller = |command: &[&str]| Teller {
+            store: store.clone(),
+            broker: Arc::new(Embedded::new(Default::default())),
+            client: FhirClient::new(&Outbound::anywhere()).unwrap(),
+            told: config::Alerts {
+                command: command.iter().map(|word| (*word).to_owned()).collect(),
+                ..config::Alerts::default()
+            },
+        };
+        assert_eq!(teller(&[]).tell(&alert).await, Ok(0), "nobody is to be told");
+        assert_eq!(teller(&["cat"]).tell(&alert).await, Ok(1));
+        assert!(teller(&["false"]).tell(&alert).await.is_err());
+    }
 }

@@ -3,9 +3,11 @@
 pub mod assertion;
 mod authority;
 mod caller;
+pub mod directory;
 mod issuer;
 mod jwks;
 pub(crate) mod jwt;
+pub mod manage;
 mod may;
 mod seal;
 

@@ -180,7 +180,10 @@ impl Config {
             }
         }
         warn_of_tokens(&root, &server, loopback, &registry);
-        for what in outbound.out_of_reach(&registry) {
+        if people.any() && alerts.hook.is_none() && alerts.command.is_empty() {
+            root.warn("alerts", UNTOLD);
+        }
+        for what in outbound.out_of_reach(&registry, &alerts, &people) {
             let told = format!(
                 "found {what} where Onward may not connect to; allowed: another one, or its address in \
                  [outbound] allow (this machine itself is allowed only where Onward listens to nobody else)"
@@ -232,6 +235,10 @@ impl Config {
         Ok((config, warnings.into_iter().filter(of_start).collect()))
     }
 }
+
+/// Where people log in, and nobody is told of what they should not do unseen.
+const UNTOLD: &str = "no hook and no command, while [people] lets people log in: whose glass is broken, and whatever else waits for a person, stands at \
+                      /console alone and is told to nobody";
 
 /// So many clients are named in one warning.
 const TOLD_MAX: usize = 5;

@@ -112,7 +112,7 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
     let providers = providers(&stage);
 
     let kept = config.clone();
-    let service = Service::start(config).await.map_err(|error| DemoError::Start(error.to_string()))?;
+    let service = Box::pin(Service::start(config)).await.map_err(|error| DemoError::Start(error.to_string()))?;
     let base_url = service.base_url().to_owned();
     let fhir_base = format!("{base_url}/fhir");
     let listed = services::fill(&kept, &base_url).await.map_err(DemoError::Directory)?;

@@ -17,6 +17,7 @@ pub mod account;
 mod device;
 mod glass;
 mod local;
+mod manage;
 pub mod oidc;
 mod password;
 mod secret;
@@ -27,6 +28,7 @@ pub mod totp;
 pub use device::DEVICE_HOLDS;
 pub use glass::{GlassError, REASON_CHARS_MAX, REASON_CHARS_MIN};
 pub use local::{Enrolling, LogIn, NotEnrolled, PASSWORD_CHARS_MIN};
+pub use manage::Managing;
 pub use secret::{Code, NoRandom, Token};
 pub use session::Visitor;
 

@@ -329,6 +329,7 @@ impl Service {
             conversation: conversation.clone(),
             intake: intake.clone(),
             admission: Arc::clone(&admission),
+            door: web::Door::new(&config.limits),
             base_url: base_url.clone(),
             request_timeout: config.limits.request_timeout,
         };

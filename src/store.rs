@@ -50,8 +50,8 @@ pub use measured::MeasuredStore;
 pub use namesakes::NAMESAKES_MAX;
 pub use notices::NoticeStore;
 pub use people::{
-    ACCOUNTS_MAX, Account, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX,
-    Session,
+    ACCOUNTS_MAX, Account, AccountDeed, AccountNote, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX,
+    PeopleStore, SESSIONS_MAX, Session,
 };
 pub use routed::{Routed, RoutedQuery, RoutedStore, Sent};
 pub use routes::{
@@ -324,7 +324,8 @@ pub trait Store:
     /// A Task.
     async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError>;
 
-    /// Tasks by what a person has in hand: a Task id, a ServiceRequest id or a placer identifier `system|value`.
+    /// Tasks by what a person has in hand: a Task id, a ServiceRequest id, a referral's id as alerts say it, or a placer identifier
+    /// `system|value`.
     async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError>;
 
     /// Tasks of which something came of a request that its client knows by this id ([`AskedBy::request`]), the oldest first and at most so

@@ -9,14 +9,14 @@ use arc_swap::ArcSwap;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, header},
     middleware::{Next, from_fn_with_state},
     response::Response,
     routing::{get, post},
 };
 
 use crate::{
-    admission::{Admission, Kind},
+    admission::Admission,
     config::Registry,
     conversation::Conversation,
     directory::Directory,
@@ -33,12 +33,15 @@ mod astray;
 mod backchannel;
 mod console;
 mod cookie;
+mod door;
 mod enrol;
 mod form;
 mod frame;
+mod glasses;
 mod inbox;
 mod login;
 mod page;
+mod people;
 mod qr;
 mod routes;
 mod services;
@@ -46,11 +49,9 @@ mod services;
 pub use astray::for_people;
 pub use console::Console;
 pub use cookie::Cookies;
+pub use door::Door;
 pub use inbox::Live;
 pub use routes::Routes;
-
-/// All who see pages share the places of one client.
-const WHO: &str = "people";
 
 /// What the pages stand on.
 pub struct Web {
@@ -80,6 +81,8 @@ pub struct Web {
     pub issuer: Option<Issuer>,
     /// Who is let in.
     pub admission: Arc<Admission>,
+    /// How often each may come.
+    pub door: Door,
     /// Where this Onward is reached.
     pub base_url: String,
     /// A request that is not answered by then is given up.
@@ -107,6 +110,12 @@ pub fn router(web: Web) -> Router {
         .route("/inbox/list.csv", get(inbox::csv).post(inbox::csv_of_search))
         .route("/inbox/search", post(inbox::search))
         .route("/inbox/assign", post(inbox::assign))
+        .route("/glasses", get(glasses::page))
+        .route("/glasses.csv", get(glasses::csv))
+        .route("/people", get(self::people::page))
+        .route("/people/add", get(self::people::add_page).post(self::people::add))
+        .route("/people/{key}", get(self::people::one))
+        .route("/people/{key}/{action}", post(self::people::act))
         .route("/services", get(services::page))
         .route("/services/{id}", post(services::propose))
         .route("/inbox/{task}", get(inbox::referral))
@@ -126,7 +135,7 @@ pub fn router(web: Web) -> Router {
     }
     if web.issuer.is_some() {
         routes = routes
-            .route("/login/oidc", get(login::begin))
+            .route(door::BEGIN, get(login::begin))
             .route("/login/callback", get(login::came_back))
             .route("/login/backchannel", post(backchannel::log_out));
     }
@@ -156,32 +165,17 @@ fn harmless(cell: &str) -> String {
 async fn around(State(web): State<Shared>, request: Request, next: Next) -> Response {
     // what comes of it bears the ids of the request in the journal, and hers whose form it is
     let asked = request.extensions().get::<AskedBy>().cloned();
-    // all of it first: who sends slowly holds no place that others want
-    let arrived = form::arrived(&web, request).await;
-    let place = arrived.is_ok().then(|| web.admission.enter(Kind::Read, WHO, None));
     let running = async {
-        let request = match arrived {
-            Ok(request) => request,
+        let (request, _place) = match door::enter(&web, request).await {
+            Ok(let_in) => let_in,
             Err(page) => return page,
         };
-        match asked {
-            Some(asked) => asked.within(next.run(request)).await,
-            None => next.run(request).await,
-        }
+        let answered = tokio::time::timeout(web.request_timeout, next.run(request)).await;
+        answered.unwrap_or_else(|_| page::unavailable())
     };
-    let mut response = match place.transpose() {
-        Err(refusal) => {
-            let mut response =
-                page::told(StatusCode::SERVICE_UNAVAILABLE, "Too much is going on just now. Try again shortly.");
-            if let Ok(seconds) = HeaderValue::try_from(refusal.retry_after_s.to_string()) {
-                response.headers_mut().insert(header::RETRY_AFTER, seconds);
-            }
-            response
-        }
-        Ok(_place) => match tokio::time::timeout(web.request_timeout, running).await {
-            Ok(response) => response,
-            Err(_) => page::unavailable(),
-        },
+    let mut response = match asked {
+        Some(asked) => asked.within(running).await,
+        None => running.await,
     };
     guard(response.headers_mut(), &web.base_url);
     response

@@ -30,6 +30,14 @@ impl<K: Eq + Hash> Rates<K> {
         Self { burst, every, full_at: Mutex::default() }
     }
 
+    /// How long this name has to wait for the next one; nothing where there is one. Takes none.
+    pub fn wait(&self, name: &K) -> Option<Duration> {
+        let all = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait =
+            (*all.get(name)? + self.every).duration_since(Instant::now()).saturating_sub(self.every * self.burst);
+        (wait > Duration::ZERO).then_some(wait)
+    }
+
     /// Takes so many for this name.
     ///
     /// # Errors
@@ -65,7 +73,9 @@ mod tests {
             assert_eq!(rates.take("a", 1), Ok(()));
         }
         assert_eq!(rates.take("a", 1), Err(Duration::from_secs(10)));
+        assert_eq!((rates.wait(&"a"), rates.wait(&"b")), (Some(Duration::from_secs(10)), None));
         assert_eq!(rates.take("b", 1), Ok(()));
+        assert_eq!(rates.wait(&"b"), None);
         tokio::time::advance(Duration::from_secs(9)).await;
         assert_eq!(rates.take("a", 1), Err(Duration::from_secs(1)), "who tries too early waits no longer for it");
         tokio::time::advance(Duration::from_secs(1)).await;

@@ -5,7 +5,8 @@ use std::{collections::HashMap, time::Duration};
 /// Who asked within this time counts as one who shares.
 const ACTIVE: Duration = Duration::from_secs(2);
 
-/// The places of one kind of request, by client. Clients are those of the registry, so there are never more of them than of those.
+/// The places of one kind of request, by client. Clients are those of the registry, so there are never more of them than of those; of
+/// pages they are people and addresses, and never more than `rates` lets in.
 #[derive(Debug, Default)]
 pub struct Shares {
     held: HashMap<String, Held>,

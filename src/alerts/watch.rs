@@ -79,7 +79,7 @@ impl Teller {
         tracing::error!(why, "the store cannot be written to");
         metrics::counter!("onward_alerts_total", "alert" => AlertKind::StoreTrouble.code()).increment(1);
         match self.tell(&Alert::new(AlertKind::StoreTrouble, STORE, since, why)).await {
-            Ok(()) => seen.store_told = true,
+            Ok(_) => seen.store_told = true,
             Err(why) => tracing::warn!(why, "that the store is away could not be told; it is tried again"),
         }
     }

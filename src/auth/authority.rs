@@ -20,6 +20,7 @@ use super::{
 use crate::{
     client::FhirClient,
     config::{ASSERTION_ALGORITHMS, KeySet, KeySource, PublicKey, Registry, registry::Registered},
+    definitions::resource_named,
     domain::{Scopes, scope::NotScopes},
     store::{AccessToken, Store, StoreError, UsedAssertion},
 };
@@ -222,7 +223,8 @@ impl Authority {
     /// # Errors
     /// [`Refused`]
     pub async fn give(&self, shown: Shown, asked: &str, connection: Connection<'_>) -> Result<Given, Refused> {
-        let scopes = asked.parse::<Scopes>()?.and(&shown.scopes);
+        // what is granted of a type that nobody knows would be a right to nothing that others believe in
+        let scopes = asked.parse::<Scopes>()?.of_known(|kind| resource_named(kind).is_some()).and(&shown.scopes);
         if scopes.is_empty() {
             return Err(Refused::NotIts);
         }

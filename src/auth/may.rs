@@ -23,9 +23,6 @@ pub enum Who<'w> {
     Client(&'w Client),
     /// A person who has logged in, by the positions that are held.
     Person(&'w [Position]),
-    /// Whoever runs a command on the machine: a user of the operating system, who has the configuration and the store in hand
-    /// already. What a command does is noted under that user's name.
-    CommandLine,
 }
 
 codes! {
@@ -37,12 +34,12 @@ codes! {
         Answer = "answer a referral",
         /// Change its ServiceRequest as the referrer.
         Change = "change a referral",
-        /// See its ids, times, statuses and inboxes, and nothing of what is in it.
+        /// See its ids, times, statuses and inboxes, and nothing of what is in it. Who sees a referral sees that as well.
         Trace = "see the trace of a referral",
         /// Open one referral for a short time, with a reason.
         BreakGlass = "break the glass of a referral",
-        /// See how many referrals wait.
-        Count = "see the counts of worklists",
+        /// See what became of referrals, in numbers.
+        Count = "see the counts of referrals",
         /// Have a test referral sent to a provider.
         SendTest = "send a test referral",
         /// Look after people's accounts and sessions.
@@ -63,6 +60,8 @@ codes! {
         Replay = "replay dead letters",
         /// Search logs and journal.
         ReadLogs = "read logs and journal",
+        /// See who has broken which glass, and why: a reason may tell of the person who was referred.
+        ReviewGlasses = "review broken glasses",
     }
 }
 
@@ -95,7 +94,6 @@ pub fn may(who: Who<'_>, deed: Deed, what: What<'_>) -> bool {
     match who {
         Who::Client(client) => client_may(client, deed, what),
         Who::Person(positions) => positions.iter().any(|position| position_may(position, deed, what)),
-        Who::CommandLine => command_may(deed),
     }
 }
 
@@ -138,7 +136,8 @@ fn client_may(client: &Client, deed: Deed, what: What<'_>) -> bool {
             | Deed::EditRoutes
             | Deed::ActivateRoutes
             | Deed::Replay
-            | Deed::ReadLogs => false,
+            | Deed::ReadLogs
+            | Deed::ReviewGlasses => false,
         },
     }
 }
@@ -147,10 +146,11 @@ fn position_may(position: &Position, deed: Deed, what: What<'_>) -> bool {
     let opened = matches!(what, What::Referral { opened: true, .. });
     let own = || is_own(position, what);
     match position {
-        Position::Referrer(_) => own() && sender_may(deed),
+        // she refers in her own record, and reads there what became of it
+        Position::Referrer(_) => false,
         Position::ProviderWorker(_) => own() && receiver_may(deed),
         Position::ProviderAdmin(_) => own() && admin_may(deed),
-        Position::RouteEditor => editor_may(deed, opened),
+        Position::RouteEditor => editor_may(deed),
         Position::Operator => operator_may(deed, opened),
         Position::Auditor => auditor_may(deed, opened),
     }
@@ -166,11 +166,13 @@ fn is_own(position: &Position, what: What<'_>) -> bool {
     }
 }
 
-/// With what its own organisation sent.
+/// With what it sent.
 const fn sender_may(deed: Deed) -> bool {
     match deed {
-        Deed::Read | Deed::Change | Deed::Trace | Deed::Count => true,
+        Deed::Read | Deed::Change => true,
         Deed::Answer
+        | Deed::Trace
+        | Deed::Count
         | Deed::BreakGlass
         | Deed::SendTest
         | Deed::ManagePeople
@@ -181,15 +183,18 @@ const fn sender_may(deed: Deed) -> bool {
         | Deed::EditRoutes
         | Deed::ActivateRoutes
         | Deed::Replay
-        | Deed::ReadLogs => false,
+        | Deed::ReadLogs
+        | Deed::ReviewGlasses => false,
     }
 }
 
 /// With what was routed to its own organisation.
 const fn receiver_may(deed: Deed) -> bool {
     match deed {
-        Deed::Read | Deed::Answer | Deed::Trace | Deed::Count => true,
+        Deed::Read | Deed::Answer => true,
         Deed::Change
+        | Deed::Trace
+        | Deed::Count
         | Deed::BreakGlass
         | Deed::SendTest
         | Deed::ManagePeople
@@ -200,15 +205,18 @@ const fn receiver_may(deed: Deed) -> bool {
         | Deed::EditRoutes
         | Deed::ActivateRoutes
         | Deed::Replay
-        | Deed::ReadLogs => false,
+        | Deed::ReadLogs
+        | Deed::ReviewGlasses => false,
     }
 }
 
 /// Within its own organisation. Not to see referrals: who works them, too, has that position as well.
 const fn admin_may(deed: Deed) -> bool {
     match deed {
-        Deed::Trace | Deed::Count | Deed::ManagePeople | Deed::Propose => true,
+        Deed::ManagePeople | Deed::Propose => true,
         Deed::Read
+        | Deed::Trace
+        | Deed::Count
         | Deed::Answer
         | Deed::Change
         | Deed::BreakGlass
@@ -219,16 +227,20 @@ const fn admin_may(deed: Deed) -> bool {
         | Deed::EditRoutes
         | Deed::ActivateRoutes
         | Deed::Replay
-        | Deed::ReadLogs => false,
+        | Deed::ReadLogs
+        | Deed::ReviewGlasses => false,
     }
 }
 
-const fn editor_may(deed: Deed, opened: bool) -> bool {
+/// With where referrals go, and with none of them.
+const fn editor_may(deed: Deed) -> bool {
     match deed {
-        Deed::Read => opened,
-        Deed::Trace | Deed::BreakGlass | Deed::ReadRoutes | Deed::EditRoutes | Deed::ActivateRoutes => true,
-        Deed::Answer
+        Deed::ReadRoutes | Deed::EditRoutes | Deed::ActivateRoutes => true,
+        Deed::Read
+        | Deed::Answer
         | Deed::Change
+        | Deed::Trace
+        | Deed::BreakGlass
         | Deed::Count
         | Deed::SendTest
         | Deed::ManagePeople
@@ -236,7 +248,8 @@ const fn editor_may(deed: Deed, opened: bool) -> bool {
         | Deed::KeepDirectory
         | Deed::DecideProposals
         | Deed::Replay
-        | Deed::ReadLogs => false,
+        | Deed::ReadLogs
+        | Deed::ReviewGlasses => false,
     }
 }
 
@@ -258,14 +271,15 @@ const fn operator_may(deed: Deed, opened: bool) -> bool {
         | Deed::KeepDirectory
         | Deed::DecideProposals
         | Deed::EditRoutes
-        | Deed::ActivateRoutes => false,
+        | Deed::ActivateRoutes
+        | Deed::ReviewGlasses => false,
     }
 }
 
 const fn auditor_may(deed: Deed, opened: bool) -> bool {
     match deed {
         Deed::Read => opened,
-        Deed::Trace | Deed::BreakGlass | Deed::Count | Deed::ReadRoutes | Deed::ReadLogs => true,
+        Deed::Trace | Deed::BreakGlass | Deed::Count | Deed::ReadRoutes | Deed::ReadLogs | Deed::ReviewGlasses => true,
         Deed::Answer
         | Deed::Change
         | Deed::SendTest
@@ -276,24 +290,6 @@ const fn auditor_may(deed: Deed, opened: bool) -> bool {
         | Deed::EditRoutes
         | Deed::ActivateRoutes
         | Deed::Replay => false,
-    }
-}
-
-/// Who has the store in hand sees what is in it. No command speaks for a referrer or a provider.
-const fn command_may(deed: Deed) -> bool {
-    match deed {
-        Deed::Answer | Deed::Change | Deed::BreakGlass | Deed::SendTest | Deed::Propose => false,
-        Deed::Read
-        | Deed::Trace
-        | Deed::Count
-        | Deed::ManagePeople
-        | Deed::KeepDirectory
-        | Deed::DecideProposals
-        | Deed::ReadRoutes
-        | Deed::EditRoutes
-        | Deed::ActivateRoutes
-        | Deed::Replay
-        | Deed::ReadLogs => true,
     }
 }
 

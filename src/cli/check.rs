@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use super::{ConfigFile, Ended, Finding};
 use crate::{
     broker::{Broker, RabbitMq},
-    client::FhirClient,
+    client::{CallError, FhirClient},
     config::{
-        BrokerUrl, Config, Env, StoreUrl,
+        Access, BrokerUrl, Config, Env, StoreUrl,
         registry::{Endpoint, InboxKind},
         routes::Source,
     },
@@ -22,6 +22,10 @@ use crate::{
     tls::{Acceptor, Shower},
 };
 
+/// How long an issuer is given to describe itself, …
+const ISSUER_WAIT: Duration = Duration::from_secs(10);
+/// … and where, below its URL.
+const DESCRIPTION: &str = ".well-known/openid-configuration";
 /// How long the broker is given to be there.
 const BROKER_WAIT: Duration = Duration::from_secs(10);
 
@@ -84,7 +88,46 @@ pub(super) async fn run(options: &Options) -> Ended {
     for (what, endpoint) in endpoints(&config) {
         tell(&what, reach(&client, &endpoint).await);
     }
+    for (what, url) in issuers(&config) {
+        tell(&what, described(&client, &url).await);
+    }
+    if let Some(hook) = &config.alerts.hook {
+        tell("the hook of [alerts]", answers(&client, hook).await);
+    }
     if bad == 0 { Ok(()) } else { Err(Finding(format!("{bad} could not be reached")).into()) }
+}
+
+/// Who gives tokens to clients, and who says who people are.
+fn issuers(config: &Config) -> Vec<(String, String)> {
+    let of_tokens =
+        config.registry.issuer.as_ref().map(|issuer| ("the issuer of [issuer]".to_owned(), issuer.url.clone()));
+    let of_people =
+        config.people.oidc.as_ref().map(|oidc| ("the issuer of [people.oidc]".to_owned(), oidc.issuer.clone()));
+    of_tokens.into_iter().chain(of_people).collect()
+}
+
+/// Whether an issuer describes itself, and as whom it is named (OpenID Connect Discovery 1.0, 4.3).
+async fn described(client: &FhirClient, url: &str) -> Result<String, String> {
+    let (base_url, access) = (url.trim_end_matches('/').to_owned(), Access::default());
+    let endpoint = Endpoint { base_url, access, timeout: ISSUER_WAIT };
+    let answer = client.get(&endpoint, DESCRIPTION, &[]).await.map_err(|error| format!("{url}: {error}"))?;
+    if !answer.status.is_success() {
+        return Err(format!("{url}: {}", answer.describe()));
+    }
+    let named = answer.body.as_ref().and_then(|body| tree::text(body, "issuer")).unwrap_or_default();
+    if named.trim_end_matches('/') == endpoint.base_url {
+        Ok(format!("{url} describes itself"))
+    } else {
+        Err(format!("{url} does not describe itself under that name at /{DESCRIPTION}"))
+    }
+}
+
+/// Whether somebody answers at a hook. It is asked for nothing and told nothing: what it says to that does not matter.
+async fn answers(client: &FhirClient, hook: &Endpoint) -> Result<String, String> {
+    match client.get(hook, "", &[]).await {
+        Ok(_) | Err(CallError::Unreadable(_)) => Ok(format!("somebody answers at {}", hook.base_url)),
+        Err(error) => Err(format!("{}: {error}", hook.base_url)),
+    }
 }
 
 /// What is wrong with the certificates that it is to show, and with the authorities of those of clients.

@@ -12,10 +12,10 @@ use crate::{
     domain::{Position, clock::instant},
     people::{Code, account},
     service::{self, StartError},
-    store::{Account, Glass, Store, postgres::OpenError},
+    store::{Account, AccountNote, Glass, Store, postgres::OpenError},
 };
 
-/// So many glasses are read at once.
+/// So many glasses or changes are read at once.
 const CHUNK: usize = 500;
 
 #[derive(Subcommand)]
@@ -34,6 +34,8 @@ pub(super) enum Commands {
     Reset(Named),
     /// Who has broken the glass of which referral, and why.
     Glasses(List),
+    /// Who did what with which account.
+    Changes(List),
 }
 
 #[derive(Args, Debug)]
@@ -84,33 +86,29 @@ pub(super) async fn run(command: &Commands) -> Ended {
         Commands::Add(asked) => {
             let (people, base_url) = open(&asked.file).await?;
             let full_name = asked.full_name.as_deref().unwrap_or(&asked.name);
-            let code = people.add(&asked.name, full_name, asked.roles.clone()).await?;
-            done(&asked.name, "added");
+            let code = people.add(&by(), &asked.name, full_name, asked.roles.clone()).await?;
             handed_over(&asked.name, &code, &base_url);
         }
         Commands::Reset(asked) => {
             let (people, base_url) = open(&asked.file).await?;
-            let code = people.reset(&asked.name).await?;
-            done(&asked.name, "reset");
+            let code = people.reset(&by(), &asked.name).await?;
             handed_over(&asked.name, &code, &base_url);
         }
         Commands::Disable(asked) => {
-            open(&asked.file).await?.0.disable(&asked.name, true).await?;
-            done(&asked.name, "disabled");
+            open(&asked.file).await?.0.disable(&by(), &asked.name, true).await?;
             say!("{}: cannot log in any more, and is logged in nowhere", asked.name);
         }
         Commands::Enable(asked) => {
-            open(&asked.file).await?.0.disable(&asked.name, false).await?;
-            done(&asked.name, "enabled");
+            open(&asked.file).await?.0.disable(&by(), &asked.name, false).await?;
             say!("{}: can log in again", asked.name);
         }
         Commands::Roles(asked) => {
-            open(&asked.file).await?.0.set_positions(&asked.name, asked.roles.clone()).await?;
-            done(&asked.name, "given other roles");
+            open(&asked.file).await?.0.set_positions(&by(), &asked.name, asked.roles.clone()).await?;
             say!("{}: is {} from the next log-in on", asked.name, words(&asked.roles));
         }
         Commands::List(asked) => list(asked).await?,
         Commands::Glasses(asked) => glasses(asked).await?,
+        Commands::Changes(asked) => changes(asked).await?,
     }
     Ok(())
 }
@@ -147,9 +145,9 @@ async fn made(url: &StoreUrl) -> Result<Arc<dyn Store>, StartError> {
     service::open_beside(url).await
 }
 
-/// Who did it, where the log of commands goes.
-fn done(name: &str, what: &str) {
-    tracing::info!(operator = operator(), person = account::person(name), what, "an account was changed");
+/// Who does it, as it is noted of an account.
+fn by() -> String {
+    format!("command:{}", operator())
 }
 
 fn handed_over(name: &str, code: &Code, base_url: &str) {
@@ -196,6 +194,28 @@ async fn glasses(asked: &List) -> Ended {
             say!("{}", line(glass, asked.json));
         }
         after = page.last().map(|glass| glass.id);
+        if page.len() < CHUNK {
+            return Ok(());
+        }
+    }
+}
+
+async fn changes(asked: &List) -> Ended {
+    let store = asked.file.open_store().await?;
+    let mut after = None;
+    loop {
+        let page = store.account_notes(after, CHUNK).await?;
+        for note in &page {
+            let AccountNote { id, at, by, account, deed, positions } = note;
+            let (at, roles) = (instant(*at), words(positions));
+            if asked.json {
+                let line = json!({"change": id.to_string(), "at": at, "by": by, "account": account, "what": deed.code(), "roles": roles});
+                say!("{line}");
+            } else {
+                say!("{at}  {by}  {account}  {deed}  ({roles})");
+            }
+        }
+        after = page.last().map(|note| note.id);
         if page.len() < CHUNK {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
+    Alerts, People,
     keys::KeySource,
     registry::{InboxKind, Registry},
     url::scheme_and_host,
@@ -63,8 +64,9 @@ impl Outbound {
         Self { allow, only, hosts, encrypted, loopback }
     }
 
-    /// What of a registry could never be spoken to, each in words: better told before it starts than found out by the first referral.
-    pub(super) fn out_of_reach(&self, registry: &Registry) -> Vec<String> {
+    /// What of a registry could never be spoken to, and whether those who are told of alerts or say who people are, each in words: better told
+    /// before it starts than found out by the first referral.
+    pub(super) fn out_of_reach(&self, registry: &Registry, alerts: &Alerts, people: &People) -> Vec<String> {
         let inboxes = registry.inboxes.values().filter_map(|inbox| match &inbox.kind {
             InboxKind::FhirRest(rest) => Some((format!("inbox {}", inbox.id), &rest.base_url, &rest.access)),
             _ => None,
@@ -93,7 +95,10 @@ impl Outbound {
                 own || !self.allows_url(scheme, host)
             })
         };
-        let all = endpoints.chain(keys).chain(hooks);
+        let told = alerts.hook.as_ref().map(|hook| ("the hook of [alerts]".to_owned(), &hook.base_url));
+        let of_tokens = registry.issuer.as_ref().map(|issuer| ("the url of [issuer]".to_owned(), &issuer.url));
+        let of_people = people.oidc.as_ref().map(|oidc| ("the issuer of [people.oidc]".to_owned(), &oidc.issuer));
+        let all = endpoints.chain(keys).chain(hooks).chain(told).chain(of_tokens).chain(of_people);
         let mut out: Vec<String> = all.filter(|(_, url)| is_out(url)).map(|(what, _)| what).collect();
         out.dedup();
         out

@@ -19,6 +19,8 @@ use crate::{
     toml_reader::{Table, duration_text},
 };
 
+/// Where an address may have a share of all connections, it may have so many at least: browsers open six.
+const SHARE_MIN: usize = 16;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -79,6 +81,8 @@ pub struct Limits {
     pub bundle_entries: usize,
     /// More open connections wait to be taken. Default 1,024.
     pub connections: usize,
+    /// More open connections of one address are closed at once. Default a quarter of all, and from this machine itself all.
+    pub connections_per_address: Option<usize>,
     /// More referrals and other writes of originating systems at once are refused with Retry-After. Default 256.
     pub concurrent_requests: usize,
     /// More answers of providers at once are refused likewise. Default 64.
@@ -280,6 +284,15 @@ impl Broker {
 // === impl Limits ===
 
 impl Limits {
+    /// So many connections one address may have open, and so many this machine itself, where a proxy may stand that all others come by;
+    /// none: as many as there may be.
+    pub fn connections_of_address(&self) -> (Option<usize>, Option<usize>) {
+        match self.connections_per_address {
+            Some(max) => (Some(max), Some(max)),
+            None => (Some((self.connections / 4).max(SHARE_MIN)).filter(|share| *share < self.connections), None),
+        }
+    }
+
     pub(super) fn read(mut table: Table<'_>) -> Self {
         let body = table.get("body").and_then(|node| node.size(1 << 10, 64 << 20)).unwrap_or(5 << 20);
         let bodies = table.get("bodies").and_then(|node| node.size(1 << 20, 16 << 30)).unwrap_or(128 << 20);
@@ -291,6 +304,8 @@ impl Limits {
         let depth = number("depth", 64, 16, 256);
         let bundle_entries = number("bundle-entries", 500, 1, 10_000);
         let connections = number("connections", 1_024, 1, 100_000);
+        // 0: it is not said
+        let connections_per_address = Some(number("connections-per-address", 0, 1, 100_000)).filter(|max| *max > 0);
         let concurrent_requests = number("concurrent-requests", 256, 1, 100_000);
         let concurrent_answers = number("concurrent-answers", 64, 1, 100_000);
         let concurrent_reads = number("concurrent-reads", 128, 1, 100_000);
@@ -320,6 +335,7 @@ impl Limits {
             depth,
             bundle_entries,
             connections,
+            connections_per_address,
             concurrent_requests,
             concurrent_answers,
             concurrent_reads,

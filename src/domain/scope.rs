@@ -190,6 +190,12 @@ impl Scopes {
         self.0.is_empty()
     }
 
+    /// Those that are for every type, or for one that there is.
+    pub fn of_known(mut self, is_known: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|scope| scope.of.as_deref().is_none_or(&is_known));
+        self
+    }
+
     /// Every type that is named.
     pub fn types(&self) -> BTreeSet<&str> {
         self.0.iter().filter_map(|scope| scope.of.as_deref()).collect()

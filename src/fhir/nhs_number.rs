@@ -2,8 +2,16 @@
 
 use std::{fmt, str::FromStr};
 
+use percent_encoding::percent_decode_str;
+use uuid::Uuid;
+
 /// The identifier system of NHS numbers.
 pub const SYSTEM: &str = "https://fhir.nhs.uk/Id/nhs-number";
+
+/// So many digits it has.
+const DIGITS: usize = 10;
+/// A UUID with its hyphens.
+const UUID_CHARS: usize = 36;
 
 /// A number whose check digit is right. It names a person: it has no `Display`, and `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -31,7 +39,7 @@ impl FromStr for NhsNumber {
     type Err = NotAnNhsNumber;
 
     fn from_str(text: &str) -> Result<Self, NotAnNhsNumber> {
-        if text.len() != 10 || !text.bytes().all(|b| b.is_ascii_digit()) {
+        if text.len() != DIGITS || !text.bytes().all(|b| b.is_ascii_digit()) {
             return Err(NotAnNhsNumber::Form);
         }
         // weights 10 to 2, and the check digit itself 1: the whole sum is a multiple of 11
@@ -40,14 +48,42 @@ impl FromStr for NhsNumber {
     }
 }
 
-/// Whether a text has such a number in it, written as one or by threes and four.
+/// Whether a text has such a number in it, whatever stands between its digits but letters, and written as in a URL as well. The digits of
+/// a UUID are none.
 pub fn is_in(text: &str) -> bool {
-    let is_one = |digits: &str| digits.parse::<NhsNumber>().is_ok();
-    let parts: Vec<&str> = text.split(|c: char| !c.is_ascii_digit()).collect();
-    parts.iter().any(|part| is_one(part))
-        || parts
-            .windows(3)
-            .any(|three| matches!(three, [a, b, _] if a.len() == 3 && b.len() == 3) && is_one(&three.concat()))
+    let decoded = percent_decode_str(text).decode_utf8_lossy();
+    [text, &*decoded].into_iter().any(|text| {
+        let text = without_uuids(text);
+        text.split(|c: char| c.is_alphanumeric() && !c.is_ascii_digit()).any(is_between)
+    })
+}
+
+/// Whether some digits of a text without letters, one behind the other, are such a number. What stands together is not taken apart.
+fn is_between(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+    (0..parts.len()).any(|from| {
+        let mut digits = String::new();
+        let further = parts.iter().skip(from).take_while(|part| {
+            digits.push_str(part);
+            digits.len() < DIGITS
+        });
+        let _ = further.count();
+        digits.parse::<NhsNumber>().is_ok()
+    })
+}
+
+/// A text with a letter in the place of each UUID: its digits were drawn, and name nobody.
+fn without_uuids(text: &str) -> String {
+    let (mut rest, mut kept) = (text, String::with_capacity(text.len()));
+    while let Some(first) = rest.chars().next() {
+        let is_uuid = rest
+            .get(..UUID_CHARS)
+            .is_some_and(|part| part.as_bytes().get(8) == Some(&b'-') && Uuid::try_parse(part).is_ok());
+        let (taken, put) = if is_uuid { (UUID_CHARS, 'x') } else { (first.len_utf8(), first) };
+        kept.push(put);
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    kept
 }
 
 impl fmt::Debug for NhsNumber {
@@ -64,12 +100,35 @@ mod tests {
 
     #[test]
     fn it_is_found_in_a_text() {
-        for with in ["9990606900", "about-9990606900", "9990606900/2", "999-060-6900", "a:999.060.6900"] {
+        for with in [
+            "9990606900",
+            "about-9990606900",
+            "9990606900/2",
+            "999-060-6900",
+            "a:999.060.6900",
+            "999-0606900",
+            "999_060|6900",
+            "9-9-9-0-6-0-6-9-0-0",
+            "99/90/60/69/00",
+            "999 -- 060 -- 6900",
+            "7/999=060=6900/7",
+            "999%20060%206900",
+            "patient%7C9990606900",
+            "0198b6a0-7c1e-7bd0-a5d1-000000000000/999.060.6900",
+        ] {
             assert!(is_in(with), "{with}");
         }
-        for without in
-            ["", "9990606901", "99906069000", "0198b6a0-7c1e-7bd0-a5d1-000000000000", "999-0606900", "1732638000000"]
-        {
+        for without in [
+            "",
+            "9990606901",
+            "99906069000",
+            "0198b6a0-7c1e-7bd0-a5d1-000000000000",
+            // the digits in its middle would be one
+            "a1b2c999-0606-900a-8abc-000000000000",
+            "2026-03-02T09:00:00.123Z",
+            "1732638000000",
+            "999a060b6900",
+        ] {
             assert!(!is_in(without), "{without}");
         }
     }

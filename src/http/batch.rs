@@ -21,7 +21,7 @@ use tower_service::Service as _;
 use super::{
     Shared,
     admit::Known,
-    call::{AnyOrder, Caller},
+    call::{AnyOrder, Caller, InBatch},
     conditional::Conditional,
     reply::{self, Answer, Fault, Reply},
     write,
@@ -155,6 +155,7 @@ fn request(app: &Shared, caller: &Caller, mut entry: Value) -> Result<Request, S
     let mut request = Request::new(Body::from(body));
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
     request.extensions_mut().insert(Known(caller.who.clone()));
+    request.extensions_mut().insert(InBatch);
     Ok(request)
 }
 

@@ -116,8 +116,8 @@ impl Deed {
     }
 
     /// What must be granted for it: which letter for which type. The entries of a Bundle have each their own, and whatever a package holds
-    /// must be granted, too; what would be said of a resource is told to every client, whatever was granted to it. A proposal may be
-    /// about an entry of any kind.
+    /// must be granted, too; what would be said of a resource is told to who may write such (`validate.rs`). A proposal may be about an
+    /// entry of any kind.
     pub(super) fn needs(self) -> Needs {
         let of_entries = |letter| EntryKind::ALL.iter().map(|kind| (kind.code(), letter)).collect();
         match self {

@@ -38,7 +38,13 @@ pub struct Caller {
     pub query: Vec<(String, String)>,
     /// The headers.
     pub headers: HeaderMap,
+    /// Whether it is an entry of a batch, whose query stood in a body.
+    pub in_batch: bool,
 }
+
+/// Marks an entry of a batch.
+#[derive(Clone, Copy)]
+pub struct InBatch;
 
 /// A [`Call`] whose resource may stand out of its order in XML: what else is wrong with it is said together with that.
 pub struct AnyOrder {
@@ -86,7 +92,8 @@ impl FromRequestParts<Shared> for Caller {
             return Err(Fault::new(StatusCode::UNAUTHORIZED, Issue::error(code, "http.Authorization", told)));
         }
         let query = pairs(parts.uri.query().unwrap_or_default());
-        Ok(Self { who, query, headers: parts.headers.clone() })
+        let in_batch = parts.extensions.get::<InBatch>().is_some();
+        Ok(Self { who, query, headers: parts.headers.clone(), in_batch })
     }
 }
 

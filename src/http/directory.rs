@@ -17,9 +17,13 @@ use super::{
     write::{IF_NONE_EXIST, fits_as_key, preferred_of},
 };
 use crate::{
-    config::registry::{Client, Registry},
+    auth::{
+        self,
+        directory::{Writer, sees_names},
+    },
+    config::registry::Registry,
     directory::{self, Draft, authors, entry},
-    domain::{EntryKind, ProviderId, StewardId, clock::instant},
+    domain::{EntryKind, clock::instant},
     fhir::{
         Issue, IssueCode, Severity, outcome,
         task::{EVENT_EXTENSION, with_meta},
@@ -34,27 +38,9 @@ pub(super) mod stories;
 /// Says that somebody has seen to it that nobody can be recognised in the practice stories of what is written.
 const STORY_CHECKED: HeaderName = HeaderName::from_static("story-checked");
 
-/// As whom a client writes the directory.
-pub(super) enum Writer {
-    /// At once.
-    Steward(StewardId),
-    /// By proposing.
-    Provider(ProviderId),
-}
-
-/// As whom a caller writes; who may be several writes as the one that may do more.
+/// As whom a caller writes.
 pub(super) fn writer(caller: &Caller) -> Result<Writer, Fault> {
-    let steward = caller.clients.iter().find_map(|client| match client {
-        Client::Steward(id) => Some(Writer::Steward(id.clone())),
-        _ => None,
-    });
-    let provider = || {
-        caller.clients.iter().find_map(|client| match client {
-            Client::Provider(id) => Some(Writer::Provider(id.clone())),
-            _ => None,
-        })
-    };
-    steward.or_else(provider).ok_or_else(|| {
+    auth::directory::writer(&caller.clients).ok_or_else(|| {
         Fault::forbidden("stewards write the directory, and providers propose for it; this token is of neither")
     })
 }
@@ -142,7 +128,7 @@ pub(super) async fn vread(
 /// The versions of an entry, newest first; none where it is no entry's.
 pub(super) async fn versions(app: &Shared, kind: EntryKind, id: &str, caller: &Caller) -> Result<Option<Reply>, Fault> {
     let Ok(uuid) = id.parse() else { return Ok(None) };
-    let (registry, signed) = (app.registry.load_full(), is_steward(caller));
+    let (registry, signed) = (app.registry.load_full(), sees_names(&caller.clients));
     let versions = app.store.directory_versions(kind, uuid).await?;
     if versions.is_empty() {
         return Ok(None);
@@ -172,7 +158,7 @@ fn told(app: &Shared, version: &DirectoryEntry, registry: &Registry, signed: boo
 /// `GET /fhir/{kind}/_history` of a kind of the directory: every version of every entry, the newest first (IHE mCSD 4.0.0, ITI-91).
 pub(super) async fn history_of_kind(app: &Shared, kind: EntryKind, caller: &Caller) -> Answer {
     let asked = history::asked(caller)?;
-    let (registry, signed) = (app.registry.load_full(), is_steward(caller));
+    let (registry, signed) = (app.registry.load_full(), sees_names(&caller.clients));
     let count = asked.count();
     let before = asked.after_version();
     let mut versions = app.store.directory_history(kind, asked.since(), before, count + 1).await?;
@@ -184,11 +170,6 @@ pub(super) async fn history_of_kind(app: &Shared, kind: EntryKind, caller: &Call
     Ok(Reply::ok(history::page_of(app, kind.code(), caller, next, entries)))
 }
 
-/// Whether the caller keeps the directory.
-fn is_steward(caller: &Caller) -> bool {
-    caller.clients.iter().any(|client| matches!(client, Client::Steward(_)))
-}
-
 /// The Provenance of a version of an entry, as this caller sees it.
 pub(super) async fn provenance(
     app: &Shared,
@@ -196,7 +177,7 @@ pub(super) async fn provenance(
     (kind, id, version): (EntryKind, uuid::Uuid, u64),
 ) -> Result<Found, Fault> {
     let entry = app.store.directory_entry(kind, id, Some(version)).await?.ok_or_else(Fault::not_found)?;
-    let made = authors::provenance(&entry, &app.registry.load(), is_steward(caller));
+    let made = authors::provenance(&entry, &app.registry.load(), sees_names(&caller.clients));
     Ok(Found {
         kind: "Provenance".to_owned(),
         id: authors::id(kind, id, version),
@@ -213,7 +194,7 @@ pub(super) async fn provenances(
     caller: &Caller,
     of: &[(EntryKind, uuid::Uuid)],
 ) -> Result<Vec<Value>, StoreError> {
-    let (registry, signed) = (app.registry.load_full(), is_steward(caller));
+    let (registry, signed) = (app.registry.load_full(), sees_names(&caller.clients));
     let mut all = Vec::new();
     for (kind, id) in of {
         for entry in app.store.directory_versions(*kind, *id).await? {

@@ -12,6 +12,7 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
     App, Shared,
@@ -43,17 +44,22 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 /// All who want a token share the places of one client.
 const WHO: &str = "access tokens";
 
-/// So often may one address ask: a token holds for minutes, and several systems may stand behind one address.
-const ADDRESS_BURST: u32 = 100;
-const ADDRESS_EVERY: Duration = Duration::from_millis(50);
+/// So many requests of one address are told what is wrong with them. Who asks from there and signs right is given a token whatever
+/// others do: several systems may stand behind one address.
+const FAILURES_BURST: u32 = 100;
+const FAILURES_EVERY: Duration = Duration::from_millis(50);
+/// So many signatures are looked at at once for addresses from which more than that comes.
+const LOOKED_AT_AFTER: usize = 1;
 /// So often may one client be given a token, or ask after one.
 const CLIENT_BURST: u32 = 30;
 const CLIENT_EVERY: Duration = Duration::from_secs(2);
 
 /// How often somebody may ask.
 pub struct Limits {
-    addresses: Rates<IpAddr>,
+    failures: Rates<IpAddr>,
     clients: Rates<String>,
+    /// The place of addresses from which too much comes that is wrong.
+    aside: Semaphore,
 }
 
 /// Why there is no other answer (RFC 6749, 5.2).
@@ -65,15 +71,37 @@ struct Fault {
 }
 
 /// What is asked: each parameter once.
-struct Form {
+struct Form<'a> {
     asked: Vec<(String, String)>,
-    /// Held for as long as it is worked on.
+    /// Both are held for as long as it is worked on.
+    _aside: Option<SemaphorePermit<'a>>,
     _place: Place,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { addresses: Rates::new(ADDRESS_BURST, ADDRESS_EVERY), clients: Rates::new(CLIENT_BURST, CLIENT_EVERY) }
+        Self {
+            failures: Rates::new(FAILURES_BURST, FAILURES_EVERY),
+            clients: Rates::new(CLIENT_BURST, CLIENT_EVERY),
+            aside: Semaphore::new(LOOKED_AT_AFTER),
+        }
+    }
+}
+
+impl Limits {
+    /// A place to look at a signature in, for an address from which too much came that was wrong; others need none. However much comes
+    /// from there, looking at it takes up one core at the most, and keeps nobody waiting who comes from elsewhere.
+    async fn aside(&self, came: &Came) -> Option<SemaphorePermit<'_>> {
+        let address = network(came.address?);
+        self.failures.wait(&address)?;
+        // it is never closed
+        self.aside.acquire().await.ok()
+    }
+
+    /// What is told of a fault: as often as may be what is wrong, and then that it is too often.
+    fn told(&self, came: &Came, fault: Fault) -> Fault {
+        let Some(address) = came.address.filter(|_| fault.is_nobodys()) else { return fault };
+        self.failures.take(network(address), 1).err().map_or(fault, Fault::later)
     }
 }
 
@@ -117,8 +145,9 @@ async fn configuration(State(app): State<Shared>) -> Response {
 
 /// `POST /oauth/token` (RFC 6749, 4.4; RFC 7523, 2.2)
 async fn token(State(app): State<Shared>, request: Request) -> Response {
-    answered(async {
-        let (form, came) = Form::of(&app, request).await?;
+    let came = Came::of(request.extensions());
+    answered(&app, &came, async {
+        let form = Form::of(&app, request, &came).await?;
         if form.need("grant_type")? != "client_credentials" {
             return Err(Fault::bad("unsupported_grant_type", "grant_type must be client_credentials"));
         }
@@ -137,8 +166,9 @@ async fn token(State(app): State<Shared>, request: Request) -> Response {
 
 /// `POST /oauth/revoke` (RFC 7009): the token of whoever asks, and no other's.
 async fn revoke(State(app): State<Shared>, request: Request) -> Response {
-    answered(async {
-        let (form, came) = Form::of(&app, request).await?;
+    let came = Came::of(request.extensions());
+    answered(&app, &came, async {
+        let form = Form::of(&app, request, &came).await?;
         let token = form.need("token")?;
         app.authority.revoke(shown(&app, &form, &came).await?, token).await?;
         Ok(json!({}))
@@ -148,8 +178,9 @@ async fn revoke(State(app): State<Shared>, request: Request) -> Response {
 
 /// `POST /oauth/introspect` (RFC 7662): how it is with the token of whoever asks, and no other's.
 async fn introspect(State(app): State<Shared>, request: Request) -> Response {
-    answered(async {
-        let (form, came) = Form::of(&app, request).await?;
+    let came = Came::of(request.extensions());
+    answered(&app, &came, async {
+        let form = Form::of(&app, request, &came).await?;
         let token = form.need("token")?;
         let Some(found) = app.authority.told(shown(&app, &form, &came).await?, token).await? else {
             return Ok(json!({"active": false}));
@@ -171,10 +202,11 @@ async fn introspect(State(app): State<Shared>, request: Request) -> Response {
     .await
 }
 
-async fn answered(answer: impl Future<Output = Result<Value, Fault>>) -> Response {
+/// What is answered. Who is nobody is told what is wrong only so often.
+async fn answered(app: &App, came: &Came, answer: impl Future<Output = Result<Value, Fault>>) -> Response {
     let mut response = match answer.await {
         Ok(body) => body.to_string().into_response(),
-        Err(fault) => fault.into_response(),
+        Err(fault) => app.token_limits.told(came, fault).into_response(),
     };
     for (name, value) in
         [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")]
@@ -185,7 +217,7 @@ async fn answered(answer: impl Future<Output = Result<Value, Fault>>) -> Respons
 }
 
 /// Who asks, by the assertion in what is asked.
-async fn shown(app: &App, form: &Form, came: &Came) -> Result<Shown, Fault> {
+async fn shown(app: &App, form: &Form<'_>, came: &Came) -> Result<Shown, Fault> {
     // one that shows a password is refused like one that shows nothing
     if form.get("client_assertion_type") != Some(ASSERTION_TYPE) {
         return Err(Fault::client("client_assertion_type must be that of RFC 7523, and client_assertion a signed JWT"));
@@ -198,13 +230,9 @@ async fn shown(app: &App, form: &Form, came: &Came) -> Result<Shown, Fault> {
 
 // === impl Form ===
 
-impl Form {
-    /// What is asked, and over what it came.
-    async fn of(app: &App, request: Request) -> Result<(Self, Came), Fault> {
-        let came = Came::of(request.extensions());
-        if let Some(address) = came.address {
-            app.token_limits.addresses.take(network(address), 1).map_err(Fault::later)?;
-        }
+impl<'a> Form<'a> {
+    /// What is asked.
+    async fn of(app: &'a App, request: Request, came: &Came) -> Result<Self, Fault> {
         if !is_form(request.headers()) {
             return Err(Fault::bad("invalid_request", "the body must be application/x-www-form-urlencoded"));
         }
@@ -213,7 +241,8 @@ impl Form {
             Ok(Ok(body)) => body,
             _ => return Err(Fault::bad("invalid_request", "the body is too long, or did not come in time")),
         };
-        // only now: who sends slowly holds no place that others want
+        // only now: who sends slowly, and who waits for others of the same address, holds no place that others want
+        let aside = app.token_limits.aside(came).await;
         let place = app.admission.enter(Kind::Read, WHO, None);
         let place = place.map_err(|refused| Fault::later(Duration::from_secs(refused.retry_after_s)))?;
         let text = std::str::from_utf8(&body).map_err(|_| Fault::bad("invalid_request", "the body is not UTF-8"))?;
@@ -224,7 +253,7 @@ impl Form {
         if twice || names.len() > PARAMETERS_MAX {
             return Err(Fault::bad("invalid_request", "a parameter is given twice, or there are too many"));
         }
-        Ok((Self { asked, _place: place }, came))
+        Ok(Self { asked, _aside: aside, _place: place })
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -251,6 +280,11 @@ impl Fault {
 
     fn client(told: impl Into<String>) -> Self {
         Self { status: StatusCode::UNAUTHORIZED, ..Self::bad("invalid_client", told) }
+    }
+
+    /// Whether it was sent by whoever can reach the port, and not by somebody who signed right.
+    fn is_nobodys(&self) -> bool {
+        matches!(self.error, "invalid_client" | "invalid_request" | "unsupported_grant_type")
     }
 
     fn later(wait: Duration) -> Self {

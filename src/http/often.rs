@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What may come in so many seconds may come at once.
-const BURST_S: u32 = 10;
+pub(crate) const BURST_S: u32 = 10;
 /// A token that stands for nobody counts for so many requests without one.
 const UNKNOWN_COUNTS: u32 = 10;
 
@@ -61,7 +61,7 @@ fn refusal(why: &str, wait: Duration) -> Refusal {
 }
 
 /// Whose an address is: of IPv6 one has a whole network of 64 bits.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => {
             let [a, b, c, d, ..] = v6.segments();

@@ -1,7 +1,14 @@
 //! The accept loop: bounded connections over HTTP/1.1 and HTTP/2, a limit on how long a client may take over its headers, and an end
 //! that lets requests finish.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::IpAddr,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::Router;
 use hyper::{Request, Response, body::Incoming, service::Service};
@@ -21,6 +28,7 @@ use tower_service::Service as _;
 use super::{
     admit::Crowded,
     connection::{Given, PIECE_BYTES, Patience, Verdict, Watch},
+    often::network,
     patient::Patient,
     who::Came,
 };
@@ -39,6 +47,9 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TRIES: u32 = 3;
 
+/// So many bytes of a request over HTTP/1.1 are held before its head is whole; a longer one is answered with 431. What is longer is
+/// sent by `POST`.
+const HEAD_MAX_BYTES: usize = 32 * 1024;
 /// So many requests at once over one connection of HTTP/2. Which of them get a place is decided at the door like everywhere.
 const STREAMS_MAX: u32 = 32;
 /// So many bytes of headers of a request over HTTP/2, after they were unpacked. What is longer is sent by `POST`.
@@ -66,7 +77,7 @@ fn keep_alive(stream: &TcpStream, unacknowledged_max: Duration) {
 /// What serves connections.
 fn builder(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(HEAD_MAX_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -94,7 +105,23 @@ pub struct Door {
 struct Places {
     connections: Arc<Semaphore>,
     spare: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
     open: TaskTracker,
+}
+
+/// How many connections each address has open. It names none that has none, so never more than there are connections.
+struct Addresses {
+    /// None: as many as there may be.
+    max: Option<usize>,
+    /// From this machine itself, where a proxy may stand that all others come by.
+    max_of_loopback: Option<usize>,
+    open: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One of an address, until it is dropped.
+struct OfAddress {
+    all: Arc<Addresses>,
+    network: IpAddr,
 }
 
 /// Serves until `stop`, then lets what is under way finish within `limits.drain`.
@@ -102,6 +129,7 @@ pub async fn serve(doors: Vec<Door>, router: Router, limits: &Limits, http2: boo
     let places = Places {
         connections: Arc::new(Semaphore::new(limits.connections)),
         spare: Arc::new(Semaphore::new(SPARE_CONNECTIONS)),
+        addresses: Addresses::new(limits),
         open: TaskTracker::new(),
     };
     let all = doors.into_iter().map(|door| at(door, &places, &router, limits, http2, &stop));
@@ -112,10 +140,42 @@ pub async fn serve(doors: Vec<Door>, router: Router, limits: &Limits, http2: boo
     }
 }
 
+// === impl Addresses ===
+
+impl Addresses {
+    fn new(limits: &Limits) -> Arc<Self> {
+        let (max, max_of_loopback) = limits.connections_of_address();
+        Arc::new(Self { max, max_of_loopback, open: Mutex::default() })
+    }
+
+    /// One more connection from there; none where it has as many as it may.
+    fn one_more(self: &Arc<Self>, from: IpAddr) -> Option<OfAddress> {
+        let network = network(from);
+        let max = if network.is_loopback() || from.is_loopback() { self.max_of_loopback } else { self.max };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = open.get(&network).copied().unwrap_or_default();
+        if max.is_some_and(|max| here >= max) {
+            return None;
+        }
+        open.insert(network, here + 1);
+        Some(OfAddress { all: Arc::clone(self), network })
+    }
+}
+
+impl Drop for OfAddress {
+    fn drop(&mut self) {
+        let mut open = self.all.open.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.get_mut(&self.network) {
+            Some(here) if *here > 1 => *here -= 1,
+            _ => drop(open.remove(&self.network)),
+        }
+    }
+}
+
 /// Takes the connections of one door until `stop`.
 async fn at(door: Door, places: &Places, router: &Router, limits: &Limits, http2: bool, stop: &CancellationToken) {
     let Door { listener, acceptor } = door;
-    let Places { connections, spare, open } = places;
+    let Places { connections, spare, addresses, open } = places;
     let builder = builder(limits, http2);
     let loopback = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
     loop {
@@ -134,6 +194,12 @@ async fn at(door: Door, places: &Places, router: &Router, limits: &Limits, http2
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
+        };
+        let Some(of_address) = addresses.one_more(peer) else {
+            // nothing is said: over TLS there is nobody yet to say it to, and it would take time that others want
+            metrics::counter!("onward_connections_refused_total").increment(1);
+            tracing::debug!("a connection is refused: its address has as many as it may");
+            continue;
         };
         let _ = stream.set_nodelay(true);
         keep_alive(&stream, limits.request_timeout);
@@ -157,7 +223,7 @@ async fn at(door: Door, places: &Places, router: &Router, limits: &Limits, http2
         let came = Came { address: Some(peer), loopback, shown: None };
         open.spawn(async move {
             one(stream, acceptor.as_deref(), &builder, (router, came), patience, &stop).await;
-            drop(place);
+            drop((place, of_address));
         });
     }
 }
@@ -265,5 +331,57 @@ impl Service<Request<Incoming>> for Watched {
         let under_way = self.watch.begin(request.version());
         let answer = self.router.clone().call(request);
         Box::pin(async move { answer.await.map(|response| under_way.answered(response)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than there may be.
+    const MANY: usize = 2_000;
+
+    fn addresses(lines: &str) -> Arc<Addresses> {
+        let text = format!("[limits]\n{lines}");
+        let (config, _) =
+            crate::config::Config::parse(&text, std::path::Path::new("onward.toml"), &crate::config::Env::default())
+                .unwrap();
+        Addresses::new(&config.limits)
+    }
+
+    fn taken(addresses: &Arc<Addresses>, from: &str) -> Vec<OfAddress> {
+        let from = from.parse().unwrap();
+        (0..MANY).map_while(|_| addresses.one_more(from)).collect()
+    }
+
+    #[test]
+    fn one_address_has_a_share_of_all_connections() {
+        let all = addresses("connections = 100");
+        let one = taken(&all, "192.0.2.1");
+        assert_eq!(one.len(), 25);
+        assert!(all.one_more("::ffff:192.0.2.1".parse().unwrap()).is_none(), "it is the same one");
+        assert_eq!(taken(&all, "192.0.2.2").len(), 25, "another one has its own");
+        let of_network = taken(&all, "2001:db8:1:2::1");
+        assert!(all.one_more("2001:db8:1:2:ffff::9".parse().unwrap()).is_none(), "who has a whole network is one");
+        assert_eq!(of_network.len(), 25);
+        drop((one, of_network));
+        assert!(all.one_more("192.0.2.1".parse().unwrap()).is_some(), "what is over is given back");
+        assert!(all.open.lock().unwrap().is_empty(), "and forgotten");
+    }
+
+    #[test]
+    fn a_proxy_on_this_machine_is_everybody_unless_it_is_said() {
+        // beside them those beyond the bound, which are for answers
+        assert_eq!(taken(&addresses("connections = 100"), "127.0.0.1").len(), MANY);
+        assert_eq!(taken(&addresses("connections = 100"), "::1").len(), MANY);
+        let said = addresses("connections = 100\nconnections-per-address = 7");
+        for from in ["127.0.0.1", "::1", "192.0.2.1"] {
+            assert_eq!(taken(&said, from).len(), 7, "{from}");
+        }
+        assert_eq!(
+            taken(&addresses("connections = 3"), "192.0.2.1").len(),
+            3,
+            "where there are few nobody is kept out"
+        );
     }
 }

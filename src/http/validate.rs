@@ -11,6 +11,7 @@ use super::{
     who,
 };
 use crate::{
+    auth::Granted,
     config::registry::Client,
     conversation, definitions,
     directory::WriteError,
@@ -44,12 +45,22 @@ struct Wanted {
     resource: Option<Value>,
 }
 
+/// Whether what would be said of a resource is for who may write such: by itself, or with a referral that it travels with.
+fn may_be_told(granted: &Granted, kind: &'static str) -> Result<(), Fault> {
+    let ways = [(kind, Letter::Create), (kind, Letter::Update), ("ServiceRequest", Letter::Create)];
+    if ways.iter().any(|(kind, letter)| granted.allows(kind, *letter)) {
+        return Ok(());
+    }
+    Err(Fault::beyond_scope(kind, Letter::Create))
+}
+
 /// `POST /fhir/{type}/$validate` and `POST /fhir/{type}/{id}/$validate`
 pub async fn validate(State(app): State<Shared>, uri: Uri, request: AnyOrder) -> Answer {
     let AnyOrder { mut call, faults } = request;
     let (app, mut segments) = (&app, uri.path().trim_start_matches("/fhir/").split('/'));
     let kind = segments.next().and_then(definitions::resource_named).ok_or_else(Fault::not_found)?.name;
     let id = segments.next().filter(|segment| *segment != "$validate");
+    may_be_told(&call.caller.granted, kind)?;
     if id.is_some() {
         who::reaches(&call.caller.granted, &[(kind, Letter::Read)])?;
     }

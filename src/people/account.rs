@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{People, PeopleError, after, secret::Code, totp};
 use crate::{
     config::people::is_known,
     domain::Position,
-    store::{Account, Credentials, Enrolment, StoreError},
+    store::{Account, AccountDeed, AccountNote, Credentials, Enrolment, StoreError},
 };
 
 /// A code to enrol with is of use for so long.
@@ -23,7 +24,7 @@ pub struct Ready {
     /// The password.
     pub password: Code,
     /// The key for a device.
-    pub key: Vec<u8>,
+    pub key: Zeroizing<Vec<u8>>,
 }
 
 /// Why an account is not as it was wanted.
@@ -44,6 +45,12 @@ pub enum AccountError {
     /// There is none of that name.
     #[error("there is no account of that name")]
     Absent,
+    /// It is the account of who wants to change it: whoever could, could leave nobody who looks after the others.
+    #[error("your own account is changed by another who looks after people, or by your IT team")]
+    Own,
+    /// More hangs on it than is hers to change.
+    #[error("there are roles beyond your organisation: only your IT team can do that")]
+    Beyond,
     /// Somebody else changed it at the same time.
     #[error("somebody else has changed it just now; look again")]
     Moved,
@@ -70,11 +77,17 @@ pub fn is_name(text: &str) -> bool {
 }
 
 impl People {
-    /// A new account, and the code by which its person enrols.
+    /// A new account, and the code by which its person enrols. `by`: who makes it, as in [`AccountNote::by`].
     ///
     /// # Errors
     /// [`AccountError`]
-    pub async fn add(&self, name: &str, full_name: &str, positions: Vec<Position>) -> Result<Code, AccountError> {
+    pub async fn add(
+        &self,
+        by: &str,
+        name: &str,
+        full_name: &str,
+        positions: Vec<Position>,
+    ) -> Result<Code, AccountError> {
         if !is_name(name) {
             return Err(AccountError::Name);
         }
@@ -90,7 +103,12 @@ impl People {
             created: now,
             version: 1,
         };
-        if self.store.add_account(account).await? { Ok(code) } else { Err(AccountError::Taken) }
+        let note = self.note(by, AccountDeed::Added, &account);
+        if !self.store.add_account(account, Some(note)).await? {
+            return Err(AccountError::Taken);
+        }
+        tracing::info!(by, person = person(name), what = AccountDeed::Added.code(), "an account was changed");
+        Ok(code)
     }
 
     /// A new account with which somebody can log in at once, with a password and a key that are made here: for a demonstration, whose
@@ -120,7 +138,11 @@ impl People {
             created: self.store.now(),
             version: 1,
         };
-        if self.store.add_account(account).await? { Ok(Ready { password, key }) } else { Err(AccountError::Taken) }
+        if self.store.add_account(account, None).await? {
+            Ok(Ready { password, key })
+        } else {
+            Err(AccountError::Taken)
+        }
     }
 
     /// All accounts, in the order of their names.
@@ -131,50 +153,98 @@ impl People {
         self.store.accounts().await
     }
 
-    /// What somebody is from now on. Her sessions end.
+    /// What somebody is from now on. Her sessions end. `by` as for [`People::add`].
     ///
     /// # Errors
     /// [`AccountError`]
-    pub async fn set_positions(&self, name: &str, positions: Vec<Position>) -> Result<(), AccountError> {
+    pub async fn set_positions(&self, by: &str, name: &str, positions: Vec<Position>) -> Result<(), AccountError> {
         self.fit(&positions)?;
-        self.change(name, |account| account.positions = positions).await
+        let set = |account: &mut Account| {
+            account.positions = positions;
+            Ok(())
+        };
+        self.change(by, name, AccountDeed::Positions, set).await
     }
 
     /// Keeps somebody out, or lets her in again. Her sessions end at once.
     ///
     /// # Errors
     /// [`AccountError`]
-    pub async fn disable(&self, name: &str, disabled: bool) -> Result<(), AccountError> {
-        self.change(name, |account| account.disabled = disabled).await
+    pub async fn disable(&self, by: &str, name: &str, disabled: bool) -> Result<(), AccountError> {
+        self.disable_if(by, name, disabled, |_| Ok(())).await
+    }
+
+    /// The same where `fits` says so of the account as it is.
+    pub(super) async fn disable_if(
+        &self,
+        by: &str,
+        name: &str,
+        disabled: bool,
+        fits: impl FnOnce(&Account) -> Result<(), AccountError>,
+    ) -> Result<(), AccountError> {
+        let deed = if disabled { AccountDeed::Disabled } else { AccountDeed::Enabled };
+        let set = |account: &mut Account| {
+            fits(account)?;
+            account.disabled = disabled;
+            Ok(())
+        };
+        self.change(by, name, deed, set).await
     }
 
     /// Takes password and second factor away; the code by which its person makes new ones. Her sessions end.
     ///
     /// # Errors
     /// [`AccountError`]
-    pub async fn reset(&self, name: &str) -> Result<Code, AccountError> {
+    pub async fn reset(&self, by: &str, name: &str) -> Result<Code, AccountError> {
+        self.reset_if(by, name, |_| Ok(())).await
+    }
+
+    /// The same where `fits` says so of the account as it is.
+    pub(super) async fn reset_if(
+        &self,
+        by: &str,
+        name: &str,
+        fits: impl FnOnce(&Account) -> Result<(), AccountError>,
+    ) -> Result<Code, AccountError> {
         let (code, now) = (Code::mint().map_err(PeopleError::from)?, self.store.now());
         let enrolment = Enrolment { code: code.digest(), until: after(now, ENROL_WITHIN) };
         let anew = |account: &mut Account| {
+            fits(account)?;
             account.enrolment = Some(enrolment);
             account.credentials = None;
+            Ok(())
         };
-        self.change(name, anew).await?;
+        self.change(by, name, AccountDeed::Reset, anew).await?;
         Ok(code)
     }
 
-    async fn change(&self, name: &str, how: impl FnOnce(&mut Account)) -> Result<(), AccountError> {
+    /// Changes an account over the version that `how` has looked at, and ends its sessions.
+    pub(super) async fn change(
+        &self,
+        by: &str,
+        name: &str,
+        deed: AccountDeed,
+        how: impl FnOnce(&mut Account) -> Result<(), AccountError>,
+    ) -> Result<(), AccountError> {
         let mut account = self.store.account(name).await?.ok_or(AccountError::Absent)?;
-        how(&mut account);
-        if !self.store.set_account(account).await? {
+        how(&mut account)?;
+        let note = self.note(by, deed, &account);
+        if !self.store.set_account(account, Some(note)).await? {
             return Err(AccountError::Moved);
         }
         // after it: what was begun with the account as it was before ends with all others
         self.store.end_sessions(&person(name), None).await?;
+        tracing::info!(by, person = person(name), what = deed.code(), "an account was changed");
         Ok(())
     }
 
-    fn fit(&self, positions: &[Position]) -> Result<(), AccountError> {
+    /// That this was done with an account.
+    fn note(&self, by: &str, deed: AccountDeed, account: &Account) -> AccountNote {
+        let (account, positions) = (account.name.clone(), account.positions.clone());
+        AccountNote { id: Uuid::now_v7(), at: self.store.now(), by: by.to_owned(), account, deed, positions }
+    }
+
+    pub(super) fn fit(&self, positions: &[Position]) -> Result<(), AccountError> {
         if !(1..=POSITIONS_MAX).contains(&positions.len()) {
             return Err(AccountError::Positions);
         }

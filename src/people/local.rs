@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::{
@@ -42,9 +42,18 @@ pub struct Enrolling {
     /// Whose account.
     pub name: String,
     /// The key for her device.
-    pub key: Vec<u8>,
+    #[serde(serialize_with = "write_key", deserialize_with = "read_key")]
+    pub key: Zeroizing<Vec<u8>>,
     password: String,
     version: u64,
+}
+
+fn write_key<S: Serializer>(key: &[u8], to: S) -> Result<S::Ok, S::Error> {
+    key.serialize(to)
+}
+
+fn read_key<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<Vec<u8>>, D::Error> {
+    Vec::deserialize(from).map(Zeroizing::new)
 }
 
 /// Why somebody is not enrolled.
@@ -95,7 +104,7 @@ impl People {
         };
         // over the version that was read: of two who show the same code one gets in
         let taken = account.clone().with_step(step);
-        if !self.store.set_account(taken).await? {
+        if !self.store.set_account(taken, None).await? {
             self.failed(&keys).await?;
             return Ok(LogIn::Refused);
         }
@@ -166,7 +175,7 @@ impl People {
         let account = self.store.account(&name).await?.filter(|account| account.version == version);
         let Some(account) = account else { return Ok(Err((NotEnrolled::Over, None))) };
         let credentials = Some(Credentials { password, totp: key, step });
-        if !self.store.set_account(Account { enrolment: None, credentials, ..account }).await? {
+        if !self.store.set_account(Account { enrolment: None, credentials, ..account }, None).await? {
             return Ok(Err((NotEnrolled::Over, None)));
         }
         tracing::info!(person = person(&name), "enrolled");

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use totp_rs::{Algorithm, Builder, Secret, Totp};
+use zeroize::Zeroizing;
 
 use super::secret::{NoRandom, random};
 
@@ -16,8 +17,8 @@ const SKEW: u16 = 1;
 ///
 /// # Errors
 /// [`NoRandom`]
-pub fn mint() -> Result<Vec<u8>, NoRandom> {
-    Ok(random::<KEY_BYTES>()?.to_vec())
+pub fn mint() -> Result<Zeroizing<Vec<u8>>, NoRandom> {
+    Ok(random::<KEY_BYTES>()?.to_vec().into())
 }
 
 /// A key as it is typed into a device.

@@ -1,12 +1,19 @@
 //! People: their sessions and log-ins, local accounts, what was tried in vain, and glasses that were broken. Whatever somebody could
 //! show to be taken for another is kept as its SHA-256.
 
+use std::{fmt, str::FromStr};
+
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::StoreError;
-use crate::domain::{Position, ReferralId};
+use crate::domain::{
+    Position, ReferralId,
+    status::{UnknownCode, codes},
+};
 
 /// So many sessions of one person; the one that was used longest ago ends with the next.
 pub const SESSIONS_MAX: usize = 10;
@@ -77,7 +84,7 @@ pub struct Credentials {
     /// The password's argon2id, as a PHC string.
     pub password: String,
     /// The key that her device makes codes with (RFC 6238).
-    pub totp: Vec<u8>,
+    pub totp: Zeroizing<Vec<u8>>,
     /// The time step of the code that was taken last: none up to it is taken again.
     pub step: u64,
 }
@@ -112,6 +119,39 @@ pub struct Glass {
     pub until: Timestamp,
 }
 
+codes! {
+    /// What was done with an account.
+    AccountDeed {
+        /// It was made.
+        Added = "added",
+        /// Its person was given other positions.
+        Positions = "given other roles",
+        /// Password and second factor were taken away.
+        Reset = "reset",
+        /// Its person was kept out.
+        Disabled = "disabled",
+        /// Its person was let in again.
+        Enabled = "enabled",
+    }
+}
+
+/// That somebody did something with an account. Never changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountNote {
+    /// Its id; they lie in the order they came.
+    pub id: Uuid,
+    /// When.
+    pub at: Timestamp,
+    /// Who: as in [`Session::person`], or `command:USER` of the operating system.
+    pub by: String,
+    /// With whose account, by the name to log in with.
+    pub account: String,
+    /// What.
+    pub deed: AccountDeed,
+    /// What its person is from then on.
+    pub positions: Vec<Position>,
+}
+
 /// The part of the port that keeps people. Its behaviours are in the same suite (`tests/it/store/people.rs`).
 #[async_trait]
 pub trait PeopleStore: Send + Sync + 'static {
@@ -140,8 +180,9 @@ pub trait PeopleStore: Send + Sync + 'static {
     /// What was kept for a log-in, once; none where it took too long.
     async fn take_login(&self, key: Digest) -> Result<Option<String>, StoreError>;
 
-    /// A new account; false where there is one of that name, or as many as may be.
-    async fn add_account(&self, account: Account) -> Result<bool, StoreError>;
+    /// A new account; false where there is one of that name, or as many as may be. What is noted of it is kept in the same commit, and
+    /// only where it was written.
+    async fn add_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError>;
 
     /// An account.
     async fn account(&self, name: &str) -> Result<Option<Account>, StoreError>;
@@ -149,8 +190,12 @@ pub trait PeopleStore: Send + Sync + 'static {
     /// All accounts, in the order of their names.
     async fn accounts(&self) -> Result<Vec<Account>, StoreError>;
 
-    /// Writes an account over the version that it has; false where that has passed. What is written has the next one.
-    async fn set_account(&self, account: Account) -> Result<bool, StoreError>;
+    /// Writes an account over the version that it has; false where that has passed. What is written has the next one. What is noted of it
+    /// is kept in the same commit, and only where it was written.
+    async fn set_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError>;
+
+    /// What was done with accounts, in its order, after the note of this id.
+    async fn account_notes(&self, after: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError>;
 
     /// What was tried in vain under this key.
     async fn failures(&self, key: Digest) -> Result<Option<Failures>, StoreError>;
@@ -170,6 +215,9 @@ pub trait PeopleStore: Send + Sync + 'static {
 
     /// Glasses in the order they were broken, after the one of this id.
     async fn glasses(&self, after: Option<Uuid>, count: usize) -> Result<Vec<Glass>, StoreError>;
+
+    /// Glasses that were broken before the one of this id, the last one first.
+    async fn latest_glasses(&self, before: Option<Uuid>, count: usize) -> Result<Vec<Glass>, StoreError>;
 
     /// Forgets sessions whose time is over or that were used last before `idle`, log-ins that took too long, and what was tried in
     /// vain last before `forgiven`; how many rows.

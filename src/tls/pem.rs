@@ -1,6 +1,6 @@
 //! What certificate files hold.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use rustls::pki_types::{
     pem::{Error, PemObject as _},
 };
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
+use zeroize::Zeroizing;
 
 use super::TlsError;
 
@@ -32,7 +33,9 @@ pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, 
 
 /// The first key of a file.
 pub(super) fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(file).map_err(|error| told(file, "key", error))
+    // its text is wiped once it is read; what is made of it is the TLS library's
+    let text = Zeroizing::new(fs::read(file).map_err(|error| told(file, "key", Error::Io(error)))?);
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| told(file, "key", error))
 }
 
 /// From when to when the first certificate of a file holds.

@@ -70,6 +70,7 @@ fn page_of(path: &str) -> Option<String> {
         ["inbox", "search" | "assign"] => "/inbox".to_owned(),
         ["inbox", task, "give" | "message"] => format!("/inbox/{task}"),
         ["services", _] => "/services".to_owned(),
+        ["people", key, _] => format!("/people/{key}"),
         ["account", ..] => "/account".to_owned(),
         ["enrol", ..] => "/enrol".to_owned(),
         ["logout"] => "/".to_owned(),

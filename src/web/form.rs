@@ -92,35 +92,43 @@ impl Signed {
     }
 }
 
-/// A request with all of its body, which has a while to come. Of who is not logged in no more is read than a short form has.
-pub(super) async fn arrived(web: &Web, request: Request) -> Result<Request, Response> {
+/// A request with all of its body, which has a while to come. It may be this long.
+pub(super) async fn arrived(request: Request, max_bytes: usize) -> Result<Request, Response> {
     if request.body().is_end_stream() {
         return Ok(request);
     }
     let (parts, body) = request.into_parts();
-    let is_long = body.size_hint().exact().is_some_and(|bytes| bytes > FORM_MAX_BYTES as u64);
-    let token = is_long.then(|| web.session_of(&parts.headers)).flatten();
-    let known = match token {
-        Some(token) => web.people.glance(&token).await.unwrap_or_default().is_some(),
-        None => false,
-    };
-    let max_bytes = if known { LONG_FORM_MAX_BYTES } else { FORM_MAX_BYTES };
     match tokio::time::timeout(FORM_WITHIN, to_bytes(body, max_bytes)).await {
         Ok(Ok(body)) => Ok(Request::from_parts(parts, body.into())),
         _ => Err(page::told(StatusCode::BAD_REQUEST, "What was sent is too long, or did not arrive.")),
     }
 }
 
+/// So many bytes a request's body may have, whoever sends it; of somebody who has logged in as many as it says, up to those of the
+/// longest form.
+pub(super) fn allowed(request: &Request, is_known: bool) -> usize {
+    let announced = request.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    match announced {
+        Some(bytes) if is_known => bytes.clamp(FORM_MAX_BYTES, LONG_FORM_MAX_BYTES),
+        _ => FORM_MAX_BYTES,
+    }
+}
+
+/// What is said where a form is not from a page of ours; nothing where it is.
+pub(super) fn not_ours(headers: &HeaderMap, base_url: &str) -> Option<Response> {
+    if is_ours(headers, base_url) {
+        return None;
+    }
+    let told = format!("This form does not come from a page of {base_url}. Open the page there, and send it again.");
+    Some(page::told(StatusCode::FORBIDDEN, &told))
+}
+
 impl Form {
     /// A form of no more bytes than these.
     async fn within(max_bytes: usize, request: Request, web: &Shared) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        if !is_ours(&parts.headers, &web.base_url) {
-            let told = format!(
-                "This form does not come from a page of {}. Open the page there, and send it again.",
-                web.base_url
-            );
-            return Err(page::told(StatusCode::FORBIDDEN, &told));
+        if let Some(page) = not_ours(&parts.headers, &web.base_url) {
+            return Err(page);
         }
         // it has arrived: none that is slow is waited for here
         let Ok(body) = to_bytes(body, max_bytes).await else {

@@ -1,8 +1,8 @@
 //! What is around every page: who looks, where she may go, and what a browser fetches for it.
 
-use super::{assets, console, form::Seen, routes};
+use super::{assets, console, form::Seen, glasses, routes};
 use crate::{
-    auth::{Deed, What, Who, may},
+    auth::{self, Deed, What, Who, may},
     domain::{Organisation, Position},
 };
 
@@ -13,10 +13,14 @@ pub(super) enum Section {
     Inbox,
     /// What the directory says of a provider's services.
     Services,
+    /// The people of a provider.
+    People,
     /// What keeps Onward running.
     Console,
     /// Where referrals go.
     Routes,
+    /// Broken glasses.
+    Glasses,
     /// Oneself.
     Account,
     /// None that is in the navigation.
@@ -30,8 +34,10 @@ type MayGo = fn(&[Position]) -> bool;
 const SECTIONS: &[(Section, &str, &str, MayGo)] = &[
     (Section::Inbox, "/inbox", "Referrals", works_referrals),
     (Section::Services, "/services", "Our services", reads_services),
+    (Section::People, "/people", "Our people", manages_people),
     (Section::Console, "/console", "IT console", console::may_look),
     (Section::Routes, "/console/routes", "Routes", routes::may_read),
+    (Section::Glasses, "/glasses", "Records opened", glasses::may_review),
     (Section::Account, "/account", "Your account", |_| true),
 ];
 
@@ -105,6 +111,11 @@ pub(super) fn providers(positions: &[Position]) -> impl Iterator<Item = &crate::
     })
 }
 
+/// Whether the people of some provider are hers to look after.
+fn manages_people(positions: &[Position]) -> bool {
+    auth::manage::managed(positions).next().is_some()
+}
+
 /// Whether the directory's entries of some provider are hers to propose, or say what she works at.
 fn reads_services(positions: &[Position]) -> bool {
     proposes(positions).next().is_some() || works_referrals(positions)
@@ -132,10 +143,9 @@ mod tests {
     fn each_role_sees_where_it_may_go() {
         let shown = |roles: &str| places(&positions(roles), Section::Inbox).iter().map(|p| p.path).collect::<Vec<_>>();
         assert_eq!(shown("provider-worker:mind"), ["/inbox", "/services", "/account"]);
-        assert_eq!(shown("provider-admin:mind"), ["/services", "/account"]);
-        for keeper in ["operator", "auditor"] {
-            assert_eq!(shown(keeper), ["/console", "/console/routes", "/account"], "{keeper}");
-        }
+        assert_eq!(shown("provider-admin:mind"), ["/services", "/people", "/account"]);
+        assert_eq!(shown("operator"), ["/console", "/console/routes", "/account"]);
+        assert_eq!(shown("auditor"), ["/console", "/console/routes", "/glasses", "/account"]);
         assert_eq!(shown("route-editor"), ["/console/routes", "/account"]);
         assert_eq!(shown("referrer:rio"), ["/account"]);
         assert_eq!(home(&positions("operator provider-worker:mind")), "/inbox");

@@ -49,10 +49,10 @@ pub(super) struct Scene {
 
 /// A browser, with its cookies.
 pub(super) struct Browser {
-    router: Router,
+    pub(super) router: Router,
     cookies: BTreeMap<String, String>,
     origin: Option<&'static str>,
-    from: Option<IpAddr>,
+    pub(super) from: Option<IpAddr>,
     /// What it has already (`If-None-Match`).
     pub(super) has: Option<String>,
 }
@@ -124,6 +124,7 @@ pub(super) fn scene_of(base_url: &str, config: Config, folder: TempDir) -> Scene
         people: people.clone(),
         issuer: None,
         admission,
+        door: Door::new(&config.limits),
         base_url: base_url.to_owned(),
         request_timeout: config.limits.request_timeout,
     };
@@ -140,7 +141,7 @@ pub(super) fn scene_of(base_url: &str, config: Config, folder: TempDir) -> Scene
     }
 }
 
-fn scene() -> Scene {
+pub(super) fn scene() -> Scene {
     scene_at(BASE, config::People { local: true, ..config::People::default() })
 }
 
@@ -151,9 +152,14 @@ impl Scene {
 
     /// Somebody with an account, and the key of her device.
     pub(super) async fn enrolled(&self, name: &str, role: &str) -> Vec<u8> {
-        let code = self.people.add(name, "Anna Ärzte", vec![role.parse().unwrap()]).await.unwrap();
+        let code = self.people.add("command:test", name, "Anna Ärzte", vec![role.parse().unwrap()]).await.unwrap();
+        self.enrols(name, code.reveal()).await
+    }
+
+    /// Somebody enrols with her code; the key of her device.
+    pub(super) async fn enrols(&self, name: &str, code: &str) -> Vec<u8> {
         let mut browser = self.browser();
-        let fields = [("name", name), ("enrolment-code", code.reveal()), ("password", PASSWORD), ("again", PASSWORD)];
+        let fields = [("name", name), ("enrolment-code", code), ("password", PASSWORD), ("again", PASSWORD)];
         let page = browser.post("/enrol", &fields).await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.text);
         let key = page.between("<p class=\"onward-key\">", "</p>");
@@ -440,20 +446,20 @@ async fn who_is_kept_out_is_out_at_once() {
     let scene = scene();
     let key = scene.enrolled("anna", "auditor").await;
     let mut browser = scene.logged_in("anna", &key).await;
-    scene.people.disable("anna", true).await.unwrap();
+    scene.people.disable("command:test", "anna", true).await.unwrap();
     assert!(!browser.is_in().await);
     let refused = scene.browser().log_in("anna", PASSWORD, &scene.code(&key)).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
-    scene.people.disable("anna", false).await.unwrap();
+    scene.people.disable("command:test", "anna", false).await.unwrap();
     scene.clock.advance(30);
     let mut browser = scene.logged_in("anna", &key).await;
 
-    scene.people.set_positions("anna", vec!["operator".parse().unwrap()]).await.unwrap();
+    scene.people.set_positions("command:test", "anna", vec!["operator".parse().unwrap()]).await.unwrap();
     assert!(!browser.is_in().await, "what she was before she is no longer anywhere");
     let mut browser = scene.logged_in("anna", &key).await;
     assert!(browser.get("/account").await.text.contains("operator"));
 
-    scene.people.reset("anna").await.unwrap();
+    scene.people.reset("command:test", "anna").await.unwrap();
     assert!(!browser.is_in().await);
     let refused = scene.browser().log_in("anna", PASSWORD, &scene.code(&key)).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "password and device are gone");

@@ -101,7 +101,7 @@ async fn somebody_logs_in_and_out() {
     let mut enrolments = Vec::new();
     for number in 0..4 {
         let name = format!("new-{number}");
-        let code = keeper(&hub).add(&name, "Nora New", vec!["auditor".parse().unwrap()]).await.unwrap();
+        let code = keeper(&hub).add("command:test", &name, "Nora New", vec!["auditor".parse().unwrap()]).await.unwrap();
         enrolments.push(json!({"name": name, "code": code.reveal()}));
     }
     let more = vec![("ONWARD_ENROLMENTS", Value::Array(enrolments).to_string())];

@@ -12,13 +12,14 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Writer, is_steward, story_checked, writer};
+use super::story_checked;
 use crate::{
+    auth::directory::{Sees, decider, is_proposer, sees, sees_names},
     directory::{
         self, Proposed, authors,
         told::{in_short, whole},
     },
-    domain::ProposalStatus,
+    domain::{ProposalStatus, StewardId},
     fhir::{Issue, IssueCode},
     http::{Shared, call::Caller, reply::Fault},
     store::ProposalQuery,
@@ -46,9 +47,14 @@ fn wrong(name: &str, told: impl Into<String>) -> Fault {
 
 /// `GET /directory/proposals?status=…`: a provider's own, or all for a steward.
 pub(in super::super) async fn list(State(app): State<Shared>, caller: Caller) -> Answer {
-    let provider = match writer(&caller)? {
-        Writer::Steward(_) => None,
-        Writer::Provider(id) => Some(id),
+    let provider = match sees(&caller.clients) {
+        Some(Sees::All) => None,
+        Some(Sees::Of(id)) => Some(id),
+        None => {
+            let told =
+                "providers see what they propose for the directory, and stewards all of it; this token is of neither";
+            return Err(Fault::forbidden(told));
+        }
     };
     let mut query = ProposalQuery { provider, count: COUNT_DEFAULT, ..ProposalQuery::default() };
     for (name, value) in &caller.query {
@@ -75,37 +81,38 @@ pub(in super::super) async fn list(State(app): State<Shared>, caller: Caller) ->
 }
 
 /// A proposal that this caller may see. Another provider's looks as if it were not there.
-async fn visible(app: &Shared, caller: &Caller, id: &str) -> Result<(Writer, Proposed), Fault> {
-    let writer = writer(caller).map_err(|_| Fault::not_found())?;
+async fn visible(app: &Shared, caller: &Caller, id: &str) -> Result<Proposed, Fault> {
+    let sees = sees(&caller.clients).ok_or_else(Fault::not_found)?;
     let id: Uuid = id.parse().map_err(|_| Fault::not_found())?;
     let proposed = app.directory.proposed(id).await?;
-    match &writer {
-        Writer::Provider(own) if *own != proposed.proposal.new.provider => Err(Fault::not_found()),
-        _ => Ok((writer, proposed)),
+    match sees {
+        Sees::Of(own) if own != proposed.proposal.new.provider => Err(Fault::not_found()),
+        _ => Ok(proposed),
     }
 }
 
 /// `GET /directory/proposals/{id}`
 pub(in super::super) async fn read(State(app): State<Shared>, Path(id): Path<String>, caller: Caller) -> Answer {
-    let (_, proposed) = visible(&app, &caller, &id).await?;
+    let proposed = visible(&app, &caller, &id).await?;
     Ok(answer(&whole(&proposed, &who(&app, &caller))))
 }
 
 /// As whom this caller sees those who decide: as a Provenance has it.
 fn who(app: &Shared, caller: &Caller) -> impl Fn(&str) -> String + use<> {
-    let (registry, signed) = (app.registry.load_full(), is_steward(caller));
+    let (registry, signed) = (app.registry.load_full(), sees_names(&caller.clients));
     move |by| authors::author(by, &registry, signed)
 }
 
-fn stewards_only() -> Fault {
-    Fault::forbidden("only a steward of the directory decides what is proposed")
+/// A proposal that this caller sees, and as whom it decides.
+async fn decided(app: &Shared, caller: &Caller, id: &str) -> Result<(StewardId, Proposed), Fault> {
+    let proposed = visible(app, caller, id).await?;
+    let only = || Fault::forbidden("only a steward of the directory decides what is proposed");
+    Ok((decider(&caller.clients).ok_or_else(only)?, proposed))
 }
 
 /// `POST /directory/proposals/{id}/approve`, `story-checked: true` where a story is new.
 pub(in super::super) async fn approve(State(app): State<Shared>, Path(id): Path<String>, caller: Caller) -> Answer {
-    let (Writer::Steward(steward), proposed) = visible(&app, &caller, &id).await? else {
-        return Err(stewards_only());
-    };
+    let (steward, proposed) = decided(&app, &caller, &id).await?;
     let id = proposed.proposal.new.id;
     let by = directory::signed(&steward);
     let approved = app.directory.approve(id, &by, story_checked(&caller)).await;
@@ -136,9 +143,7 @@ pub(in super::super) async fn decline(
     body: Body,
 ) -> Answer {
     is_json(&caller)?;
-    let (Writer::Steward(steward), proposed) = visible(&app, &caller, &id).await? else {
-        return Err(stewards_only());
-    };
+    let (steward, proposed) = decided(&app, &caller, &id).await?;
     let reason = reason(&read_body(body).await?)?;
     let id = proposed.proposal.new.id;
     let by = directory::signed(&steward);
@@ -148,10 +153,9 @@ pub(in super::super) async fn decline(
 
 /// `POST /directory/proposals/{id}/withdraw`: its provider takes it back.
 pub(in super::super) async fn withdraw(State(app): State<Shared>, Path(id): Path<String>, caller: Caller) -> Answer {
-    let (_, proposed) = visible(&app, &caller, &id).await?;
+    let proposed = visible(&app, &caller, &id).await?;
     let own = &proposed.proposal.new.provider;
-    let is_its = |client: &crate::config::registry::Client| matches!(client, crate::config::registry::Client::Provider(id) if id == own);
-    if !caller.clients.iter().any(is_its) {
+    if !is_proposer(&caller.clients, own) {
         return Err(Fault::forbidden("only the provider that proposed it takes it back; a steward declines it"));
     }
     let by = format!("provider {own}");

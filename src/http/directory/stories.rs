@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Writer,
     proposals::{Answer, answer, is_json, read_body},
     writer,
 };
 use crate::{
+    auth::directory::Writer,
     directory::{self, TakenOut, Which, WriteError},
     fhir::{Issue, IssueCode},
     http::{Shared, call::Caller, reply::Fault},

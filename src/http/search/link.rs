@@ -1,6 +1,7 @@
-//! The links of a page. A search in a URL has links that say it again, as R4 has it (search, 3.1.1.3). One that came in a body is not put
-//! into a URL, for it was put into a body so that it stands in none: a URL lies in the logs of whatever is passed on the way, and searches
-//! name people. Its links are sealed: of use to the client that asked, for this type, for an hour, at every process.
+//! The links of a page. A search in a URL has links that say it again, as R4 has it (search, 3.1.1.3). One that came in a body, that of a
+//! batch too, is not put into a URL, for it was put into a body so that it stands in none: a URL lies in the logs of whatever is passed on
+//! the way, and searches name people. Nor is one that names somebody, wherever it came. Its links are sealed: of use to the client that
+//! asked, for this type, for an hour, at every process.
 
 use std::io::{Read as _, Write as _};
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use super::{cursor::Cursor, too_costly};
 use crate::{
     auth::Purpose,
-    fhir::{Issue, IssueCode, reference::encode},
+    fhir::{Issue, IssueCode, nhs_number, reference::encode},
     http::{Shared, call::Caller, reply::Fault},
     search::Search,
 };
@@ -24,6 +25,11 @@ const HOLDS_FOR: SignedDuration = SignedDuration::from_hours(1);
 const SEALED_MAX_BYTES: usize = 6 * 1024;
 /// What one of them is opened to is never longer than a search may be, however it is written.
 const OPENED_MAX_BYTES: u64 = 1024 * 1024;
+
+/// Types of resources that are about a person who is referred, or somebody near to them.
+const PERSONS: &[&str] = &["Patient", "RelatedPerson"];
+/// Parameters that lead to one: with more behind them they say who it is.
+const LEAD_TO_PERSONS: &[&str] = &["patient", "subject", "sender", "recipient", "author", "source", "performer"];
 
 /// What is asked.
 pub(super) struct Asked {
@@ -45,7 +51,8 @@ pub(super) async fn asked(
     in_body: bool,
 ) -> Result<Asked, Fault> {
     let Some((_, sealed)) = sent.iter().find(|(name, _)| name == PAGE) else {
-        return Ok(Asked { pairs: sent.to_vec(), hidden: in_body });
+        let hidden = in_body || caller.in_batch || sent.iter().any(|(name, value)| names_somebody(kind, name, value));
+        return Ok(Asked { pairs: sent.to_vec(), hidden });
     };
     // how the answer is written may change from page to page, what is asked may not
     if sent.iter().any(|(name, _)| ![PAGE, "_format", "_pretty"].contains(&name.as_str())) {
@@ -58,6 +65,18 @@ pub(super) async fn asked(
             "use the link that the last page gave, as the same client and within an hour, or search anew",
         )),
     }
+}
+
+/// Whether a parameter of a search for this type says who somebody is: by what a person is found, there or by way of another resource,
+/// and any value that holds an NHS number.
+fn names_somebody(kind: &str, name: &str, value: &str) -> bool {
+    let is_person = |kind: &str| PERSONS.contains(&kind);
+    let mut words = name.split(['.', ':']);
+    let first = words.next().unwrap_or_default();
+    let of_person = is_person(kind) && !name.starts_with('_');
+    let leads_to_person = LEAD_TO_PERSONS.contains(&first) && words.next().is_some();
+    let looks_back = name.starts_with("_has:") && name.split(':').any(is_person);
+    of_person || leads_to_person || looks_back || nhs_number::is_in(value)
 }
 
 fn not_a_link(told: &str) -> Fault {
@@ -160,6 +179,34 @@ mod tests {
         assert!(unpacked(b"").is_none() && unpacked(b"\x00").is_none());
         let bomb = packed(&[("a", &"a".repeat(2 * 1024 * 1024))]);
         assert!(unpacked(&bomb).is_none());
+    }
+
+    #[test]
+    fn what_names_somebody_is_in_no_link() {
+        for (kind, name, value) in [
+            ("Patient", "identifier", "https://fhir.nhs.uk/Id/nhs-number|9990606900"),
+            ("Patient", "name:contains", "Smith"),
+            ("RelatedPerson", "phone", "0151 496 0000"),
+            ("Task", "patient.identifier", "x"),
+            ("Task", "patient:Patient.birthdate", "1980-01-01"),
+            ("ServiceRequest", "subject:identifier", "x|y"),
+            ("Organization", "_has:Patient:organization:name", "Smith"),
+            ("ServiceRequest", "identifier", "urn:x|999 060 6900"),
+            ("Task", "code:text", "about 999-060-6900"),
+        ] {
+            assert!(names_somebody(kind, name, value), "{kind}?{name}={value}");
+        }
+        for (kind, name, value) in [
+            ("Patient", "_id", "0198b6a0-7c1e-7bd0-a5d1-000000000000"),
+            ("Patient", "_lastUpdated", "ge2026-03-02"),
+            ("Task", "patient", "Patient/0198b6a0-7c1e-7bd0-a5d1-000000000000"),
+            ("Task", "status", "requested"),
+            ("ServiceRequest", "identifier", "https://epr.example/referral-id|r-17"),
+            ("HealthcareService", "name", "Choir"),
+            ("Task", "_has:Provenance:target:agent", "Organization/1"),
+        ] {
+            assert!(!names_somebody(kind, name, value), "{kind}?{name}={value}");
+        }
     }
 
     #[test]

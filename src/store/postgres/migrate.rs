@@ -44,6 +44,8 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0017_issued_sessions.sql"), runs_from: 7 },
     Step { sql: include_str!("migrations/0018_journal_person.sql"), runs_from: 7 },
     Step { sql: include_str!("migrations/0019_journal_by_time.sql"), runs_from: 7 },
+    // what is done with accounts through an older program is told by its log alone
+    Step { sql: include_str!("migrations/0020_account_note.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     domain::{ReferralId, clock::from_micros},
     store::{
-        ACCOUNTS_MAX, Account, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX,
-        Session, Store as _, StoreError, people,
+        ACCOUNTS_MAX, Account, AccountNote, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX, PeopleStore,
+        SESSIONS_MAX, Session, Store as _, StoreError, people,
     },
 };
 
@@ -45,7 +45,7 @@ fn account(row: &Row) -> Result<Account, StoreError> {
         positions: people::read(get(row, "positions")?)?,
         disabled: get(row, "disabled")?,
         enrolment: code.zip(until).map(|(code, until)| Enrolment { code, until: from_micros(until) }),
-        credentials: password.zip(totp).map(|(password, totp)| Credentials { password, totp, step }),
+        credentials: password.zip(totp).map(|(password, totp)| Credentials { password, totp: totp.into(), step }),
         created: moment(row, "created")?,
         version: number(row, "version")?,
     })
@@ -64,31 +64,67 @@ fn glass(row: &Row) -> Result<Glass, StoreError> {
     })
 }
 
+fn note(row: &Row) -> Result<AccountNote, StoreError> {
+    Ok(AccountNote {
+        id: get(row, "id")?,
+        at: moment(row, "at")?,
+        by: get(row, "by")?,
+        account: get(row, "account")?,
+        deed: get::<&str>(row, "deed")?.parse().map_err(rows::corrupt)?,
+        positions: people::read(get(row, "positions")?)?,
+    })
+}
+
 /// How many rows a statement that counts them has changed.
 fn counted(rows: &[Row]) -> Result<u64, StoreError> {
     rows.first().map_or(Ok(0), |row| number(row, "changed"))
 }
 
 /// The columns of an account that change, as they lie in its row.
-struct Written {
+struct Written<'a> {
     positions: String,
     code: Option<Vec<u8>>,
     until: Option<i64>,
     password: Option<String>,
-    totp: Option<Vec<u8>>,
+    totp: Option<&'a [u8]>,
     step: Option<i64>,
 }
 
-impl Written {
-    fn of(account: &Account) -> Self {
+impl<'a> Written<'a> {
+    fn of(account: &'a Account) -> Self {
         let (enrolment, credentials) = (account.enrolment.as_ref(), account.credentials.as_ref());
         Self {
             positions: people::written(&account.positions),
             code: enrolment.map(|e| e.code.to_vec()),
             until: enrolment.map(|e| rows::micros(e.until)),
             password: credentials.map(|c| c.password.clone()),
-            totp: credentials.map(|c| c.totp.clone()),
+            totp: credentials.map(|c| c.totp.as_slice()),
             step: credentials.map(|c| big(c.step)),
+        }
+    }
+}
+
+/// What is noted of an account; nothing in each column where nothing is.
+#[derive(Default)]
+struct Noted {
+    id: Option<Uuid>,
+    at: Option<i64>,
+    by: Option<String>,
+    account: Option<String>,
+    deed: Option<&'static str>,
+    positions: Option<String>,
+}
+
+impl Noted {
+    fn of(note: Option<AccountNote>) -> Self {
+        let Some(note) = note else { return Self::default() };
+        Self {
+            id: Some(note.id),
+            at: Some(rows::micros(note.at)),
+            by: Some(shown(&note.by).to_string()),
+            account: Some(note.account),
+            deed: Some(note.deed.code()),
+            positions: Some(people::written(&note.positions)),
         }
     }
 }
@@ -165,8 +201,8 @@ impl PeopleStore for PostgresStore {
         Ok((moment(row, "until")? > self.now()).then_some(kept))
     }
 
-    async fn add_account(&self, new: Account) -> Result<bool, StoreError> {
-        let written = Written::of(&new);
+    async fn add_account(&self, new: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
+        let (written, noted) = (Written::of(&new), Noted::of(note));
         let (created, version, most) = (rows::micros(new.created), big(new.version), rows::limit(ACCOUNTS_MAX));
         let values: Values<'_> = &[
             &new.name,
@@ -181,6 +217,12 @@ impl PeopleStore for PostgresStore {
             &created,
             &version,
             &most,
+            &noted.id,
+            &noted.at,
+            &noted.by,
+            &noted.account,
+            &noted.deed,
+            &noted.positions,
         ];
         Ok(!self.of_people("add_account", ADD_ACCOUNT, values).await?.is_empty())
     }
@@ -196,8 +238,8 @@ impl PeopleStore for PostgresStore {
         all(&self.reader().query(sql, &[]).await?, account)
     }
 
-    async fn set_account(&self, new: Account) -> Result<bool, StoreError> {
-        let written = Written::of(&new);
+    async fn set_account(&self, new: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
+        let (written, noted) = (Written::of(&new), Noted::of(note));
         let version = big(new.version);
         let values: Values<'_> = &[
             &new.name,
@@ -210,8 +252,20 @@ impl PeopleStore for PostgresStore {
             &written.totp,
             &written.step,
             &version,
+            &noted.id,
+            &noted.at,
+            &noted.by,
+            &noted.account,
+            &noted.deed,
+            &noted.positions,
         ];
         Ok(!self.of_people("set_account", SET_ACCOUNT, values).await?.is_empty())
+    }
+
+    async fn account_notes(&self, after: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError> {
+        let sql = "SELECT * FROM account_note WHERE id > $1 ORDER BY id LIMIT $2";
+        let values: Values<'_> = &[&after.unwrap_or_default(), &rows::limit(count)];
+        all(&self.searches().query(sql, values).await?, note)
     }
 
     async fn failures(&self, key: Digest) -> Result<Option<Failures>, StoreError> {
@@ -264,6 +318,12 @@ impl PeopleStore for PostgresStore {
         all(&self.searches().query(sql, values).await?, glass)
     }
 
+    async fn latest_glasses(&self, before: Option<Uuid>, count: usize) -> Result<Vec<Glass>, StoreError> {
+        let sql = "SELECT * FROM glass WHERE id < $1 ORDER BY id DESC LIMIT $2";
+        let values: Values<'_> = &[&before.unwrap_or(Uuid::max()), &rows::limit(count)];
+        all(&self.searches().query(sql, values).await?, glass)
+    }
+
     async fn sweep_people(&self, idle: Timestamp, forgiven: Timestamp) -> Result<u64, StoreError> {
         let values: Values<'_> = &[&rows::micros(self.now()), &rows::micros(idle), &rows::micros(forgiven)];
         counted(&self.of_people("sweep_people", SWEEP, values).await?)
@@ -280,17 +340,24 @@ const BEGIN_LOGIN: &str = "WITH gone AS (DELETE FROM login WHERE key IN
     INSERT INTO login (key, until, kept) VALUES ($1, $2, $3)
     ON CONFLICT (key) DO UPDATE SET until = excluded.until, kept = excluded.kept";
 
+// each with what is noted of it, in one statement
 const ADD_ACCOUNT: &str =
-    "INSERT INTO account (name, full_name, positions, disabled, enrolment, enrolment_until, password, totp,
-                         step, created, version)
-    SELECT $1, $2, $3, $4, $5::bytea, $6::bigint, $7::text, $8::bytea, $9::bigint, $10::bigint, $11::bigint
-    WHERE (SELECT count(*) FROM account) < $12
-    ON CONFLICT DO NOTHING RETURNING 1";
+    "WITH written AS (INSERT INTO account (name, full_name, positions, disabled, enrolment, enrolment_until, password, totp,
+                                           step, created, version)
+        SELECT $1, $2, $3, $4, $5::bytea, $6::bigint, $7::text, $8::bytea, $9::bigint, $10::bigint, $11::bigint
+        WHERE (SELECT count(*) FROM account) < $12
+        ON CONFLICT DO NOTHING RETURNING 1),
+    noted AS (INSERT INTO account_note (id, at, by, account, deed, positions)
+        SELECT $13::uuid, $14::bigint, $15::text, $16::text, $17::text, $18::text FROM written WHERE $13::uuid IS NOT NULL)
+    SELECT 1 FROM written";
 
 const SET_ACCOUNT: &str =
-    "UPDATE account SET full_name = $2, positions = $3, disabled = $4, enrolment = $5, enrolment_until = $6,
-           password = $7, totp = $8, step = $9, version = version + 1
-    WHERE name = $1 AND version = $10 RETURNING 1";
+    "WITH written AS (UPDATE account SET full_name = $2, positions = $3, disabled = $4, enrolment = $5, enrolment_until = $6,
+            password = $7, totp = $8, step = $9, version = version + 1
+        WHERE name = $1 AND version = $10 RETURNING 1),
+    noted AS (INSERT INTO account_note (id, at, by, account, deed, positions)
+        SELECT $11::uuid, $12::bigint, $13::text, $14::text, $15::text, $16::text FROM written WHERE $11::uuid IS NOT NULL)
+    SELECT 1 FROM written";
 
 const COUNT_FAILURE: &str = "INSERT INTO login_failure (key, count, last)
     SELECT $1::bytea, 1, $2::bigint

@@ -35,6 +35,7 @@ pub(super) async fn find_tasks(link: &Link, key: &str) -> Result<Vec<TaskRecord>
         Ok(id) => {
             let sql = sql!(
                 "SELECT {TASK_COLUMNS} FROM task t WHERE t.id = $1
+                 UNION SELECT {TASK_COLUMNS} FROM task t WHERE t.referral = $1
                  UNION SELECT {TASK_COLUMNS} FROM task t WHERE t.referral IN (SELECT id FROM referral WHERE request = $1)
                  ORDER BY task_id"
             );

@@ -30,6 +30,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0019_issued_sessions.sql"),
     include_str!("migrations/0020_journal_person.sql"),
     include_str!("migrations/0021_journal_by_time.sql"),
+    include_str!("migrations/0022_account_note.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     domain::{Position, ReferralId, clock::from_micros},
     store::{
-        ACCOUNTS_MAX, Account, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX,
-        Session, Store as _, StoreError, people,
+        ACCOUNTS_MAX, Account, AccountNote, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX, PeopleStore,
+        SESSIONS_MAX, Session, Store as _, StoreError, people,
     },
 };
 
@@ -51,7 +51,7 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         enrolment: code.zip(until).map(|(code, until)| Enrolment { code, until: from_micros(until) }),
         credentials: password.zip(totp).map(|(password, totp)| Credentials {
             password,
-            totp,
+            totp: totp.into(),
             step: step.unwrap_or_default(),
         }),
         created: moment(row, "created")?,
@@ -70,6 +70,36 @@ fn glass(row: &Row<'_>) -> rusqlite::Result<Glass> {
         at: moment(row, "at")?,
         until: moment(row, "until")?,
     })
+}
+
+fn note(row: &Row<'_>) -> rusqlite::Result<AccountNote> {
+    let index = row.as_ref().column_index("deed")?;
+    let deed: String = row.get(index)?;
+    let deed = deed.parse().map_err(|e| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(e)))?;
+    Ok(AccountNote {
+        id: uuid(row, "id")?,
+        at: moment(row, "at")?,
+        by: row.get("by")?,
+        account: row.get("account")?,
+        deed,
+        positions: positions(row)?,
+    })
+}
+
+/// Notes what was done with an account, where it was done.
+fn noted(c: &Connection, done: bool, note: Option<&AccountNote>) -> Result<bool, StoreError> {
+    if let Some(note) = note.filter(|_| done) {
+        c.prepare_cached("INSERT INTO account_note (id, at, by, account, deed, positions) VALUES (?,?,?,?,?,?)")?
+            .execute(params![
+                note.id.as_bytes(),
+                micros(note.at),
+                note.by,
+                note.account,
+                note.deed.code(),
+                people::written(&note.positions),
+            ])?;
+    }
+    Ok(done)
 }
 
 fn add_session(c: &Connection, new: &Session) -> Result<(), StoreError> {
@@ -243,8 +273,9 @@ impl PeopleStore for SqliteStore {
         self.writer.run("take_login", move |c| take_login(c, key, now)).await
     }
 
-    async fn add_account(&self, account: Account) -> Result<bool, StoreError> {
-        self.writer.run("add_account", move |c| add_account(c, &account)).await
+    async fn add_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
+        let write = move |c: &Connection| noted(c, add_account(c, &account)?, note.as_ref());
+        self.writer.run("add_account", write).await
     }
 
     async fn account(&self, name: &str) -> Result<Option<Account>, StoreError> {
@@ -264,8 +295,18 @@ impl PeopleStore for SqliteStore {
         self.readers.run(read).await
     }
 
-    async fn set_account(&self, account: Account) -> Result<bool, StoreError> {
-        self.writer.run("set_account", move |c| set_account(c, &account)).await
+    async fn set_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
+        let write = move |c: &Connection| noted(c, set_account(c, &account)?, note.as_ref());
+        self.writer.run("set_account", write).await
+    }
+
+    async fn account_notes(&self, after: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError> {
+        let read = move |c: &Connection| {
+            let mut statement = c.prepare_cached("SELECT * FROM account_note WHERE id > ? ORDER BY id LIMIT ?")?;
+            let after = after.unwrap_or_default();
+            Ok(statement.query_map(params![after.as_bytes(), count], note)?.collect::<Result<_, _>>()?)
+        };
+        self.readers.run(read).await
     }
 
     async fn failures(&self, key: Digest) -> Result<Option<Failures>, StoreError> {
@@ -321,6 +362,15 @@ impl PeopleStore for SqliteStore {
             let mut statement = c.prepare_cached("SELECT * FROM glass WHERE id > ? ORDER BY id LIMIT ?")?;
             let after = after.unwrap_or_default();
             Ok(statement.query_map(params![after.as_bytes(), count], glass)?.collect::<Result<_, _>>()?)
+        };
+        self.readers.run(read).await
+    }
+
+    async fn latest_glasses(&self, before: Option<Uuid>, count: usize) -> Result<Vec<Glass>, StoreError> {
+        let read = move |c: &Connection| {
+            let mut statement = c.prepare_cached("SELECT * FROM glass WHERE id < ? ORDER BY id DESC LIMIT ?")?;
+            let before = before.unwrap_or(Uuid::max());
+            Ok(statement.query_map(params![before.as_bytes(), count], glass)?.collect::<Result<_, _>>()?)
         };
         self.readers.run(read).await
     }

@@ -19,7 +19,7 @@ pub(super) fn task(c: &Connection, id: TaskId) -> Result<Option<TaskRecord>, Sto
 pub(super) fn find_tasks(c: &Connection, key: &str) -> Result<Vec<TaskRecord>, StoreError> {
     let by_uuid = Uuid::parse_str(key).ok();
     let sql = match by_uuid {
-        Some(_) => format!("SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} WHERE t.id = ?1 OR t.referral IN (SELECT id FROM referral WHERE request = ?1)
+        Some(_) => format!("SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} WHERE t.id = ?1 OR t.referral = ?1 OR t.referral IN (SELECT id FROM referral WHERE request = ?1)
              ORDER BY t.id"),
         None => format!("SELECT {TASK_COLUMNS} FROM {TASK_SOURCE} WHERE r.identifier = ?1 ORDER BY t.id"),
     };

@@ -160,7 +160,8 @@ async fn a_draft_is_tried_on_what_came_before() {
         if !told.contains("<progress") {
             break;
         }
-        tokio::task::yield_now().await;
+        // as often as somebody may ask
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     // what the scene stores is no request that could be read again
     assert!(told.contains("1 of 1 referral would not go where they went, or cannot be compared."), "{told}");

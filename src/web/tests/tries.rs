@@ -128,7 +128,7 @@ async fn who_knows_a_name_does_not_keep_its_owner_out_of_where_she_works() {
 #[tokio::test]
 async fn an_enrolment_code_is_of_use_once_in_its_time_and_to_its_person() {
     let scene = scene();
-    let code = scene.people.add("anna", "Anna", vec!["auditor".parse().unwrap()]).await.unwrap();
+    let code = scene.people.add("command:test", "anna", "Anna", vec!["auditor".parse().unwrap()]).await.unwrap();
     let code = code.reveal().to_owned();
     let enrol = async |name: &str, code: &str, password: &str, again: &str| {
         let mut browser = scene.browser();
@@ -163,7 +163,7 @@ async fn an_enrolment_code_is_of_use_once_in_its_time_and_to_its_person() {
     let (page, _) = enrol("anna", &code, "another one altogether", "another one altogether").await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "it was used");
 
-    let late = scene.people.add("carl", "Carl", vec!["auditor".parse().unwrap()]).await.unwrap();
+    let late = scene.people.add("command:test", "carl", "Carl", vec!["auditor".parse().unwrap()]).await.unwrap();
     scene.clock.advance(72 * 3600);
     let (page, _) = enrol("carl", late.reveal(), PASSWORD, PASSWORD).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "it is too old");

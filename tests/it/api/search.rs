@@ -556,6 +556,21 @@ async fn what_is_asked_in_a_body_stands_in_no_url() {
     }
     let by_url = pages(&gp, &format!("/fhir/Task?{asked}")).await.concat();
     assert_eq!((seen.len(), &seen), (3, &by_url), "the same as by a URL");
+    // nor does a URL stand in a link that says who somebody is, nor what an entry of a batch asks; what names nobody does
+    let by_get = gp.get(&format!("/fhir/Task?{asked}")).await.json();
+    let entries = [format!("Task?{asked}"), "Task?status=received&_count=1".to_owned()]
+        .map(|url| json!({"request": {"method": "GET", "url": url}}));
+    let batch = json!({"resourceType": "Bundle", "type": "batch", "entry": entries});
+    let batch = gp.post("/fhir", "application/fhir+json", batch.to_string()).await.json();
+    let of_batch = |at: usize| batch["entry"][at]["resource"].clone();
+    for bundle in [&by_get, &of_batch(0), &of_batch(1)] {
+        for (relation, url) in links(bundle) {
+            assert!(url.contains("_page=") && !url.contains("99906"), "{relation}: {url}");
+        }
+    }
+    assert_eq!(ids(&gp.get(&next(&of_batch(0)).unwrap()).await.json()), [seen[1].clone()], "it is gone on with by GET");
+    let plain = gp.get("/fhir/Task?patient=Patient/x&_count=1").await.json();
+    assert!(links(&plain)[0].1.contains("patient=Patient%2Fx"), "{plain}");
 
     let url = next(&first).unwrap();
     let (head, sealed) = url.split_once("_page=").unwrap();

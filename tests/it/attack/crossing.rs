@@ -35,7 +35,7 @@ static OWN_REFERRAL: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("\\{\"severity\":\"information\",\"code\":\"duplicate\"[^}]*\\},?").unwrap());
 
 /// A link that says again what was asked, for nobody but who asked: another one each time.
-static SEALED: LazyLock<Regex> = LazyLock::new(|| Regex::new("_page=[A-Za-z0-9_-]+").unwrap());
+pub(super) static SEALED: LazyLock<Regex> = LazyLock::new(|| Regex::new("_page=[A-Za-z0-9_-]+").unwrap());
 
 /// The same request about what is not there.
 struct Twin {

@@ -7,7 +7,7 @@ use onward::demo::caller::FHIR_JSON;
 use serde_json::json;
 
 use super::{
-    crossing::{batch, encoded, parameters},
+    crossing::{SEALED, batch, encoded, parameters},
     same,
     scene::{Ask, Scene},
     text, without_ids_and_times,
@@ -49,6 +49,7 @@ fn harmless(text: &str) -> String {
 
 /// An answer without what was asked.
 fn told(answer: &str, asked: &str) -> String {
+    let answer = SEALED.replace_all(answer, "_page=<sealed>");
     without_ids_and_times(&answer.replace(&format!("={}", encoded(asked)), "=<asked>"))
 }
 

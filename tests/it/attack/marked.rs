@@ -280,9 +280,26 @@ async fn nothing_that_is_marked_is_where_it_does_not_belong() {
     for search in ["Task?patient.identifier", "Patient?identifier", "ServiceRequest?patient:identifier"] {
         let found = ask(GP, to(Method::GET, &format!("/fhir/{search}={NUMBER}"))).await.unwrap();
         assert_eq!(found.status, 200, "{search}");
-        // to others the same leads to nothing, but for the link to themselves
+        // no link says again who was looked for; to others the same leads to nothing
+        for link in found.json()["link"].as_array().unwrap() {
+            told.push((format!("a link of {search}"), link.to_string()));
+        }
         let found = ask(HOUSING, to(Method::GET, &format!("/fhir/{search}={NUMBER}"))).await.unwrap();
-        told.push((search.to_owned(), String::from_utf8_lossy(&found.body).replace(&format!("={NUMBER}"), "")));
+        told.push((search.to_owned(), String::from_utf8_lossy(&found.body).into_owned()));
+        // nor where it is asked in a batch, by whoever asks
+        let batch = json!({"resourceType": "Bundle", "type": "batch", "entry": [
+            {"request": {"method": "GET", "url": format!("{search}={NUMBER}&_count=1")}},
+            {"request": {"method": "GET", "url": format!("Task?_id={MARK},0198b6a0-7c1e-7bd0-a5d1-000000000000")}},
+        ]});
+        for who in [GP, HOUSING] {
+            let call = to(Method::POST, "/fhir").bytes("application/fhir+json", batch.to_string().into());
+            let answer = ask(who, call).await.unwrap().json();
+            assert_eq!(answer["entry"][0]["response"]["status"], "200 OK", "{answer}");
+            for entry in answer["entry"].as_array().unwrap() {
+                let links = entry["resource"]["link"].to_string();
+                told.push((format!("a link of a batch with {search}"), links));
+            }
+        }
     }
     for path in [
         format!("/{MARK}/{NUMBER}"),

@@ -317,11 +317,14 @@ async fn the_slow_are_let_go_and_keep_nobody_waiting() {
 async fn forms_that_come_slowly_keep_nobody_from_pages_and_tokens() {
     let people = "[people]\nlocal = true\n";
     let hub = Hub::build().limits("concurrent-reads = 20").sections(people).start().await;
-    let form = "Host: onward\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length";
+    let form = format!(
+        "Host: onward\r\nOrigin: {}\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length",
+        hub.base_url
+    );
     let mut slow = Vec::new();
-    // twice as many as there are places, and fewer than one address may ask for tokens
+    // more than there are places
     for path in ["/oauth/token", "/login"] {
-        for _ in 0..40 {
+        for _ in 0..110 {
             let mut stream = connect(&hub).await;
             stream.write_all(format!("POST {path} HTTP/1.1\r\n{form}: 1000\r\n\r\na").as_bytes()).await.unwrap();
             slow.push(stream);
@@ -339,6 +342,54 @@ async fn forms_that_come_slowly_keep_nobody_from_pages_and_tokens() {
         assert!(begun.elapsed() < Duration::from_secs(1), "{ask}: {:?}", begun.elapsed());
     }
     drop(slow);
+    hub.stop().await;
+}
+
+/// One address does not take all connections: those beyond its share end at once, and what it gives back can be had again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_has_a_share_of_the_connections() {
+    let hub = Hub::build().limits("connections-per-address = 4").start().await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut stream = connect(&hub).await;
+        stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: onward\r\n\r\n").await.unwrap();
+        assert_eq!(read(&mut stream).await.statuses(), [200]);
+        held.push(stream);
+    }
+    for _ in 0..20 {
+        let begun = Instant::now();
+        let mut stream = connect(&hub).await;
+        let _ = stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: onward\r\n\r\n").await;
+        assert_eq!(read(&mut stream).await.statuses(), [0; 0]);
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    }
+    drop(held);
+    crate::support::until("a connection", || async {
+        let mut stream = connect(&hub).await;
+        let _ = stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: onward\r\nConnection: close\r\n\r\n").await;
+        (read(&mut stream).await.statuses() == [200]).then_some(())
+    })
+    .await;
+    hub.stop().await;
+}
+
+/// A head is held only as far as it may be long, whether its lines are many, long, or never end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_is_too_long_is_refused_before_it_is_whole() {
+    let hub = Hub::start().await;
+    let with = |lines: &str| format!("GET /health/live HTTP/1.1\r\nHost: onward\r\n{lines}");
+    let long = |bytes: usize| format!("X-A: {}", "a".repeat(bytes));
+    let many: String = (0..90).map(|n| format!("X-{n}: {}\r\n", "a".repeat(400))).collect();
+    for (about, bytes, expected) in [
+        ("long, and not too long", with(&format!("{}\r\nConnection: close\r\n\r\n", long(28_000))), 200),
+        ("a long line", with(&format!("{}\r\n\r\n", long(34_000))), 431),
+        ("a line that never ends", with(&long(34_000)), 431),
+        ("many lines", with(&format!("{many}\r\n")), 431),
+        ("a long path", format!("GET /{} HTTP/1.1\r\nHost: onward\r\n\r\n", "a".repeat(34_000)), 431),
+    ] {
+        assert_eq!(send(&hub, bytes.as_bytes()).await.statuses(), [expected], "{about}");
+        answers_at_once(&hub, about).await;
+    }
     hub.stop().await;
 }
 

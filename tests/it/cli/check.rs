@@ -31,6 +31,40 @@ async fn a_good_configuration_is_said_to_be_good_and_nothing_is_made() {
     assert!(away.out.contains("good: inbox life-rooms"), "{away:?}");
 }
 
+/// Who is told of alerts and who says who somebody is are reached like everybody, and that nobody is told is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_told_and_who_says_who_people_are_is_looked_at_as_well() {
+    let hub = Hub::build().without_service().start().await;
+    let good = fs::read_to_string(hub.config_path()).unwrap();
+    let people = "\n[people]\nlocal = true\n";
+    fs::write(hub.config_path(), format!("{good}{people}")).unwrap();
+    let untold = "while [people] lets people log in";
+    let ran = run(hub.folder(), &["check"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.err.contains(untold), "{ran:?}");
+
+    let hook = format!("\n[alerts]\nhook = {{ url = \"{}/told\" }}\n", hub.housing.base_url());
+    fs::write(hub.config_path(), format!("{good}{people}{hook}")).unwrap();
+    let ran = run(hub.folder(), &["check", "--connect"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("good: the hook of [alerts]: somebody answers") && !ran.err.contains(untold), "{ran:?}");
+    hub.housing.stop().await;
+    let ran = run(hub.folder(), &["check", "--connect"]);
+    assert!(ran.code == 1 && ran.out.contains("BAD:  the hook of [alerts]"), "{ran:?}");
+
+    // nobody is there by that name
+    let issuer = "\n[issuer]\nurl = \"https://127.0.0.1:9/tokens\"\naudience = \"onward\"\n";
+    fs::write(hub.config_path(), format!("{good}{issuer}")).unwrap();
+    let ran = run(hub.folder(), &["check", "--connect"]);
+    assert!(ran.code == 1 && ran.out.contains("BAD:  the issuer of [issuer]: https://127.0.0.1:9/tokens"), "{ran:?}");
+    // and where Onward may not go at all is told before
+    let narrow = "\n[outbound]\nhosts = [\"fhir.trust.example\", \"127.0.0.1\"]\n";
+    let elsewhere = "\n[alerts]\nhook = { url = \"https://alerts.example/told\" }\n";
+    fs::write(hub.config_path(), format!("{good}{narrow}{elsewhere}")).unwrap();
+    let ran = run(hub.folder(), &["check"]);
+    assert!(ran.code == 1 && ran.err.contains("the hook of [alerts]"), "{ran:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_faults_are_told_at_once_with_their_lines() {
     let hub = Hub::build().without_service().start().await;

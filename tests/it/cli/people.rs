@@ -1,6 +1,6 @@
 //! `onward people`: local accounts, beside a running service.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     hub::{Hub, LINK_WORKERS},
@@ -46,6 +46,12 @@ async fn accounts_are_made_changed_and_closed_and_no_password_is_anywhere() {
     assert_eq!(run(hub.folder(), &["people", "enable", "anna"]).code, 0);
     let reset = run(hub.folder(), &["people", "reset", "anna"]);
     assert_ne!(reset.out.lines().nth(1).unwrap(), code, "a new code");
+    let changes = run(hub.folder(), &["people", "changes", "--json"]);
+    let changes: Vec<Value> = changes.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let done: Vec<&str> = changes.iter().map(|change| change["what"].as_str().unwrap()).collect();
+    assert_eq!(done, ["added", "given other roles", "disabled", "enabled", "reset"]);
+    let by = |change: &Value| change["by"].as_str().unwrap().starts_with("command:") && change["account"] == "anna";
+    assert!(changes.iter().all(by), "{changes:?}");
     assert_eq!((run(hub.folder(), &["people", "glasses"]).code, list()[0]["state"].clone()), (0, json!("to enrol")));
     hub.stop().await;
 }

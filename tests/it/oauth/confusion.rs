@@ -171,6 +171,7 @@ async fn what_is_asked_must_be_asked_rightly() {
         ("openid", "invalid_scope"),
         ("system/Task.rs?status=requested", "invalid_scope"),
         ("patient/Task.rs", "invalid_scope"),
+        ("system/Invented.rs", "invalid_scope"),
         ("system/ServiceRequest.c", "invalid_scope"),
         ("system/Task.u", "invalid_scope"),
     ] {

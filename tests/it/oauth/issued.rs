@@ -176,6 +176,36 @@ async fn who_asks_all_the_time_waits() {
     hub.stop().await;
 }
 
+/// Whoever sends what nobody signed does not keep out who signs right, behind the same address and in the same name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn junk_keeps_nobody_from_a_token_who_signs_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let (signer, other) = (Signer::es384("k"), Signer::es384("k"));
+    let hub = hub_of(Hub::build(), folder.path(), &signer, &[]).await;
+    let junk = ["", "a.b.c", "é"].map(str::to_owned).into_iter().chain([other.assertion(&rio(), &token_url(&hub))]);
+    let junk: Vec<String> = junk.collect();
+    let mut later = 0;
+    for n in 0..400 {
+        let answer = ask(&hub, &junk[n % junk.len()], "system/*.rs").await;
+        if answer.status == 429 {
+            refused(&answer, 429, "temporarily_unavailable");
+            assert!(answer.header("retry-after").is_some());
+            later += 1;
+            if later % 50 == 1 {
+                token(&hub, &signer, "system/*.rs").await;
+            }
+        } else {
+            refused(&answer, 401, "invalid_client");
+        }
+    }
+    assert!(later > 100, "only {later} were told to come later");
+    // many at once do not, either
+    let flood = junk.iter().cycle().take(60).map(|junk| ask(&hub, junk, "system/*.rs"));
+    let (_, given) = tokio::join!(futures_util::future::join_all(flood), token(&hub, &signer, "system/*.rs"));
+    assert_eq!(hub.actor(Some(&given)).get("/fhir/Task").await.status, 200);
+    hub.stop().await;
+}
+
 #[tokio::test]
 async fn a_token_of_the_configuration_is_worth_nothing_beyond_this_machine() {
     use std::sync::Arc;

@@ -109,6 +109,29 @@ async fn each_letter_allows_its_interactions_and_no_other() {
     hub.stop().await;
 }
 
+/// What would be said of a resource is for who may write such, by itself or with a referral.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_be_said_of_a_resource_is_for_who_may_write_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = Signer::es384("k");
+    let hub = hub_of(Hub::build(), folder.path(), &signer, &[]).await;
+    for (scope, kind, beyond) in [
+        ("system/*.rs", "ServiceRequest", true),
+        ("system/Task.u", "ServiceRequest", true),
+        ("system/Patient.rs", "Patient", true),
+        ("system/Task.u", "Task", false),
+        ("system/ServiceRequest.c", "ServiceRequest", false),
+        ("system/ServiceRequest.c", "Patient", false),
+        ("system/ServiceRequest.c", "Bundle", false),
+        ("system/HealthcareService.u", "HealthcareService", false),
+    ] {
+        let actor = hub.actor(Some(&token(&hub, &signer, scope).await));
+        let path = format!("/fhir/{kind}/$validate");
+        assert_eq!(is_beyond(&actor, &Method::POST, &path).await, beyond, "{scope}: {path}");
+    }
+    hub.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_type_allows_itself_and_no_other() {
     let folder = tempfile::tempdir().unwrap();

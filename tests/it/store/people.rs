@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use onward::{
     domain::Position,
-    store::{Account, Credentials, Enrolment, Glass, LOGINS_MAX, SESSIONS_MAX, Session},
+    store::{Account, AccountDeed, AccountNote, Credentials, Enrolment, Glass, LOGINS_MAX, SESSIONS_MAX, Session},
 };
 
 use super::*;
@@ -149,22 +149,22 @@ pub async fn a_login_is_taken_once_and_in_time(b: Bench) {
 
 pub async fn an_account_is_there_once_and_written_over_its_version(b: Bench) {
     let new = account(&b, "anna");
-    assert!(b.store.add_account(new.clone()).await.unwrap());
-    assert!(!b.store.add_account(Account { full_name: "Other".into(), ..new.clone() }).await.unwrap());
+    assert!(b.store.add_account(new.clone(), None).await.unwrap());
+    assert!(!b.store.add_account(Account { full_name: "Other".into(), ..new.clone() }, None).await.unwrap());
     assert_eq!(b.store.account("anna").await.unwrap(), Some(new.clone()));
     assert_eq!(b.store.account("ann").await.unwrap(), None);
 
-    let credentials = Some(Credentials { password: "$argon2id$…".into(), totp: vec![0, 1, 255], step: 7 });
+    let credentials = Some(Credentials { password: "$argon2id$…".into(), totp: vec![0, 1, 255].into(), step: 7 });
     let enrolled = Account { enrolment: None, credentials, disabled: true, positions: vec![], ..new.clone() };
-    assert!(b.store.set_account(enrolled.clone()).await.unwrap());
+    assert!(b.store.set_account(enrolled.clone(), None).await.unwrap());
     let written = Account { version: 2, ..enrolled };
     assert_eq!(b.store.account("anna").await.unwrap(), Some(written.clone()));
-    assert!(!b.store.set_account(new).await.unwrap(), "over an old version");
-    assert!(!b.store.set_account(account(&b, "nobody")).await.unwrap());
+    assert!(!b.store.set_account(new, None).await.unwrap(), "over an old version");
+    assert!(!b.store.set_account(account(&b, "nobody"), None).await.unwrap());
     assert_eq!(b.store.account("anna").await.unwrap(), Some(written.clone()));
 
     for name in ["zoe", "Bert", "b_c"] {
-        assert!(b.store.add_account(account(&b, name)).await.unwrap());
+        assert!(b.store.add_account(account(&b, name), None).await.unwrap());
     }
     let names: Vec<_> = b.store.accounts().await.unwrap().into_iter().map(|one| one.name).collect();
     assert_eq!(names, ["Bert", "anna", "b_c", "zoe"]);
@@ -172,11 +172,40 @@ pub async fn an_account_is_there_once_and_written_over_its_version(b: Bench) {
 
 pub async fn of_many_who_write_an_account_one_does(b: Bench) {
     let new = account(&b, "anna");
-    b.store.add_account(new.clone()).await.unwrap();
-    let writes = (0..8).map(|n| b.store.set_account(Account { full_name: n.to_string(), ..new.clone() }));
+    b.store.add_account(new.clone(), None).await.unwrap();
+    let writes = (0..8).map(|n| b.store.set_account(Account { full_name: n.to_string(), ..new.clone() }, None));
     let written = futures_util::future::join_all(writes).await;
     assert_eq!(written.into_iter().filter(|written| *written.as_ref().unwrap()).count(), 1);
     assert_eq!(b.store.account("anna").await.unwrap().unwrap().version, 2);
+}
+
+pub async fn what_is_done_with_an_account_is_noted_where_it_was_done(b: Bench) {
+    let new = account(&b, "anna");
+    let note = |account: &str, deed| AccountNote {
+        id: Uuid::now_v7(),
+        at: b.store.now(),
+        by: "oidc:“Olga”".into(),
+        account: account.into(),
+        deed,
+        positions: positions(),
+    };
+    let (added, reset) = (note("anna", AccountDeed::Added), note("anna", AccountDeed::Reset));
+    assert!(b.store.add_account(new.clone(), Some(added.clone())).await.unwrap());
+    assert!(!b.store.add_account(new.clone(), Some(note("anna", AccountDeed::Added))).await.unwrap());
+    assert!(b.store.set_account(new.clone(), Some(reset.clone())).await.unwrap());
+    let late = Some(note("anna", AccountDeed::Disabled));
+    assert!(!b.store.set_account(new, late).await.unwrap(), "over an old version");
+    assert!(!b.store.set_account(account(&b, "bert"), Some(note("bert", AccountDeed::Enabled))).await.unwrap());
+    assert_eq!(b.store.account_notes(None, 10).await.unwrap(), [added.clone(), reset.clone()]);
+    assert_eq!(b.store.account_notes(None, 1).await.unwrap(), std::slice::from_ref(&added));
+    assert_eq!(b.store.account_notes(Some(added.id), 10).await.unwrap(), [reset]);
+    for deed in AccountDeed::ALL {
+        b.store.add_account(account(&b, deed.code()), Some(note(deed.code(), *deed))).await.unwrap();
+    }
+    let noted = b.store.account_notes(None, 100).await.unwrap();
+    assert!(
+        AccountDeed::ALL.iter().all(|deed| noted.iter().any(|note| note.account == deed.code() && note.deed == *deed))
+    );
 }
 
 pub async fn what_was_tried_in_vain_is_counted(b: Bench) {
@@ -223,7 +252,10 @@ pub async fn a_broken_glass_is_open_for_its_time_and_kept(b: Bench) {
     b.store.sweep_people(b.store.now(), b.store.now()).await.unwrap();
     assert_eq!(b.store.glasses(None, 10).await.unwrap(), [one.clone(), other.clone()], "what was seen stays told");
     assert_eq!(b.store.glasses(None, 1).await.unwrap(), std::slice::from_ref(&one));
-    assert_eq!(b.store.glasses(Some(one.id), 10).await.unwrap(), [other]);
+    assert_eq!(b.store.glasses(Some(one.id), 10).await.unwrap(), std::slice::from_ref(&other));
+    assert_eq!(b.store.latest_glasses(None, 10).await.unwrap(), [other.clone(), one.clone()]);
+    assert_eq!(b.store.latest_glasses(None, 1).await.unwrap(), std::slice::from_ref(&other));
+    assert_eq!(b.store.latest_glasses(Some(other.id), 10).await.unwrap(), [one]);
 }
 
 pub async fn what_is_over_is_swept(b: Bench) {

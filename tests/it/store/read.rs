@@ -141,7 +141,8 @@ pub async fn tasks_by_what_one_has_in_hand(b: Bench) {
     assert_eq!(found(both[1].to_string()).await, [both[1]]);
     assert_eq!(found(a.request.to_string()).await, both);
     assert_eq!(found(a.identifier.unwrap()).await, [both[0], both[1], other]);
-    for nothing in [Uuid::now_v7().to_string(), a.id.to_string(), "a".into(), "%".into(), String::new()] {
+    assert_eq!(found(a.id.to_string()).await, both, "as an alert names a referral");
+    for nothing in [Uuid::now_v7().to_string(), "a".into(), "%".into(), String::new()] {
         assert!(found(nothing).await.is_empty());
     }
 }

@@ -207,7 +207,7 @@ impl Build {
         }
         let (config, _) = hub.load();
         let files = config.files.clone();
-        let service = Arc::new(Service::start(config).await.unwrap());
+        let service = Arc::new(Box::pin(Service::start(config)).await.unwrap());
         hub.base_url = service.base_url().to_owned();
         if self.watched {
             let (service, path) = (Arc::clone(&service), hub.config_path());

@@ -281,7 +281,7 @@ impl Store for Memory {
     async fn find_tasks(&self, key: &str) -> Result<Vec<TaskRecord>, StoreError> {
         let id = Uuid::parse_str(key).ok();
         let is_it = |task: &TaskRecord| match id {
-            Some(id) => task.id.0 == id || task.request == id,
+            Some(id) => task.id.0 == id || task.request == id || task.referral.0 == id,
             None => task.identifier.as_deref() == Some(key),
         };
         let all = self.all()?;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use onward::{
     domain::ReferralId,
-    store::{Account, Digest, Failures, Glass, PeopleStore, Session, StoreError},
+    store::{Account, AccountNote, Digest, Failures, Glass, PeopleStore, Session, StoreError},
 };
 use uuid::Uuid;
 
@@ -49,8 +49,8 @@ impl PeopleStore for Reached {
         reach!(self, take_login(key))
     }
 
-    async fn add_account(&self, account: Account) -> Result<bool, StoreError> {
-        reach!(self, add_account(account))
+    async fn add_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
+        reach!(self, add_account(account, note))
     }
 
     async fn account(&self, name: &str) -> Result<Option<Account>, StoreError> {
@@ -62,8 +62,12 @@ impl PeopleStore for Reached {
         reach!(self, accounts())
     }
 
-    async fn set_account(&self, account: Account) -> Result<bool, StoreError> {
-        reach!(self, set_account(account))
+    async fn set_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
+        reach!(self, set_account(account, note))
+    }
+
+    async fn account_notes(&self, after: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError> {
+        reach!(self, account_notes(after, count))
     }
 
     async fn failures(&self, key: Digest) -> Result<Option<Failures>, StoreError> {
@@ -89,6 +93,10 @@ impl PeopleStore for Reached {
 
     async fn glasses(&self, after: Option<Uuid>, count: usize) -> Result<Vec<Glass>, StoreError> {
         reach!(self, glasses(after, count))
+    }
+
+    async fn latest_glasses(&self, before: Option<Uuid>, count: usize) -> Result<Vec<Glass>, StoreError> {
+        reach!(self, latest_glasses(before, count))
     }
 
     async fn sweep_people(&self, idle: Timestamp, forgiven: Timestamp) -> Result<u64, StoreError> {

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use onward::{
     domain::ReferralId,
     store::{
-        ACCOUNTS_MAX, Account, Digest, Failures, Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX, Session, Store,
-        StoreError,
+        ACCOUNTS_MAX, Account, AccountNote, Digest, Failures, Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX, Session,
+        Store, StoreError,
     },
 };
 use uuid::Uuid;
@@ -23,6 +23,7 @@ pub struct People {
     accounts: BTreeMap<String, Account>,
     failures: BTreeMap<Digest, Failures>,
     glasses: BTreeMap<Uuid, Glass>,
+    notes: BTreeMap<Uuid, AccountNote>,
 }
 
 #[async_trait]
@@ -92,12 +93,13 @@ impl PeopleStore for Memory {
         Ok(taken.filter(|(until, _)| *until > now).map(|(_, kept)| kept))
     }
 
-    async fn add_account(&self, account: Account) -> Result<bool, StoreError> {
+    async fn add_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
         let mut all = self.open()?;
-        let accounts = &mut all.people.accounts;
-        let fits = accounts.len() < ACCOUNTS_MAX && !accounts.contains_key(&account.name);
+        let people = &mut all.people;
+        let fits = people.accounts.len() < ACCOUNTS_MAX && !people.accounts.contains_key(&account.name);
         if fits {
-            accounts.insert(account.name.clone(), account);
+            people.accounts.insert(account.name.clone(), account);
+            people.notes.extend(note.map(|note| (note.id, note)));
         }
         Ok(fits)
     }
@@ -110,13 +112,20 @@ impl PeopleStore for Memory {
         Ok(self.all()?.people.accounts.values().cloned().collect())
     }
 
-    async fn set_account(&self, account: Account) -> Result<bool, StoreError> {
+    async fn account_notes(&self, after: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError> {
+        let all = self.all()?;
+        let later = all.people.notes.values().filter(|note| note.id > after.unwrap_or_default());
+        Ok(later.take(count).cloned().collect())
+    }
+
+    async fn set_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
         let mut all = self.open()?;
         let Some(held) = all.people.accounts.get_mut(&account.name).filter(|held| held.version == account.version)
         else {
             return Ok(false);
         };
         *held = Account { version: account.version + 1, created: held.created, ..account };
+        all.people.notes.extend(note.map(|note| (note.id, note)));
         Ok(true)
     }
 
@@ -160,6 +169,12 @@ impl PeopleStore for Memory {
         let all = self.all()?;
         let later = all.people.glasses.values().filter(|glass| glass.id > after.unwrap_or_default());
         Ok(later.take(count).cloned().collect())
+    }
+
+    async fn latest_glasses(&self, before: Option<Uuid>, count: usize) -> Result<Vec<Glass>, StoreError> {
+        let all = self.all()?;
+        let earlier = all.people.glasses.values().rev().filter(|glass| before.is_none_or(|before| glass.id < before));
+        Ok(earlier.take(count).cloned().collect())
     }
 
     async fn sweep_people(&self, idle: Timestamp, forgiven: Timestamp) -> Result<u64, StoreError> {

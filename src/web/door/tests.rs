@@ -1,0 +1,73 @@
+use axum::body::Body;
+use bytes::Bytes;
+use tower_service::Service as _;
+
+use super::*;
+use crate::web::tests::{BASE, Browser, Page, scene};
+
+/// More than any burst.
+const MANY: usize = 3_000;
+
+/// Asks until it is too often, or for long enough.
+async fn until_too_often(browser: &mut Browser, path: &str) -> (usize, Page) {
+    let mut last = browser.get(path).await;
+    for n in 1..MANY {
+        if last.status == StatusCode::TOO_MANY_REQUESTS {
+            return (n, last);
+        }
+        last = browser.get(path).await;
+    }
+    panic!("{path} is never too often: {}", last.status)
+}
+
+#[tokio::test]
+async fn who_has_not_logged_in_is_an_address_and_who_has_is_herself() {
+    let scene = scene();
+    let (annas, berts) = (scene.enrolled("anna", "auditor").await, scene.enrolled("bert", "auditor").await);
+    let (mut anna, mut bert) = (scene.logged_in("anna", &annas).await, scene.logged_in("bert", &berts).await);
+    let from = |last: u8| Some(IpAddr::from([192, 0, 2, last]));
+    let (mut stranger, mut elsewhere) = (scene.browser(), scene.browser());
+    (stranger.from, elsewhere.from, anna.from, bert.from) = (from(1), from(2), from(1), from(1));
+
+    let (_, page) = until_too_often(&mut stranger, "/login").await;
+    assert!(page.text.contains("Too many pages were asked for from where you are"), "{}", page.text);
+    let wait: u64 = page.headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((1..=2).contains(&wait), "{wait}");
+    assert!(page.headers.contains_key(header::CONTENT_SECURITY_POLICY));
+    assert_eq!(elsewhere.get("/login").await.status, StatusCode::OK, "from elsewhere one gets in");
+    assert_eq!(stranger.get(assets::STYLE).await.status, StatusCode::OK, "what is kept for ever is not counted");
+    // whoever has logged in behind that address goes on, until she herself asks too often
+    assert_eq!(anna.get("/account").await.status, StatusCode::OK);
+    let (_, page) = until_too_often(&mut anna, "/account").await;
+    assert!(page.text.contains("from your account"), "{}", page.text);
+    assert_eq!(bert.get("/account").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_log_in_at_an_issuer_counts_for_more() {
+    let scene = scene();
+    let (mut one, mut other) = (scene.browser(), scene.browser());
+    (one.from, other.from) = (Some(IpAddr::from([192, 0, 2, 1])), Some(IpAddr::from([192, 0, 2, 2])));
+    let (pages, _) = until_too_often(&mut one, "/login").await;
+    let (begun, _) = until_too_often(&mut other, BEGIN).await;
+    assert!(begun * 5 < pages, "{begun} are begun where {pages} pages are looked at");
+}
+
+/// What is sent by whoever may not send it is answered before it has come.
+#[tokio::test]
+async fn a_form_that_does_nothing_is_not_read() {
+    let scene = scene();
+    let endless = || Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+    for (origin, path, expected) in [
+        (BASE, "/inbox/assign", StatusCode::SEE_OTHER),
+        (BASE, "/console/routes/edit", StatusCode::SEE_OTHER),
+        (BASE, "/logout", StatusCode::SEE_OTHER),
+        ("https://evil.example", "/login", StatusCode::FORBIDDEN),
+        ("https://evil.example", "/inbox/assign", StatusCode::FORBIDDEN),
+    ] {
+        let request = Request::builder().method(Method::POST).uri(path).header(header::ORIGIN, origin);
+        let answered = scene.browser().router.call(request.body(endless()).unwrap());
+        let answer = tokio::time::timeout(Duration::from_secs(5), answered).await.expect(path).unwrap();
+        assert_eq!(answer.status(), expected, "{origin} {path}");
+    }
+}

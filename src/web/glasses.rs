@@ -1,0 +1,155 @@
+//! `/glasses`: which glasses were broken, by whom, when and why, for an auditor who asks about it; `…/glasses.csv` the same for a
+//! spreadsheet. A reason may tell of the person who was referred, so it is shown to nobody else.
+
+use askama::Template;
+use axum::{
+    extract::{RawQuery, State},
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use uuid::Uuid;
+
+use super::{
+    Shared, Web,
+    console::words::moment,
+    form::Seen,
+    frame::{Frame, Section},
+    harmless,
+    inbox::absent,
+    page,
+};
+use crate::{
+    auth::{Deed, What, Who, may},
+    domain::{Position, clock::instant},
+    http::call::pairs,
+    store::{Glass, StoreError},
+};
+
+/// So many on a page.
+const ON_PAGE: usize = 50;
+/// So many in a file at the most: the last ones.
+const IN_FILE_MAX: usize = 10_000;
+/// So many are read at once for that.
+const CHUNK: usize = 500;
+
+/// The page.
+#[derive(Template)]
+#[template(path = "glasses.html")]
+struct GlassesPage {
+    frame: Frame,
+    glasses: Vec<Line>,
+    /// The URL of those before.
+    older: Option<String>,
+    is_first: bool,
+}
+
+/// A glass.
+struct Line {
+    at: String,
+    until: String,
+    name: String,
+    person: String,
+    roles: String,
+    /// Its referral's Tasks: their ids, which lead to what became of them.
+    tasks: Vec<String>,
+    reason: String,
+}
+
+/// Whether broken glasses are somebody's to ask about.
+pub(super) fn may_review(positions: &[Position]) -> bool {
+    may(Who::Person(positions), Deed::ReviewGlasses, What::Whole)
+}
+
+fn roles(glass: &Glass) -> String {
+    glass.positions.iter().map(Position::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn away(error: &StoreError) -> Response {
+    tracing::warn!(%error, "broken glasses cannot be read");
+    page::unavailable()
+}
+
+impl Web {
+    /// The ids of the Tasks of a glass's referral.
+    async fn tasks_of(&self, glass: &Glass) -> Result<Vec<String>, StoreError> {
+        let tasks = self.store.find_tasks(&glass.referral.to_string()).await?;
+        Ok(tasks.into_iter().filter(|task| task.referral == glass.referral).map(|task| task.id.to_string()).collect())
+    }
+}
+
+/// `GET /glasses?before=…`
+pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, seen: Seen) -> Response {
+    if !may_review(&seen.visitor.positions) {
+        return absent(&seen);
+    }
+    let query = pairs(&query.unwrap_or_default());
+    let before: Option<Uuid> = query.iter().find(|(name, _)| name == "before").and_then(|(_, id)| id.parse().ok());
+    let mut found = match web.store.latest_glasses(before, ON_PAGE + 1).await {
+        Ok(found) => found,
+        Err(error) => return away(&error),
+    };
+    let more = found.len() > ON_PAGE;
+    found.truncate(ON_PAGE);
+    let older = found.last().filter(|_| more).map(|last| format!("/glasses?before={}", last.id));
+    let mut glasses = Vec::with_capacity(found.len());
+    for glass in found {
+        let tasks = match web.tasks_of(&glass).await {
+            Ok(tasks) => tasks,
+            Err(error) => return away(&error),
+        };
+        let (at, until, roles) = (moment(glass.at), moment(glass.until), roles(&glass));
+        glasses.push(Line { at, until, roles, tasks, name: glass.name, person: glass.person, reason: glass.reason });
+    }
+    tracing::info!(person = seen.visitor.person, "broken glasses were looked through");
+    let frame = Frame::of(&seen, Section::Glasses);
+    page::shown(StatusCode::OK, &GlassesPage { frame, glasses, older, is_first: before.is_none() })
+}
+
+/// `GET /glasses.csv`
+pub(super) async fn csv(State(web): State<Shared>, seen: Seen) -> Response {
+    if !may_review(&seen.visitor.positions) {
+        return absent(&seen);
+    }
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let head = ["at", "until", "person", "name", "roles", "referral", "tasks", "reason"];
+    let mut written = table.write_record(head);
+    let (mut before, mut count) = (None, 0);
+    while written.is_ok() && count < IN_FILE_MAX {
+        let page = match web.store.latest_glasses(before, CHUNK).await {
+            Ok(page) => page,
+            Err(error) => return away(&error),
+        };
+        for glass in &page {
+            let tasks = match web.tasks_of(glass).await {
+                Ok(tasks) => tasks.join(" "),
+                Err(error) => return away(&error),
+            };
+            let cells = [
+                instant(glass.at),
+                instant(glass.until),
+                harmless(&glass.person),
+                harmless(&glass.name),
+                roles(glass),
+                glass.referral.to_string(),
+                tasks,
+                harmless(&glass.reason),
+            ];
+            written = written.and_then(|()| table.write_record(cells));
+        }
+        count += page.len();
+        before = page.last().map(|glass| glass.id);
+        if page.len() < CHUNK {
+            break;
+        }
+    }
+    tracing::info!(person = seen.visitor.person, "broken glasses were taken as CSV");
+    let Some(bytes) = written.ok().and_then(|()| table.into_inner().ok()) else { return page::unavailable() };
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"broken-glasses.csv\""),
+    ];
+    (StatusCode::OK, headers, bytes).into_response()
+}
+
+#[cfg(test)]
+mod tests;

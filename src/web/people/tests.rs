@@ -1,0 +1,185 @@
+use axum::http::{StatusCode, header};
+
+use super::*;
+use crate::{
+    store::AccountDeed,
+    web::tests::{Browser, Scene, scene},
+};
+
+const ADMIN: &str = "provider-admin:local";
+
+async fn browser_of(scene: &Scene, name: &str, role: &str) -> Browser {
+    let key = scene.enrolled(name, role).await;
+    scene.logged_in(name, &key).await
+}
+
+/// An account that nobody has enrolled, with whatever roles, also of organisations that are not there.
+async fn account_with(scene: &Scene, name: &str, roles: &str) {
+    let account = Account {
+        name: name.into(),
+        full_name: format!("Full {name}"),
+        positions: roles.split(' ').map(|role| role.parse().unwrap()).collect(),
+        disabled: false,
+        enrolment: None,
+        credentials: None,
+        created: scene.store.now(),
+        version: 1,
+    };
+    assert!(scene.store.add_account(account, None).await.unwrap());
+}
+
+async fn held(scene: &Scene, name: &str) -> Account {
+    scene.store.account(name).await.unwrap().unwrap()
+}
+
+/// Sends a form of a page of hers.
+async fn sends(browser: &mut Browser, path: &str, fields: &[(&str, &str)]) -> crate::web::tests::Page {
+    let made_for = browser.get("/account").await.made_for().to_owned();
+    let mut all = vec![("made-for", made_for.as_str())];
+    all.extend_from_slice(fields);
+    browser.post(path, &all).await
+}
+
+#[tokio::test]
+async fn an_admin_looks_after_the_people_of_her_organisation() {
+    let scene = scene();
+    let mut admin = browser_of(&scene, "ada", ADMIN).await;
+    assert!(admin.get("/people").await.text.contains("Anna Ärzte"));
+    // what is wrong is said at each field
+    let page = sends(&mut admin, "/people/add", &[("name", "B B"), ("full-name", "")]).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for told in ["Error: Add a person", "Enter the person’s name", "Choose what this person does"] {
+        assert!(page.text.contains(told), "{told}: {}", page.text);
+    }
+    let fields = [("name", "bert"), ("full-name", "Bert Bell"), ("role", "provider-worker:local")];
+    let page = sends(&mut admin, "/people/add", &fields).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    let code = page.between("<p class=\"onward-key\">", "</p>").to_owned();
+    assert_eq!(code.len(), 29, "{code}");
+    let again = sends(&mut admin, "/people/add", &fields).await;
+    assert!(again.text.contains("that one is taken") && !again.text.contains("onward-key"), "{}", again.text);
+    let page = admin.get("/people").await;
+    for told in ["Bert Bell", "works referrals", "Has yet to set up the account"] {
+        assert!(page.text.contains(told), "{told}: {}", page.text);
+    }
+    // no page says a code again, and none names anybody in its URL
+    assert!(!page.text.contains(&code) && !page.text.contains("/people/bert"));
+
+    let key = scene.enrols("bert", &code).await;
+    let mut bert = scene.logged_in("bert", &key).await;
+    assert_eq!(bert.get("/account").await.status, StatusCode::OK);
+    let of_bert = format!("/people/{}", super::key("bert"));
+    assert_eq!(admin.get(&of_bert).await.status, StatusCode::OK);
+    // other roles, out, in again, anew: what she had before is over at once
+    let roles = format!("{of_bert}/roles");
+    let page = sends(&mut admin, &roles, &[("role", "provider-worker:local"), ("role", ADMIN)]).await;
+    assert_eq!(page.to(), "/people?done=roles");
+    assert!(admin.get("/people?done=roles").await.text.contains("nobody is logged in with the old ones"));
+    assert_eq!(bert.get("/account").await.status, StatusCode::SEE_OTHER);
+    let mut bert = scene.logged_in("bert", &key).await;
+    assert_eq!(bert.get("/people").await.status, StatusCode::OK);
+    assert_eq!(sends(&mut admin, &format!("{of_bert}/end"), &[]).await.to(), "/people?done=ended");
+    assert_eq!(bert.get("/account").await.status, StatusCode::SEE_OTHER);
+    assert!(held(&scene, "bert").await.disabled);
+    assert_eq!(sends(&mut admin, &format!("{of_bert}/again"), &[]).await.to(), "/people?done=again");
+    let page = sends(&mut admin, &format!("{of_bert}/reset"), &[]).await;
+    assert_ne!(page.between("<p class=\"onward-key\">", "</p>"), code);
+    assert_eq!(held(&scene, "bert").await.credentials, None);
+
+    let notes = scene.store.account_notes(None, 100).await.unwrap();
+    let of_bert: Vec<_> = notes.iter().filter(|note| note.account == "bert").collect();
+    let deeds: Vec<_> = of_bert.iter().map(|note| note.deed).collect();
+    use AccountDeed::{Added, Disabled, Enabled, Positions, Reset};
+    assert_eq!(deeds, [Added, Positions, Disabled, Enabled, Reset]);
+    assert!(of_bert.iter().all(|note| note.by == "local:ada"), "{of_bert:?}");
+}
+
+/// From the attacker's side: an admin who wants more than is hers.
+#[tokio::test]
+async fn an_admin_gets_no_further_than_her_organisation() {
+    let scene = scene();
+    let mut admin = browser_of(&scene, "ada", ADMIN).await;
+    account_with(&scene, "olga", "operator").await;
+    account_with(&scene, "eve", "provider-worker:elsewhere").await;
+    account_with(&scene, "mixed", "provider-worker:local operator").await;
+    account_with(&scene, "bert", "provider-worker:local").await;
+    let before = [held(&scene, "olga").await, held(&scene, "eve").await];
+
+    // others are as if they were not there, on every page and by every deed
+    for other in ["olga", "eve", "nobody"] {
+        let at = format!("/people/{}", super::key(other));
+        assert_eq!(admin.get(&at).await.status, StatusCode::NOT_FOUND, "{other}");
+        for action in ["roles", "reset", "end", "again"] {
+            let page = sends(&mut admin, &format!("{at}/{action}"), &[("role", "provider-worker:local")]).await;
+            assert_eq!(page.status, StatusCode::NOT_FOUND, "{other} {action}");
+        }
+    }
+    assert!(!admin.get("/people").await.text.contains("olga"));
+    assert_eq!([held(&scene, "olga").await, held(&scene, "eve").await], before);
+
+    // no other role is given, to nobody, not beside one that is hers to give either
+    for role in [
+        "operator",
+        "auditor",
+        "route-editor",
+        "provider-worker:elsewhere",
+        "provider-admin:elsewhere",
+        "referrer:local",
+        "x",
+    ] {
+        let given = [("role", "provider-worker:local"), ("role", role)];
+        let at = format!("/people/{}/roles", super::key("bert"));
+        assert!(matches!(sends(&mut admin, &at, &given).await.status.as_u16(), 404 | 422), "{role}");
+        let new = [("name", "new"), ("full-name", "New"), given[0], given[1]];
+        assert!(matches!(sends(&mut admin, "/people/add", &new).await.status.as_u16(), 404 | 422), "{role}");
+        assert_eq!(scene.store.account("new").await.unwrap(), None, "{role}");
+    }
+    assert_eq!(held(&scene, "bert").await.version, 1);
+
+    // an account that is more than hers is not taken over; what is hers of it she gives and takes, and nothing else
+    let mixed = format!("/people/{}", super::key("mixed"));
+    assert!(!admin.get(&mixed).await.text.contains("/reset"), "it is not offered");
+    for action in ["reset", "end", "again"] {
+        let page = sends(&mut admin, &format!("{mixed}/{action}"), &[]).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{action}");
+    }
+    assert_eq!(sends(&mut admin, &format!("{mixed}/roles"), &[("role", ADMIN)]).await.status, StatusCode::SEE_OTHER);
+    let positions: Vec<_> = held(&scene, "mixed").await.positions.iter().map(ToString::to_string).collect();
+    assert_eq!(positions, ["operator", ADMIN]);
+    assert_eq!(held(&scene, "mixed").await.credentials, None);
+
+    // she leaves nobody without one who looks after them: her own account is not hers to change
+    let own = format!("/people/{}", super::key("ada"));
+    for action in ["roles", "reset", "end"] {
+        let page = sends(&mut admin, &format!("{own}/{action}"), &[("role", "provider-worker:local")]).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{action}");
+        assert!(page.text.contains("This is your own account"), "{}", page.text);
+    }
+    assert_eq!(held(&scene, "ada").await.positions, ["provider-admin:local".parse().unwrap()]);
+}
+
+#[tokio::test]
+async fn to_who_looks_after_nobody_there_is_no_such_page_and_forms_from_elsewhere_do_nothing() {
+    let scene = scene();
+    account_with(&scene, "bert", "provider-worker:local").await;
+    let of_bert = format!("/people/{}", super::key("bert"));
+    let fields = [("name", "new"), ("full-name", "New"), ("role", "provider-worker:local")];
+    let ways = ["roles", "reset", "end", "again"].map(|action| format!("{of_bert}/{action}"));
+    for (n, role) in ["provider-worker:local", "operator", "auditor", "route-editor"].into_iter().enumerate() {
+        let mut browser = browser_of(&scene, &format!("person-{n}"), role).await;
+        for path in ["/people", "/people/add", &of_bert] {
+            assert_eq!(browser.get(path).await.status, StatusCode::NOT_FOUND, "{role} {path}");
+        }
+        for path in ways.iter().map(String::as_str).chain(["/people/add"]) {
+            assert_eq!(sends(&mut browser, path, &fields).await.status, StatusCode::NOT_FOUND, "{role} {path}");
+        }
+    }
+    let mut admin = browser_of(&scene, "ada", ADMIN).await;
+    for path in ways.iter().map(String::as_str).chain(["/people/add"]) {
+        assert_eq!(admin.post(path, &fields).await.status, StatusCode::FORBIDDEN, "{path}: it bears nothing of hers");
+        let mut nobody = scene.browser();
+        let page = nobody.post(path, &fields).await;
+        assert_eq!(page.headers[header::LOCATION], "/login", "{path}");
+    }
+    assert_eq!((held(&scene, "bert").await.version, scene.store.account("new").await.unwrap()), (1, None));
+}

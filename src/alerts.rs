@@ -1,7 +1,8 @@
 //! Alerts: what waits for a person is told to a hook and a command, at least once, and kept in the store until then.
 //!
 //! Whoever finds something to tell puts it into the commit that makes it so ([`Append::alerts`](crate::store::Append)), or calls
-//! [`Store::raise`]; what stands is ended by [`Store::end_alert`]. Nothing waits for it to be told.
+//! [`raise`](crate::store::AlertStore::raise); what stands is ended by [`end_alert`](crate::store::AlertStore::end_alert). Nothing waits
+//! for it to be told.
 
 use std::{sync::Arc, time::Duration};
 

@@ -356,7 +356,7 @@ const CLAIM_POLLS: &str = "WITH due AS MATERIALIZED (
               t.open_by, t.answer_by, t.seen_to, t.seq, t.version,
               t.answered, t.created, t.last_updated, t.beside";
 
-/// See [`crate::store::Store::give_back_poll`].
+/// See [`crate::store::LaneStore::give_back_poll`].
 pub(super) async fn give_back_poll(
     link: &Link,
     task: TaskId,

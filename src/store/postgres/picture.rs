@@ -369,7 +369,7 @@ impl Picture {
         all
     }
 
-    /// See [`crate::store::Store::lease_lane`].
+    /// See [`crate::store::LaneStore::lease_lane`].
     pub(super) fn lease(&mut self, task: TaskId, side: Side, duration: Duration, hand: Hand) -> LaneState {
         let Some(picture) = self.tasks.get_mut(&task) else { return LaneState::Idle };
         let Some(head) = picture.due_head(side, hand.now) else { return LaneState::Idle };
@@ -383,7 +383,7 @@ impl Picture {
         LaneState::Leased { lease: lane.lease, head, task: Box::new(picture.record.clone()) }
     }
 
-    /// See [`crate::store::Store::release_lane`].
+    /// See [`crate::store::LaneStore::release_lane`].
     pub(super) fn release(&mut self, task: TaskId, side: Side, lease: u64) {
         let Some(picture) = self.tasks.get_mut(&task).filter(|p| p.lane(side).lease == lease) else { return };
         let lane = picture.lane_mut(side);
@@ -391,7 +391,7 @@ impl Picture {
         lane.holder = None;
     }
 
-    /// See [`crate::store::Store::put_aside`].
+    /// See [`crate::store::LaneStore::put_aside`].
     pub(super) fn put_aside(&mut self, (task, message): (TaskId, Uuid), age: Duration, hand: Hand) -> bool {
         let kept_back = &self.kept_back;
         let Some(picture) = self.tasks.get_mut(&task) else { return false };
@@ -417,7 +417,7 @@ impl Picture {
         }
     }
 
-    /// See [`crate::store::Store::plan_poll`].
+    /// See [`crate::store::LaneStore::plan_poll`].
     pub(super) fn plan_poll(&mut self, task: TaskId, poll: &Poll) {
         if let Some(picture) = self.tasks.get_mut(&task) {
             picture.plan_poll(poll);

@@ -225,7 +225,7 @@ async fn what_waits_for_a_breaker_is_told_as_late_and_given_up_in_time() {
     let told = stage.told_at_last(&id, "requested").await;
     assert_eq!(told["businessStatus"]["coding"][0]["code"], "delivery-delayed");
     let letter = stage.dead_letter(&id).await;
-    assert_eq!(letter.why, "given up after 0 tries; its endpoint is away");
+    assert_eq!(letter.why, "given up without a try: its endpoint was away all the time");
     let tries = stage.store.attempts(task_id(&id)).await.unwrap();
     assert!(tries.iter().all(|a| a.side != Side::Delivery), "{tries:?}");
     until("the record says so", || async {

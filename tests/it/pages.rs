@@ -214,7 +214,7 @@ async fn somebody_keeps_onward_running() {
 async fn kept_routes() -> (Hub, Value) {
     const REFERRALS: usize = 12;
     let sections = format!("{PEOPLE}[registry]\nsource = \"store\"\n");
-    let hub = Hub::build().with_record().sections(&sections).start().await;
+    let hub = Hub::build().sections(&sections).start().await;
     let (config, _) = hub.load();
     let text = std::fs::read_to_string(hub.routes_path()).unwrap();
     let (set, _) = read_draft(&text, &Default::default(), &config.registry).unwrap();

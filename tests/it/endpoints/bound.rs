@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use lapin::{BasicProperties, Connection, ConnectionProperties, options::BasicPublishOptions};
 use onward::{
-    domain::{Actor, Side, WakeUp},
+    domain::{Actor, Event, ReferralId, Side, TaskId, WakeUp},
     service::Service,
-    store::{Submission, Submit},
+    store::{NewEvent, NewReferral, NewResource, NewTask, Submission, Submit},
 };
+use uuid::Uuid;
 
 use super::*;
 use crate::support::{plan::Plan, rabbitmq, server::Server, stage::alerts};
@@ -40,11 +41,60 @@ async fn two(more: impl FnOnce(Plan) -> Plan) -> Two {
 
 /// A referral for the inbox A as it lies in the store; nobody has been woken for it.
 async fn waiting(two: &Two, key: &str) -> WakeUp {
-    let mut referral = crate::store::referral_for(key, &[A]);
-    for event in referral.tasks.iter_mut().flat_map(|task| &mut task.events) {
-        event.actor = Actor::System(SYSTEM.parse().unwrap());
-    }
-    let submission = Submission { system: SYSTEM.parse().unwrap(), ..crate::store::submission(vec![referral]) };
+    let (request, task) = (Uuid::now_v7(), TaskId::mint());
+    let resource = |kind: &str, id, body: Value| NewResource {
+        kind: kind.into(),
+        id,
+        origin: None,
+        names: vec![],
+        body: body.to_string(),
+    };
+    let body = json!({"resourceType": "ServiceRequest", "id": request.to_string(), "status": "active"});
+    let submitted = Event::Submitted {
+        route: None,
+        route_set: "x".into(),
+        inbox: A.parse().unwrap(),
+        instead_of: None,
+        beside: None,
+    };
+    let event = NewEvent {
+        event: submitted,
+        actor: Actor::System(SYSTEM.parse().unwrap()),
+        body: Some(json!({"resourceType": "Task", "id": task.to_string(), "status": "requested"}).to_string()),
+        lanes: vec![Side::Delivery],
+    };
+    let referral = NewReferral {
+        id: ReferralId::mint(),
+        key: key.into(),
+        identifier: None,
+        digest: [0; 32],
+        request,
+        origin: None,
+        route_set: "x".into(),
+        decision: "{}".into(),
+        resources: vec![resource("ServiceRequest", request, body)],
+        tasks: vec![NewTask {
+            id: task,
+            inbox: A.parse().unwrap(),
+            provider: A.parse().unwrap(),
+            part_of: None,
+            terms: Default::default(),
+            resources: vec![],
+            deadlines: Default::default(),
+            beside: None,
+            events: vec![event],
+        }],
+    };
+    let submission = Submission {
+        id: Uuid::now_v7(),
+        system: SYSTEM.parse().unwrap(),
+        content_type: "application/fhir+json".into(),
+        original: bytes::Bytes::from_static(b"{}"),
+        referrals: vec![referral],
+        answer: "[]".into(),
+        traceparent: None,
+        asked_by: None,
+    };
     match two.service.store().submit(submission).await.unwrap() {
         Submit::Stored(_, mut wake_ups) => wake_ups.remove(0),
         other => panic!("{other:?}"),

@@ -16,6 +16,8 @@ use crate::{
 pub const ENROL_WITHIN: Duration = Duration::from_secs(72 * 3600);
 /// No name is longer.
 pub const NAME_CHARS_MAX: usize = 64;
+/// An account that somebody else changes at the same time is looked at again so often.
+const TRIES: u32 = 5;
 /// So many positions of one person.
 pub const POSITIONS_MAX: usize = 20;
 
@@ -160,7 +162,7 @@ impl People {
     pub async fn set_positions(&self, by: &str, name: &str, positions: Vec<Position>) -> Result<(), AccountError> {
         self.fit(&positions)?;
         let set = |account: &mut Account| {
-            account.positions = positions;
+            account.positions.clone_from(&positions);
             Ok(())
         };
         self.change(by, name, AccountDeed::Positions, set).await
@@ -180,7 +182,7 @@ impl People {
         by: &str,
         name: &str,
         disabled: bool,
-        fits: impl FnOnce(&Account) -> Result<(), AccountError>,
+        fits: impl Fn(&Account) -> Result<(), AccountError>,
     ) -> Result<(), AccountError> {
         let deed = if disabled { AccountDeed::Disabled } else { AccountDeed::Enabled };
         let set = |account: &mut Account| {
@@ -204,13 +206,13 @@ impl People {
         &self,
         by: &str,
         name: &str,
-        fits: impl FnOnce(&Account) -> Result<(), AccountError>,
+        fits: impl Fn(&Account) -> Result<(), AccountError>,
     ) -> Result<Code, AccountError> {
         let (code, now) = (Code::mint().map_err(PeopleError::from)?, self.store.now());
         let enrolment = Enrolment { code: code.digest(), until: after(now, ENROL_WITHIN) };
         let anew = |account: &mut Account| {
             fits(account)?;
-            account.enrolment = Some(enrolment);
+            account.enrolment = Some(enrolment.clone());
             account.credentials = None;
             Ok(())
         };
@@ -218,24 +220,28 @@ impl People {
         Ok(code)
     }
 
-    /// Changes an account over the version that `how` has looked at, and ends its sessions.
+    /// Changes an account over the version that `how` has looked at, and ends its sessions. Whoever logs in meanwhile changes it as well:
+    /// then it is looked at again.
     pub(super) async fn change(
         &self,
         by: &str,
         name: &str,
         deed: AccountDeed,
-        how: impl FnOnce(&mut Account) -> Result<(), AccountError>,
+        how: impl Fn(&mut Account) -> Result<(), AccountError>,
     ) -> Result<(), AccountError> {
-        let mut account = self.store.account(name).await?.ok_or(AccountError::Absent)?;
-        how(&mut account)?;
-        let note = self.note(by, deed, &account);
-        if !self.store.set_account(account, Some(note)).await? {
-            return Err(AccountError::Moved);
+        for _ in 0..TRIES {
+            let mut account = self.store.account(name).await?.ok_or(AccountError::Absent)?;
+            how(&mut account)?;
+            let note = self.note(by, deed, &account);
+            if !self.store.set_account(account, Some(note)).await? {
+                continue;
+            }
+            // after it: what was begun with the account as it was before ends with all others
+            self.store.end_sessions(&person(name), None).await?;
+            tracing::info!(by, person = person(name), what = deed.code(), "an account was changed");
+            return Ok(());
         }
-        // after it: what was begun with the account as it was before ends with all others
-        self.store.end_sessions(&person(name), None).await?;
-        tracing::info!(by, person = person(name), what = deed.code(), "an account was changed");
-        Ok(())
+        Err(AccountError::Moved)
     }
 
     /// That this was done with an account.

@@ -14,7 +14,10 @@ use super::{
     throttle::{self, wait},
     totp,
 };
-use crate::store::{Account, Credentials, Digest, StoreError};
+use crate::{
+    domain::Position,
+    store::{Account, Credentials, Digest, StoreError},
+};
 
 /// A shorter password is not taken (NCSC: length, and no rules about signs).
 pub const PASSWORD_CHARS_MIN: usize = 12;
@@ -113,7 +116,19 @@ impl People {
         let device = self.known_in(&name, device).await?;
         metrics::counter!("onward_logins_total", "by" => "local", "outcome" => "in").increment(1);
         tracing::info!(person = person(&name), "logged in");
-        Ok(LogIn::In(self.begin_session(person(&name), full_name, positions, None).await?, device))
+        let token = self.begin_session(person(&name), full_name, positions.clone(), None).await?;
+        // who ended the account meanwhile, reset it or changed what she may ended the sessions that were there: this one was not yet
+        if !self.is_still(&name, &positions).await? {
+            self.store.end_sessions(&person(&name), None).await?;
+            return Ok(LogIn::Refused);
+        }
+        Ok(LogIn::In(token, device))
+    }
+
+    /// Whether somebody may still log in as what she was.
+    async fn is_still(&self, name: &str, positions: &[Position]) -> Result<bool, PeopleError> {
+        let account = self.store.account(name).await?;
+        Ok(account.is_some_and(|now| !now.disabled && now.credentials.is_some() && now.positions == positions))
     }
 
     /// Takes the code by which an account is enrolled, and a password. What is to be shown next, and under which token it is kept.

@@ -161,13 +161,11 @@ fn roles(providers: &[(ProviderId, String)], held: &[Position]) -> Vec<Role> {
     providers.iter().flat_map(of).collect()
 }
 
-/// The roles in a form; a fault where one is none, or none is chosen.
+/// The roles in a form; a fault where one is none. Whether there must be some is for the account to say: who works elsewhere as well may
+/// have none here any more.
 fn wanted(form: &Form) -> Result<Vec<Position>, Fault> {
     let chosen: Result<Vec<Position>, _> = form.all("role").map(str::parse).collect();
-    match chosen {
-        Ok(chosen) if !chosen.is_empty() => Ok(chosen),
-        _ => Err(Fault::at("role", "Choose what this person does")),
-    }
+    chosen.map_err(|_| Fault::at("role", "Choose what this person does"))
 }
 
 /// What is told of why something was not done, at its field.
@@ -281,7 +279,10 @@ pub(super) async fn add(State(web): State<Shared>, signed: Signed) -> Response {
     if !fits {
         faults.push(Fault::at("full-name", "Enter the person’s name, as colleagues know it"));
     }
-    let wanted = wanted(form).map_err(|fault| faults.push(fault)).unwrap_or_default();
+    let wanted = wanted(form).unwrap_or_default();
+    if wanted.is_empty() {
+        faults.push(Fault::at("role", "Choose what this person does"));
+    }
     if faults.is_empty() {
         match web.people.invite(&seen.visitor, name, full_name, wanted.clone()).await {
             Ok(code) => return shown_once(&web, &seen, full_name, &code),

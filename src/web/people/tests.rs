@@ -147,6 +147,12 @@ async fn an_admin_gets_no_further_than_her_organisation() {
     let positions: Vec<_> = held(&scene, "mixed").await.positions.iter().map(ToString::to_string).collect();
     assert_eq!(positions, ["operator", ADMIN]);
     assert_eq!(held(&scene, "mixed").await.credentials, None);
+    // who leaves her organisation and works elsewhere as well has no role in it any more; who has no other has her account ended
+    assert_eq!(sends(&mut admin, &format!("{mixed}/roles"), &[]).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(held(&scene, "mixed").await.positions, ["operator".parse().unwrap()]);
+    let of_bert = format!("/people/{}/roles", super::key("bert"));
+    let page = sends(&mut admin, &of_bert, &[]).await;
+    assert!(page.status == StatusCode::UNPROCESSABLE_ENTITY && page.text.contains("end the account"), "{}", page.text);
 
     // she leaves nobody without one who looks after them: her own account is not hers to change
     let own = format!("/people/{}", super::key("ada"));

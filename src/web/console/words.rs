@@ -81,7 +81,7 @@ pub(super) fn kind_words(code: &str) -> Option<&'static str> {
         "not-configured" => "Messages for somebody who is not configured",
         "broker-away" => "Message broker not reached",
         "store-trouble" => "Store in trouble",
-        "endpoint-broken" => "A server does not answer",
+        "endpoint-broken" => "A server does not take what is sent",
         "glass-broken" => "Somebody looked into a referral",
         "mail-away" => "Mail cannot be sent",
         "proposals-waiting" => "Proposals for the directory",

@@ -158,7 +158,7 @@ impl Web {
             story,
             tags,
             priority: words::priority(priority).1,
-            due: words::due(&record.state).map(words::day),
+            due: words::due_words(&record.state),
             came: words::moment(record.created),
             reference: known.unwrap_or_default().to_owned(),
             is_open: !record.state.status.is_terminal(),

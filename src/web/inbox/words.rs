@@ -63,6 +63,13 @@ pub(in crate::web) fn due(state: &TaskState) -> Option<Timestamp> {
         .filter(|_| !state.status.is_terminal())
 }
 
+/// The same in words: what is asked for by then.
+pub(in crate::web) fn due_words(state: &TaskState) -> Option<String> {
+    let due = due(state)?;
+    let what = if state.deadlines.answer_by == Some(due) { "answered" } else { "opened" };
+    Some(format!("to be {what} by {}", day(due)))
+}
+
 /// How urgent a referral is, by its code (R4 request-priority): the rank, the most urgent first, and the words.
 pub(in crate::web) fn priority(code: &str) -> (u8, Option<Tag>) {
     match code {

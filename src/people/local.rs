@@ -14,10 +14,7 @@ use super::{
     throttle::{self, wait},
     totp,
 };
-use crate::{
-    domain::Position,
-    store::{Account, Credentials, Digest, StoreError},
-};
+use crate::store::{Account, Credentials, Digest, StoreError};
 
 /// A shorter password is not taken (NCSC: length, and no rules about signs).
 pub const PASSWORD_CHARS_MIN: usize = 12;
@@ -112,23 +109,24 @@ impl People {
             return Ok(LogIn::Refused);
         }
         self.forget(&keys).await?;
-        let Account { name, full_name, positions, .. } = account;
-        let device = self.known_in(&name, device).await?;
+        let device = self.known_in(&account.name, device).await?;
+        let Some(token) = self.session_of(&account).await? else { return Ok(LogIn::Refused) };
         metrics::counter!("onward_logins_total", "by" => "local", "outcome" => "in").increment(1);
-        tracing::info!(person = person(&name), "logged in");
-        let token = self.begin_session(person(&name), full_name, positions.clone(), None).await?;
-        // who ended the account meanwhile, reset it or changed what she may ended the sessions that were there: this one was not yet
-        if !self.is_still(&name, &positions).await? {
-            self.store.end_sessions(&person(&name), None).await?;
-            return Ok(LogIn::Refused);
-        }
+        tracing::info!(person = person(&account.name), "logged in");
         Ok(LogIn::In(token, device))
     }
 
-    /// Whether somebody may still log in as what she was.
-    async fn is_still(&self, name: &str, positions: &[Position]) -> Result<bool, PeopleError> {
-        let account = self.store.account(name).await?;
-        Ok(account.is_some_and(|now| !now.disabled && now.credentials.is_some() && now.positions == positions))
+    /// A session for whom this account is, as it was read; none where it is another by now. Whoever ended it meanwhile, reset it or changed
+    /// what she may has ended the sessions that were there: this one was not yet.
+    async fn session_of(&self, read: &Account) -> Result<Option<Token>, PeopleError> {
+        let (name, positions) = (read.full_name.clone(), read.positions.clone());
+        let token = self.begin_session(person(&read.name), name, positions, None).await?;
+        let now = self.store.account(&read.name).await?;
+        if now.is_some_and(|now| !now.disabled && now.credentials.is_some() && now.positions == read.positions) {
+            return Ok(Some(token));
+        }
+        self.store.end_sessions(&person(&read.name), None).await?;
+        Ok(None)
     }
 
     /// Takes the code by which an account is enrolled, and a password. What is to be shown next, and under which token it is kept.
@@ -284,5 +282,53 @@ impl Account {
             credentials.step = step;
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arc_swap::ArcSwap;
+
+    use super::*;
+    use crate::{
+        config::{self, Registry},
+        domain::ManualClock,
+        store::{PeopleStore as _, sqlite::SqliteStore},
+    };
+
+    /// What becomes of somebody's account between its being read and her session.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Meanwhile {
+        Nothing,
+        Disabled,
+        Reset,
+        OtherRoles,
+    }
+
+    #[tokio::test]
+    async fn whose_account_is_changed_while_she_logs_in_has_no_session() {
+        use Meanwhile::{Disabled, Nothing, OtherRoles, Reset};
+        for meanwhile in [Nothing, Disabled, Reset, OtherRoles] {
+            let folder = tempfile::tempdir().unwrap();
+            let clock = Arc::new(ManualClock::at("2026-03-02T09:00:00Z".parse().unwrap()));
+            let store = Arc::new(SqliteStore::open(&folder.path().join("onward.db"), clock).unwrap());
+            let registry = Arc::new(ArcSwap::from_pointee(Registry::default()));
+            let people = People::new(store.clone(), registry, config::People::default());
+            people.add_ready("anna", "Anna", vec!["auditor".parse().unwrap()]).await.unwrap();
+            let read = store.account("anna").await.unwrap().unwrap();
+            match meanwhile {
+                Nothing => {}
+                Disabled => people.disable("it", "anna", true).await.unwrap(),
+                Reset => drop(people.reset("it", "anna").await.unwrap()),
+                OtherRoles => people.set_positions("it", "anna", vec!["operator".parse().unwrap()]).await.unwrap(),
+            }
+            let session = people.session_of(&read).await.unwrap();
+            assert_eq!(session.is_some(), meanwhile == Nothing, "{meanwhile:?}");
+            // none is left behind that nobody was told of
+            let left = store.end_sessions("local:anna", None).await.unwrap();
+            assert_eq!(left, u64::from(meanwhile == Nothing), "{meanwhile:?}");
+        }
     }
 }

@@ -40,6 +40,8 @@ codes! {
         EndpointBroken = "endpoint-broken",
         /// Somebody who looks after Onward sees what is in a referral.
         GlassBroken = "glass-broken",
+        /// Somebody who looks after a provider's people has let one of them in to its referrals, or in anew.
+        WorkerLetIn = "worker-let-in",
         /// Mail that tells people of what waits for them cannot be sent.
         MailAway = "mail-away",
     }
@@ -58,13 +60,14 @@ impl AlertKind {
                 | Self::EndpointBroken
                 | Self::DestinationMismatch
                 | Self::GlassBroken
+                | Self::WorkerLetIn
                 | Self::MailAway
         )
     }
 
     /// Whether a standing one ends only when a person has seen to it.
     pub const fn needs_a_person(self) -> bool {
-        matches!(self, Self::AnswerRefused | Self::DestinationMismatch | Self::GlassBroken)
+        matches!(self, Self::AnswerRefused | Self::DestinationMismatch | Self::GlassBroken | Self::WorkerLetIn)
     }
 
     /// What to do about it, in a sentence.
@@ -96,6 +99,9 @@ impl AlertKind {
             }
             Self::StoreTrouble => "free disk space or start the database: no referral can be taken until then",
             Self::GlassBroken => "see by `onward people glasses` who gave which reason, and ask whether it was needed",
+            Self::WorkerLetIn => {
+                "see by `onward people changes` who let in whom, and ask that person whether she has set up the account herself"
+            }
             Self::MailAway => {
                 "ask whoever runs the mail server, and look at [smtp] and `notify`; what waits to be told is sent by itself"
             }

@@ -1,13 +1,15 @@
 //! Who looks after a provider's people: their local accounts, as far as her own hand reaches (`auth::manage`), by the same functions as
 //! the commands. An account that she may not see is answered as if it were not there.
 
+use uuid::Uuid;
+
 use super::{
     Code, People, Visitor,
     account::{self, AccountError},
 };
 use crate::{
     auth::manage::{Reach, changed, gives, reach},
-    domain::Position,
+    domain::{Alert, AlertKind, Position},
     store::{Account, AccountDeed, StoreError},
 };
 
@@ -52,7 +54,28 @@ impl People {
         if !positions.iter().all(|position| gives(&visitor.positions, position)) {
             return Err(AccountError::Beyond);
         }
-        self.add(&visitor.person, name, full_name, positions).await
+        let code = self.add(&visitor.person, name, full_name, positions.clone()).await?;
+        // before it is shown: nobody uses a code of which nobody was told
+        self.tell_of(visitor, name, &positions).await?;
+        Ok(code)
+    }
+
+    /// Tells those who answer for Onward where somebody is let in to the referrals of a provider. Whoever looks after its people sees none
+    /// of them; but she hands the code over by which a worker sets her account up, and might keep it.
+    async fn tell_of(&self, visitor: &Visitor, name: &str, positions: &[Position]) -> Result<(), StoreError> {
+        let works_for = positions.iter().filter_map(|position| match position {
+            Position::ProviderWorker(id) => Some(id.as_str()),
+            _ => None,
+        });
+        let works_for: Vec<&str> = works_for.collect();
+        if works_for.is_empty() {
+            return Ok(());
+        }
+        let (by, who) = (&visitor.person, account::person(name));
+        let text = format!("{by} has let {who} in to the referrals of {}", works_for.join(", "));
+        // each is told, also of one who lets several in
+        let subject = format!("{by} {}", Uuid::now_v7());
+        self.store.raise(vec![Alert::new(AlertKind::WorkerLetIn, subject, self.store.now(), text)]).await
     }
 
     /// Does this with an account, if it is the visitor's to do; with a code where there is one to hand over. What the account is is
@@ -69,8 +92,16 @@ impl People {
             _ => Ok(()),
         };
         let (by, whole) = (visitor.person.as_str(), |account: &Account| fits(account, Reach::Whole));
+        let read = self.store.account(name).await?.ok_or(AccountError::Absent)?;
         match what {
             Managing::Positions(wanted) => {
+                fits(&read, Reach::Positions)?;
+                // first, since they are hers at once
+                let new: Vec<Position> =
+                    wanted.iter().filter(|position| !read.positions.contains(position)).cloned().collect();
+                if changed(&visitor.positions, &read.positions, &wanted).is_some() {
+                    self.tell_of(visitor, name, &new).await?;
+                }
                 let set = |account: &mut Account| {
                     fits(account, Reach::Positions)?;
                     let after = changed(&visitor.positions, &account.positions, &wanted).ok_or(AccountError::Beyond)?;
@@ -81,7 +112,11 @@ impl People {
                 self.change(by, name, AccountDeed::Positions, set).await?;
                 Ok(None)
             }
-            Managing::Reset => self.reset_if(by, name, whole).await.map(Some),
+            Managing::Reset => {
+                let code = self.reset_if(by, name, whole).await?;
+                self.tell_of(visitor, name, &read.positions).await?;
+                Ok(Some(code))
+            }
             Managing::Disable => self.disable_if(by, name, true, whole).await.map(|()| None),
             Managing::Enable => self.disable_if(by, name, false, whole).await.map(|()| None),
         }

@@ -83,6 +83,7 @@ pub(super) fn kind_words(code: &str) -> Option<&'static str> {
         "store-trouble" => "Store in trouble",
         "endpoint-broken" => "A server does not take what is sent",
         "glass-broken" => "Somebody looked into a referral",
+        "worker-let-in" => "Somebody was let in to referrals",
         "mail-away" => "Mail cannot be sent",
         "proposals-waiting" => "Proposals for the directory",
         _ => return None,

@@ -2,6 +2,7 @@ use axum::http::{StatusCode, header};
 
 use super::*;
 use crate::{
+    domain::AlertKind,
     store::AccountDeed,
     web::tests::{Browser, Scene, scene},
 };
@@ -85,6 +86,20 @@ async fn an_admin_looks_after_the_people_of_her_organisation() {
     let page = sends(&mut admin, &format!("{of_bert}/reset"), &[]).await;
     assert_ne!(page.between("<p class=\"onward-key\">", "</p>"), code);
     assert_eq!(held(&scene, "bert").await.credentials, None);
+
+    // those who answer for Onward hear of each that was let in to referrals, and of nothing else
+    account_with(&scene, "cara", ADMIN).await;
+    let roles = format!("/people/{}/roles", super::key("cara"));
+    assert_eq!(sends(&mut admin, &roles, &[("role", "provider-worker:local")]).await.status, StatusCode::SEE_OTHER);
+    let alerts = scene.store.open_alerts(99).await.unwrap();
+    assert!(
+        alerts.iter().all(|alert| alert.kind == AlertKind::WorkerLetIn && alert.kind.needs_a_person()),
+        "{alerts:?}"
+    );
+    let mut told: Vec<_> = alerts.iter().map(|alert| alert.text.as_str()).collect();
+    told.sort_unstable();
+    let bert = "local:ada has let local:bert in to the referrals of local";
+    assert_eq!(told, [bert, bert, "local:ada has let local:cara in to the referrals of local"]);
 
     let notes = scene.store.account_notes(None, 100).await.unwrap();
     let of_bert: Vec<_> = notes.iter().filter(|note| note.account == "bert").collect();

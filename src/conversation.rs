@@ -21,8 +21,10 @@ use crate::{
 mod change;
 mod known;
 mod message;
+mod taken_back;
 
 pub use message::{Incoming, Said, unfit};
+pub use taken_back::Wrong;
 
 /// How often something is decided again because the other side came in between.
 const MOVED_MAX: usize = 20;

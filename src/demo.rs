@@ -16,6 +16,7 @@ pub mod ledger;
 mod people;
 mod progress;
 pub mod referrals;
+mod routes;
 mod services;
 pub mod stage;
 pub mod tally;
@@ -32,7 +33,7 @@ use cast::{
 };
 use ledger::Ledger;
 use progress::{Progress, say};
-use referrals::Deck;
+use referrals::{Deck, Referral};
 use stage::{PROVIDERS, SYSTEMS, Stage};
 pub use tally::Summary;
 
@@ -76,6 +77,9 @@ pub enum DemoError {
     /// The directory cannot be filled.
     #[error("the directory cannot be filled: {0}")]
     Directory(String),
+    /// The routes cannot be put into the store.
+    #[error("there are no routes: {0}")]
+    Routes(String),
     /// Nobody can be made who logs in.
     #[error("there are no accounts: {0}")]
     People(String),
@@ -98,7 +102,9 @@ impl Default for Options {
 /// [`DemoError`]. That something was lost is no error here but in the [`Summary`].
 pub async fn run(options: Options) -> Result<Summary, DemoError> {
     let env = Env::of_process();
-    let stage = Stage::set(options.pace.poll).await?;
+    // whoever looks at it, or gives an account beside it, must know where it is before it runs
+    let port = if options.once { 0 } else { stage::free_port()? };
+    let stage = Stage::set(options.pace.poll, port).await?;
     let (config, _) = Config::load(Some(&stage.config), &env).map_err(DemoError::Config)?;
     let ledger = Arc::new(Ledger::default());
     // a store that is not our own may know the fixtures from an earlier run
@@ -106,6 +112,7 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
     let tag = env.get("ONWARD__STORE__URL").map(|_| format!("{}-", run.get(4..12).unwrap_or_default()));
     let mut deck = Deck::new(options.referrals, tag.as_deref());
     let (total, spare) = (deck.left(), deck.spare());
+    let by_hand = deck.by_hand(stage::BY_HAND_CODE, stage::BY_HAND);
     let records = record_systems(&stage, &ledger);
     let accepted: Vec<_> = records.iter().map(|system| (Arc::clone(system), system.accepted())).collect();
     let records = Arc::new(records);
@@ -115,6 +122,7 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
     let service = Box::pin(Service::start(config)).await.map_err(|error| DemoError::Start(error.to_string()))?;
     let base_url = service.base_url().to_owned();
     let fhir_base = format!("{base_url}/fhir");
+    routes::put(&service, &kept, &stage.routes).await.map_err(DemoError::Routes)?;
     let listed = services::fill(&kept, &base_url).await.map_err(DemoError::Directory)?;
     let working = Working::new(ledger.clone(), options.pace, options.seed);
     open(&stage, providers, &working, &fhir_base);
@@ -133,6 +141,7 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
     let begun = Instant::now();
     let mut progress = Progress::of(ledger.clone());
     let shown = async { if options.quiet { std::future::pending().await } else { progress.show().await } };
+    let after = (Arc::clone(&records), sending.clone());
     let played = async {
         send(deck, records, sending).await;
         ledger.all_closed().await;
@@ -162,8 +171,14 @@ pub async fn run(options: Options) -> Result<Summary, DemoError> {
             say(&how_to(&base_url, &stage, &spare.system));
             let people = people::make(running.store(), &kept, tag.as_deref().unwrap_or_default()).await;
             say(&people.map_err(DemoError::People)?);
+            let (records, sending) = after;
+            send(by_hand, records, sending).await;
         }
-        interrupt().await;
+        // whoever changes the configuration sees what comes of it, as of a service
+        tokio::select! {
+            () = running.watch(Some(stage.config.clone()), env, kept.files.clone()) => {}
+            () = interrupt() => {}
+        }
         end(service.take(), &working, &stage).await;
     }
     Ok(summary)
@@ -204,15 +219,19 @@ fn open(stage: &Stage, with_server: Vec<(WithServer, Arrivals)>, working: &Worki
     for (provider, arrivals) in with_server {
         provider.open(working, arrivals);
     }
-    for part in PROVIDERS.iter().filter(|part| !part.has_server()) {
+    for part in PROVIDERS.iter().filter(|part| part.is_played() && !part.has_server()) {
         let (id, inbox) = (part.id.to_owned(), part.inbox.to_owned());
         AtWorklist { id, inbox, token: stage.token(part.id), fhir_base: fhir_base.to_owned() }.open(working);
     }
 }
 
 /// Sends all referrals, some at a time.
-async fn send(deck: Deck, records: Arc<Vec<Arc<RecordSystem>>>, with: Sending) {
-    let deck = Arc::new(Mutex::new(deck));
+async fn send(
+    deck: impl IntoIterator<Item = Referral, IntoIter: Send + 'static>,
+    records: Arc<Vec<Arc<RecordSystem>>>,
+    with: Sending,
+) {
+    let deck = Arc::new(Mutex::new(deck.into_iter()));
     let mut senders = JoinSet::new();
     for _ in 0..SENDERS {
         let (deck, records, with) = (deck.clone(), records.clone(), with.clone());
@@ -274,7 +293,8 @@ fn how_to(base_url: &str, stage: &Stage, system: &str) -> String {
     format!(
         "
 Onward stays up at {base_url} until Ctrl-C. Everything lies in {folder} and goes with it:
-onward.toml, routes.toml, and a token for each side in tokens/, readable by you alone.
+onward.toml, which is taken up when you change it; routes.toml, which is in force until somebody makes other routes active; and a token
+for each side in tokens/, readable by you alone.
 
 Refer somebody, and see in the Link header the Task to follow:
   curl -si {sender} -H 'Content-Type: application/fhir+json' --data @{folder}/referral.json {base_url}/fhir/ServiceRequest

@@ -18,6 +18,7 @@ mod asked;
 mod chain;
 pub(crate) mod counts;
 mod directory;
+mod heard;
 mod lanes;
 mod looked_for;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use directory::{
     DirectoryError, DirectoryRewrite, DirectoryStore, DirectoryWrite, NewProposal, PROPOSALS_PENDING_MAX, Proposal,
     ProposalQuery, Sourced,
 };
+pub use heard::HeardStore;
 pub use lanes::LaneStore;
 pub use looked_for::{FoundLine, JournalCursor, JournalPage, JournalQuery};
 pub use measured::MeasuredStore;
@@ -302,6 +304,7 @@ pub trait Store:
     + TokenStore
     + PeopleStore
     + NoticeStore
+    + HeardStore
 {
     /// The store's clock.
     fn now(&self) -> Timestamp;

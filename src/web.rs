@@ -38,6 +38,7 @@ mod enrol;
 mod form;
 mod frame;
 mod glasses;
+mod held;
 mod inbox;
 mod login;
 mod page;
@@ -45,6 +46,7 @@ mod people;
 mod qr;
 mod routes;
 mod services;
+mod stay;
 
 pub use astray::for_people;
 pub use console::Console;
@@ -102,6 +104,7 @@ pub fn router(web: Web) -> Router {
         .route("/", get(login::begin_page))
         .route("/login", get(login::page))
         .route("/logout", post(login::log_out))
+        .route(stay::PATH, get(stay::stay))
         .route("/account", get(account::page))
         .route("/account/sessions/end", post(account::end_all))
         .route("/account/sessions/{id}/end", post(account::end))
@@ -115,15 +118,16 @@ pub fn router(web: Web) -> Router {
         .route("/people", get(self::people::page))
         .route("/people/add", get(self::people::add_page).post(self::people::add))
         .route("/people/{key}", get(self::people::one))
-        .route("/people/{key}/{action}", post(self::people::act))
+        .route("/people/{key}/{action}", get(self::people::ask).post(self::people::act))
         .route("/services", get(services::page))
-        .route("/services/{id}", post(services::propose))
+        .route("/services/{id}", post(services::tell))
         .route("/inbox/{task}", get(inbox::referral))
         .route("/inbox/{task}/give", post(inbox::give))
         .route("/inbox/{task}/message", post(inbox::message))
         .route("/inbox/{task}/letter", get(inbox::letter))
         .route("/inbox/{task}/onward", get(inbox::onward_form).post(inbox::onward_step))
         .route("/inbox/{task}/led-to/{other}", get(inbox::led_to_form).post(inbox::led_to_answer))
+        .route("/inbox/{task}/put-right", get(inbox::put_right_form).post(inbox::put_right))
         .route("/inbox/{task}/documents/{id}/{number}", get(inbox::document))
         .route("/inbox/{task}/{action}", get(inbox::form).post(inbox::act))
         .route(&format!("{}{{name}}", assets::FOLDER), get(assets::asset));

@@ -9,6 +9,7 @@ use super::{
     Conversation, ConversationError, Faults, MOVED_MAX, brought,
     known::{Known, Place, placed},
     new_version,
+    taken_back::Wrong,
 };
 use crate::{
     config::registry::{Client, Registry},
@@ -68,8 +69,8 @@ struct Ready {
     brought: Vec<Placed>,
     /// It asks the referrer for more.
     asks: bool,
-    /// It answers another.
-    answers: bool,
+    /// What it takes back.
+    wrong: Option<Wrong>,
 }
 
 impl Author {
@@ -110,6 +111,19 @@ impl Conversation {
     /// # Errors
     /// [`ConversationError`]
     pub async fn say(&self, incoming: Incoming) -> Result<Said, ConversationError> {
+        self.say_and_take_back(incoming, None).await
+    }
+
+    /// The same of a message that takes back another of its author's: with it that one becomes `entered-in-error`, with the reason. What was
+    /// said stays in its first version, and the message that takes it back tells the other side.
+    ///
+    /// # Errors
+    /// [`ConversationError`]
+    pub async fn take_back(&self, incoming: Incoming, wrong: Wrong) -> Result<Said, ConversationError> {
+        self.say_and_take_back(incoming, Some(wrong)).await
+    }
+
+    async fn say_and_take_back(&self, incoming: Incoming, wrong: Option<Wrong>) -> Result<Said, ConversationError> {
         let mut faults = Faults::default();
         if tree::resource_type(&incoming.body) != Some("Communication") {
             let told = "a Communication is expected here";
@@ -136,7 +150,8 @@ impl Conversation {
             object.shift_remove("id");
         }
         let (key, minted) = key_of(&author, &sent, incoming.key);
-        self.take(author, tasks, sent, key, faults).await.map(|(stored, new)| Said { stored, new, minted })
+        let taken = self.take(author, tasks, (sent, wrong), key, faults).await;
+        taken.map(|(stored, new)| Said { stored, new, minted })
     }
 
     /// Takes a message that a provider wrote on its own server, with references as they are here; `key` tells it apart there.
@@ -154,7 +169,7 @@ impl Conversation {
             // what its author changes afterwards is not told again
             digest: [0; 32],
         };
-        let (_, new) = self.take(author, vec![task.clone()], body, key, faults).await?;
+        let (_, new) = self.take(author, vec![task.clone()], (body, None), key, faults).await?;
         Ok(new)
     }
 
@@ -162,7 +177,7 @@ impl Conversation {
         &self,
         author: Author,
         mut tasks: Vec<TaskRecord>,
-        sent: Value,
+        (sent, wrong): (Value, Option<Wrong>),
         key: ResourceKey,
         mut faults: Faults,
     ) -> Result<(StoredResource, bool), ConversationError> {
@@ -187,12 +202,12 @@ impl Conversation {
         faults.into_result()?;
         let ready = Ready {
             asks: author.by() == By::Provider && asks(&resource.body),
-            answers: !tree::items(&resource.body, "inResponseTo").is_empty(),
             body: resource.body,
             origin,
             author,
             key,
             brought,
+            wrong,
         };
         for _ in 0..MOVED_MAX {
             let mut steps = self.steps(&registry, referral, &tasks, id, &ready).await?;
@@ -375,7 +390,7 @@ impl Conversation {
         let mut steps = Vec::new();
         let mut refused = None;
         for task in tasks {
-            let state = match task.state.told(ready.author.by(), ready.asks, ready.answers) {
+            let state = match task.state.told(ready.author.by(), ready.asks) {
                 Ok(state) => state,
                 Err(ended) => {
                     refused = Some(ended);
@@ -416,6 +431,9 @@ impl Conversation {
         first.resources = brought(ready.brought.clone());
         first.resources.push(message);
         first.resources.iter_mut().for_each(|new: &mut NewVersion| new.task = only);
+        if let (Some(wrong), Some(task)) = (&ready.wrong, tasks.first()) {
+            first.resources.push(self.taken_back(task, &ready.author.actor(), wrong).await?);
+        }
         Ok(steps)
     }
 }

@@ -51,6 +51,20 @@ pub fn changes(before: Option<&Value>, after: &Value) -> Vec<Value> {
     operations
 }
 
+/// What an entry says beside its room and wait.
+fn beside_room(body: Value) -> Value {
+    let mut body = entry::without_record(entry::kept(body));
+    if let Some(object) = body.as_object_mut()
+        && let Some(extensions) = object.get_mut("extension").and_then(Value::as_array_mut)
+    {
+        extensions.retain(|one| !matches!(tree::text(one, "url"), Some(entry::CAPACITY | entry::WAITING_TIME)));
+        if extensions.is_empty() {
+            object.shift_remove("extension");
+        }
+    }
+    body
+}
+
 /// The systems of the NHS: who somebody is there is not for a provider to say of others.
 const NHS: &str = "https://fhir.nhs.uk/";
 
@@ -141,6 +155,32 @@ impl Directory {
         Ok(Some(self.store.add_proposal(new).await?))
     }
 
+    /// Writes what a provider says of the room and wait of a service of its own, at once: whoever refers must read what is so today, and no
+    /// steward knows it better. None where that is what is there.
+    ///
+    /// # Errors
+    /// [`WriteError`]; [`WriteError::Forbidden`] where the draft changes anything else, which is to be proposed.
+    pub async fn tell(
+        &self,
+        draft: Draft,
+        provider: &ProviderId,
+        by: &str,
+    ) -> Result<Option<DirectoryEntry>, WriteError> {
+        let is_same = self.is_same(&draft)?;
+        let before = draft.before.clone();
+        let checked = self.check_one(Draft { story_checked: true, ..draft }).await?;
+        is_own(&checked, before.as_ref(), provider, self).await?;
+        let said = before.as_ref().map(body_of).transpose()?;
+        if said.is_none_or(|said| beside_room(said) != beside_room(checked.body.clone())) {
+            return Err(WriteError::Forbidden("only room and wait are told at once: propose what else is to change"));
+        }
+        if is_same {
+            return Ok(None);
+        }
+        let signature = format!("provider {provider}, told by {by}");
+        Ok(self.write(vec![checked], &signature).await?.pop())
+    }
+
     /// A proposal with what it would change.
     ///
     /// # Errors
@@ -229,6 +269,21 @@ mod tests {
         assert_eq!(found(&sourced, Some(&sourced)), None);
         sourced["meta"]["source"] = "https://own.example".into();
         assert_eq!(found(&sourced, None), None);
+    }
+
+    #[test]
+    fn what_an_entry_says_beside_its_room_is_all_but_two_extensions() {
+        let bare = json!({"resourceType": "HealthcareService", "name": "Choir"});
+        let full = |code: &str| {
+            let mut body = bare.clone();
+            body["extension"] = json!([{"url": entry::CAPACITY, "valueCode": code}, {"url": entry::WAITING_TIME}]);
+            body
+        };
+        assert_eq!(beside_room(full("capacity")), bare);
+        assert_eq!(beside_room(full("capacity")), beside_room(full("no-capacity")));
+        let mut other = full("capacity");
+        other["extension"][1]["url"] = "urn:other".into();
+        assert_ne!(beside_room(other), bare);
     }
 
     #[test]

@@ -237,17 +237,18 @@ impl TaskState {
         }
     }
 
-    /// The state after a message: a provider's may ask for more, and a referrer's may answer that.
+    /// The state after a message: a provider's may ask for more, and the next one of the referrer answers that. Whether it names the question
+    /// (R4 `Communication.inResponseTo`) does not count: most record systems name none, and a provider that was not answered asks again.
     ///
     /// # Errors
     /// [`Refusal::Ended`]
-    pub fn told(self, by: By, asks: bool, answers: bool) -> Result<Self, Refusal> {
+    pub fn told(self, by: By, asks: bool) -> Result<Self, Refusal> {
         if self.status.is_terminal() {
             return Err(Refusal::Ended { status: self.status });
         }
         let information_requested = match by {
             By::Provider => self.information_requested || asks,
-            By::Referrer => self.information_requested && !answers,
+            By::Referrer => false,
             By::Either => self.information_requested,
         };
         if by != By::Provider {

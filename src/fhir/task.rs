@@ -19,6 +19,8 @@ pub const BUSINESS_SYSTEM: &str = "https://onward.example/fhir/CodeSystem/busine
 pub const INFORMATION_REQUESTED: &str = "information-requested";
 /// The provider has tried to reach the person; the category of a Communication that tells of it.
 pub const CONTACT_ATTEMPT: &str = "contact-attempt";
+/// A provider takes back what it noted in error; the category of a Communication that says so, in response to the one that is meant.
+pub const PUT_RIGHT: &str = "noted-in-error";
 /// System of the business statuses of BSeR 2.0.0-ballot, of which one is ours to set.
 pub const BSER_SYSTEM: &str = "http://hl7.org/fhir/us/bser/CodeSystem/TaskBusinessStatusCS";
 /// “Cancellation Requested”.

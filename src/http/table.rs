@@ -72,7 +72,7 @@ pub(super) const SERVED: &[Served] = &[
         kind: "Communication",
         interactions: &[Read, Vread, HistoryInstance, SearchType, Create],
         documentation: "A message of one side to the other, basedOn the ServiceRequest or about it or its Task. A provider's whose \
-                        category or reasonCode is information-requested asks for more; a referrer's with inResponseTo answers. A search \
+                        category or reasonCode is information-requested asks for more; the referrer's next one answers. A search \
                         names the referral: based-on, about (not an R4 parameter, but the same), another reference, or _id.",
     },
     Served {

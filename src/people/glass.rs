@@ -134,6 +134,9 @@ mod tests {
             name: person.into(),
             positions: positions.iter().map(|text| text.parse().unwrap()).collect(),
             session: Uuid::now_v7(),
+            looked: jiff::Timestamp::UNIX_EPOCH,
+            ends: jiff::Timestamp::MAX,
+            at_last: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Sessions: begun at a log-in with a new secret, of use until they were left alone for too long, are too old, or are ended.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{People, PeopleError, Token, after};
@@ -23,6 +24,12 @@ pub struct Visitor {
     pub positions: Vec<Position>,
     /// Her session.
     pub session: Uuid,
+    /// When that was looked up.
+    pub looked: Timestamp,
+    /// When it ends, if it is left alone from then on.
+    pub ends: Timestamp,
+    /// Whether it ends then whatever she does, because it has lasted as long as one may.
+    pub at_last: bool,
 }
 
 impl People {
@@ -76,14 +83,20 @@ impl People {
             return Ok(None);
         }
         let noted_every = NOTED_EVERY.min(self.config.idle / 4);
-        if is_use && now >= after(session.last_used, noted_every) && !self.store.use_session(session.secret).await? {
-            // it was ended just now
-            return Ok(None);
+        let mut last_used = session.last_used;
+        if is_use && now >= after(last_used, noted_every) {
+            if !self.store.use_session(session.secret).await? {
+                // it was ended just now
+                return Ok(None);
+            }
+            last_used = now;
         }
         let registry = self.registry.load();
-        let Session { id, person, name, mut positions, .. } = session;
+        let Session { id, person, name, mut positions, until, .. } = session;
         positions.retain(|position| is_known(&registry, position));
-        Ok(Some(Visitor { person, name, positions, session: id }))
+        let left_alone = after(last_used, self.config.idle);
+        let (ends, at_last) = (until.min(left_alone), until <= left_alone);
+        Ok(Some(Visitor { person, name, positions, session: id, looked: now, ends, at_last }))
     }
 
     /// The sessions of a visitor, the newest first.

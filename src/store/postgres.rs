@@ -33,6 +33,7 @@ mod batch;
 mod breakers;
 mod claim;
 mod directory;
+mod heard;
 mod journal;
 mod lanes;
 mod link;

@@ -26,6 +26,7 @@ pub mod bare;
 mod breakers;
 mod claim;
 mod directory;
+mod heard;
 mod journal;
 mod lanes;
 mod measured;

@@ -14,6 +14,8 @@ use axum::{
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 
+use super::stay;
+
 mod packed {
     use super::Asset;
     use crate::definitions::Package;
@@ -41,6 +43,10 @@ static COMPRESSED: LazyLock<Vec<OnceLock<Option<Bytes>>>> =
 
 /// `GET /assets/{name}`.
 pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    if let Some(sheet) = stay::sheet(&name) {
+        let kind = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, KEPT)];
+        return (kind, sheet).into_response();
+    }
     let named = |asset: &Asset| asset.path.strip_prefix(FOLDER) == Some(name.as_str());
     let Some((at, asset)) = packed::ASSETS.iter().enumerate().find(|(_, asset)| named(asset)) else {
         return StatusCode::NOT_FOUND.into_response();

@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 
-use super::{Web, assets, form, login, page};
+use super::{Web, assets, form, held, login, page};
 use crate::{
     admission::{Kind, Place, Rates, Refusal},
     config::Limits,
@@ -82,7 +82,7 @@ pub(super) async fn enter(web: &Web, request: Request) -> Result<(Request, Optio
             return Err(page);
         }
         if person.is_none() && !OPEN_FORMS.contains(&path) {
-            return Err(page::to("/login"));
+            return Err(held::over(web, request).await);
         }
     }
     let max_bytes = form::allowed(&request, person.is_some());

@@ -14,7 +14,7 @@ use axum::{
 };
 use zeroize::Zeroizing;
 
-use super::{Shared, Web, page};
+use super::{Shared, Web, held, page};
 use crate::{
     http::{Came, call::pairs},
     people::{Token, Visitor},
@@ -37,6 +37,8 @@ const PATH_MAX_BYTES: usize = 500;
 /// A form from a page of ours.
 pub(super) struct Form {
     fields: Vec<(String, Zeroizing<String>)>,
+    /// Where it was sent to.
+    pub path: String,
     /// Where it comes from.
     pub from: Option<IpAddr>,
     /// With what else.
@@ -77,6 +79,11 @@ impl Form {
     /// All that were sent under one name.
     pub(super) fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
         self.fields.iter().filter(move |(field, _)| field == name).map(|(_, text)| text.as_str())
+    }
+
+    /// All that was sent.
+    pub(super) fn typed(&self) -> Vec<(String, String)> {
+        self.fields.iter().map(|(name, text)| (name.clone(), text.as_str().to_owned())).collect()
     }
 
     /// A field that is a secret.
@@ -134,10 +141,23 @@ impl Form {
         let Ok(body) = to_bytes(body, max_bytes).await else {
             return Err(page::told(StatusCode::BAD_REQUEST, "What was sent is too long, or did not arrive."));
         };
-        let body = Zeroizing::new(String::from_utf8_lossy(&body).into_owned());
+        Ok(Self::of(parts, &body))
+    }
+
+    fn of(parts: Parts, body: &[u8]) -> Self {
+        let body = Zeroizing::new(String::from_utf8_lossy(body).into_owned());
         let fields = pairs(&body).into_iter().map(|(name, text)| (name, Zeroizing::new(text))).collect();
-        let from = Came::of(&parts.extensions).address;
-        Ok(Self { fields, from, headers: parts.headers })
+        let (from, path) = (Came::of(&parts.extensions).address, parts.uri.path().to_owned());
+        Self { fields, path, from, headers: parts.headers }
+    }
+}
+
+/// A form of whoever is not logged in any more, as far as it is none that holds a file's worth of text.
+pub(super) async fn read(request: Request) -> Result<Form, Response> {
+    let (parts, body) = arrived(request, FORM_MAX_BYTES).await?.into_parts();
+    match to_bytes(body, FORM_MAX_BYTES).await {
+        Ok(body) => Ok(Form::of(parts, &body)),
+        Err(_) => Err(page::to("/login")),
     }
 }
 
@@ -170,9 +190,7 @@ impl Signed {
     async fn by(form: Form, web: &Shared) -> Result<Self, Response> {
         let (visitor, token) = visitor(web, &form.headers).await?.ok_or_else(|| page::to("/login"))?;
         if !token.made_form(form.text(MADE_FOR)) {
-            let told =
-                "This form was made before you logged in, or by somebody else. Open the page again, and send it again.";
-            return Err(page::told(StatusCode::FORBIDDEN, told));
+            return Err(held::of_another(&Seen { visitor, made_for: token.for_forms() }, &form));
         }
         AskedBy::sent_by(&visitor.person);
         Ok(Self { visitor, made_for: token.for_forms(), form })

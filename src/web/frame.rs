@@ -1,6 +1,6 @@
 //! What is around every page: who looks, where she may go, and what a browser fetches for it.
 
-use super::{assets, console, form::Seen, glasses, routes};
+use super::{assets, console, form::Seen, glasses, routes, stay::Stays};
 use crate::{
     auth::{self, Deed, What, Who, may},
     domain::{Organisation, Position},
@@ -47,6 +47,8 @@ pub(super) struct Frame {
     pub places: Vec<Place>,
     /// Who is logged in.
     pub visitor: Option<Named>,
+    /// How long she stays it.
+    pub stays: Option<Stays>,
     /// The style sheet.
     pub style: &'static str,
     /// The script.
@@ -74,13 +76,15 @@ pub(super) struct Named {
 impl Frame {
     /// Of a page for whoever comes.
     pub(super) fn outside() -> Self {
-        Self { places: vec![], visitor: None, style: assets::STYLE, script: assets::SCRIPT, icon: assets::ICON }
+        let (style, script, icon) = (assets::STYLE, assets::SCRIPT, assets::ICON);
+        Self { places: vec![], visitor: None, stays: None, style, script, icon }
     }
 
     /// Of a page of this section for somebody who is logged in.
     pub(super) fn of(seen: &Seen, section: Section) -> Self {
         let named = Named { name: seen.visitor.name.clone(), made_for: seen.made_for.clone() };
-        Self { places: places(&seen.visitor.positions, section), visitor: Some(named), ..Self::outside() }
+        let (places, stays) = (places(&seen.visitor.positions, section), Some(Stays::of(seen)));
+        Self { places, visitor: Some(named), stays, ..Self::outside() }
     }
 }
 

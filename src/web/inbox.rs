@@ -37,8 +37,11 @@ mod letter;
 pub(super) mod line;
 pub(super) mod list;
 pub(super) mod live;
+mod meanwhile;
+mod news;
 mod onward;
 mod passing;
+mod put_right;
 mod referral;
 mod say;
 mod scores;
@@ -54,6 +57,7 @@ pub(super) use form_of::Kind;
 pub(super) use led_to::{answer as led_to_answer, form as led_to_form};
 pub(super) use letter::letter;
 pub(super) use onward::{form as onward_form, step as onward_step};
+pub(super) use put_right::{form as put_right_form, put_right};
 pub(super) use referral::referral;
 pub(super) use say::message;
 pub(super) use story::Story;
@@ -428,7 +432,7 @@ impl Row {
             priority: line.priority,
             inbox,
             status: words::status(line.state.status),
-            marks: words::marks(&line.state, now),
+            marks: line.news.iter().copied().chain(words::marks(&line.state, now)).collect(),
             came: words::day(line.came),
             due: words::due(&line.state).map(words::day).unwrap_or_default(),
             worker: line.worker.as_ref().map_or_else(String::new, |worker| worker.name.clone()),

@@ -101,6 +101,49 @@ struct PersonPage {
     roles: Vec<Role>,
 }
 
+/// What is asked before something is done that cannot be undone by the next press.
+#[derive(Template)]
+#[template(path = "person-check.html")]
+struct CheckPage {
+    frame: Frame,
+    made_for: String,
+    key: String,
+    name: String,
+    asks: &'static Asks,
+}
+
+/// What is asked, and what is told before.
+struct Asks {
+    action: &'static str,
+    heading: &'static str,
+    told: &'static [&'static str],
+    button: &'static str,
+}
+
+/// What is asked once more.
+const ASKS: [Asks; 2] = [
+    Asks {
+        action: "reset",
+        heading: "Make a new code?",
+        told: &[
+            "The password and the device that this person uses now are of no use any more, from the moment you press.",
+            "Whoever is logged in as this person is out at once.",
+            "You see a new code this once, and hand it over yourself. Until it is used nobody can log in as this person.",
+        ],
+        button: "Make a new code",
+    },
+    Asks {
+        action: "end",
+        heading: "End this account?",
+        told: &[
+            "This person is out at once, everywhere, and cannot log in any more.",
+            "Referrals that this person works stay with this person’s name: give them to somebody else.",
+            "What was done stays told. You can let the person in again later.",
+        ],
+        button: "End this account",
+    },
+];
+
 /// A code, which is shown once.
 #[derive(Template)]
 #[template(path = "person-code.html")]
@@ -117,6 +160,11 @@ struct Role {
     value: String,
     words: String,
     held: bool,
+}
+
+/// The page of an account. For templates.
+pub(super) fn path_of(key: &str) -> String {
+    format!("/people/{key}")
 }
 
 /// What stands for an account in a URL.
@@ -332,6 +380,26 @@ fn of_one(web: &Web, seen: &Seen, (account, reach): (Account, Reach), faults: Ve
         login: account.name,
     };
     page::shown(status, &page)
+}
+
+/// `GET /people/{key}/{action}`: what will happen, before it does.
+pub(super) async fn ask(
+    State(web): State<Shared>,
+    Path((key, action)): Path<(String, String)>,
+    seen: Seen,
+) -> Response {
+    let (account, reach) = match web.person(&seen, &key).await {
+        Ok(found) => found,
+        Err(answer) => return answer,
+    };
+    let is_own = seen.visitor.person == person(&account.name);
+    let asks = ASKS.iter().find(|asks| asks.action == action);
+    let Some(asks) = asks.filter(|_| reach == Reach::Whole && !is_own) else {
+        // what is asked nothing more has its button on the person's page
+        return page::to(&format!("/people/{key}"));
+    };
+    let (frame, made_for) = (Frame::of(&seen, Section::People), seen.made_for.clone());
+    page::shown(StatusCode::OK, &CheckPage { frame, made_for, key, name: account.full_name, asks })
 }
 
 /// `POST /people/{key}/{action}`

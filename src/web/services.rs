@@ -1,5 +1,6 @@
 //! `/services`: what the directory says of a provider's services that changes from week to week: whether there is room, and how long one
-//! waits. A change is a proposal like one over the API: a steward approves it.
+//! waits. It holds at once, signed by whoever says it: whoever refers must read what is so today. What else the directory says is proposed
+//! over the API, and a steward approves it.
 
 use std::collections::BTreeSet;
 
@@ -72,15 +73,15 @@ struct Service {
     weeks: String,
     /// What the directory says now.
     says: String,
-    /// What was proposed waits for a steward, and stands in the form.
+    /// Something else is proposed, and waits for a steward.
     waits: bool,
-    /// Whether the visitor may propose something else.
+    /// Whether the visitor may say something else.
     may_change: bool,
 }
 
 /// `GET /services`
 pub(super) async fn page(State(web): State<Shared>, seen: Seen, RawQuery(query): RawQuery) -> Response {
-    let done = pairs(&query.unwrap_or_default()).iter().any(|(name, code)| name == "done" && code == "proposed");
+    let done = pairs(&query.unwrap_or_default()).iter().any(|(name, code)| name == "done" && code == "told");
     shown(&web, &seen, done, vec![], None).await
 }
 
@@ -122,7 +123,7 @@ fn away(error: &StoreError) -> Response {
 }
 
 /// `POST /services/{id}`
-pub(super) async fn propose(State(web): State<Shared>, Path(id): Path<String>, signed: Signed) -> Response {
+pub(super) async fn tell(State(web): State<Shared>, Path(id): Path<String>, signed: Signed) -> Response {
     let seen = signed.seen();
     let Ok(id) = id.parse::<Uuid>() else { return absent(&seen) };
     let (room, weeks) = (signed.form.text("room").to_owned(), signed.form.text("weeks").trim().to_owned());
@@ -140,38 +141,22 @@ pub(super) async fn propose(State(web): State<Shared>, Path(id): Path<String>, s
             };
         let Some(before) = draft.before.clone() else { return absent(&seen) };
         if signed.form.text("version") != before.version.to_string() {
-            return shown(
-                &web,
-                &seen,
-                false,
-                vec![Fault::of_all("This service was changed meanwhile. Look at it again.")],
-                None,
-            )
-            .await;
+            let told =
+                "This service was changed meanwhile. Look at what referrers are told of it now, and save yours again.";
+            return shown(&web, &seen, false, vec![Fault::of_all(told)], typed).await;
         }
         let body = match body_of(&before).map(|body| changed(&body, &room, &weeks)) {
             Ok(Ok(body)) => body,
             Ok(Err(faults)) => return shown(&web, &seen, false, faults, typed).await,
             Err(error) => return away(&error),
         };
-        let waited = match web.pending(provider).await {
-            Ok(pending) => pending.into_iter().filter(|proposal| proposal.new.entry == id),
-            Err(error) => return away(&error),
-        };
-        return match web.directory.propose(Draft { body, ..draft }, provider).await {
-            Ok(proposal) => {
-                // what she says now takes the place of what she said before: a steward is asked one thing
-                for before in waited {
-                    let by = format!("provider {provider}");
-                    let reason = Some("another change has taken its place".to_owned());
-                    let closed = web.directory.close(before.new.id, ProposalStatus::Withdrawn, &by, reason).await;
-                    if let Err(error) = closed {
-                        tracing::warn!(%error, proposal.id = %before.new.id, "a change that another takes the place of waits on");
-                    }
+        return match web.directory.tell(Draft { body, ..draft }, provider, &seen.visitor.person).await {
+            Ok(told) => {
+                tracing::info!(person = seen.visitor.person, entry.id = %id, "room and wait of a service were told");
+                if told.is_some() {
+                    web.bring_up(provider, id, &room, &weeks).await;
                 }
-                let proposal = proposal.map(|made| made.new.id.to_string());
-                tracing::info!(person = seen.visitor.person, entry.id = %id, proposal.id = proposal, "room and wait of a service were told");
-                page::to("/services?done=proposed")
+                page::to("/services?done=told")
             }
             Err(WriteError::Invalid(issues) | WriteError::Rule(issues)) => {
                 let faults = issues.into_iter().map(|issue| Fault::of_all(issue.diagnostics)).collect();
@@ -221,18 +206,37 @@ fn changed(service: &Value, room: &str, weeks: &str) -> Result<Value, Vec<Fault>
 }
 
 impl Web {
-    /// The services of a provider that it may propose for, by their names.
+    /// The services of a provider, by their names.
     async fn services(&self, provider: &ProviderId) -> Result<Vec<Service>, StoreError> {
         let entries = self.directory.services_of(provider, SHOWN_MAX).await?;
         let pending = self.pending(provider).await?;
         let mut services = Vec::new();
         for entry in entries {
-            let waits = pending.iter().filter(|proposal| proposal.new.entry == entry.id).max_by_key(|one| one.new.id);
-            let proposed = waits.and_then(|proposal| serde_json::from_str(&proposal.new.body).ok());
-            services.push(Service::of(&entry, &body_of(&entry)?, proposed.as_ref()));
+            let waits = pending.iter().any(|proposal| proposal.new.entry == entry.id);
+            services.push(Service::of(&entry, &body_of(&entry)?, waits));
         }
         services.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
         Ok(services)
+    }
+
+    /// Makes what else is proposed of a service anew over what it says now: a steward could not approve it over a version that is past.
+    async fn bring_up(&self, provider: &ProviderId, id: Uuid, room: &str, weeks: &str) {
+        let made_anew = async {
+            for before in self.pending(provider).await?.into_iter().filter(|proposal| proposal.new.entry == id) {
+                let body = serde_json::from_str(&before.new.body).unwrap_or(Value::Null);
+                let Ok(body) = changed(&body, room, weeks) else { continue };
+                let name = id.to_string();
+                let draft = self.directory.draft(EntryKind::HealthcareService, Some(&name), Value::Null, true).await?;
+                self.directory.propose(Draft { body, ..draft }, provider).await?;
+                let by = format!("provider {provider}");
+                let reason = Some("made anew, because the service says something else of its room by now".to_owned());
+                self.directory.close(before.new.id, ProposalStatus::Withdrawn, &by, reason).await?;
+            }
+            Ok::<_, WriteError>(())
+        };
+        if let Err(error) = made_anew.await {
+            tracing::warn!(%error, entry.id = %id, "what is proposed of a service could not be brought up to what it says now");
+        }
     }
 
     /// What a provider has proposed and nobody has decided.
@@ -272,9 +276,9 @@ fn room_and_weeks(service: &Value) -> (&str, Option<u64>) {
 }
 
 impl Service {
-    /// An entry, and what is proposed in its place.
-    fn of(entry: &DirectoryEntry, body: &Value, proposed: Option<&Value>) -> Self {
-        let (room, weeks) = room_and_weeks(proposed.unwrap_or(body));
+    /// An entry, and whether something else is proposed of it.
+    fn of(entry: &DirectoryEntry, body: &Value, waits: bool) -> Self {
+        let (room, weeks) = room_and_weeks(body);
         let says = said(body).join(", ");
         Self {
             id: entry.id,
@@ -283,7 +287,7 @@ impl Service {
             room: room.to_owned(),
             weeks: weeks.map(|weeks| weeks.to_string()).unwrap_or_default(),
             says: if says.is_empty() { "nothing of room or wait".to_owned() } else { says },
-            waits: proposed.is_some(),
+            waits,
             may_change: false,
         }
     }

@@ -32,7 +32,7 @@ use crate::{
 mod tries;
 
 pub(super) const BASE: &str = "https://onward.example";
-const PASSWORD: &str = "three unlikely words";
+pub(super) const PASSWORD: &str = "three unlikely words";
 
 /// Onward's pages, and whoever looks after their people.
 pub(super) struct Scene {
@@ -172,7 +172,7 @@ impl Scene {
         key
     }
 
-    fn code(&self, key: &[u8]) -> String {
+    pub(super) fn code(&self, key: &[u8]) -> String {
         use crate::domain::Clock as _;
         totp::code(key, self.clock.now())
     }
@@ -238,7 +238,7 @@ impl Browser {
         self.send(Method::POST, path, pairs.join("&")).await
     }
 
-    async fn log_in(&mut self, name: &str, password: &str, code: &str) -> Page {
+    pub(super) async fn log_in(&mut self, name: &str, password: &str, code: &str) -> Page {
         self.post("/login", &[("name", name), ("password", password), ("code", code)]).await
     }
 

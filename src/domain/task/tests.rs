@@ -103,13 +103,12 @@ fn an_answer_that_crosses_the_request_does_not_refuse_it() {
 
 #[test]
 fn a_provider_asks_for_more_until_it_is_answered() {
-    let asked = state(Accepted).told(By::Provider, true, false).unwrap();
+    let asked = state(Accepted).told(By::Provider, true).unwrap();
     assert!(asked.information_requested);
-    assert!(asked.told(By::Provider, false, true).unwrap().information_requested, "only the referrer answers that");
-    assert!(asked.told(By::Referrer, false, false).unwrap().information_requested, "a message of its own");
-    assert!(!asked.told(By::Referrer, false, true).unwrap().information_requested);
+    assert!(asked.told(By::Provider, false).unwrap().information_requested, "only the referrer answers that");
+    assert!(!asked.told(By::Referrer, false).unwrap().information_requested);
     assert!(asked.answer(Answer { to: InProgress, has_reason: false, aware: true }).unwrap().information_requested);
-    assert_eq!(state(Rejected).told(By::Provider, true, false), Err(Refusal::Ended { status: Rejected }));
+    assert_eq!(state(Rejected).told(By::Provider, true), Err(Refusal::Ended { status: Rejected }));
 }
 
 /// What either side may do, in any order.
@@ -117,7 +116,7 @@ fn a_provider_asks_for_more_until_it_is_answered() {
 enum Move {
     Answers(TaskStatus, bool),
     Asks(Ask),
-    Writes(bool, bool, bool),
+    Writes(bool, bool),
     Delivered,
     NeverThere,
 }
@@ -126,7 +125,7 @@ fn any_move() -> impl Strategy<Value = Move> {
     prop_oneof![
         4 => (proptest::sample::select(TaskStatus::ALL), any::<bool>()).prop_map(|(to, aware)| Move::Answers(to, aware)),
         3 => proptest::sample::select(&[Ask::Cancel, Ask::Cancel, Ask::Amend, Ask::Retract][..]).prop_map(Move::Asks),
-        2 => any::<(bool, bool, bool)>().prop_map(|(provider, asks, answers)| Move::Writes(provider, asks, answers)),
+        2 => any::<(bool, bool)>().prop_map(|(provider, asks)| Move::Writes(provider, asks)),
         1 => Just(Move::Delivered),
         1 => Just(Move::NeverThere),
     ]
@@ -162,9 +161,9 @@ proptest! {
                     prop_assert!(ask != Ask::Retract || next.status == EnteredInError);
                     at = next;
                 }
-                Move::Writes(provider, asks, answers) => {
+                Move::Writes(provider, asks) => {
                     let by = if provider { By::Provider } else { By::Referrer };
-                    let Ok(next) = at.told(by, asks, answers) else { continue };
+                    let Ok(next) = at.told(by, asks) else { continue };
                     prop_assert_eq!((next.status, next.cancel_requested), (before.status, before.cancel_requested));
                     prop_assert!(provider || next.sent == before.sent);
                     at = next;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::TaskId,
-    store::{AskedBy, FoundLine, JournalLine, JournalPage, JournalQuery, StoreError},
+    store::{AskedBy, FoundLine, JournalLine, JournalPage, JournalQuery, StoreError, heard},
 };
 
 /// Those that are looked at, along the index; then what is wanted of them.
@@ -71,8 +71,16 @@ pub(super) async fn find(link: &Link, query: &JournalQuery) -> Result<JournalPag
 }
 
 pub(super) async fn answers(link: &Link, tasks: &[TaskId]) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
+    of_tasks(link, tasks, &["answered"]).await
+}
+
+pub(super) async fn said(link: &Link, tasks: &[TaskId]) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
+    of_tasks(link, tasks, &heard::SAID).await
+}
+
+async fn of_tasks(link: &Link, tasks: &[TaskId], events: &[&str]) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
     let sql = "SELECT task, seq, at, actor, detail, request, correlation, person FROM journal
-        WHERE task = ANY($1) AND event = 'answered' AND detail IS NOT NULL ORDER BY task, seq";
+        WHERE task = ANY($1) AND event = ANY($2) AND detail IS NOT NULL ORDER BY task, seq";
     let ids: Vec<Uuid> = tasks.iter().map(|task| task.0).collect();
-    all(&link.query(sql, &[&ids]).await?, |row| Ok((TaskId(get(row, "task")?), line(row)?)))
+    all(&link.query(sql, &[&ids, &events]).await?, |row| Ok((TaskId(get(row, "task")?), line(row)?)))
 }

@@ -46,6 +46,8 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0019_journal_by_time.sql"), runs_from: 7 },
     // what is done with accounts through an older program is told by its log alone
     Step { sql: include_str!("migrations/0020_account_note.sql"), runs_from: 7 },
+    // what is looked at through an older program is new to those who look through this one
+    Step { sql: include_str!("migrations/0021_heard.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

@@ -23,6 +23,9 @@ const END: &str = "SELECT at, task, seq FROM journal WHERE at >= ?1 AND (at, tas
     ORDER BY at DESC, task DESC, seq DESC LIMIT 1 OFFSET ?5";
 const ANSWERS: &str = "SELECT seq, at, actor, detail, request, correlation, person FROM journal
     WHERE task = ? AND event = 'answered' AND detail IS NOT NULL ORDER BY seq";
+/// Those of [`heard::SAID`](crate::store::heard).
+const SAID: &str = "SELECT seq, at, actor, detail, request, correlation, person FROM journal
+    WHERE task = ? AND event IN ('message', 'amended', 'answered') AND detail IS NOT NULL ORDER BY seq";
 
 /// Writes one line and returns its hash.
 pub(super) fn write(
@@ -121,7 +124,15 @@ pub(super) fn find(c: &Connection, query: &JournalQuery) -> Result<JournalPage, 
 }
 
 pub(super) fn answers(c: &Connection, tasks: &[TaskId]) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
-    let mut statement = c.prepare_cached(ANSWERS)?;
+    of_tasks(c, ANSWERS, tasks)
+}
+
+pub(super) fn said(c: &Connection, tasks: &[TaskId]) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
+    of_tasks(c, SAID, tasks)
+}
+
+fn of_tasks(c: &Connection, sql: &str, tasks: &[TaskId]) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
+    let mut statement = c.prepare_cached(sql)?;
     let mut all = Vec::new();
     for task in tasks {
         let lines = statement.query_map([task.0.as_bytes()], |row| Ok((*task, line(row)?)))?;
@@ -136,7 +147,7 @@ mod tests {
 
     use rusqlite::Connection;
 
-    use super::{ANSWERS, END, FIND};
+    use super::{ANSWERS, END, FIND, SAID};
 
     fn plan(sql: &str) -> Vec<String> {
         let mut connection = Connection::open_in_memory().unwrap();
@@ -160,7 +171,9 @@ mod tests {
     }
     #[test]
     fn answers_are_read_task_by_task() {
-        let plan = plan(ANSWERS);
-        assert!(plan.iter().all(|step| step.starts_with("SEARCH") && step.contains("task=?")), "{plan:?}");
+        for sql in [ANSWERS, SAID] {
+            let plan = plan(sql);
+            assert!(plan.iter().all(|step| step.starts_with("SEARCH") && step.contains("task=?")), "{plan:?}");
+        }
     }
 }

@@ -31,6 +31,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0020_journal_person.sql"),
     include_str!("migrations/0021_journal_by_time.sql"),
     include_str!("migrations/0022_account_note.sql"),
+    include_str!("migrations/0023_heard.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

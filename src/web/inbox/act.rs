@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::{
     absent, away, done,
-    form_of::{Asked, FORMS, FormOf, Typed, Within},
+    form_of::{Asked, FILLED, FORMS, FormOf, Typed, Within, appointment},
+    meanwhile::{changed, too_late, written},
+    timeline::Moment,
 };
 use crate::{
     auth::Deed,
@@ -59,7 +61,8 @@ pub(in crate::web) fn choices(status: TaskStatus, allowed: &[TaskStatus], cancel
     add(cancel_requested && may(TaskStatus::Cancelled), "cancelled", "Cancel it", true);
     add(cancel_requested && open, "keep", "Go on with it", true);
     add(may(TaskStatus::Accepted), "accepted", "Accept", false);
-    add(may(TaskStatus::InProgress), "in-progress", "Start work", false);
+    let starts = if status == TaskStatus::OnHold { "Start again" } else { "Start work" };
+    add(may(TaskStatus::InProgress), "in-progress", starts, false);
     add(may(TaskStatus::Received), "received", "Mark as opened", false);
     add(under_way, "schedule", "Book first appointment", true);
     add(open, "contact", "Record a contact", true);
@@ -69,6 +72,17 @@ pub(in crate::web) fn choices(status: TaskStatus, allowed: &[TaskStatus], cancel
     add(may(TaskStatus::Completed), "completed", "Complete", true);
     add(may(TaskStatus::Rejected), "rejected", "Decline or redirect", true);
     add(may(TaskStatus::Failed), "failed", "End early", true);
+    choices
+}
+
+/// What may be done with a Task as it is.
+pub(super) fn choices_for(record: &TaskRecord, body: &Value) -> Vec<Choice> {
+    let allowed = record.state.allowed(By::Provider);
+    let mut choices = choices(record.state.status, &allowed, record.state.cancel_requested);
+    if appointment(body).is_some() {
+        let booked = choices.iter_mut().filter(|choice| choice.code == "schedule");
+        booked.for_each(|choice| choice.words = "Change the appointment");
+    }
     choices
 }
 
@@ -83,8 +97,13 @@ struct ActPage {
     version: String,
     once: String,
     form: &'static FormOf,
+    heading: &'static str,
     warning: String,
+    /// Which fields were filled when the page was made first.
+    filled: String,
     asked: Vec<Shown>,
+    /// What happened to the referral since the page was opened on which this was typed; none where it is shown for the first time.
+    meanwhile: Option<Vec<Moment>>,
 }
 
 /// A field with what was typed.
@@ -113,7 +132,7 @@ pub(in crate::web) async fn form(
             let by = (record.version.to_string(), uuid::Uuid::now_v7().to_string());
             shown(&web, &seen, &record, form, by, Sent::default()).await
         }
-        Ok(record) => not_now(&seen, &record, record.state.status),
+        Ok(record) => too_late(&web, &seen, &record, record.version, vec![]).await,
         Err(page) => page,
     }
 }
@@ -123,6 +142,7 @@ pub(in crate::web) async fn form(
 struct Sent {
     typed: Option<Typed>,
     faults: Vec<Fault>,
+    meanwhile: Option<Vec<Moment>>,
 }
 
 async fn shown(
@@ -131,9 +151,13 @@ async fn shown(
     record: &TaskRecord,
     form: &'static FormOf,
     (version, once): (String, String),
-    Sent { typed, faults }: Sent,
+    Sent { typed, faults, meanwhile }: Sent,
 ) -> Response {
-    let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let status = match (&meanwhile, faults.is_empty()) {
+        (Some(_), _) => StatusCode::CONFLICT,
+        (None, true) => StatusCode::OK,
+        (None, false) => StatusCode::UNPROCESSABLE_ENTITY,
+    };
     let read = async {
         let body = task_body(&*web.store, record.id, record.version).await?;
         Ok::<_, StoreError>((body, web.visible(record).await?))
@@ -150,8 +174,13 @@ async fn shown(
         .iter()
         .map(|of| Shown { of, hint: of.hint_for(way), value: typed.text(of.name).to_owned() })
         .collect();
-    let (frame, made_for, warning) = (Frame::of(seen, Section::Inbox), seen.made_for.clone(), form.warning(way));
-    page::shown(status, &ActPage { frame, faults, made_for, task: record.id, version, once, form, warning, asked })
+    let (frame, made_for, filled) =
+        (Frame::of(seen, Section::Inbox), seen.made_for.clone(), typed.text(FILLED).to_owned());
+    let warning = [form.known_of(&body).unwrap_or_default(), form.warning(way)].join(" ").trim().to_owned();
+    let (task, heading) = (record.id, form.heading_for(&body));
+    let page =
+        ActPage { frame, faults, made_for, task, version, once, form, heading, warning, filled, asked, meanwhile };
+    page::shown(status, &page)
 }
 
 pub(super) fn is_open_to(record: &TaskRecord, code: &str) -> bool {
@@ -177,41 +206,54 @@ pub(in crate::web) async fn act(
     }
     let typed = Typed::of(form, &signed.form);
     let (version, once) = (signed.form.text("version").to_owned(), signed.form.text("once").to_owned());
+    // what its page showed; one that says nothing is older than all
+    let shown_at = version.parse().unwrap_or(0);
     if let Some(form) = form {
+        if !is_open_to(&record, form.code) {
+            return too_late(&web, &seen, &record, shown_at, written(form, &typed)).await;
+        }
         let faults = form.faults(&typed, Within { came: record.created, now: web.store.now() });
         if !faults.is_empty() {
-            let sent = Sent { typed: Some(typed), faults };
+            let sent = Sent { typed: Some(typed), faults, meanwhile: None };
             return shown(&web, &seen, &record, form, (version, once), sent).await;
         }
         if form.code == "contact" {
             return super::say::contact(&web, &seen, &record, &typed, &once).await;
         }
     }
-    let Ok(version) = version.parse() else { return changed(&seen, task) };
-    match web.answer(&seen, record, version, &action, &typed).await {
-        Ok(now) => page::to(&done::with(&super::path_of(&task), told(&action, now.state.status))),
-        Err(StatusError::Stale { .. }) => changed(&seen, task),
-        Err(StatusError::Refused(_) | StatusError::Follows) => match web.store.task(task).await {
-            Ok(Some(record)) => not_now(&seen, &record, record.state.status),
-            Ok(None) => absent(&seen),
-            Err(error) => away(&error),
-        },
-        Err(StatusError::Invalid(issues)) => {
+    let answered = web.answer(&seen, record, shown_at, &action, &typed).await;
+    let error = match answered {
+        Ok(now) => return page::to(&done::with(&super::path_of(&task), told(&action, now.state.status))),
+        Err(error) => error,
+    };
+    let now = match &error {
+        StatusError::NotFound => return absent(&seen),
+        StatusError::Store(error) => return away(error),
+        _ => web.store.task(task).await,
+    };
+    let record = match now {
+        Ok(Some(record)) => record,
+        Ok(None) => return absent(&seen),
+        Err(error) => return away(&error),
+    };
+    let words = form.map(|form| written(form, &typed)).unwrap_or_default();
+    match (error, form) {
+        (StatusError::Refused(_) | StatusError::Follows, _) => too_late(&web, &seen, &record, shown_at, words).await,
+        (StatusError::Invalid(issues), Some(form)) => {
             let faults = issues.into_iter().map(|issue| Fault::of_all(issue.diagnostics)).collect();
-            match form {
-                Some(form) => match web.store.task(task).await {
-                    Ok(Some(record)) => {
-                        let sent = Sent { typed: Some(typed), faults };
-                        shown(&web, &seen, &record, form, (version.to_string(), once), sent).await
-                    }
-                    Ok(None) => absent(&seen),
-                    Err(error) => away(&error),
-                },
-                None => changed(&seen, task),
-            }
+            let sent = Sent { typed: Some(typed), faults, meanwhile: None };
+            shown(&web, &seen, &record, form, (version, once), sent).await
         }
-        Err(StatusError::NotFound) => absent(&seen),
-        Err(StatusError::Store(error)) => away(&error),
+        (_, Some(form)) if is_open_to(&record, form.code) => {
+            let meanwhile = match web.meanwhile(&seen, &record, shown_at).await {
+                Ok(moments) => Some(moments),
+                Err(error) => return away(&error),
+            };
+            let by = (record.version.to_string(), once);
+            shown(&web, &seen, &record, form, by, Sent { typed: Some(typed), faults: vec![], meanwhile }).await
+        }
+        (_, Some(_)) => too_late(&web, &seen, &record, shown_at, words).await,
+        (_, None) => changed(&web, &seen, &record, shown_at, words).await,
     }
 }
 
@@ -224,20 +266,6 @@ fn told(action: &str, status: TaskStatus) -> &'static str {
         "progress" => "progress",
         _ => status.code(),
     }
-}
-
-fn changed(seen: &Seen, task: TaskId) -> Response {
-    let told = "This referral has changed since you opened it, so nothing was done. Look at it again.";
-    let to = format!("/inbox/{task}");
-    page::told_in(Frame::of(seen, Section::Inbox), StatusCode::CONFLICT, told, (&to, "Back to the referral"))
-}
-
-/// It is too late for that, or too early.
-pub(super) fn not_now(seen: &Seen, record: &TaskRecord, status: TaskStatus) -> Response {
-    let status = super::words::status(status).words;
-    let told = format!("That cannot be done any more: this referral is “{status}” now. Nothing was done.");
-    let to = format!("/inbox/{}", record.id);
-    page::told_in(Frame::of(seen, Section::Inbox), StatusCode::CONFLICT, &told, (&to, "Back to the referral"))
 }
 
 impl Web {

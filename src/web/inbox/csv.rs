@@ -10,10 +10,11 @@ use axum::{
 
 use super::{absent, away, found, line::Line, lines_of, list, list::Wanted, sought_in, words};
 use crate::{
+    config::Registry,
     domain::Timestamp,
     http::call::pairs,
     web::{
-        Shared,
+        Shared, Web,
         form::{Seen, Signed},
         harmless, page,
     },
@@ -30,7 +31,7 @@ const HEAD: [&str; 12] = [
     "Priority",
     "Status",
     "Overdue",
-    "Came",
+    "Received",
     "Answer by",
     "Worker",
     "Service",
@@ -45,7 +46,7 @@ pub(in crate::web) async fn csv(State(web): State<Shared>, seen: Seen, RawQuery(
         Err(error) => return away(&error),
     };
     let now = web.store.now();
-    file(&seen, &list::shown(&lines, &wanted, now, LINES_MAX).lines, now)
+    file(&web, &seen, &list::shown(&lines, &wanted, now, LINES_MAX).lines, now)
 }
 
 /// `POST /inbox/list.csv`: what a search finds, which is asked for by a form as the search is.
@@ -57,15 +58,15 @@ pub(in crate::web) async fn csv_of_search(State(web): State<Shared>, signed: Sig
         Err(error) => return away(&error),
     };
     match found {
-        Ok(lines) => file(&seen, &lines, web.store.now()),
+        Ok(lines) => file(&web, &seen, &lines, web.store.now()),
         Err(error) => away(&error),
     }
 }
 
 /// Lines as a file.
-fn file(seen: &Seen, lines: &[Arc<Line>], now: Timestamp) -> Response {
+fn file(web: &Web, seen: &Seen, lines: &[Arc<Line>], now: Timestamp) -> Response {
     tracing::info!(person = seen.visitor.person, lines = lines.len(), "a worklist was taken as CSV");
-    let Some(bytes) = table(lines, now) else { return page::unavailable() };
+    let Some(bytes) = table(lines, now, &web.registry.load()) else { return page::unavailable() };
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"referrals.csv\""),
@@ -77,7 +78,7 @@ fn file(seen: &Seen, lines: &[Arc<Line>], now: Timestamp) -> Response {
 
 /// Lines as a table. Days are written as ISO 8601 has them, which every spreadsheet sorts and none reads as another day; tests are left out,
 /// because tables are counted.
-fn table(lines: &[Arc<Line>], now: Timestamp) -> Option<Vec<u8>> {
+fn table(lines: &[Arc<Line>], now: Timestamp, registry: &Registry) -> Option<Vec<u8>> {
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record(HEAD).ok()?;
     for line in lines.iter().filter(|line| !line.is_test) {
@@ -93,7 +94,7 @@ fn table(lines: &[Arc<Line>], now: Timestamp) -> Option<Vec<u8>> {
             words::iso_day(line.came),
             words::due(&line.state).map(words::iso_day).unwrap_or_default(),
             line.worker.as_ref().map_or_else(String::new, |worker| worker.name.clone()),
-            line.inbox.to_string(),
+            registry.inboxes.get(&line.inbox).map_or_else(|| line.inbox.to_string(), |inbox| registry.called(inbox)),
         ];
         table.write_record(cells.iter().map(|cell| harmless(cell))).ok()?;
     }

@@ -78,6 +78,12 @@ pub(in crate::web) fn words(code: &str, way: WayBack) -> Option<String> {
         "keep" => ("You go on with this referral.", Some(Told::Note)),
         "schedule" => ("The appointment is noted.", Some(Told::Date)),
         "progress" => ("It is noted.", Some(Told::Note)),
+        "put-right" => {
+            return Some(
+                "It is marked as noted in error, and that stays to be seen. Note it anew where it is needed."
+                    .to_owned(),
+            );
+        }
         "contact" => ("The contact is noted.", Some(Told::Message)),
         "asked" => ("Your question is written.", Some(Told::Message)),
         "said" => ("Your message is written.", Some(Told::Message)),

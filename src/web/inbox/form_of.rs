@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     domain::{TaskStatus, Timestamp, clock::instant},
+    fhir::tree,
     web::{form::Form, page::Fault},
     writeback::detail::WayBack,
 };
@@ -23,7 +24,7 @@ mod forms;
 pub(in crate::web) use forms::FORMS;
 
 /// A text has no more characters.
-const TEXT_CHARS_MAX: usize = 4_000;
+pub(super) const TEXT_CHARS_MAX: usize = 4_000;
 /// A line has no more.
 const LINE_CHARS_MAX: usize = 200;
 /// An appointment lies no more days ahead: beyond it a year was mistyped.
@@ -32,6 +33,9 @@ const AHEAD_DAYS_MAX: i64 = 730;
 const PLACED: &str = "Another service is better placed";
 /// The reason that has words of its own.
 const OTHER: &str = "Other";
+
+/// The field that says which others were filled when the page was made, so that what is empty then was taken away.
+pub(super) const FILLED: &str = "filled";
 
 /// How something is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +97,8 @@ impl Typed {
     /// What of a form belongs to an action.
     pub(super) fn of(form: Option<&'static FormOf>, sent: &Form) -> Self {
         let asked = form.map_or(&[][..], |form| form.asked);
-        Self(asked.iter().map(|of| (of.name, sent.text(of.name).trim().replace("\r\n", "\n"))).collect())
+        let typed = asked.iter().map(|of| (of.name, sent.text(of.name).trim().replace("\r\n", "\n")));
+        Self(typed.chain([(FILLED, sent.text(FILLED).to_owned())]).collect())
     }
 
     /// What a form has before anything is typed: today for a contact, and the first scores as the Task has them, or as they came with the
@@ -108,15 +113,23 @@ impl Typed {
         if form.code == "contact" {
             typed.push(("day", in_london(now).strftime("%-d/%-m/%Y").to_string()));
         }
+        if let Some((day, time)) = appointment(task).filter(|_| form.code == "schedule").map(typed_as) {
+            typed.extend([("day", day), ("time", time)]);
+        }
         let names = scores::fields(When::Before);
         if form.asked.iter().any(|of| names.iter().any(|name| name == of.name)) {
             let (noted, came) = (scores::of_task(task, When::Before), scores::of_referral(resources));
-            for ((name, noted), came) in names.iter().zip(noted).zip(came) {
+            let is_noted = scores::noted(task, When::Before);
+            let mut filled = Vec::new();
+            for (((name, noted), came), is_noted) in names.iter().zip(noted).zip(came).zip(is_noted) {
                 let field = form.asked.iter().find(|of| of.name == name);
-                if let (Some(of), Some(score)) = (field, noted.or(came)) {
+                // what came is offered until something was said here
+                if let (Some(of), Some(score)) = (field, if is_noted { noted } else { came }) {
                     typed.push((of.name, score.to_string()));
+                    filled.push(of.name);
                 }
             }
+            typed.push((FILLED, filled.join(" ")));
         }
         Self(typed)
     }
@@ -141,6 +154,12 @@ impl Typed {
         Some(at_london(day.to_datetime(time))?.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
     }
 
+    /// Which scores were in the form before, and are not any more.
+    fn taken_away(&self, when: When) -> [bool; 4] {
+        scores::fields(when)
+            .map(|name| self.text(&name).is_empty() && self.text(FILLED).split(' ').any(|filled| filled == name))
+    }
+
     fn scores(&self, when: When) -> scores::Scores {
         scores::fields(when).map(|name| self.some(&name).and_then(score))
     }
@@ -149,6 +168,20 @@ impl Typed {
 // === impl FormOf ===
 
 impl FormOf {
+    /// What the page is called for a Task.
+    pub(super) fn heading_for(&self, task: &Value) -> &'static str {
+        match appointment(task) {
+            Some(_) if self.code == "schedule" => "Change the appointment",
+            _ => self.heading,
+        }
+    }
+
+    /// What of a Task somebody has to know before she fills the form in.
+    pub(super) fn known_of(&self, task: &Value) -> Option<String> {
+        let at = appointment(task).filter(|_| self.code == "schedule").map(words::instant_or_date)?;
+        Some(format!("There is an appointment: {at}. What you save takes its place, and the change is noted."))
+    }
+
     /// All that is wrong with what was typed.
     pub(super) fn faults(&self, typed: &Typed, within: Within) -> Vec<Fault> {
         let mut faults: Vec<Fault> =
@@ -163,7 +196,12 @@ impl FormOf {
         if reason == OTHER && self.asked.iter().any(|of| of.name == "more") && typed.text("more").is_empty() {
             faults.push(Fault::at("more", "Say what the other reason is"));
         }
-        if self.code == "progress" && faults.is_empty() && typed.0.iter().all(|(_, text)| text.is_empty()) {
+        let says_nothing = || self.asked.iter().all(|of| typed.text(of.name).is_empty());
+        if self.code == "progress"
+            && faults.is_empty()
+            && says_nothing()
+            && !typed.taken_away(When::Before).contains(&true)
+        {
             faults.push(Fault::at("activities", "Write an activity, a score or a note"));
         }
         faults
@@ -289,6 +327,13 @@ pub(super) fn applied(current: &Value, action: &str, typed: &Typed, who: &str, n
         push(object, "note", json!({"authorString": who, "time": instant(now), "text": note}));
     }
     if let Some(start) = typed.moment() {
+        let before = appointment(current).filter(|before| *before != start);
+        if let Some(before) = before {
+            // what was said before is not lost: somebody may have come then
+            let (before, now_is) = (words::instant_or_date(before), words::instant_or_date(&start));
+            let text = format!("The appointment of {before} was changed to {now_is}.");
+            push(object, "note", json!({"authorString": who, "time": instant(now), "text": text}));
+        }
         object.insert("executionPeriod".into(), json!({"start": start}));
     }
     let mut outputs = match object.get("output").and_then(Value::as_array) {
@@ -302,7 +347,23 @@ pub(super) fn applied(current: &Value, action: &str, typed: &Typed, who: &str, n
     task
 }
 
-fn push(object: &mut serde_json::Map<String, Value>, name: &str, item: Value) {
+/// The appointment that a Task has, as FHIR has it.
+pub(super) fn appointment(task: &Value) -> Option<&str> {
+    tree::text(task, "executionPeriod.start")
+}
+
+/// A moment as people type it: day and time, which is empty where it is a day alone.
+fn typed_as(start: &str) -> (String, String) {
+    match start.parse::<Timestamp>() {
+        Ok(at) => (in_london(at).strftime("%-d/%-m/%Y").to_string(), words::clock(at)),
+        Err(_) => {
+            let day = start.parse::<Date>().map(|day| day.strftime("%-d/%-m/%Y").to_string());
+            (day.unwrap_or_default(), String::new())
+        }
+    }
+}
+
+pub(super) fn push(object: &mut serde_json::Map<String, Value>, name: &str, item: Value) {
     match object.get_mut(name).and_then(Value::as_array_mut) {
         Some(items) => items.push(item),
         None => {
@@ -320,7 +381,7 @@ fn add_outputs(outputs: &mut Vec<Value>, typed: &Typed) {
         typed.some("activities").into_iter().flat_map(str::lines).map(str::trim).filter(|line| !line.is_empty());
     outputs.extend(lines.map(|line| json!({"type": {"text": "Activity attended"}, "valueString": line})));
     for when in [When::Before, When::After] {
-        scores::put(outputs, when, typed.scores(when));
+        scores::put(outputs, when, typed.scores(when), typed.taken_away(when));
     }
 }
 

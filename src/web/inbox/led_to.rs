@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    absent, act, away, done, line, passing, say,
+    absent, away, done, line,
+    meanwhile::{self, written_as},
+    news::{self, New, Side},
+    passing, say,
     story::{self, Fact},
     timeline::{self, Message},
     words::{self, Tag},
@@ -33,7 +36,7 @@ use crate::{
 };
 
 /// Of so many referrals that came of one, each is shown with where it stands.
-const LED_TO_MAX: usize = 50;
+pub(super) const LED_TO_MAX: usize = 50;
 
 /// A referral that came of one.
 #[derive(Debug)]
@@ -50,6 +53,8 @@ pub(super) struct LedTo {
     pub is_open: bool,
     /// The question that an answer answers.
     question: Option<Uuid>,
+    /// What its provider said last.
+    pub new: Option<New>,
 }
 
 /// The page on which one writes to the provider of such a referral.
@@ -132,7 +137,13 @@ pub(in crate::web) async fn answer(
 
 async fn shown(web: &Web, seen: &Seen, record: &TaskRecord, (one, made): (LedTo, &TaskRecord), sent: Sent) -> Response {
     if made.state.status.is_terminal() {
-        return act::not_now(seen, record, made.state.status);
+        let status = words::status(made.state.status).words;
+        let told = format!(
+            "The referral to {} is “{status}” now, so nothing can be written to it any more. Nothing was sent.",
+            one.service
+        );
+        let typed = written_as("Your message", &sent.typed).into_iter().collect();
+        return meanwhile::told(seen, record, told, typed);
     }
     let person = match web.called(record).await {
         Ok(person) => person,
@@ -230,6 +241,7 @@ impl Web {
             asks,
             is_open: !made.state.status.is_terminal(),
             question: question(&journal, asks),
+            new: news::last_said(made.id, &journal, Side::Referrer),
         })
     }
 

@@ -109,7 +109,7 @@ fn blocks(content: &Content<'_>) -> Vec<Block> {
     all.extend(story.reach.iter().filter(is_known_by).map(block));
     let asked =
         if reference.is_empty() { story.what.clone() } else { format!("{}, reference {reference}", story.what) };
-    all.push(Block::Fact("Referral".to_owned(), vec![asked, format!("Came {came}. It is “{status}” now.")]));
+    all.push(Block::Fact("Referral".to_owned(), vec![asked, format!("Received {came}. It is “{status}” now.")]));
     let reach: Vec<Fact> = story.reach.iter().filter(|fact| !is_known_by(fact)).cloned().collect();
     let sections: [(&str, &[Fact]); 7] = [
         ("Safeguarding and risks", &story.risks),

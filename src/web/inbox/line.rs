@@ -2,9 +2,11 @@
 
 use serde_json::Value;
 
-use super::words;
+use uuid::Uuid;
+
+use super::{led_to::LED_TO_MAX, passing, words};
 use crate::{
-    domain::{InboxId, ProviderId, TaskId, Timestamp, task::TaskState},
+    domain::{InboxId, ProviderId, SystemId, TaskId, Timestamp, task::TaskState},
     fhir::{
         nhs_number::{self, NhsNumber},
         test_data, tree,
@@ -55,6 +57,12 @@ pub(in crate::web) struct Line {
     /// It says that it stands for nobody.
     pub is_test: bool,
     pub worker: Option<Worker>,
+    /// Who sent it.
+    pub system: SystemId,
+    /// The requests that it led to.
+    pub led_to: Vec<Uuid>,
+    /// What was said of it that nobody here has looked at (`news.rs`).
+    pub news: Vec<words::Tag>,
     /// What a search looks at: name, NHS number, reference, folded.
     pub sought: String,
     /// The name as it is sorted.
@@ -90,6 +98,9 @@ impl Line {
             flagged: resources.iter().any(is_safeguarding),
             is_test: test_data::is_test(request),
             worker: worker_of(body),
+            system: record.system.clone(),
+            led_to: passing::led_to(body).into_iter().map(|(request, _)| request).take(LED_TO_MAX).collect(),
+            news: Vec::new(),
             sought: format!("{} {number} {}", words::folded(&name), words::folded(&reference)),
             sorted: family_first(person, &name),
             person: name,
@@ -199,7 +210,6 @@ pub(in crate::web) fn worker_of(task: &Value) -> Option<Worker> {
 #[cfg(test)]
 pub(in crate::web) mod tests {
     use serde_json::json;
-    use uuid::Uuid;
 
     use super::*;
 

@@ -23,6 +23,8 @@ pub(in crate::web) enum View {
     Overdue,
     /// It waits for the referrer, or for a better time.
     Waiting,
+    /// Something was said of it that nobody here has looked at.
+    News,
     /// It is being worked on.
     Active,
     /// It has ended lately.
@@ -68,11 +70,12 @@ pub(in crate::web) struct Wanted {
 }
 
 /// Each view: its word in URLs, its name.
-pub(in crate::web) const VIEWS: [(View, &str, &str); 7] = [
+pub(in crate::web) const VIEWS: [(View, &str, &str); 8] = [
     (View::Open, "open", "All open"),
     (View::New, "new", "New"),
     (View::Urgent, "urgent", "Urgent"),
     (View::Overdue, "overdue", "Overdue"),
+    (View::News, "news", "New messages"),
     (View::Waiting, "waiting", "Waiting"),
     (View::Active, "active", "Active"),
     (View::Closed, "closed", "Closed lately"),
@@ -100,6 +103,7 @@ impl View {
             }
             Self::Urgent => line.is_open() && line.priority.is_some(),
             Self::Overdue => words::is_overdue(state, now),
+            Self::News => line.is_open() && !line.news.is_empty(),
             Self::Waiting => line.is_open() && (state.status == TaskStatus::OnHold || state.information_requested),
             Self::Active => {
                 matches!(state.status, TaskStatus::Accepted | TaskStatus::InProgress) && !state.information_requested
@@ -324,7 +328,7 @@ mod tests {
         assert_eq!(ids("view=waiting"), [3]);
         assert_eq!(ids("view=active"), [2]);
         assert_eq!(ids("view=closed"), [4]);
-        assert_eq!(shown(&lines(), &asked("view=new"), now(), PAGE).counts, [4, 2, 2, 0, 1, 1, 1]);
+        assert_eq!(shown(&lines(), &asked("view=new"), now(), PAGE).counts, [4, 2, 2, 0, 0, 1, 1, 1]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
-use super::line::Line;
+use super::{line::Line, news::Known};
 use crate::{
     domain::{ProviderId, ReferralId, TaskId, TaskStatus},
     store::{Store, StoreError, StoredResource, TaskHead, TaskQuery, TaskRecord},
@@ -26,7 +26,7 @@ const CLOSED_FOR: SignedDuration = SignedDuration::from_hours(24 * 28);
 /// A commit becomes visible after another that bears a later time, at the most so much: so far back what changed is read again.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(10);
 /// What changed is read in pieces of so many, …
-const PIECE: usize = 500;
+pub(super) const PIECE: usize = 500;
 /// … and which it is in larger ones: nothing of it is read that is known.
 const HEADS: usize = 5_000;
 
@@ -42,14 +42,16 @@ pub(in crate::web) type Lines = Arc<Vec<Arc<Line>>>;
 /// See the module's documentation. Clones share what they know.
 #[derive(Clone)]
 pub struct Live {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     shelves: Arc<std::sync::Mutex<HashMap<ProviderId, Placed>>>,
 }
 
 /// What is known of one provider.
 #[derive(Default)]
-struct Shelf {
-    by_task: HashMap<TaskId, Arc<Line>>,
+pub(super) struct Shelf {
+    pub(super) by_task: HashMap<TaskId, Arc<Line>>,
+    /// What of them nobody has looked at.
+    pub(super) news: Known,
     lines: Lines,
     /// Up to when changes were read; none before the first time.
     seen_until: Option<Timestamp>,
@@ -165,13 +167,16 @@ impl Live {
         for some in new.chunks(PIECE) {
             found.extend(self.store.search_tasks(TaskQuery { ids: Some(some.to_vec()), ..of.clone() }).await?);
         }
-        let changed = !found.is_empty();
+        let mut changed = BTreeSet::new();
         for line in self.made(found).await? {
+            changed.insert(line.task);
             shelf.by_task.insert(line.task, line);
         }
         let before = shelf.by_task.len();
         shelf.by_task.retain(|_, line| line.is_open() || line.changed >= long_ago);
-        if changed || before != shelf.by_task.len() || shelf.seen_until.is_none() {
+        let is_changed = !changed.is_empty();
+        let is_marked = self.keep_news(provider, shelf, changed, shelf.seen_until.map(|_| from)).await?;
+        if is_changed || is_marked || before != shelf.by_task.len() || shelf.seen_until.is_none() {
             shelf.put();
         }
         shelf.seen_until = Some(now);

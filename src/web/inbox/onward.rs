@@ -15,6 +15,7 @@ use super::{
     absent, act, away, done,
     finding::NotFound,
     line,
+    meanwhile::{too_late, written_as},
     passing::{self, Passed, Service},
     story::Story,
 };
@@ -156,7 +157,7 @@ impl Typed {
 
 /// `GET /inbox/{task}/onward`
 pub(in crate::web) async fn form(State(web): State<Shared>, seen: Seen, Path(task): Path<String>) -> Response {
-    let known = match web.known_for_onward(&seen, &task).await {
+    let known = match web.known_for_onward(&seen, &task, &Typed::default()).await {
         Ok(known) => known,
         Err(page) => return page,
     };
@@ -172,11 +173,11 @@ pub(in crate::web) async fn form(State(web): State<Shared>, seen: Seen, Path(tas
 /// `POST /inbox/{task}/onward`
 pub(in crate::web) async fn step(State(web): State<Shared>, Path(task): Path<String>, signed: Signed) -> Response {
     let seen = signed.seen();
-    let known = match web.known_for_onward(&seen, &task).await {
+    let typed = Typed::of(&signed.form);
+    let known = match web.known_for_onward(&seen, &task, &typed).await {
         Ok(known) => known,
         Err(page) => return page,
     };
-    let typed = Typed::of(&signed.form);
     let step = signed.form.text("step");
     if !matches!(step, "check" | "send") {
         return shown_with(&web, &seen, &known, typed, (vec![], step == "find")).await;
@@ -345,10 +346,12 @@ impl Known {
 
 impl Web {
     /// A referral that may be referred on from now; else the page that is answered.
-    async fn known_for_onward(&self, seen: &Seen, task: &str) -> Result<Known, Response> {
+    async fn known_for_onward(&self, seen: &Seen, task: &str, typed: &Typed) -> Result<Known, Response> {
         let record = self.named(seen, task, Deed::Answer).await?;
         if !act::is_open_to(&record, CODE) {
-            return Err(act::not_now(seen, &record, record.state.status));
+            let written = [("Why you refer them on", &typed.why), ("What matters to them", &typed.matters)];
+            let written = written.into_iter().filter_map(|(label, text)| written_as(label, text)).collect();
+            return Err(too_late(self, seen, &record, record.version, written).await);
         }
         let registry = self.registry.load();
         let Some(provider) = registry.providers.get(&record.provider).cloned() else { return Err(absent(seen)) };

@@ -13,14 +13,14 @@ use super::{
     act::{self, Choice},
     away, done,
     led_to::LedTo,
-    line,
+    line, news, put_right,
     story::Story,
     timeline::{self, Eyes, Message, Moment},
     words::{self, Tag},
 };
 use crate::{
     auth::Deed,
-    domain::{TaskId, task::By},
+    domain::TaskId,
     fhir::{test_data, tree},
     http::call::pairs,
     lanes::task_body,
@@ -59,6 +59,8 @@ struct ReferralPage {
     worker: String,
     workers: Vec<(String, String)>,
     choices: Vec<Choice>,
+    /// Something is noted that may have been noted in error.
+    can_put_right: bool,
     messages: Vec<Message>,
     moments: Vec<Moment>,
     /// Referrals that came of it.
@@ -142,8 +144,13 @@ impl Web {
             None => None,
         };
         let led_to = self.led_to(record, &body).await?;
+        let mut news: Vec<news::New> = led_to.iter().filter_map(|one| one.new).collect();
+        news.extend(news::last_said(record.id, &journal, news::Side::Provider));
+        self.looks_at(&record.provider, news).await;
         let way = self.way_back(record, &resources);
-        let moments = timeline::moments(&journal, &registry, Eyes { own: &record.provider, people: &workers });
+        let kinds = timeline::kinds(&resources);
+        let eyes = Eyes { own: &record.provider, people: &workers, kinds: &kinds };
+        let moments = timeline::moments(&journal, &registry, eyes);
         Ok(ReferralPage {
             frame: Frame::of(seen, Section::Inbox),
             faults: said.faults,
@@ -167,11 +174,8 @@ impl Web {
             beside,
             worker: worker.and_then(|worker| worker.id).unwrap_or_else(|| "none".to_owned()),
             workers,
-            choices: act::choices(
-                record.state.status,
-                &record.state.allowed(By::Provider),
-                record.state.cancel_requested,
-            ),
+            choices: act::choices_for(record, &body),
+            can_put_right: !put_right::items(&body, &journal, &resources, &record.provider).is_empty(),
             messages: timeline::messages(&journal, &resources, &registry),
             moments,
             led_to,

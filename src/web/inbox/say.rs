@@ -73,7 +73,7 @@ pub(super) async fn contact(web: &Web, seen: &Seen, record: &TaskRecord, typed: 
     let sent = typed.moment().filter(|sent| sent.len() > today.len() || *sent <= today);
     let sent = sent.unwrap_or_else(|| instant(now));
     let body = communication(record, &seen.visitor.name, &text, CONTACT_ATTEMPT, Some(way), &sent);
-    said(web, seen, record, body, once, ("contact", String::new())).await
+    said(web, seen, record, body, once, ("contact", text)).await
 }
 
 /// A message about a Task.

@@ -8,6 +8,8 @@ use crate::fhir::tree;
 
 /// A score is no more.
 const SCORE_MAX: u64 = 10;
+/// The extension by which an answer is known not to be there.
+const ABSENT: &str = "http://hl7.org/fhir/StructureDefinition/data-absent-reason";
 /// Forms within forms are looked through no deeper.
 const DEPTH_MAX: usize = 10;
 
@@ -55,17 +57,31 @@ fn output_type(when: When, called: &str) -> String {
     format!("ONS4 {}: {called}", when.code())
 }
 
-/// Puts scores into a Task's outputs. One that is there is corrected: of one question at one time there is one answer.
-pub(super) fn put(outputs: &mut Vec<Value>, when: When, scores: Scores) {
-    for ((_, called, _), score) in QUESTIONS.into_iter().zip(scores) {
-        let Some(score) = score else { continue };
+/// Puts scores into a Task's outputs. One that is there is corrected: of one question at one time there is one answer. One that was taken
+/// away stays away (R4 data-absent-reason), also where another came with the referral.
+pub(super) fn put(outputs: &mut Vec<Value>, when: When, scores: Scores, taken_away: [bool; 4]) {
+    for (((_, called, _), score), gone) in QUESTIONS.into_iter().zip(scores).zip(taken_away) {
         let kind = output_type(when, called);
-        let output = json!({"type": {"text": kind}, "valueInteger": score});
+        let output = match score {
+            Some(score) => json!({"type": {"text": kind}, "valueInteger": score}),
+            None if gone => {
+                json!({"type": {"text": kind}, "_valueInteger": {"extension": [{"url": ABSENT, "valueCode": "unknown"}]}})
+            }
+            None => continue,
+        };
         match outputs.iter_mut().find(|one| tree::text(one, "type.text") == Some(&*kind)) {
             Some(there) => *there = output,
             None => outputs.push(output),
         }
     }
+}
+
+/// Which of the questions a Task says something of, be it that there is no answer.
+pub(super) fn noted(task: &Value, when: When) -> [bool; 4] {
+    QUESTIONS.map(|(_, called, _)| {
+        let kind = output_type(when, called);
+        tree::items(task, "output").iter().any(|one| tree::text(one, "type.text") == Some(&*kind))
+    })
 }
 
 /// The scores that a Task has.
@@ -165,13 +181,18 @@ mod tests {
     #[test]
     fn a_score_is_corrected_and_not_said_twice() {
         let mut outputs = vec![json!({"type": {"text": "Outcome"}, "valueString": "x"})];
-        put(&mut outputs, When::Before, [None, None, Some(2), None]);
-        put(&mut outputs, When::Before, [Some(4), None, Some(3), None]);
-        put(&mut outputs, When::After, [None, None, Some(7), None]);
+        put(&mut outputs, When::Before, [None, None, Some(2), None], [false; 4]);
+        put(&mut outputs, When::Before, [Some(4), None, Some(3), None], [false; 4]);
+        put(&mut outputs, When::After, [None, None, Some(7), None], [false; 4]);
         assert_eq!(outputs.len(), 4, "{outputs:?}");
         let task = json!({"output": outputs});
         assert_eq!(of_task(&task, When::Before), [Some(4), None, Some(3), None]);
         assert_eq!(of_task(&task, When::After), [None, None, Some(7), None]);
+        let mut outputs = task["output"].as_array().unwrap().clone();
+        put(&mut outputs, When::Before, Scores::default(), [true, true, false, false]);
+        let task = json!({"output": outputs});
+        assert_eq!(of_task(&task, When::Before), [None, None, Some(3), None]);
+        assert_eq!(noted(&task, When::Before), [true, true, true, false], "what was taken away stays away");
     }
 
     #[test]

@@ -187,7 +187,7 @@ fn why(request: &Value, conditions: &[&Value]) -> Vec<Fact> {
             tree::text(request, "patientInstruction").map(str::to_owned).into_iter().collect(),
         ),
         fact("Referred on", when("authoredOn").into_iter().collect()),
-        fact("Comes of", based.collect()),
+        fact("Follows from", based.collect()),
     ];
     facts.into_iter().flatten().collect()
 }
@@ -261,15 +261,22 @@ pub(super) fn outcome(task: &Value) -> Vec<Fact> {
     let reason = task.get("statusReason").map(concept);
     facts.extend(fact("Reason", reason.into_iter().collect()));
     let planned = tree::text(task, "executionPeriod.start").map(words::instant_or_date);
-    facts.extend(fact("First appointment", planned.into_iter().collect()));
+    facts.extend(fact("Appointment", planned.into_iter().collect()));
     for output in tree::items(task, "output") {
         let key = concept(output.get("type").unwrap_or(&Value::Null));
         let value = output.as_object().and_then(|o| o.iter().find(|(name, _)| name.starts_with("value")));
         facts.extend(fact(&key, value.map(|(_, value)| in_words(value)).into_iter().collect()));
     }
-    let notes = tree::items(task, "note").iter().filter_map(|note| tree::text(note, "text")).map(str::to_owned);
-    facts.extend(fact("Notes", notes.collect()));
+    facts.extend(fact("Notes", tree::items(task, "note").iter().filter_map(note).collect()));
     facts
+}
+
+/// A note, with who wrote it when.
+pub(super) fn note(note: &Value) -> Option<String> {
+    let text = tree::text(note, "text")?;
+    let when = tree::text(note, "time").map(words::instant_or_date);
+    let signed: Vec<String> = tree::text(note, "authorString").map(str::to_owned).into_iter().chain(when).collect();
+    Some(if signed.is_empty() { text.to_owned() } else { format!("{text}\n({})", signed.join(", ")) })
 }
 
 fn documents(task: TaskId, resources: &[(StoredResource, Value)]) -> Vec<Document> {

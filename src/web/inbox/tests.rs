@@ -4,14 +4,18 @@ use axum::http::{StatusCode, header};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::super::tests::{BASE, Browser, Page, Scene, scene_of};
+use super::super::tests::{BASE, Browser, PASSWORD, Page, Scene, scene_of};
 use crate::{
-    config::{Config, Env},
+    config::{Config, Env, registry::Client},
+    conversation,
     domain::{Event, TaskId, TaskStatus},
     intake::Incoming,
 };
 
 mod list;
+mod meanwhile;
+mod news;
+mod put_right;
 mod trial;
 mod way_back;
 
@@ -107,6 +111,18 @@ impl Scene {
         crate::lanes::task_body(&*self.store, task, version).await.unwrap()
     }
 
+    /// The referrer writes about a referral, and names no question that it would answer.
+    pub(super) async fn writes(&self, task: TaskId, text: &str) {
+        let record = self.store.task(task).await.unwrap().unwrap();
+        let body = serde_json::json!({
+            "resourceType": "Communication", "status": "completed",
+            "basedOn": [{"reference": format!("ServiceRequest/{}", record.request)}],
+            "payload": [{"contentString": text}],
+        });
+        let incoming = conversation::Incoming { clients: vec![Client::System(record.system)], body, key: None };
+        self.conversation.say(incoming).await.unwrap();
+    }
+
     async fn answers(&self, task: TaskId) -> usize {
         let journal = self.store.journal(task).await.unwrap();
         journal.iter().filter(|line| matches!(line.event, Event::Answered { .. })).count()
@@ -191,7 +207,7 @@ async fn what_ends_a_referral_asks_why_and_nothing_comes_after() {
         let page = luke.post(&format!("{at}/{action}"), &fields).await;
         assert_eq!(page.status, StatusCode::CONFLICT, "{action}: {}", page.text);
     }
-    assert!(!luke.get(&at).await.text.contains("What next"), "an ended referral offers nothing");
+    assert!(!luke.get(&at).await.text.contains("What you can do"), "an ended referral offers nothing");
     assert!(luke.get("/inbox?view=closed").await.text.contains("Declan Rimmer"));
 }
 

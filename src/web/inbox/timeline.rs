@@ -1,13 +1,14 @@
 //! The journal of a referral in plain words, and what the two sides wrote to each other.
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::words;
 use crate::{
     config::registry::Registry,
     domain::{Actor, Event, ProviderId, TaskStatus, Timestamp},
     fhir::{
-        task::{BUSINESS_SYSTEM, CONTACT_ATTEMPT, INFORMATION_REQUESTED},
+        task::{BUSINESS_SYSTEM, CONTACT_ATTEMPT, INFORMATION_REQUESTED, PUT_RIGHT},
         tree,
     },
     store::{JournalLine, StoredResource},
@@ -15,8 +16,36 @@ use crate::{
 
 /// What one does again within this time is one line.
 const TOGETHER: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
-/// What a contact that was noted is called.
-const CONTACT: &str = "Contact with the person";
+/// What was taken back is called, before what is wrong with it.
+const WRONG: &str = "Noted in error";
+
+/// What a message is, where it is more than that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::web) enum Kind {
+    /// It asks the referrer for more.
+    Asks,
+    /// It tells of a contact with the person.
+    Contact,
+    /// It takes another one back.
+    PutRight,
+}
+
+impl Kind {
+    /// What it is called.
+    pub(in crate::web) const fn words(self) -> &'static str {
+        match self {
+            Self::Asks => "Asks for more",
+            Self::Contact => "Contact with the person",
+            Self::PutRight => "Put right",
+        }
+    }
+}
+
+impl Eyes<'_> {
+    fn is(&self, communication: Uuid, kind: Kind) -> bool {
+        self.kinds.contains(&(communication, kind))
+    }
+}
 
 /// Something that happened.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +70,8 @@ pub(in crate::web) struct Eyes<'e> {
     pub own: &'e ProviderId,
     /// The people of it by their ids (`local:NAME`), with their names.
     pub people: &'e [(String, String)],
+    /// What those of the messages are that are more than that.
+    pub kinds: &'e [(Uuid, Kind)],
 }
 
 /// A line in the making.
@@ -116,12 +147,18 @@ fn told(line: &JournalLine, registry: &Registry, eyes: Eyes<'_>) -> Option<Strin
         Event::Undeliverable { .. } => "It could not be delivered".to_owned(),
         // the next line says where it led
         Event::Answered { implied: true, .. } => return None,
-        Event::Answered { from, to, .. } if from == to => format!("{who} added to the referral"),
+        Event::Answered { from, to, .. } if from == to => format!("{who} noted something"),
         Event::Answered { to, .. } => answered(&who, *to),
         Event::Amended { .. } => format!("{who} changed the referral"),
         Event::CancellationRequested { .. } => format!("{who} asked to cancel the referral"),
         Event::Cancelled { .. } => "The referral was cancelled".to_owned(),
         Event::Retracted { .. } => format!("{who} took the referral back: it was sent in error"),
+        Event::Message { communication, .. } if eyes.is(*communication, Kind::Contact) => {
+            format!("{who} noted a contact with the person")
+        }
+        Event::Message { communication, .. } if eyes.is(*communication, Kind::PutRight) => {
+            format!("{who} marked something as noted in error")
+        }
         Event::Message { asks: true, .. } => format!("{who} asked for more information"),
         Event::Message { .. } => format!("{who} wrote a message"),
         _ => return None,
@@ -161,6 +198,12 @@ pub(in crate::web) fn who(actor: &Actor, registry: &Registry) -> String {
     }
 }
 
+/// What those of a referral's messages are that are more than that.
+pub(in crate::web) fn kinds(resources: &[(StoredResource, Value)]) -> Vec<(Uuid, Kind)> {
+    let messages = resources.iter().filter(|(stored, _)| stored.kind == "Communication");
+    messages.filter_map(|(stored, body)| Some((stored.id, kind(body)?))).collect()
+}
+
 /// The messages, in the order they were written.
 pub(in crate::web) fn messages(
     journal: &[JournalLine],
@@ -177,26 +220,38 @@ pub(in crate::web) fn messages(
             _ => organisation,
         };
         let payload = tree::items(body, "payload").iter();
-        let texts = payload.filter_map(|one| tree::text(one, "contentString").map(str::to_owned)).collect();
+        let mut texts: Vec<String> =
+            payload.filter_map(|one| tree::text(one, "contentString").map(str::to_owned)).collect();
         let kind = kind(body);
+        if kind == Some(Kind::PutRight) {
+            // it stands with what it takes back
+            return None;
+        }
+        let is_wrong = tree::text(body, "status") == Some("entered-in-error");
+        if is_wrong {
+            let reason = tree::text(body, "statusReason.text").unwrap_or_default();
+            texts.insert(0, format!("{WRONG}: {reason}"));
+        }
         let noted = words::moment(line.at);
-        let sent = tree::text(body, "sent").filter(|_| kind == Some(CONTACT)).map(words::instant_or_date);
+        let sent = tree::text(body, "sent").filter(|_| kind == Some(Kind::Contact)).map(words::instant_or_date);
         let at = match sent {
             // a contact is told when it was, which is not always when it was noted
             Some(sent) if !noted.starts_with(&sent) => format!("{sent} (noted {noted})"),
             _ => noted,
         };
+        let kind = if is_wrong { Some(WRONG) } else { kind.map(Kind::words) };
         Some(Message { at, from, kind, texts })
     };
     journal.iter().filter_map(of).collect()
 }
 
-fn kind(body: &Value) -> Option<&'static str> {
+pub(super) fn kind(body: &Value) -> Option<Kind> {
     let codes = ["category", "reasonCode"].iter().flat_map(|name| tree::items(body, name)).flat_map(tree::codings);
     for (system, code, _) in codes {
         match (system, code) {
-            (Some(BUSINESS_SYSTEM), INFORMATION_REQUESTED) => return Some("Asks for more"),
-            (Some(BUSINESS_SYSTEM), CONTACT_ATTEMPT) => return Some(CONTACT),
+            (Some(BUSINESS_SYSTEM), INFORMATION_REQUESTED) => return Some(Kind::Asks),
+            (Some(BUSINESS_SYSTEM), CONTACT_ATTEMPT) => return Some(Kind::Contact),
+            (Some(BUSINESS_SYSTEM), PUT_RIGHT) => return Some(Kind::PutRight),
             _ => {}
         }
     }
@@ -206,7 +261,6 @@ fn kind(body: &Value) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use uuid::Uuid;
 
     use super::*;
     use crate::store::AskedBy;
@@ -229,7 +283,8 @@ mod tests {
     fn told_to(own: &str, journal: &[JournalLine]) -> Vec<String> {
         let people = [("local:luke".to_owned(), "Luke Byrne".to_owned())];
         let own = own.parse().unwrap();
-        let all = moments(journal, &Registry::default(), Eyes { own: &own, people: &people });
+        let eyes = Eyes { own: &own, people: &people, kinds: &[(Uuid::from_u128(6), Kind::Contact)] };
+        let all = moments(journal, &Registry::default(), eyes);
         all.into_iter().map(|moment| format!("{} {}", moment.at.rsplit(' ').next().unwrap(), moment.told)).collect()
     }
 
@@ -262,8 +317,8 @@ mod tests {
             told_to("mind", &journal),
             [
                 "2:40pm mind began to work on it",
-                "2:30pm Luke Byrne added to the referral. The referrer’s record could not be brought up to date; IT are told",
-                "2:09pm Luke Byrne added to the referral (2 times)",
+                "2:30pm Luke Byrne noted something. The referrer’s record could not be brought up to date; IT are told",
+                "2:09pm Luke Byrne noted something (2 times)",
                 "2:05pm Luke Byrne accepted the referral. It is in the referrer’s record",
                 "2pm The referral arrived",
                 "2pm rio sent the referral",
@@ -273,6 +328,15 @@ mod tests {
             told_to("other", &journal)[3].contains("mind accepted"),
             "of others the organisation is told, and nobody by name"
         );
+    }
+
+    #[test]
+    fn a_contact_is_no_message_to_the_referrer() {
+        let said = |id: u128| Event::Message { communication: Uuid::from_u128(id), with: vec![], asks: false };
+        let luke = Some("local:luke");
+        let journal = [at(1, 0, provider(), luke, said(6)), at(2, 20, provider(), luke, said(7))];
+        let told = told_to("mind", &journal);
+        assert_eq!(told, ["2:20pm Luke Byrne wrote a message", "2pm Luke Byrne noted a contact with the person"]);
     }
 
     #[test]

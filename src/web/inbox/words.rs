@@ -13,7 +13,7 @@ pub(in crate::web) struct Tag {
     pub colour: &'static str,
 }
 
-const fn tag(words: &'static str, colour: &'static str) -> Tag {
+pub(super) const fn tag(words: &'static str, colour: &'static str) -> Tag {
     Tag { words, colour }
 }
 
@@ -97,6 +97,11 @@ pub(in crate::web) fn iso_day(at: Timestamp) -> String {
 
 /// A moment to the minute: `3 March 2026, 2:05pm` (NHS service manual, “Dates and times”).
 pub(in crate::web) fn moment(at: Timestamp) -> String {
+    format!("{}, {}", day(at), clock(at))
+}
+
+/// A time of day to the minute: `2:05pm`.
+pub(in crate::web) fn clock(at: Timestamp) -> String {
     let at = in_london(at);
     let half = if at.hour() < 12 { "am" } else { "pm" };
     let hour = match at.hour() % 12 {
@@ -104,7 +109,7 @@ pub(in crate::web) fn moment(at: Timestamp) -> String {
         hour => hour,
     };
     let minute = if at.minute() == 0 { String::new() } else { format!(":{:02}", at.minute()) };
-    format!("{}, {hour}{minute}{half}", at.strftime("%-d %B %Y"))
+    format!("{hour}{minute}{half}")
 }
 
 /// A date as FHIR writes it, whole or in part: `2 November 1984`, `November 1984`, `1984`. What is none stays as it is.

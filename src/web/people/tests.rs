@@ -204,3 +204,39 @@ async fn to_who_looks_after_nobody_there_is_no_such_page_and_forms_from_elsewher
     }
     assert_eq!((held(&scene, "bert").await.version, scene.store.account("new").await.unwrap()), (1, None));
 }
+
+/// A press on a page of somebody's account does nothing that cannot be undone: first it is said what will happen.
+#[tokio::test]
+async fn what_keeps_somebody_out_is_asked_once_more() {
+    let scene = scene();
+    let mut admin = browser_of(&scene, "ada", ADMIN).await;
+    let mut bert = browser_of(&scene, "bert", "provider-worker:local").await;
+    let bert_at = format!("/people/{}", key("bert"));
+    let page = admin.get(&bert_at).await;
+    for action in ["reset", "end"] {
+        let there = format!("{bert_at}/{action}");
+        assert!(
+            page.text.contains(&format!("href=\"{there}\"")) && !page.text.contains(&format!("action=\"{there}\""))
+        );
+        let asks = admin.get(&there).await;
+        assert_eq!(asks.status, StatusCode::OK, "{}", asks.text);
+        assert!(
+            asks.text.contains("out at once") && asks.text.contains(&format!("action=\"{there}\"")),
+            "{}",
+            asks.text
+        );
+    }
+    assert_eq!(bert.get("/inbox").await.status, StatusCode::OK, "to ask does nothing");
+    for path in [format!("{bert_at}/roles"), format!("/people/{}/end", key("ada"))] {
+        assert!(admin.get(&path).await.to().starts_with("/people/"), "{path}");
+    }
+    account_with(&scene, "carl", "provider-worker:local operator").await;
+    assert_eq!(admin.get(&format!("/people/{}/end", key("carl"))).await.to(), format!("/people/{}", key("carl")));
+    assert_eq!(bert.get(&format!("{bert_at}/end")).await.status, StatusCode::NOT_FOUND);
+    let asks = admin.get(&format!("{bert_at}/end")).await;
+    assert_eq!(
+        admin.post(&format!("{bert_at}/end"), &[("made-for", asks.made_for())]).await.to(),
+        "/people?done=ended"
+    );
+    assert!(bert.get("/inbox").await.to().starts_with("/login"));
+}

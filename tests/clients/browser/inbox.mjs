@@ -85,7 +85,7 @@ await journey(async () => {
     await check(`${variant.name}: an appointment is booked`, async () => {
       await page.getByRole('button', { name: 'Book first appointment' }).click();
       await page.getByLabel('Date of the appointment').fill('9/3/2027');
-      await page.getByLabel('Time').fill('2:30pm');
+      await page.getByLabel('Time', { exact: true }).fill('2:30pm');
       await page.getByLabel('Where and with whom').fill('Library, room 2');
       await button(page, 'Save').click();
       await told('The appointment is noted.');

@@ -17,10 +17,10 @@ await journey(async () => {
       await page.getByLabel('Do you have room?').selectOption('waitlist');
       await page.getByLabel('How many weeks do people wait?').fill('6');
       await page.getByRole('button', { name: 'Save' }).click();
-      await page.getByRole('status').getByText('Thank you.').waitFor();
-      await page.getByText('A change waits to be approved').waitFor();
+      await page.getByRole('status').getByText('Saved. Referrers read it from now on.').waitFor();
+      await page.getByText('Referrers are told: has a waiting list, people wait 6 weeks.').waitFor();
     });
-    await looks(page, 'services proposed');
+    await looks(page, 'services told');
     await page.context().close();
   }
 });

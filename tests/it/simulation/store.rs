@@ -96,6 +96,7 @@ macro_rules! reach {
 
 mod alerts;
 mod directory;
+mod heard;
 mod lanes;
 mod measured;
 mod notices;

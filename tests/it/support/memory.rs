@@ -28,6 +28,7 @@ use uuid::Uuid;
 mod alerts;
 mod all;
 mod directory;
+mod heard;
 mod lanes;
 mod measured;
 mod notices;
@@ -69,6 +70,7 @@ struct All {
     directory: Directory,
     tokens: Tokens,
     notices: notices::Kept,
+    heard: heard::Heard,
     people: People,
     answers: Vec<(InboxId, FirstAnswer)>,
 }

@@ -134,16 +134,9 @@ pub(in crate::web) const FORMS: &[FormOf] = &[
         code: "progress",
         heading: "Record activities and scores",
         warning: "",
-        goes: None,
+        goes: Some(Told::Note),
         button: "Save",
-        asked: &[
-            ACTIVITIES,
-            BEFORE[0],
-            BEFORE[1],
-            BEFORE[2],
-            BEFORE[3],
-            asked("note", "Notes", Kind::Text, "").goes(Told::Note),
-        ],
+        asked: &[ACTIVITIES, BEFORE[0], BEFORE[1], BEFORE[2], BEFORE[3], asked("note", "Notes", Kind::Text, "")],
     },
     FormOf {
         code: "completed",

@@ -212,3 +212,42 @@ fn what_is_recorded_as_one_works_changes_no_status_and_is_corrected() {
         .collect();
     assert_eq!((happy.len(), &happy[0]["valueInteger"]), (2, &json!(3)));
 }
+
+#[test]
+fn a_second_appointment_leaves_a_trace_of_the_first() {
+    let first =
+        applied(&json!({"status": "accepted"}), "schedule", &Typed::made(&[("day", "9/3/2026")]), "Luke", now());
+    assert!(first.get("note").is_none(), "there was none before");
+    let form = form("schedule");
+    assert_eq!(form.heading_for(&json!({})), "Book the first appointment");
+    assert_eq!((form.heading_for(&first), form.known_of(&first).is_some()), ("Change the appointment", true));
+    let before = Typed::before(form, &first, [].into_iter(), now());
+    assert_eq!((before.text("day"), before.text("time")), ("9/3/2026", ""));
+    let second = applied(&first, "schedule", &Typed::made(&[("day", "9/7/2026"), ("time", "9am")]), "Nora", now());
+    assert_eq!(second["executionPeriod"]["start"], "2026-07-09T09:00:00+01:00");
+    let note = &second["note"][0];
+    assert_eq!(
+        (note["text"].as_str(), note["authorString"].as_str()),
+        (Some("The appointment of 9 March 2026 was changed to 9 July 2026, 9am."), Some("Nora"))
+    );
+    let before = Typed::before(form, &second, [].into_iter(), now());
+    assert_eq!((before.text("day"), before.text("time")), ("9/7/2026", "9am"));
+    let same = applied(&second, "schedule", &Typed::made(&[("day", "9/7/2026"), ("time", "9am")]), "Nora", now());
+    assert_eq!(same["note"].as_array().map(Vec::len), Some(1), "the same again changes nothing");
+}
+
+/// A score that somebody empties stays empty, though another came with the referral.
+#[test]
+fn a_score_that_was_taken_away_is_not_filled_again() {
+    let came = json!({"resourceType": "QuestionnaireResponse", "item": [{"linkId": "happy", "answer": [{"valueInteger": 3}]}]});
+    let shown = |task: &Value| Typed::before(form("progress"), task, [&came].into_iter(), now());
+    let before = shown(&json!({}));
+    assert_eq!((before.text("before-happy"), before.text(FILLED)), ("3", "before-happy"));
+    let emptied = Typed::made(&[("before-happy", ""), (FILLED, "before-happy")]);
+    assert_eq!(form("progress").faults(&emptied, within()), [], "to take it away is something");
+    let task = applied(&json!({"status": "accepted"}), "progress", &emptied, "Luke", now());
+    assert_eq!(task["output"][0]["_valueInteger"]["extension"][0]["valueCode"], "unknown", "{task}");
+    assert_eq!(shown(&task).text("before-happy"), "");
+    let again = applied(&task, "progress", &Typed::made(&[("before-happy", "5")]), "Luke", now());
+    assert_eq!((again["output"].as_array().map(Vec::len), &again["output"][0]["valueInteger"]), (Some(1), &json!(5)));
+}

@@ -36,6 +36,8 @@ const LEADING: f32 = 1.45;
 const PAGES_MAX: usize = 30;
 /// No page has more lines, and what would come behind the last is not laid out.
 const PAGE_LINES_MAX: usize = 60;
+/// So many lines of what something is called are kept on one page with it.
+const TOGETHER_MAX: usize = 6;
 /// What stands for a sign that the typeface does not have.
 const BOX: char = '\u{25A1}';
 const BOXES: &str = "A box (□) stands for a sign that this letter cannot show. It is on the page of the referral.";
@@ -208,9 +210,10 @@ fn pages(lines: Vec<Line>, cut: usize, sans: &Face) -> Vec<Vec<Line>> {
     let bottom = PAGE.1 - MARGIN - SMALL * 2.0;
     let mut pages: Vec<Vec<Line>> = vec![Vec::new()];
     let mut y = MARGIN;
-    for line in lines {
+    let needed = needed(&lines);
+    for (line, needed) in lines.into_iter().zip(needed) {
         let high = line.size * LEADING + line.above;
-        if y + high > bottom {
+        if y + needed > bottom && y > MARGIN {
             if pages.len() == PAGES_MAX {
                 let mut told = Vec::new();
                 push(&mut told, sans, CUT, (TEXT, false), (cut, 0.0));
@@ -229,6 +232,20 @@ fn pages(lines: Vec<Line>, cut: usize, sans: &Face) -> Vec<Vec<Line>> {
         }
     }
     pages
+}
+
+/// How much room each line needs on its page: what something is called stands on one page with the beginning of what it says.
+fn needed(lines: &[Line]) -> Vec<f32> {
+    let mut all = vec![0.0_f32; lines.len()];
+    let (mut behind, mut together) = (0.0, 0);
+    for (line, needed) in lines.iter().zip(&mut all).rev() {
+        let high = line.size * LEADING + line.above;
+        // of a name without end no more is kept together
+        let keeps = line.bold && together < TOGETHER_MAX;
+        (*needed, together) = if keeps { (high + behind, together + 1) } else { (high, 0) };
+        behind = *needed;
+    }
+    all
 }
 
 fn write(title: &str, pages: &[Vec<Line>], kinds: &[Kind], (sans, bold): (&Face, &Face)) -> Result<Vec<u8>, String> {
@@ -324,6 +341,25 @@ mod tests {
     fn what_is_not_to_be_seen_is_not_and_what_cannot_be_is_a_box() {
         let face = Face::of(fonts::SANS).unwrap();
         assert_eq!(shown("a\u{202E}b\u{0}c\t漢\nŁé", &face), "ab c □\nŁé");
+    }
+
+    #[test]
+    fn what_something_is_called_stands_with_what_it_says() {
+        let (sans, bold) = (Face::of(fonts::SANS).unwrap(), Face::of(fonts::BOLD).unwrap());
+        // wherever a page ends, it does not end between the two
+        for filler in 0..60 {
+            let mut blocks = vec![Block::Text("x".to_owned()); filler];
+            for n in 0..20 {
+                blocks.push(Block::Heading(format!("Heading {n}")));
+                blocks.push(Block::Fact(format!("Name {n}"), vec!["one".into(), "two".into()]));
+            }
+            let (lines, kinds) = lines(&blocks, (&sans, &bold), &mut false);
+            let count = lines.len();
+            let pages = pages(lines, kinds.len(), &sans);
+            assert!(pages.len() > 1 && pages.iter().map(Vec::len).sum::<usize>() == count, "nothing is lost");
+            let ends = pages.iter().filter_map(|page| page.last());
+            assert!(ends.into_iter().all(|line| !line.bold), "{filler}");
+        }
     }
 
     #[test]

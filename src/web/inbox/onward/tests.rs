@@ -10,7 +10,7 @@ use super::super::{
 };
 use crate::{
     domain::{Actor, EntryKind, ProposalStatus, TaskId, TaskStatus},
-    store::{DirectoryWrite, ProposalQuery, TaskQuery},
+    store::{DirectoryWrite, NewProposal, ProposalQuery, TaskQuery},
 };
 
 const ROUTES: &str = r#"
@@ -229,10 +229,14 @@ async fn who_referred_on_hears_what_is_asked_and_answered_and_why_it_ended() {
     let theirs = mia.get(&format!("/inbox/{made}")).await;
     let asks =
         [("made-for", theirs.made_for()), ("once", theirs.once()), ("message", "Can he read music?"), ("asks", "yes")];
+    assert!(!luke.get("/inbox").await.text.contains("News from another service"), "nothing was said yet");
     mia.post(&format!("/inbox/{made}/message"), &asks).await;
+    let list = luke.get("/inbox?view=news").await;
+    assert!(list.text.contains("News from another service") && list.text.contains(&task.to_string()), "{}", list.text);
     let ours = luke.get(&format!("/inbox/{task}")).await;
+    assert!(luke.get("/inbox?view=news").await.text.contains("There are no referrals here."), "it was looked at");
     let at = format!("/inbox/{task}/led-to/{made}");
-    for told in ["Can he read music?", "Asks you for more", &format!("href=\"{at}\"")] {
+    for told in ["Can he read music?", "Has a question for you", &format!("href=\"{at}\"")] {
         assert!(ours.text.contains(told), "{told}: {}", ours.text);
     }
     let form = luke.get(&at).await;
@@ -271,6 +275,7 @@ async fn who_referred_on_hears_what_is_asked_and_answered_and_why_it_ended() {
     let declined =
         [("made-for", form.made_for()), ("version", form.version()), ("reason", "No room"), ("more", "Until May")];
     assert_eq!(mia.post(&format!("/inbox/{made}/rejected"), &declined).await.status, StatusCode::SEE_OTHER);
+    assert!(luke.get("/inbox").await.text.contains("News from another service"), "that it was declined is news");
     let ours = luke.get(&format!("/inbox/{task}")).await;
     assert!(ours.text.contains("No room: Until May") && !ours.text.contains(&at), "{}", ours.text);
     assert_eq!(luke.get(&at).await.status, StatusCode::CONFLICT);
@@ -296,28 +301,58 @@ async fn ones_own_service_is_no_other_and_what_is_not_found_says_what_to_do() {
     assert_eq!(chosen.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", chosen.text);
 }
 
-/// What a provider says of its room waits once, however often it is said; who works there reads it, and who refers on sees what holds.
+/// What a provider says of its room holds at once, signed; what else is proposed waits on over it; who works there reads it, and who refers on
+/// sees it.
 #[tokio::test]
-async fn what_is_said_of_room_is_one_change_that_waits() {
+async fn what_is_said_of_room_holds_at_once_and_is_signed() {
     let (scene, mut luke, task, choir) = begun().await;
     let own = scene.service("Singing at home", "link-workers").await;
     let key = scene.enrolled("adam", "provider-admin:link-workers").await;
     let mut adam = scene.logged_in("adam", &key).await;
+    let entry = async || {
+        let stored = scene.store.directory_entries(vec![(EntryKind::HealthcareService, own)]).await.unwrap();
+        (stored[0].version, stored[0].by.clone(), serde_json::from_str::<Value>(&stored[0].body).unwrap())
+    };
+    // something else of it waits for a steward
+    let mut renamed = entry().await.2;
+    renamed["name"] = "Singing together".into();
+    let new = NewProposal {
+        id: Uuid::now_v7(),
+        provider: "link-workers".parse().unwrap(),
+        kind: EntryKind::HealthcareService,
+        entry: own,
+        over: 1,
+        source: None,
+        body: renamed.to_string(),
+    };
+    scene.store.add_proposal(new).await.unwrap();
     for (room, weeks) in [("waitlist", "6"), ("no-capacity", "")] {
         let page = adam.get("/services").await;
         assert!(page.text.contains("Singing at home") && !page.text.contains("Choir"), "{}", page.text);
         let fields = [("made-for", page.made_for()), ("version", page.version()), ("room", room), ("weeks", weeks)];
         let told = adam.post(&format!("/services/{own}"), &fields).await;
-        assert_eq!(told.status, StatusCode::SEE_OTHER, "{}", told.text);
+        assert_eq!(told.to(), "/services?done=told", "{}", told.text);
     }
+    let (version, by, body) = entry().await;
+    assert_eq!((version, by.as_str()), (3, "provider link-workers, told by local:adam"));
+    assert!(body.to_string().contains("no-capacity") && body["name"] == "Singing at home", "{body}");
     let of = ProposalQuery { status: Some(ProposalStatus::Pending), count: 9, ..ProposalQuery::default() };
     let pending = scene.store.proposals(of).await.unwrap();
-    assert_eq!(pending.len(), 1, "{pending:?}");
-    assert!(pending[0].new.body.contains("no-capacity") && !pending[0].new.body.contains("waitlist"));
+    assert_eq!((pending.len(), pending[0].new.over), (1, 3), "it can be approved over what holds now: {pending:?}");
+    let proposed: Value = serde_json::from_str(&pending[0].new.body).unwrap();
+    assert!(proposed["name"] == "Singing together" && proposed.to_string().contains("no-capacity"), "{proposed}");
     let page = adam.get("/services").await;
-    for told in ["A change waits to be approved", "value=\"no-capacity\" selected", "nothing of room or wait"] {
-        assert!(page.text.contains(told), "what was said last stands in the form: {told}: {}", page.text);
+    for told in ["Another change waits", "value=\"no-capacity\" selected", "has no room and takes nobody at present"] {
+        assert!(page.text.contains(told), "{told}: {}", page.text);
     }
+    // who was slower keeps what she chose, and sees what holds
+    let fields = [("made-for", page.made_for()), ("version", "1"), ("room", "capacity"), ("weeks", "2")];
+    let late = adam.post(&format!("/services/{own}"), &fields).await;
+    assert!(
+        late.text.contains("changed meanwhile") && late.text.contains("value=\"capacity\" selected"),
+        "{}",
+        late.text
+    );
     let read = luke.get("/services").await;
     assert!(read.text.contains("Singing at home") && !read.text.contains("<select"), "{}", read.text);
     let fields = [("made-for", read.made_for()), ("version", "1"), ("room", "capacity")];

@@ -126,10 +126,14 @@ impl Wishes {
         let other = self.methods.iter().find(|(method, _)| *method != Method::NotRung);
         match (other, notes) {
             (Some((_, words)), _) => {
-                format!("Not said, and the person prefers another way ({words}): ask the referrer before you {verb}")
+                format!(
+                    "The person prefers another way ({words}). Nobody has said whether this one is safe: ask the referrer before you {verb}"
+                )
             }
-            (None, true) => format!("Not said by itself: read what the referrer notes before you {verb}"),
-            (None, false) => format!("Not said: ask the referrer before you {verb}"),
+            (None, true) => {
+                format!("It is not clear whether this is safe: read what the referrer wrote before you {verb}")
+            }
+            (None, false) => format!("Nobody has said whether this is safe: ask the referrer before you {verb}"),
         }
     }
 }
@@ -212,7 +216,7 @@ pub(super) fn reach(request: &Value, person: Option<&Value>, related: &[&Value],
         fact("Has died", if died { vec!["The record says that this person has died.".to_owned()] } else { vec![] }),
         fact("Interpreter", interpreter(of)),
         fact("How they want to be contacted", wishes.told()),
-        fact("What the referrer notes", notes),
+        fact("What the referrer wrote", notes),
         fact("Phone and email", own.collect()),
         fact("Language", languages(of)),
         fact("Accessibility and contact", needs(of)),
@@ -347,7 +351,7 @@ mod tests {
 
     use super::*;
 
-    const UNSAID: &str = "Not said: ask the referrer before you ring";
+    const UNSAID: &str = "Nobody has said whether this is safe: ask the referrer before you ring";
 
     fn facts(person: Value, request: Value) -> Vec<Fact> {
         reach(&request, Some(&person), &[], "2026-03-10T09:00:00Z".parse().unwrap())
@@ -383,8 +387,8 @@ mod tests {
             all,
             [
                 UNSAID,
-                "Not said: ask the referrer before you write an email",
-                "Not said: ask the referrer before you write or visit"
+                "Nobody has said whether this is safe: ask the referrer before you write an email",
+                "Nobody has said whether this is safe: ask the referrer before you write or visit"
             ]
         );
         // a rank is an order and no leave
@@ -393,7 +397,7 @@ mod tests {
         assert_eq!(phones[0], format!("1 (mobile phone, number 1 in the order of use)\n{UNSAID}"));
         assert!(phones[1].starts_with("2 (number 2"), "{phones:?}");
         let noted = facts(wanting(json!([])), json!({"note": [{"text": "Voicemail is fine"}]}));
-        assert!(told(&noted, "Phone and email")[0].ends_with("read what the referrer notes before you ring"));
+        assert!(told(&noted, "Phone and email")[0].ends_with("read what the referrer wrote before you ring"));
     }
 
     #[test]
@@ -410,7 +414,7 @@ mod tests {
             (
                 coded("1", "Letter"),
                 0,
-                "Not said, and the person prefers another way (Letter): ask the referrer before you ring",
+                "The person prefers another way (Letter). Nobody has said whether this one is safe: ask the referrer before you ring",
             ),
             (coded("2", "Visit"), 2, "May be visited: that is how the person prefers to be contacted"),
         ] {

@@ -55,15 +55,17 @@ fn who_why_and_what_matters_are_told_of_a_whole_referral() {
     assert_eq!(story.person, "Declan Rimmer");
     assert_eq!(
         told(&story.reach, "Phone and email"),
-        ["07700 900133 (mobile phone)\nNot said by itself: read what the referrer notes before you ring"]
+        [
+            "07700 900133 (mobile phone)\nIt is not clear whether this is safe: read what the referrer wrote before you ring"
+        ]
     );
-    assert_eq!(told(&story.reach, "What the referrer notes"), ["Happy to be phoned. Voicemail is fine."]);
+    assert_eq!(told(&story.reach, "What the referrer wrote"), ["Happy to be phoned. Voicemail is fine."]);
     assert_eq!(told(&story.reach, "Date of birth"), ["2 November 1984 (41 years old)"]);
     assert_eq!(told(&story.reach, "NHS number"), ["999 074 2677"]);
     assert_eq!(
         told(&story.reach, "Address"),
         [
-            "Flat 3, 40 Invented Street, Liverpool, L9 8ZZ\nNot said by itself: read what the referrer notes before you write or visit"
+            "Flat 3, 40 Invented Street, Liverpool, L9 8ZZ\nIt is not clear whether this is safe: read what the referrer wrote before you write or visit"
         ]
     );
     assert_eq!(

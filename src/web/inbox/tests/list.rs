@@ -35,6 +35,8 @@ async fn a_worklist_shows_who_waits_and_its_url_says_what_it_shows() {
     let csv = luke.get("/inbox/list.csv?view=new").await;
     assert!(csv.headers[header::CONTENT_DISPOSITION].to_str().unwrap().starts_with("attachment"));
     assert!(csv.text.contains("R-1,999 074 2677,Declan Rimmer,1984-11-02"), "{}", csv.text);
+    let cells = csv.text.lines().find(|line| line.starts_with("R-1,")).unwrap();
+    assert!(cells.ends_with(",Link workers (triage)"), "the service by its name: {cells}");
     assert!(csv.text.contains(",No,2026-04-01,"), "days as ISO 8601 has them: {}", csv.text);
 }
 

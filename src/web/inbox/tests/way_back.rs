@@ -65,3 +65,21 @@ async fn nobody_is_told_that_the_referrer_hears_what_reaches_no_record() {
     );
     assert_eq!(page.status, StatusCode::OK);
 }
+
+/// Before somebody writes she reads how far it gets: notes, activities and scores stay where only the gist is taken, contacts do not.
+#[tokio::test]
+async fn it_is_said_before_one_writes_how_far_it_gets() {
+    let (scene, mut luke) = scene().await;
+    scene.record_takes(Detail::Summary);
+    let task = scene.refers(WHOLE, "R-1").await;
+    let at = format!("/inbox/{task}");
+    let page = luke.get(&at).await;
+    luke.post(&format!("{at}/accepted"), &[("made-for", page.made_for()), ("version", page.version())]).await;
+    let (stays, goes) = ("It stays here: the referrer’s record takes no notes.", "It goes into the referrer’s record.");
+    for (form, told) in [("progress", stays), ("contact", goes)] {
+        let page = luke.get(&format!("{at}/{form}")).await;
+        assert!(page.text.contains(told), "{form}: {}", page.text);
+    }
+    scene.record_takes(Detail::Full);
+    assert!(luke.get(&format!("{at}/progress")).await.text.contains(goes));
+}

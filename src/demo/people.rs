@@ -12,10 +12,12 @@ use crate::{
 };
 
 /// Name, name for people, role.
-const ALL: [(&str, &str, &str); 4] = [
+const ALL: [(&str, &str, &str); 6] = [
     ("clara", "Clara, who refers", "referrer:merseycare-rio"),
-    ("luke", "Luke, link worker", "provider-worker:link-workers"),
+    ("luke", "Luke, link worker", "provider-worker:wavertree-hub"),
+    ("petra", "Petra, who looks after the hub", "provider-admin:wavertree-hub"),
     ("olga", "Olga, of the IT team", "operator"),
+    ("rita", "Rita, who edits the routes", "route-editor"),
     ("adam", "Adam, auditor", "auditor"),
 ];
 
@@ -34,6 +36,7 @@ pub(super) async fn make(store: Arc<dyn Store>, config: &Config, before: &str) -
         let (password, key) = (ready.password.reveal(), totp::shown(&ready.key));
         let _ = writeln!(told, "  {name:<6} {password}  {key}  {role}");
     }
+    told.push_str("What Wavertree Community Hub gets nobody works but Luke: some referrals wait there for him.\n");
     Ok(told)
 }
 
@@ -56,7 +59,7 @@ mod tests {
         let store = SqliteStore::open(&folder.path().join("onward.db"), Arc::new(ManualClock::at(now))).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let text = "[people]\nlocal = true\n[[system]]\nid = \"merseycare-rio\"\nname = \"RiO\"\nods-code = \"RW4\"\n\
-                    [[provider]]\nid = \"link-workers\"\nname = \"Link workers\"\nods-code = \"U99999\"\ninbox = { kind = \"worklist\" }\n";
+                    [[provider]]\nid = \"wavertree-hub\"\nname = \"Wavertree hub\"\nods-code = \"U99999\"\ninbox = { kind = \"worklist\" }\n";
         let config = Config::parse(text, &folder.path().join("onward.toml"), &Env::default()).unwrap().0;
         let told = make(store.clone(), &config, "run-").await.unwrap();
         let line: Vec<&str> = told.lines().find(|line| line.contains("run-luke")).unwrap().split_whitespace().collect();
@@ -66,6 +69,6 @@ mod tests {
         let ended = people.log_in(line[0], password, &totp::code(&key, now), (None, "")).await.unwrap();
         let crate::people::LogIn::In(token, _) = ended else { panic!("{ended:?}") };
         let visitor = people.visitor(&token).await.unwrap().unwrap();
-        assert_eq!(visitor.positions, ["provider-worker:link-workers".parse().unwrap()]);
+        assert_eq!(visitor.positions, ["provider-worker:wavertree-hub".parse().unwrap()]);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::fhir::{NhsNumber, tree};
+use crate::fhir::{NhsNumber, ods_code::ORGANISATION_SYSTEM, tree};
 
 /// The routes that the fixtures are made for.
 pub(super) const ROUTES: &str = include_str!("../../fixtures/routes.toml");
@@ -111,6 +111,20 @@ impl Deck {
         spun
     }
 
+    /// Some more that were not dealt, to whoever bears this ODS code and works by hand: each fixture of [`BY_HAND`] once.
+    pub fn by_hand(&mut self, code: &str, inbox: &str) -> Vec<Referral> {
+        let files = BY_HAND.iter().filter_map(|file| self.fixtures.iter().find(|fixture| fixture.file == *file));
+        let fixtures: Vec<Referral> = files.cloned().collect();
+        let tag = self.tag.clone();
+        let spun = fixtures.iter().map(|fixture| {
+            let mut spun = self.respun(fixture, &format!("{tag}{BY_HAND_MARK}"));
+            spun.body = sent_to(&spun.body, code)?;
+            spun.referrals.iter_mut().for_each(|referral| inbox.clone_into(&mut referral.inbox));
+            Some(spun)
+        });
+        spun.collect::<Vec<_>>().into_iter().flatten().collect()
+    }
+
     /// One more that was not dealt, for people to send by hand: a single ServiceRequest in JSON.
     pub fn spare(&mut self) -> Option<Referral> {
         let fixture = self.fixtures.iter().find(|f| !f.is_bundle && !f.is_xml)?.clone();
@@ -140,6 +154,40 @@ impl Iterator for Deck {
         }
         None
     }
+}
+
+/// The fixtures that are worked by hand: a plain one, one with all that one carries, somebody who speaks Arabic, an urgent one from a ward,
+/// one whose consent keeps words back.
+const BY_HAND: [&str; 5] = [
+    "01-contained-patient.json",
+    "03-full-bundle.json",
+    "06-interpreter-arabic.json",
+    "04-ward-urgent-safeguarding.json",
+    "08-consent-codes-only.json",
+];
+/// Their identifiers end so.
+const BY_HAND_MARK: &str = "HUB";
+
+/// Whether a referral with this placer identifier is one that is worked by hand.
+pub fn is_by_hand(identifier: &str) -> bool {
+    identifier.ends_with(BY_HAND_MARK)
+}
+
+/// A request that names whoever bears this ODS code as its performer.
+fn sent_to(body: &str, code: &str) -> Option<String> {
+    let mut body: Value = serde_json::from_str(body).ok()?;
+    let named =
+        serde_json::json!([{"type": "Organization", "identifier": {"system": ORGANISATION_SYSTEM, "value": code}}]);
+    let is_request = |one: &Value| tree::resource_type(one) == Some("ServiceRequest");
+    if is_request(&body) {
+        body.as_object_mut()?.insert("performer".into(), named);
+    } else {
+        let entries = body.get_mut("entry")?.as_array_mut()?;
+        for request in entries.iter_mut().filter_map(|entry| entry.get_mut("resource")).filter(|one| is_request(one)) {
+            request.as_object_mut()?.insert("performer".into(), named.clone());
+        }
+    }
+    Some(body.to_string())
 }
 
 /// The fixtures with what `expected-routes.json` says of them. What it does not speak of is left out, which a test forbids.
@@ -254,6 +302,21 @@ mod tests {
             }
             assert_eq!(back, old.body, "{}", old.file);
         }
+    }
+
+    #[test]
+    fn those_that_wait_for_a_person_are_their_own_and_name_her_service() {
+        let mut deck = Deck::new(None, None);
+        let dealt: Vec<Referral> = deck.by_ref().collect();
+        let waiting = deck.by_hand("ZH777", "wavertree-hub");
+        assert_eq!(waiting.len(), BY_HAND.len(), "each is a JSON fixture");
+        let known: BTreeSet<String> = dealt.iter().flat_map(|r| nhs_numbers(&r.body)).collect();
+        for referral in &waiting {
+            assert!(referral.body.contains("\"ZH777\""), "{}", referral.file);
+            assert!(referral.referrals.iter().all(|one| is_by_hand(&one.identifier) && one.inbox == "wavertree-hub"));
+            assert!(nhs_numbers(&referral.body).is_disjoint(&known), "{} is about somebody else", referral.file);
+        }
+        assert!(dealt.iter().flat_map(|r| &r.referrals).all(|one| !is_by_hand(&one.identifier)));
     }
 
     #[test]

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use serde_json::json;
 use uuid::Uuid;
 
+use super::stage::BY_HAND;
 use crate::{
     config::Config,
     directory::{
         Directory, day,
+        entry::CAPACITY,
         plan::Import,
         spreadsheet::{Here, Sheet},
     },
+    domain::EntryKind,
     service::{self, profiles},
 };
 
@@ -32,9 +36,34 @@ pub(super) async fn fill(config: &Config, base_url: &str) -> Result<usize, Strin
     let validator = profiles::validator(config).map_err(|error| error.to_string())?;
     let registry = Arc::new(ArcSwap::from_pointee(config.registry.clone()));
     let directory = Directory::new(store, registry, Arc::new(validator), base_url);
-    let filled = fill_from(&directory, &sheet()).await;
+    let filled = async {
+        let services = fill_from(&directory, &sheet()).await?;
+        Ok(services + add_by_hand(&directory).await?)
+    };
+    let filled = filled.await;
     directory.store.close().await;
     filled
+}
+
+/// The service that is worked by hand, which is its provider's own, so that whoever looks after it says what room there is.
+async fn add_by_hand(directory: &Directory) -> Result<usize, String> {
+    let provider = BY_HAND.parse().map_err(|_| "it has no id".to_owned())?;
+    if !directory.services_of(&provider, 1).await.map_err(|error| error.to_string())?.is_empty() {
+        return Ok(1);
+    }
+    let body = json!({
+        "resourceType": "HealthcareService", "active": true, "name": "Wavertree Community Hub",
+        "type": [{"text": "Social prescribing"}],
+        "comment": "A link worker listens first, then finds out with you what would help.",
+        "providedBy": {"reference": format!("Organization/{BY_HAND}"), "type": "Organization"},
+        "endpoint": [{"reference": format!("Endpoint/{BY_HAND}"), "type": "Endpoint"}],
+        "extension": [{"url": CAPACITY, "valueCode": "capacity"}],
+    });
+    let draft =
+        directory.draft(EntryKind::HealthcareService, None, body, true).await.map_err(|error| error.to_string())?;
+    let checked = directory.check(vec![draft]).await.map_err(|error| error.to_string())?;
+    let checked: Vec<_> = checked.into_iter().collect::<Result<_, _>>().map_err(|error| format!("{error:?}"))?;
+    directory.write(checked, "demo").await.map(|written| written.len()).map_err(|error| error.to_string())
 }
 
 /// The spreadsheet with one more column.

@@ -45,6 +45,8 @@ enum Kind {
     Pushed,
     Polled,
     Worklist,
+    /// A worklist that no simulated person works.
+    ByHand,
 }
 
 /// The record systems.
@@ -93,7 +95,29 @@ pub const PROVIDERS: &[ProviderPart] = &[
         kind: Kind::Worklist,
     },
     ProviderPart { id: "triage-team", inbox: "triage", name: "The triage team", ods_code: "RW4", kind: Kind::Worklist },
+    ProviderPart {
+        id: BY_HAND,
+        inbox: BY_HAND,
+        name: "Wavertree Community Hub",
+        ods_code: BY_HAND_CODE,
+        kind: Kind::ByHand,
+    },
 ];
+
+/// The provider whose referrals nobody works but whoever logs in: its id, which is that of its inbox.
+pub const BY_HAND: &str = "wavertree-hub";
+/// Its ODS code, by which it is referred to.
+pub const BY_HAND_CODE: &str = "ZH777";
+/// The route to it, behind those of the fixtures, which name it nowhere.
+const BY_HAND_ROUTE: &str = "
+# ---- For whoever looks at the demonstration: referrals that wait to be worked by hand ----------------------------------
+
+[[route]]
+name = \"wavertree-hub-by-name\"
+priority = 10
+when = { performer = [\"ZH777\"] }
+to = \"wavertree-hub\"
+";
 
 /// A folder that only this user can look into. It goes with its contents when this is dropped.
 pub struct Folder(PathBuf);
@@ -104,6 +128,8 @@ pub struct Stage {
     pub folder: Folder,
     /// Where the configuration lies.
     pub config: PathBuf,
+    /// The routes.
+    pub routes: String,
     tokens: BTreeMap<String, String>,
     servers: BTreeMap<&'static str, Arc<Double>>,
 }
@@ -142,16 +168,16 @@ impl Drop for Folder {
 // === impl Stage ===
 
 impl Stage {
-    /// Starts the servers and writes configuration, routes and tokens.
+    /// Starts the servers and writes configuration, routes and tokens. Onward is to listen at this port, 0 for any.
     ///
     /// # Errors
     /// Where a port or a file cannot be had.
-    pub async fn set(poll_every: Duration) -> io::Result<Self> {
+    pub async fn set(poll_every: Duration, port: u16) -> io::Result<Self> {
         let folder = Folder::make()?;
         DirBuilder::new().mode(0o700).create(folder.path().join("tokens"))?;
         let mut tokens = BTreeMap::new();
         let mut servers = BTreeMap::new();
-        let with_server = PROVIDERS.iter().filter(|p| p.kind != Kind::Worklist).map(|p| p.id);
+        let with_server = PROVIDERS.iter().filter(|p| p.has_server()).map(|p| p.id);
         for id in SYSTEMS.iter().map(|s| s.id).chain(with_server) {
             let token = random_token()?;
             tokens.insert(server_token_name(id), token.clone());
@@ -163,9 +189,10 @@ impl Stage {
         for (name, token) in &tokens {
             folder.write(&format!("tokens/{name}"), token)?;
         }
-        folder.write("routes.toml", ROUTES)?;
-        let mut stage = Self { config: folder.path().join("onward.toml"), folder, tokens, servers };
-        stage.config = stage.folder.write("onward.toml", &stage.config_text(poll_every))?;
+        let routes = [ROUTES, BY_HAND_ROUTE].concat();
+        folder.write("routes.toml", &routes)?;
+        let mut stage = Self { config: folder.path().join("onward.toml"), folder, routes, tokens, servers };
+        stage.config = stage.folder.write("onward.toml", &stage.config_text(poll_every, port))?;
         Ok(stage)
     }
 
@@ -189,11 +216,11 @@ impl Stage {
         self.token(&server_token_name(id))
     }
 
-    fn config_text(&self, poll_every: Duration) -> String {
+    fn config_text(&self, poll_every: Duration, port: u16) -> String {
         let store = format!("sqlite:{}", self.folder.path().join("onward.db").display());
         let mut text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n\n[store]\nurl = {store:?}\n\n[retry]\nfirst = \"200ms\"\n\n\
-             [routes]\nfile = \"routes.toml\"\n\n[people]\nlocal = true\n"
+            "[server]\nlisten = \"127.0.0.1:{port}\"\n\n[store]\nurl = {store:?}\n\n[retry]\nfirst = \"200ms\"\n\n\
+             [registry]\nsource = \"store\"\n\n[people]\nlocal = true\n"
         );
         let server = |id: &str| {
             let base_url = self.server(id).map(|s| s.base_url()).unwrap_or_default();
@@ -219,7 +246,7 @@ impl Stage {
                     "kind = \"fhir-rest\", {}, ids = \"server\", answers = \"poll\", poll-every = \"{poll_ms}ms\"",
                     server(id)
                 ),
-                Kind::Worklist => "kind = \"worklist\"".to_owned(),
+                Kind::Worklist | Kind::ByHand => "kind = \"worklist\"".to_owned(),
             };
             if inbox == id {
                 text.push_str(&format!("inbox = {{ {keys} }}\n"));
@@ -235,7 +262,12 @@ impl Stage {
 impl ProviderPart {
     /// Whether it has a server that Onward pushes to.
     pub fn has_server(&self) -> bool {
-        self.kind != Kind::Worklist
+        matches!(self.kind, Kind::Pushed | Kind::Polled)
+    }
+
+    /// Whether simulated people work what it gets.
+    pub fn is_played(&self) -> bool {
+        self.kind != Kind::ByHand
     }
 
     /// Whether it answers at Onward; otherwise it changes its own copy.
@@ -254,6 +286,14 @@ fn random_token() -> io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// A port of this machine that nobody listens at just now.
+///
+/// # Errors
+/// Where there is none.
+pub fn free_port() -> io::Result<u16> {
+    Ok(std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
 /// The name for people of a system or inbox.
 pub fn name_of(id: &str) -> &str {
     let system = SYSTEMS.iter().find(|s| s.id == id).map(|s| s.name);
@@ -268,9 +308,11 @@ mod tests {
     #[tokio::test]
     async fn the_configuration_is_right_and_nobody_else_can_read_it() {
         use std::os::unix::fs::PermissionsExt as _;
-        let stage = Stage::set(Duration::from_millis(200)).await.unwrap();
+        let stage = Stage::set(Duration::from_millis(200), 0).await.unwrap();
         let (config, warnings) = Config::load(Some(&stage.config), &Env::default()).unwrap();
-        assert_eq!((config.registry.systems.len(), config.registry.inboxes.len()), (3, 4));
+        assert_eq!((config.registry.systems.len(), config.registry.inboxes.len()), (3, 5));
+        let (routes, _) = crate::route_sets::read_draft(&stage.routes, &BTreeMap::new(), &config.registry).unwrap();
+        assert!(!routes.version().is_empty());
         // nobody is called at night for a demo
         let told: Vec<_> = warnings.iter().map(ToString::to_string).collect();
         assert!(matches!(told.as_slice(), [one] if one.contains("told to nobody")), "{told:?}");

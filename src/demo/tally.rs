@@ -199,7 +199,7 @@ fn since(to: Instant, from: Instant) -> Duration {
 /// The inboxes that take part, by how referrals get out of them.
 pub fn cast_line() -> String {
     let systems: Vec<&str> = SYSTEMS.iter().map(|s| s.name).collect();
-    let providers: Vec<&str> = PROVIDERS.iter().map(|p| p.name).collect();
+    let providers: Vec<&str> = PROVIDERS.iter().filter(|p| p.is_played()).map(|p| p.name).collect();
     format!("{} → Onward → {}", systems.join(", "), providers.join(", "))
 }
 

@@ -18,7 +18,7 @@ use crate::{
         caller::{Call, Caller, FHIR_JSON, JSON_PATCH},
         double::{Change, Double},
         ledger::Ledger,
-        referrals::Referral,
+        referrals::{Referral, is_by_hand},
     },
     domain::TaskStatus,
     fhir::{Limits, task, tree, xml},
@@ -31,6 +31,8 @@ const TRIES_MAX: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(250);
 /// Whoever waits for the provider's question looks so often.
 const WAITS_MAX: u32 = 600;
+/// Whether somebody who works by hand has asked is looked at so often.
+const LOOKS_EVERY: Duration = Duration::from_secs(2);
 
 /// One record system.
 pub struct RecordSystem {
@@ -103,9 +105,14 @@ impl RecordSystem {
         let read = self.get(with, &format!("Task/{task}")).await?;
         let focus = tree::text(&read, "focus.reference").ok_or("it is about nothing")?.to_owned();
         let request = self.get(with, &focus).await?;
-        match super::placer(&request).and_then(|identifier| talk(seed, &identifier)) {
+        let identifier = super::placer(&request).unwrap_or_default();
+        if is_by_hand(&identifier) {
+            // whoever works it by hand takes her time, and is answered whenever she asks
+            return self.answer(with, &focus, task, (u32::MAX, LOOKS_EVERY)).await;
+        }
+        match talk(seed, &identifier) {
             Some(Talk::Cancelled) => self.cancel(with, &focus).await,
-            Some(Talk::AsksForMore) => self.answer(with, &focus, task).await,
+            Some(Talk::AsksForMore) => self.answer(with, &focus, task, (WAITS_MAX, PAUSE)).await,
             None => Ok(()),
         }
     }
@@ -142,13 +149,22 @@ impl RecordSystem {
     }
 
     /// Waits for the provider's question and answers it.
-    async fn answer(&self, with: &Sending, request: &str, task: &str) -> Result<(), String> {
-        for _ in 0..WAITS_MAX {
+    async fn answer(
+        &self,
+        with: &Sending,
+        request: &str,
+        task: &str,
+        (waits, pause): (u32, Duration),
+    ) -> Result<(), String> {
+        for _ in 0..waits {
             let found = self.get(with, &format!("Communication?based-on={request}")).await?;
             let messages = tree::items(&found, "entry").iter().filter_map(|entry| entry.get("resource"));
-            let question = messages.into_iter().find(|m| m.get("reasonCode").is_some_and(task::asks_for_more));
+            let asks = |message: &&Value| {
+                ["reasonCode", "category"].iter().filter_map(|name| message.get(*name)).any(task::asks_for_more)
+            };
+            let question = messages.into_iter().find(asks);
             let Some(id) = question.and_then(|q| tree::text(q, "id")) else {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(pause).await;
                 continue;
             };
             let answer = json!({
@@ -161,7 +177,7 @@ impl RecordSystem {
             match with.caller.call(call.json(FHIR_JSON, &answer)).await {
                 Ok(said) if said.status.is_success() => return Ok(()),
                 Ok(said) if said.status.is_client_error() && said.status != 429 => return Err(said.describe()),
-                _ => tokio::time::sleep(PAUSE).await,
+                _ => tokio::time::sleep(pause).await,
             }
         }
         Err("no question came".to_owned())

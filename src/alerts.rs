@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod command;
+pub mod sending;
 mod watch;
 pub mod worklist;
 

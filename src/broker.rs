@@ -66,6 +66,11 @@ pub trait Broker: Send + Sync + 'static {
         Err(parcel.outlet.unsupported())
     }
 
+    /// How much lies in the queues of these names now; one that is not there is left out. An implementation that cannot say says nothing.
+    async fn depths(&self, _queues: &[String]) -> Result<Vec<Depth>, BrokerError> {
+        Ok(Vec::new())
+    }
+
     /// Whether the broker is there, in words for `/health/ready`.
     fn health(&self) -> BrokerHealth;
 
@@ -132,6 +137,19 @@ pub enum BrokerError {
     /// A broker URL that is none. The URL itself is left out, it may hold a password.
     #[error("the broker's URL is not usable: {0}")]
     BadUrl(String),
+}
+
+/// How much lies in a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Depth {
+    /// Its name.
+    pub queue: String,
+    /// Messages that wait for a reader.
+    pub ready: u64,
+    /// Messages that readers hold and have not acknowledged; none where the broker does not say.
+    pub held: Option<u64>,
+    /// Who reads it, in all processes; none where the broker does not say.
+    pub readers: Option<u64>,
 }
 
 /// How the broker is.

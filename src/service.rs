@@ -278,7 +278,7 @@ impl Service {
         };
         #[cfg(feature = "pages")]
         if config.people.any() && config.server.roles.has(Role::Api) {
-            lanes.push(guarded(&died, &stop_lanes, console.measure(metrics.clone())));
+            lanes.push(guarded(&died, &stop_lanes, console.measure(metrics.clone(), Arc::clone(&broker))));
         }
         #[cfg(feature = "pages")]
         let live = web::Live::new(Arc::clone(&store));

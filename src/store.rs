@@ -6,12 +6,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::domain::{
-    Actor, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, TaskStatus, WakeUp, deadline::RouteTerms,
-    task::TaskState,
+    Actor, Destination, Event, InboxId, ProviderId, ReferralId, Side, SystemId, TaskId, TaskStatus, WakeUp,
+    deadline::RouteTerms, task::TaskState,
 };
 
 mod asked;
@@ -280,6 +280,25 @@ pub struct Backlog {
     /// Dead letters.
     pub dead: u64,
 }
+
+/// Messages of one side for one destination whose tries fail: tried in vain at least twice, or once and not to be tried again within
+/// [`HICCUP_MAX`]. One that failed once and goes at the next try is nobody's to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// Which.
+    pub of: Destination,
+    /// How many; what waits behind them in their lanes is not counted.
+    pub count: u64,
+    /// When the oldest of them came.
+    pub oldest: Timestamp,
+    /// When the first of them is tried again; not later than now: it is being tried.
+    pub next: Timestamp,
+    /// Why the last try failed, without content.
+    pub why: String,
+}
+
+/// A message that failed once and is tried again within so long is not told of.
+pub const HICCUP_MAX: SignedDuration = SignedDuration::from_mins(1);
 
 /// Wake-ups that are due, and when to look again.
 #[derive(Debug, Clone, Default)]

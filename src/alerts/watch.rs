@@ -1,4 +1,4 @@
-//! Looks whether broker and store are there. What is away for long is told; a store that is away cannot keep its own alert, so that
+//! Looks whether broker and store are there, and what cannot be sent. What is away for long is told; a store that is away cannot keep its own alert, so that
 //! one is told from memory.
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::Teller;
+use super::{Teller, sending};
 use crate::domain::{Alert, AlertKind};
 
 /// It looks this often, and at least four times within the time after which something counts as away for long.
@@ -25,6 +25,7 @@ struct Seen {
     store_since: Option<Timestamp>,
     /// Whether somebody knows.
     store_told: bool,
+    sending_told: sending::Told,
 }
 
 impl Teller {
@@ -34,6 +35,7 @@ impl Teller {
         loop {
             self.look_at_broker(&mut seen).await;
             self.look_at_store(&mut seen).await;
+            self.look_at_sending(&mut seen.sending_told).await;
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
                 () = stop.cancelled() => return,
@@ -69,7 +71,7 @@ impl Teller {
             Err(_) => Err(late()),
         };
         let Err(why) = ready else {
-            *seen = Seen { store_since: None, store_told: false, ..*seen };
+            (seen.store_since, seen.store_told) = (None, false);
             return;
         };
         let since = *seen.store_since.get_or_insert_with(|| self.store.now());

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::sending;
 use crate::{
     broker::Queue,
     config::Registry,
@@ -55,7 +56,7 @@ const MOVED_MAX: usize = 20;
 const PROPOSALS: &str = "directory.proposals";
 
 /// The kinds that somebody has to look at first, the gravest before all others: what keeps referrals out or away before what is late.
-const GRAVEST: [&str; 12] = [
+const GRAVEST: [&str; 13] = [
     AlertKind::StoreTrouble.code(),
     AlertKind::BrokerAway.code(),
     AlertKind::DestinationMismatch.code(),
@@ -63,6 +64,7 @@ const GRAVEST: [&str; 12] = [
     AlertKind::DeadLetter.code(),
     AlertKind::NotConfigured.code(),
     AlertKind::EndpointBroken.code(),
+    AlertKind::SendingFails.code(),
     AlertKind::ConfigurationRefused.code(),
     AlertKind::CopyUnreadable.code(),
     AlertKind::AnswerRefused.code(),
@@ -110,7 +112,10 @@ pub async fn gathered(store: &dyn Store, registry: &Registry, count: usize) -> R
         tick: false,
     }));
     lines.extend(store.troubled(None, count).await?.into_iter().filter_map(of_task));
-    lines.extend(store.open_alerts(count).await?.into_iter().map(of_alert));
+    // as it is now, and not as it was told
+    lines.extend(sending::failing(store).await?.iter().map(|one| sending::line(one, store.now())));
+    let alerts = store.open_alerts(count).await?.into_iter();
+    lines.extend(alerts.filter(|alert| alert.kind != AlertKind::SendingFails).map(of_alert));
     lines.extend(not_configured(store, registry).await?);
     lines.extend(store.proposals_waiting().await?.map(of_proposals));
     lines.sort_by(|a, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
@@ -208,6 +213,7 @@ pub async fn tick(store: &dyn Store, id: &str, operator: &str, reason: &str) -> 
     let Ok(uuid) = id.parse::<Uuid>() else {
         return match id.split_once('.') {
             _ if id == PROPOSALS => otherwise("it goes away when the proposals are decided"),
+            Some((sending::LINE, _)) => otherwise("it goes away by itself when what waits there has arrived"),
             Some(("inbox" | "writeback", _)) => otherwise("it goes away when the configuration or the messages do"),
             _ => Err(TickError::Unknown(id.to_owned())),
         };

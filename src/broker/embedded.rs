@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use super::{Broker, BrokerError, BrokerHealth, Delivery, Queue, Receipt, Verdict};
+use super::{Broker, BrokerError, BrokerHealth, Delivery, Depth, Queue, Receipt, Verdict};
 use crate::domain::{
     clock::{Clock, SystemClock, Timestamp},
     lane::WakeUp,
@@ -139,6 +139,17 @@ impl Broker for Embedded {
 
     async fn consume_dead(&self, prefetch: u16) -> Result<mpsc::Receiver<Delivery>, BrokerError> {
         self.serve(Arc::clone(&self.hall.dead), prefetch)
+    }
+
+    async fn depths(&self, queues: &[String]) -> Result<Vec<Depth>, BrokerError> {
+        self.open()?;
+        let lines = self.hall.lines.read().unwrap_or_else(PoisonError::into_inner);
+        let told = lines.iter().map(|(queue, line)| {
+            let state = line.state();
+            let (ready, held) = (state.waiting.len() as u64, Some(state.unacknowledged as u64));
+            Depth { queue: queue.name(), ready, held, readers: None }
+        });
+        Ok(told.filter(|depth| queues.contains(&depth.queue)).collect())
     }
 
     fn health(&self) -> BrokerHealth {

@@ -39,7 +39,7 @@ use self::{
     trial::Trial,
     wire::Message,
 };
-use super::{Broker, BrokerError, BrokerHealth, Delivery, Outlet, Parcel, Queue};
+use super::{Broker, BrokerError, BrokerHealth, Delivery, Depth, Outlet, Parcel, Queue};
 use crate::{domain::lane::WakeUp, resolve::Resolver};
 
 /// Times that a message is published by one call: again when it was returned and its queue declared, when the channel was lost
@@ -355,6 +355,10 @@ impl Broker for RabbitMq {
         let kib = u32::try_from((parcel.body.len() / 1024 + 1).min(PARCELS_MAX_KIB)).unwrap_or(u32::MAX);
         let _room = self.room_for_parcels.acquire_many(kib).await;
         self.store(&Source::Outlet(parcel.outlet.clone()), Message::of_parcel(parcel)).await
+    }
+
+    async fn depths(&self, queues: &[String]) -> Result<Vec<Depth>, BrokerError> {
+        self.declarer.depths(queues).await
     }
 
     fn health(&self) -> BrokerHealth {

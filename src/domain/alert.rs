@@ -38,6 +38,8 @@ codes! {
         StoreTrouble = "store-trouble",
         /// An endpoint has failed for so long that nothing is sent to it for the time being.
         EndpointBroken = "endpoint-broken",
+        /// Messages for an endpoint are tried in vain again and again, while others may get through.
+        SendingFails = "sending-fails",
         /// Somebody who looks after Onward sees what is in a referral.
         GlassBroken = "glass-broken",
         /// Somebody who looks after a provider's people has let one of them in to its referrals, or in anew.
@@ -58,6 +60,7 @@ impl AlertKind {
                 | Self::BrokerAway
                 | Self::StoreTrouble
                 | Self::EndpointBroken
+                | Self::SendingFails
                 | Self::DestinationMismatch
                 | Self::GlassBroken
                 | Self::WorkerLetIn
@@ -104,6 +107,9 @@ impl AlertKind {
             }
             Self::MailAway => {
                 "ask whoever runs the mail server, and look at [smtp] and `notify`; what waits to be told is sent by itself"
+            }
+            Self::SendingFails => {
+                "ask whoever runs that server whether it is there and takes what Onward sends; it is tried again by itself"
             }
             Self::EndpointBroken => "ask whoever runs that server; what waits is sent by itself when it answers again",
         }

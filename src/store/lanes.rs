@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Backlog, Claim, DeadLetter, DeadQuery, Due, LaneHead, LaneState, Poll, Shares, StoreError, StoredBreaker,
+    Backlog, Claim, DeadLetter, DeadQuery, Due, Failing, LaneHead, LaneState, Poll, Shares, StoreError, StoredBreaker,
     TaskRecord,
 };
 use crate::domain::{Destination, Side, TaskId, breaker::Breaker};
@@ -56,6 +56,9 @@ pub trait LaneStore: Send + Sync + 'static {
 
     /// What waits and what died, by lane and destination.
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError>;
+
+    /// What waits because its tries fail, by destination, in their order.
+    async fn failing(&self) -> Result<Vec<Failing>, StoreError>;
 
     /// Since when the message that has been due longest waits to be handed to the broker. `None`: none does, or this store does
     /// not tell.

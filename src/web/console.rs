@@ -25,13 +25,14 @@ use super::{
 use crate::{
     alerts::worklist::{self, Line},
     auth::{Deed, What, Who, may},
+    broker::Broker,
     config::Registry,
     domain::Position,
     health::Health,
     lanes::Endpoints,
     preview::Previews,
     resolve::Resolver,
-    store::{Backlog, Store, StoreError},
+    store::{Backlog, Failing, Store, StoreError},
 };
 
 mod add;
@@ -46,6 +47,7 @@ mod latency;
 mod looked;
 mod overview;
 mod preview;
+mod queues;
 mod reports;
 mod runs;
 mod steps;
@@ -56,6 +58,7 @@ mod view;
 pub(super) mod words;
 
 use figures::Figures;
+use queues::Queues;
 use runs::Runs;
 
 /// Lines of the worklist that are read of each sort, and that a page shows.
@@ -74,6 +77,7 @@ pub struct Console {
     health: Arc<Health>,
     endpoints: Endpoints,
     figures: Arc<Figures>,
+    queues: Arc<Queues>,
     previews: Previews,
     runs: Arc<Runs>,
     stop: CancellationToken,
@@ -89,6 +93,8 @@ pub struct Console {
 struct Picture {
     at: Timestamp,
     backlog: Vec<Backlog>,
+    /// What of it is tried in vain.
+    failing: Vec<Failing>,
     /// Of each sort one more than [`LINES_MAX`], where there are more.
     lines: Vec<Line>,
 }
@@ -146,6 +152,7 @@ impl Console {
             health,
             endpoints,
             figures: Arc::default(),
+            queues: Arc::default(),
             previews,
             runs: Arc::default(),
             stop,
@@ -157,10 +164,17 @@ impl Console {
         }
     }
 
-    /// Notes how much comes and goes, until it ends.
-    pub fn measure(&self, handle: PrometheusHandle) -> impl Future<Output = ()> + Send + use<> {
+    /// Notes how much comes and goes, and how much lies in queues, until it ends.
+    pub fn measure(
+        &self,
+        handle: PrometheusHandle,
+        broker: Arc<dyn Broker>,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let (store, figures, stop) = (Arc::clone(&self.store), Arc::clone(&self.figures), self.stop.clone());
-        async move { figures.keep(store, handle, stop).await }
+        let (registry, queues) = (Arc::clone(&self.registry), Arc::clone(&self.queues));
+        async move {
+            tokio::join!(figures.keep(store, handle, stop.clone()), queues.keep(broker, registry, stop));
+        }
     }
 
     /// What waits. Read anew where what was read is too old, by one for all who ask meanwhile.
@@ -172,10 +186,10 @@ impl Console {
         {
             return Ok(Arc::clone(picture));
         }
-        let backlog = self.store.backlog().await?;
+        let (backlog, failing) = (self.store.backlog().await?, self.store.failing().await?);
         let registry = self.registry.load_full();
         let lines = worklist::gathered(&*self.store, &registry, LINES_MAX + 1).await?;
-        let picture = Arc::new(Picture { at: now, backlog, lines });
+        let picture = Arc::new(Picture { at: now, backlog, failing, lines });
         *kept = Some(Arc::clone(&picture));
         Ok(picture)
     }

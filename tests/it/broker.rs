@@ -47,7 +47,7 @@ on_both! {
     shared: what_is_published_is_delivered_and_once_acknowledged_forgotten, one_queue_keeps_its_order, prefetch_bounds_what_is_out,
         what_is_released_comes_again_first, what_a_lost_consumer_held_comes_again, what_is_dropped_unsettled_comes_again,
         a_delivery_outlives_its_receiver, a_queue_need_not_be_declared_first, two_consumers_share_a_queue, the_two_sides_are_apart,
-        thousands_in_flight, closing_ends_receivers_and_refuses, speed;
+        how_much_lies_in_a_queue_is_told, thousands_in_flight, closing_ends_receivers_and_refuses, speed;
     alone: what_comes_back_too_often_is_dead;
 }
 
@@ -224,6 +224,28 @@ async fn the_two_sides_are_apart(broker: Arc<dyn Broker>) {
     nothing_comes(&mut receiver).await;
     let mut receiver = broker.consume(back, 1).await.unwrap();
     next(&mut receiver).await.ack().await;
+}
+
+async fn how_much_lies_in_a_queue_is_told(broker: Arc<dyn Broker>) {
+    let (filled, _) = filled(&*broker, 3).await;
+    let absent = queue();
+    let names = [absent.name(), filled.name()];
+    let depths = || async { broker.depths(&names).await.unwrap() };
+    let told =
+        until("all of them lie there", || async { depths().await.into_iter().find(|depth| depth.ready == 3) }).await;
+    assert_eq!((told.queue, told.readers.unwrap_or(0)), (filled.name(), 0));
+    assert_eq!(depths().await.len(), 1, "of one that is not there nothing is told");
+    let mut receiver = broker.consume(filled, 2).await.unwrap();
+    let held = [next(&mut receiver).await, next(&mut receiver).await];
+    until("what a reader holds is not ready", || async {
+        let depth = depths().await.remove(0);
+        (depth.ready == 1 && depth.held.is_none_or(|held| held == 2) && depth.readers.is_none_or(|some| some == 1))
+            .then_some(())
+    })
+    .await;
+    for delivery in held {
+        delivery.ack().await;
+    }
 }
 
 async fn thousands_in_flight(broker: Arc<dyn Broker>) {

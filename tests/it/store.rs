@@ -91,7 +91,7 @@ macro_rules! behaviours {
                 what_is_published_again_waits_for_its_lane, a_late_confirmation_does_not_undo_a_deferral,
                 given_up_by_the_broker_is_pending_again, it_says_when_the_next_is_due, a_dead_letter_is_replayed_once,
                 a_replay_names_its_own_task, concurrent_claims_do_not_share,
-                what_is_due_and_not_handed_to_the_broker_is_told_since_when;
+                what_is_due_and_not_handed_to_the_broker_is_told_since_when, what_is_tried_in_vain_is_told_and_no_hiccup;
             endpoints: a_breaker_is_set_over_its_own_version_only, one_of_many_sets_a_breaker,
                 what_is_put_aside_waits_until_it_is_old_or_fetched,
                 what_was_put_aside_behind_a_head_that_was_not_goes_on_with_it,

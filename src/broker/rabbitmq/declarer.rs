@@ -15,7 +15,7 @@ use super::{
     link::Link,
     topology::{self, Source},
 };
-use crate::broker::{BrokerError, Queue};
+use crate::broker::{BrokerError, Depth, Queue};
 
 const DECLARE_TIMEOUT: Duration = Duration::from_secs(60);
 /// RabbitMQ asks a queue without a leader for some seconds before it deletes it without.
@@ -53,6 +53,14 @@ impl Declarer {
     pub(super) async fn declare(&self, sources: &[Source]) -> Result<(), BrokerError> {
         let live = self.link.live_within(self.patience).await?;
         let work = topology::declare(&live.connection, sources, self.delivery_limit);
+        timeout(DECLARE_TIMEOUT, work).await.map_err(|_| BrokerError::TimedOut)?
+    }
+
+    /// How much lies in these queues, where there is a connection just now.
+    pub(super) async fn depths(&self, queues: &[String]) -> Result<Vec<Depth>, BrokerError> {
+        let state = self.link.state();
+        let live = state.live.ok_or(BrokerError::Away(state.detail))?;
+        let work = topology::depths(&live.connection, queues);
         timeout(DECLARE_TIMEOUT, work).await.map_err(|_| BrokerError::TimedOut)?
     }
 

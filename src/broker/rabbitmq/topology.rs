@@ -15,7 +15,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-use crate::broker::{BrokerError, Outlet, Queue};
+use crate::broker::{BrokerError, Depth, Outlet, Queue};
 
 const DEAD: &str = "onward.dead";
 /// Its name must not look like a queue of it: a provider's permission is a pattern over names of both.
@@ -96,6 +96,30 @@ pub(super) async fn prove(connection: &Connection) -> Result<(), BrokerError> {
         channel.queue_delete(name.as_str().into(), QueueDeleteOptions::default()).await.map(drop)
     })
     .await
+}
+
+/// How much lies in these queues and how many read each, as a passive declaration says (AMQP 0-9-1, `queue.declare-ok`): what readers hold it
+/// does not say. One that is not there is left out, and costs the channel it was asked on.
+pub(super) async fn depths(connection: &Connection, queues: &[String]) -> Result<Vec<Depth>, BrokerError> {
+    let away = |error: lapin::Error| BrokerError::Away(error.to_string());
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    let mut channel = connection.create_channel().await.map_err(away)?;
+    let mut depths = Vec::with_capacity(queues.len());
+    for queue in queues {
+        match channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await {
+            Ok(there) => depths.push(Depth {
+                queue: queue.clone(),
+                ready: there.message_count().into(),
+                held: None,
+                readers: Some(there.consumer_count().into()),
+            }),
+            Err(error) if is_not_found(&error) => channel = connection.create_channel().await.map_err(away)?,
+            Err(error) => return Err(away(error)),
+        }
+    }
+    // one that cannot be closed is gone with its connection
+    let _ = channel.close(200, "asked".into()).await;
+    Ok(depths)
 }
 
 /// Whether the broker's answer was that there is no such queue.

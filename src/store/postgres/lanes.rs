@@ -14,8 +14,8 @@ use super::{
 use crate::{
     domain::{Destination, Side, TaskId, breaker::Breaker},
     store::{
-        Backlog, Claim, DeadLetter, DeadQuery, Due, LaneHead, LaneState, LaneStore, Poll, Shares, Store, StoreError,
-        StoredBreaker, TaskRecord, counts,
+        Backlog, Claim, DeadLetter, DeadQuery, Due, Failing, LaneHead, LaneState, LaneStore, Poll, Shares, Store,
+        StoreError, StoredBreaker, TaskRecord, counts,
     },
 };
 
@@ -95,6 +95,10 @@ impl LaneStore for PostgresStore {
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         outbox::backlog(self.searches()).await
+    }
+
+    async fn failing(&self) -> Result<Vec<Failing>, StoreError> {
+        outbox::failing(self.searches()).await
     }
 
     async fn overdue(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -48,6 +48,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0020_account_note.sql"), runs_from: 7 },
     // what is looked at through an older program is new to those who look through this one
     Step { sql: include_str!("migrations/0021_heard.sql"), runs_from: 7 },
+    Step { sql: include_str!("migrations/0022_failing.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

@@ -8,8 +8,8 @@ use super::{
     rows::{all, get, micros, number, side},
 };
 use crate::{
-    domain::{TaskId, clock::from_micros},
-    store::{Backlog, StoreError},
+    domain::{Destination, TaskId, clock::from_micros},
+    store::{Backlog, Failing, HICCUP_MAX, StoreError},
 };
 
 pub(super) async fn mark_published(link: &Link, messages: &[Uuid], now: Timestamp) -> Result<(), StoreError> {
@@ -45,6 +45,19 @@ pub(super) async fn backlog(link: &Link) -> Result<Vec<Backlog>, StoreError> {
     })
 }
 
+pub(super) async fn failing(link: &Link) -> Result<Vec<Failing>, StoreError> {
+    let rows = link.query(FAILING, &[&(HICCUP_MAX.as_micros() as i64)]).await?;
+    all(&rows, |row| {
+        Ok(Failing {
+            of: Destination { side: side(row, "side")?, to: get(row, "destination")? },
+            count: number(row, "waiting")?,
+            oldest: from_micros(get(row, "oldest")?),
+            next: from_micros(get(row, "next")?),
+            why: get::<Option<String>>(row, "why")?.unwrap_or_default(),
+        })
+    })
+}
+
 /// Without a lease it was settled while the confirmation was on its way: deferred, it waits for its time as pending. What is being
 /// settled this very moment needs no mark. (state + 0: by the ids, and not by the index of all that is pending.)
 const MARK: &str = "UPDATE outbox SET state = 1, published_at = $2::bigint, lease_until = NULL, holder = NULL
@@ -59,3 +72,9 @@ const OVERDUE: &str = "SELECT min(not_before) AS since FROM outbox WHERE state =
 const BACKLOG: &str = "SELECT side, destination, count(*) FILTER (WHERE state < 2) AS waiting,
        min(created) FILTER (WHERE state < 2) AS oldest, count(*) FILTER (WHERE state = 3) AS dead
     FROM outbox WHERE state IN (0, 1, 3) GROUP BY side, destination";
+
+/// By an index that holds only what was tried in vain: what waits may be many times more.
+const FAILING: &str = "SELECT side, destination, count(*) AS waiting, min(created) AS oldest, min(not_before) AS next,
+       (array_agg(why ORDER BY deferred_at DESC))[1] AS why
+    FROM outbox WHERE attempts > 0 AND state < 2 AND (attempts > 1 OR not_before - deferred_at > $1::bigint)
+    GROUP BY side, destination ORDER BY side, destination";

@@ -15,8 +15,8 @@ use super::{
 use crate::{
     domain::{Destination, Side, TaskId, breaker::Breaker},
     store::{
-        Backlog, Claim, DeadLetter, DeadQuery, Due, LaneHead, LaneState, LaneStore, Poll, Shares, Store, StoreError,
-        StoredBreaker, TaskRecord,
+        Backlog, Claim, DeadLetter, DeadQuery, Due, Failing, LaneHead, LaneState, LaneStore, Poll, Shares, Store,
+        StoreError, StoredBreaker, TaskRecord,
     },
 };
 
@@ -183,6 +183,10 @@ impl LaneStore for SqliteStore {
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         self.readers.run(outbox::backlog).await
+    }
+
+    async fn failing(&self) -> Result<Vec<Failing>, StoreError> {
+        self.readers.run(outbox::failing).await
     }
 
     async fn overdue(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -32,6 +32,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0021_journal_by_time.sql"),
     include_str!("migrations/0022_account_note.sql"),
     include_str!("migrations/0023_heard.sql"),
+    include_str!("migrations/0024_failing.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::rows::{micros, micros_after, moment, parse, uuid};
 use crate::{
-    domain::{Side, TaskId, WakeUp, clock::from_micros},
-    store::{Backlog, StoreError},
+    domain::{Destination, Side, TaskId, WakeUp, clock::from_micros},
+    store::{Backlog, Failing, HICCUP_MAX, StoreError},
 };
 
 /// A new row is published from memory by the process that wrote it; after this long another may do it.
@@ -169,6 +169,29 @@ pub(super) fn overdue(c: &Connection, now: Timestamp) -> Result<Option<Timestamp
         )?
         .query_row([micros(now)], |row| row.get(0))?;
     Ok(since.map(from_micros))
+}
+
+/// By an index that holds only what was tried in vain: what waits may be many times more.
+pub(super) fn failing(c: &Connection) -> Result<Vec<Failing>, StoreError> {
+    const TOLD: &str = "attempts > 0 AND state < 2 AND (attempts > 1 OR not_before - deferred_at > ?1)";
+    let sql = format!(
+        "SELECT f.*, (SELECT why FROM outbox INDEXED BY outbox_failing WHERE {TOLD}
+                      AND side = f.side AND destination = f.destination ORDER BY deferred_at DESC LIMIT 1) AS why
+         FROM (SELECT side, destination, count(*) AS count, min(created) AS oldest, min(not_before) AS next
+               FROM outbox INDEXED BY outbox_failing WHERE {TOLD} GROUP BY side, destination) f
+         ORDER BY f.side, f.destination"
+    );
+    let mut statement = c.prepare_cached(&sql)?;
+    let rows = statement.query_map([HICCUP_MAX.as_micros() as i64], |row| {
+        Ok(Failing {
+            of: Destination { side: parse(row, "side")?, to: row.get("destination")? },
+            count: row.get("count")?,
+            oldest: moment(row, "oldest")?,
+            next: moment(row, "next")?,
+            why: row.get::<_, Option<String>>("why")?.unwrap_or_default(),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn backlog(c: &Connection) -> Result<Vec<Backlog>, StoreError> {

@@ -15,7 +15,7 @@ use super::{
     preview::{Sent, sent},
     runs::NotBegun,
     todo::named,
-    words::{counted, moment, plain},
+    words::{came_of, counted, moment, plain},
 };
 use crate::{
     auth::{Deed, What, Who, may},
@@ -72,6 +72,8 @@ struct Row {
     what: &'static str,
     step: u64,
     why: String,
+    /// Whether its referral is a test, which is about nobody.
+    is_test: bool,
 }
 
 /// One alone.
@@ -328,7 +330,11 @@ impl Console {
             let at = last.since.to_string();
             format!("/console/dead?to={to}&after={at}_{}", last.message)
         });
-        let rows = letters.iter().take(PAGE).map(|letter| Row::of(letter, &registry)).collect();
+        let mut rows = Vec::new();
+        for letter in letters.iter().take(PAGE) {
+            let is_test = self.of_test(letter.task).await?.is_some();
+            rows.push(Row { is_test, ..Row::of(letter, &registry) });
+        }
         let runs = self.runs_part().unwrap_or_default();
         Ok(ListPage {
             frame: Frame::of(seen, Section::Console),
@@ -351,16 +357,15 @@ impl Console {
         let mut tries: Vec<String> = attempts
             .iter()
             .map(|attempt| {
-                let why = attempt.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-                let (at, took) = (moment(attempt.at), attempt.duration.as_millis());
-                format!("{at}: {} at {} after {took} ms{why}", attempt.result, attempt.endpoint)
+                let at = if attempt.endpoint.is_empty() { String::new() } else { format!(", at {}", attempt.endpoint) };
+                format!("{}{at}: {}", moment(attempt.at), came_of(attempt))
             })
             .collect();
         let left_out = tries.len().saturating_sub(TRIES_MAX);
         tries.drain(..left_out);
         Ok(Some(LetterPage {
             frame: Frame::of(seen, Section::Console),
-            row: self.row(letter),
+            row: Row { is_test: self.of_test(letter.task).await?.is_some(), ..self.row(letter) },
             tried,
             tries,
             left_out,
@@ -393,6 +398,7 @@ impl Row {
             },
             step: letter.seq,
             why: plain(&letter.why),
+            is_test: false,
         }
     }
 }

@@ -89,6 +89,8 @@ impl Console {
             registry: &registry,
             endpoints: &endpoints,
             backlog: &picture.backlog,
+            failing: &picture.failing,
+            queues: &self.queues.depths(),
             lines: &picture.lines,
             lines_max: LINES_MAX,
         });

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::words::{moment, plain, spoken};
+use super::words::{came_of, kind_words, moment, plain, spoken};
 use crate::{
     config::Registry,
     domain::{Actor, Event, Side},
@@ -59,14 +59,17 @@ pub(super) fn of_line(line: &JournalLine, registry: &Registry) -> Step {
 }
 
 fn of_attempt(attempt: &Attempt) -> Step {
-    let Attempt { side, of, at, duration, endpoint, result, why } = attempt;
-    let why = why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-    let took = duration.as_millis();
     Step {
-        at: moment(*at),
+        at: moment(attempt.at),
         name: "Try".to_owned(),
         number: None,
-        said: format!("Step {of} was sent {} at {endpoint}: {result} after {took} ms{why}.", towards(*side)),
+        said: format!(
+            "Onward tried to send step {} {}{}: {}.",
+            attempt.of,
+            towards(attempt.side),
+            if attempt.endpoint.is_empty() { String::new() } else { format!(" at {}", attempt.endpoint) },
+            came_of(attempt)
+        ),
         by: "Onward".to_owned(),
         asked: String::new(),
     }
@@ -157,7 +160,9 @@ fn said(event: &Event) -> String {
         Event::Discarded { side, of, reason } => {
             format!("Step {of} {} was put away, and is never sent: {reason}.", towards(*side))
         }
-        Event::SeenTo { line, reason } => format!("Somebody has seen to “{line}”: {reason}."),
+        Event::SeenTo { line, reason } => {
+            format!("Somebody has seen to “{}”: {reason}.", kind_words(line).unwrap_or(line))
+        }
     }
 }
 
@@ -189,7 +194,7 @@ mod tests {
             at: at(4),
             duration: Duration::from_millis(12),
             endpoint: "https://lr.example/fhir".into(),
-            result: "delivered".into(),
+            result: "arrived".into(),
             why: None,
         };
         let steps = of(&journal, &[attempt], &config().registry);
@@ -197,7 +202,10 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("Step 1 was sent to the provider at https://lr.example/fhir: delivered after 12 ms.", "Onward"),
+                (
+                    "Onward tried to send step 1 to the provider at https://lr.example/fhir: it arrived, within 12 ms.",
+                    "Onward"
+                ),
                 ("The provider's system has it (inbox life-rooms). There it is Task/7.", "Onward"),
                 ("The provider's status went from received to accepted.", "The Life Rooms"),
             ]

@@ -63,6 +63,7 @@ pub(in crate::web) fn config_with(more: &str) -> Config {
         ("TOKEN_2", "a-token-of-everybody-0124"),
         ("TOKEN_3", "a-token-of-everybody-0125"),
         ("TOKEN_4", "a-token-of-everybody-0126"),
+        ("TOKEN_5", "a-token-of-everybody-0127"),
     ]);
     Config::parse(&format!("{more}{text}"), std::path::Path::new("onward.toml"), &env).unwrap().0
 }
@@ -147,6 +148,20 @@ impl Scene {
     }
 }
 
+impl Scene {
+    /// What a lane has to send next fails, and is tried again after so many seconds.
+    async fn fails(&self, task: TaskId, side: Side, wait_s: i64) {
+        let minute = std::time::Duration::from_secs(60);
+        let LaneState::Leased { lease, head, task } = self.store.lease_lane(task, side, minute).await.unwrap() else {
+            panic!("the lane is not free");
+        };
+        let until = self.store.now() + SignedDuration::from_secs(wait_s);
+        let outcome = Settled::Deferred { until, memory: None, why: "connection refused".into() };
+        let settle = Settle { side, seq: head.seq, lease: Some(lease), extend: minute, outcome };
+        self.store.append(Append { settle: Some(settle), ..Append::to(&task) }).await.unwrap();
+    }
+}
+
 fn blake(key: &str) -> Box<[u8; 32]> {
     let mut digest = [0; 32];
     for (at, byte) in digest.iter_mut().zip(key.bytes()) {
@@ -190,6 +205,25 @@ async fn who_keeps_onward_running_sees_how_it_is() {
         assert!(text.contains(told), "{told}: {text}");
     }
     assert!(!text.contains(SECRET));
+}
+
+#[tokio::test]
+async fn one_message_that_is_tried_in_vain_is_nothing_that_is_well() {
+    let scene = scene();
+    let mut browser = scene.browser_of("operator").await;
+    let task = scene.referral("one").await;
+    scene.fails(task.id, Side::Delivery, 2).await;
+    let page = browser.get("/console").await;
+    assert!(page.text.contains("All is well"), "a hiccup is nobody's to look at: {}", page.text);
+    scene.clock.advance(3);
+    scene.fails(task.id, Side::Delivery, 300).await;
+    let page = browser.get("/console").await.text;
+    let told = "1 message cannot be delivered to The Life Rooms: connection refused, since ";
+    assert!(page.contains(told) && !page.contains("All is well"), "{page}");
+    assert!(page.contains("1 thing waits for a person"), "{page}");
+    let page = browser.get("/console/to-do?kind=sending-fails").await.text;
+    assert!(page.contains("1 message cannot be delivered: connection refused; next try at "), "{page}");
+    assert!(page.contains("The Life Rooms (life-rooms)") && page.contains("it is tried again by itself"), "{page}");
 }
 
 #[tokio::test]

@@ -110,15 +110,18 @@ pub(super) async fn now(
 }
 
 impl Console {
+    /// A Task, where its referral is a test.
+    pub(super) async fn of_test(&self, id: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+        let Some(task) = self.store.task(id).await? else { return Ok(None) };
+        let request = self.store.resource("ServiceRequest", task.request, None).await?;
+        let body = request.and_then(|(request, _)| serde_json::from_str::<serde_json::Value>(&request.body).ok());
+        Ok(Some(task).filter(|_| body.is_some_and(|body| is_test(&body))))
+    }
+
     /// A Task whose referral is a test, and what it has shown.
     async fn trial(&self, id: &str) -> Result<Option<(TaskRecord, NowPart)>, StoreError> {
         let Ok(id) = id.parse::<Uuid>() else { return Ok(None) };
-        let Some(task) = self.store.task(TaskId(id)).await? else { return Ok(None) };
-        let request = self.store.resource("ServiceRequest", task.request, None).await?;
-        let body = request.and_then(|(request, _)| serde_json::from_str(&request.body).ok());
-        if !body.is_some_and(|body: serde_json::Value| is_test(&body)) {
-            return Ok(None);
-        }
+        let Some(task) = self.of_test(TaskId(id)).await? else { return Ok(None) };
         let (journal, attempts) = (self.store.journal(task.id).await?, self.store.attempts(task.id).await?);
         let registry = self.registry.load();
         let part = NowPart::of(&Known {

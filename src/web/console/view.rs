@@ -5,20 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    queues::{self, Depths},
     todo::{Waits, waits},
     words::{Tag, counted, long, minute, plain},
 };
 use crate::{
-    alerts::worklist::Line,
+    alerts::{sending, worklist::Line},
     config::{Registry, registry::InboxKind},
     domain::{Destination, InboxId, Side, SystemId, breaker::Phase, working_days::WorkingTime},
     health::{Condition, Part, State},
     lanes::endpoints::Seen,
-    store::Backlog,
+    store::{Backlog, Failing},
 };
 
 /// What has waited longer than this is told as late, though nothing else is wrong.
 const LATE: SignedDuration = SignedDuration::from_mins(15);
+
+/// How it is where tries fail, though the endpoint is spoken to.
+const FAILS: &str = "Cannot be sent";
 
 /// What is known at a moment.
 pub(super) struct Known<'k> {
@@ -30,6 +34,10 @@ pub(super) struct Known<'k> {
     pub registry: &'k Registry,
     pub endpoints: &'k [Seen],
     pub backlog: &'k [Backlog],
+    /// What of it is tried in vain.
+    pub failing: &'k [Failing],
+    /// What lies in the broker's queues.
+    pub queues: &'k Depths,
     /// What waits for a person, the oldest first; of each sort at most one more than `lines_max`.
     pub lines: &'k [Line],
     pub lines_max: usize,
@@ -80,13 +88,15 @@ pub(super) struct EndRow {
     /// What is wrong, or worth saying.
     pub why: String,
     pub waiting: u64,
+    /// What of it lies in queues; empty where that is not known.
+    pub queue: String,
     /// For how long the oldest has waited.
     pub oldest: String,
     pub dead: u64,
     /// Requests under way from this process.
     pub in_flight: usize,
-    /// Whether somebody has to look.
-    troubled: bool,
+    /// Why somebody has to look, in a sentence; none where nobody has to.
+    trouble: Option<String>,
 }
 
 /// See the module's documentation.
@@ -112,10 +122,7 @@ fn verdict<'r>(known: &Known<'_>, waits: &Waits, ends: impl Iterator<Item = &'r 
         reasons.push(format!("{}: {}.", named(*part), plain(&found.detail)));
     }
     let of_parts = reasons.len();
-    for end in ends.filter(|end| end.troubled) {
-        let why = if end.why.is_empty() { String::new() } else { format!(": {}", end.why) };
-        reasons.push(format!("{} ({}){why}.", end.tag.words, end.name));
-    }
+    reasons.extend(ends.filter_map(|end| end.trouble.clone()));
     let (tag, heading) = match known.overall {
         State::Unavailable => (Tag::of("Down", "red"), "Referrals cannot be taken"),
         _ if of_parts > 0 => (Tag::of("Trouble", "orange"), "Onward works, and not all of it as it should"),
@@ -199,7 +206,8 @@ fn end_row(known: &Known<'_>, of: &Destination, name: String, how: String) -> En
         Side::Delivery => of.to.parse::<InboxId>().is_ok_and(|id| known.registry.inboxes.contains_key(&id)),
         Side::WriteBack => of.to.parse::<SystemId>().is_ok_and(|id| known.registry.systems.contains_key(&id)),
     };
-    let (tag, why, troubled) = match seen.map(|seen| (&seen.breaker, seen.breaker.phase)) {
+    let failing = known.failing.iter().find(|one| one.of == *of);
+    let (tag, why, is_trouble) = match seen.map(|seen| (&seen.breaker, seen.breaker.phase)) {
         _ if !is_known => {
             let why = "put it back into the configuration, or put its messages away";
             (Tag::of("Not configured", "red"), why.to_owned(), true)
@@ -218,6 +226,14 @@ fn end_row(known: &Known<'_>, of: &Destination, name: String, how: String) -> En
                 if breaker.is_after_pause() { "the pause it asked for is over" } else { "it is spoken to again" };
             (Tag::of("Catching up", "blue"), format!("{since}, and what has waited is on its way"), false)
         }
+        _ if let Some(one) = failing => {
+            let why = format!("{}: {}", sending::what(one), cause(one, known.now));
+            (Tag::of(FAILS, "orange"), why, true)
+        }
+        _ if let Some(count) = queues::unread(of, known.registry, known.queues) => {
+            let why = format!("{} in its own queue, and nobody reads it", counted(count, "message"));
+            (Tag::of("Not read", "orange"), why, true)
+        }
         _ if dead > 0 => {
             let verb = if dead == 1 { "was" } else { "were" };
             (Tag::of("Dead letters", "orange"), format!("{} {verb} given up", counted(dead, "message")), true)
@@ -229,6 +245,13 @@ fn end_row(known: &Known<'_>, of: &Destination, name: String, how: String) -> En
         _ if is_closed(known, of) => (Tag::of("Closed today", "grey"), String::new(), false),
         _ => (Tag::of("Well", "green"), String::new(), false),
     };
+    let trouble = is_trouble.then(|| match failing {
+        Some(one) if tag.words == FAILS => {
+            format!("{} to {name}: {}.", sending::what(one), cause(one, known.now))
+        }
+        _ if why.is_empty() => format!("{} ({name}).", tag.words),
+        _ => format!("{} ({name}): {why}.", tag.words),
+    });
     EndRow {
         of: of.to_string(),
         name,
@@ -236,11 +259,17 @@ fn end_row(known: &Known<'_>, of: &Destination, name: String, how: String) -> En
         tag,
         why,
         waiting,
+        queue: queues::said(of, known.registry, known.queues),
         oldest: age.map_or_else(|| "none".to_owned(), long),
         dead,
         in_flight: seen.map_or(0, |seen| seen.in_flight),
-        troubled,
+        trouble,
     }
+}
+
+/// Why what fails there fails, since when, and when it is tried again.
+fn cause(one: &Failing, now: Timestamp) -> String {
+    format!("{}, since {}, {}", plain(&one.why), sending::clock(one.oldest, now), sending::next(one, now))
 }
 
 fn is_closed(known: &Known<'_>, of: &Destination) -> bool {
@@ -264,6 +293,8 @@ mod tests {
         registry: Registry,
         endpoints: Vec<Seen>,
         backlog: Vec<Backlog>,
+        failing: Vec<Failing>,
+        queues: Depths,
         lines: Vec<Line>,
     }
 
@@ -282,6 +313,8 @@ mod tests {
             registry: config().registry,
             endpoints: vec![],
             backlog: vec![],
+            failing: vec![],
+            queues: Depths::new(),
             lines: vec![],
         }
     }
@@ -295,6 +328,8 @@ mod tests {
             registry: &world.registry,
             endpoints: &world.endpoints,
             backlog: &world.backlog,
+            failing: &world.failing,
+            queues: &world.queues,
             lines: &world.lines,
             lines_max: 1,
         })
@@ -374,6 +409,24 @@ mod tests {
             assert_eq!(row(&view, "writeback.merseycare-rio").0, tag);
             assert_eq!(view.verdict.heading == "All is well", tag == "Well");
         }
+    }
+
+    #[test]
+    fn what_is_tried_in_vain_is_told_whatever_else_is_well() {
+        let mut world = well();
+        let of = Destination::new(Side::WriteBack, "merseycare-rio");
+        let (oldest, next) = (now() - SignedDuration::from_mins(2), now() + SignedDuration::from_mins(3));
+        world.failing = vec![Failing { of, count: 1, oldest, next, why: "connection refused".into() }];
+        // of another Task given up before is not said what is of this one
+        world.backlog = vec![backlog(Side::WriteBack, "merseycare-rio", 1, 2, 1)];
+        let view = seen(&world);
+        let how = "connection refused, since 08:58, next try at 09:03";
+        assert_eq!(row(&view, "writeback.merseycare-rio"), (FAILS, format!("1 answer cannot be written back: {how}")));
+        assert_eq!(view.verdict.reasons, [format!("1 answer cannot be written back to Mersey Care: {how}.")]);
+        assert_eq!(view.verdict.tag.words, "Trouble");
+        // where the endpoint is left alone as a whole, that is what is told
+        world.endpoints = vec![endpoint("writeback.merseycare-rio", Phase::Open { until: now() })];
+        assert_eq!(row(&seen(&world), "writeback.merseycare-rio").0, "Not answering");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
+use crate::store::Attempt;
+
 /// A status in a word or two, with the colour of its tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::web) struct Tag {
@@ -66,6 +68,18 @@ pub(in crate::web) fn plain(text: &str) -> String {
     told
 }
 
+/// What came of a try to send something, in words.
+pub(super) fn came_of(attempt: &Attempt) -> String {
+    let why = attempt.why.as_deref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
+    match attempt.result.as_str() {
+        "arrived" => format!("it arrived, within {} ms", attempt.duration.as_millis().max(1)),
+        "deferred" => format!("it did not arrive{why}. It is tried again by itself"),
+        "refused" => format!("it was not taken{why}"),
+        "superseded" => "it need not be sent any more".to_owned(),
+        other => format!("{other}{why}"),
+    }
+}
+
 /// What a line of the IT worklist is about; none where the code is no kind of line.
 pub(super) fn kind_words(code: &str) -> Option<&'static str> {
     Some(match code {
@@ -81,7 +95,8 @@ pub(super) fn kind_words(code: &str) -> Option<&'static str> {
         "not-configured" => "Messages for somebody who is not configured",
         "broker-away" => "Message broker not reached",
         "store-trouble" => "Store in trouble",
-        "endpoint-broken" => "A server does not take what is sent",
+        "endpoint-broken" => "A server does not answer",
+        "sending-fails" => "Cannot be sent at present",
         "glass-broken" => "Somebody looked into a referral",
         "worker-let-in" => "Somebody was let in to referrals",
         "mail-away" => "Mail cannot be sent",
@@ -105,6 +120,31 @@ mod tests {
             (172_800, "2 days"),
         ] {
             assert_eq!(long(SignedDuration::from_secs(seconds)), told);
+        }
+    }
+
+    #[test]
+    fn what_came_of_a_try_is_told_without_a_code() {
+        for (result, why, told) in [
+            ("arrived", None, "it arrived, within 12 ms"),
+            (
+                "deferred",
+                Some("connection refused"),
+                "it did not arrive: connection refused. It is tried again by itself",
+            ),
+            ("refused", Some("HTTP 422"), "it was not taken: HTTP 422"),
+            ("superseded", None, "it need not be sent any more"),
+        ] {
+            let attempt = Attempt {
+                side: crate::domain::Side::Delivery,
+                of: 1,
+                at: Timestamp::UNIX_EPOCH,
+                duration: std::time::Duration::from_millis(12),
+                endpoint: String::new(),
+                result: result.to_owned(),
+                why: why.map(str::to_owned),
+            };
+            assert_eq!(came_of(&attempt), told);
         }
     }
 

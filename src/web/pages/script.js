@@ -8,27 +8,48 @@ function put(part, text) {
   part.replaceChildren(...new DOMParser().parseFromString(text, 'text/html').body.childNodes);
 }
 
-// Replaces what changes by itself (data-live: the URL to ask) while the page is looked at. The server answers 304 where nothing is new; on
-// any trouble the page stays as it is, and a person can load it again.
+// Replaces what changes by itself (data-live: the URL to ask) while the page is looked at. The server answers 304 where nothing is new. On
+// any trouble what stands here stays, the page says since when, and it goes on asking.
+const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/London' });
+/** How long an answer is waited for (ms). */
+const ANSWER_MAX = 10_000;
 for (const part of document.querySelectorAll('[data-live]')) {
-  let tag = part.dataset.tag;
+  // there from the beginning and empty: only so what is written into it is read out
+  const note = document.createElement('p');
+  note.className = 'onward-away';
+  note.setAttribute('role', 'status');
+  part.before(note);
+  let [tag, renewed] = [part.dataset.tag, new Date()];
+  const told = (why) => {
+    const words = why && `This page has not been renewed since ${clock.format(renewed)}. ${why}`;
+    // what is said already is not read out again
+    if (note.textContent !== words) note.textContent = words;
+  };
   const look = async () => {
-    const busy = document.hidden || part.contains(document.activeElement) || part.querySelector('input:checked');
-    if (!busy) {
+    if (!document.hidden) {
       try {
-        const answer = await fetch(part.dataset.live, { headers: tag ? { 'If-None-Match': tag } : {}, redirect: 'manual' });
+        const headers = tag ? { 'If-None-Match': tag } : {};
+        const answer = await fetch(part.dataset.live, { headers, redirect: 'manual', signal: AbortSignal.timeout(ANSWER_MAX) });
         if (answer.status === 200) {
-          tag = answer.headers.get('ETag');
-          put(part, await answer.text());
-        } else if (answer.type === 'opaqueredirect') {
-          // nobody was there for too long: what stands here is not to be read by whoever comes
+          const text = await answer.text();
+          // what somebody is at stays under her hands; it is asked for again
+          if (!part.contains(document.activeElement) && !part.querySelector('input:checked')) {
+            tag = answer.headers.get('ETag');
+            put(part, text);
+          }
+        } else if (answer.type === 'opaqueredirect' || answer.status === 404) {
+          // nobody was there for too long, or it is hers no more: what stands here is not to be read by whoever comes
           location.reload();
           return;
-        } else if (answer.status !== 304) {
-          return;
+        }
+        if (answer.ok || answer.status === 304) {
+          renewed = new Date();
+          told('');
+        } else {
+          told('Onward cannot answer just now.');
         }
       } catch {
-        // the next look may go better
+        told('Onward cannot be reached.');
       }
     }
     setTimeout(look, part.dataset.every * 1000);

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use onward::store::AppendError;
+use onward::{
+    domain::Destination,
+    store::{AppendError, Failing},
+};
 
 use super::*;
 
@@ -201,4 +204,54 @@ pub async fn what_is_due_and_not_handed_to_the_broker_is_told_since_when(b: Benc
     let messages = claim(&b).await.wake_ups.iter().map(|wake_up| wake_up.message).collect();
     b.store.mark_published(messages).await.unwrap();
     assert_eq!(b.store.overdue().await.unwrap(), None);
+}
+
+pub async fn what_is_tried_in_vain_is_told_and_no_hiccup(b: Bench) {
+    let fails = |id: TaskId, side, wait, why: &'static str| {
+        let (b, until) = (&b, b.store.now() + secs(wait));
+        async move {
+            let held = lease(b, id, side).await;
+            let outcome = Settled::Deferred { until, memory: None, why: why.into() };
+            b.store.append(held.settle(side, outcome)).await.unwrap();
+        }
+    };
+    let first = one_task(&b, "a").await.id;
+    add(&b, first, &[Side::Delivery]).await;
+    fails(first, Side::Delivery, 2, "HTTP 503").await;
+    assert_eq!(b.store.failing().await.unwrap(), [], "once is a hiccup");
+
+    b.clock.advance(2);
+    fails(first, Side::Delivery, 4, "HTTP 502").await;
+    let inbox = Destination::new(Side::Delivery, "life-rooms");
+    let told = |count, next, why: &str| Failing {
+        of: inbox.clone(),
+        count,
+        oldest: start(),
+        next: start() + secs(next),
+        why: why.into(),
+    };
+    assert_eq!(b.store.failing().await.unwrap(), [told(1, 6, "HTTP 502")], "and not what waits behind it");
+
+    b.clock.advance(1);
+    let second = one_task(&b, "b").await.id;
+    fails(second, Side::Delivery, 61, "HTTP 429").await;
+    assert_eq!(b.store.failing().await.unwrap(), [told(2, 6, "HTTP 429")], "once, and then for long");
+
+    add(&b, second, &[Side::WriteBack]).await;
+    for wait in [1, 1] {
+        fails(second, Side::WriteBack, wait, "connection refused").await;
+        b.clock.advance(1);
+    }
+    let all = b.store.failing().await.unwrap();
+    let of: Vec<_> = all.iter().map(|one| (one.of.to_string(), one.count, one.why.as_str())).collect();
+    let record = format!("writeback.{}", task(&b, second).await.system);
+    assert_eq!(of, [("inbox.life-rooms".into(), 2, "HTTP 429"), (record, 1, "connection refused")]);
+
+    b.clock.advance(1);
+    let held = lease(&b, first, Side::Delivery).await;
+    b.store.append(held.settle(Side::Delivery, done())).await.unwrap();
+    let held = lease(&b, second, Side::WriteBack).await;
+    b.store.append(held.settle(Side::WriteBack, dead())).await.unwrap();
+    let waits = Failing { oldest: start() + secs(3), ..told(1, 64, "HTTP 429") };
+    assert_eq!(b.store.failing().await.unwrap(), [waits], "what arrived or died waits no more");
 }

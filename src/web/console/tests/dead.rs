@@ -32,6 +32,24 @@ async fn a_dead_letter_is_looked_at_and_tried_again_in_the_persons_name() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_of_a_test_is_marked_as_one() {
+    let scene = scene();
+    let (_, real) = scene.dead_letter("one").await;
+    let mut olive = scene.browser_of("operator").await;
+    let path = "/console/providers/life-rooms";
+    let made_for = olive.get(path).await.made_for().to_owned();
+    let sent = olive.post(&format!("{path}/refer"), &[("made-for", made_for.as_str()), ("system", SYSTEM)]).await;
+    let task = sent.to().strip_prefix("/console/trials/").unwrap().parse().unwrap();
+    let test = scene.given_up(task, Side::Delivery).await;
+    let list = olive.get("/console/dead").await.text;
+    assert_eq!(list.matches("nhsuk-tag--purple\">Test<").count(), 1, "{list}");
+    for (message, is_test) in [(test, true), (real, false)] {
+        let shown = olive.get(&format!("/console/dead/{message}")).await.text;
+        assert_eq!(shown.contains("It is of a test referral"), is_test, "{shown}");
+    }
+}
+
+#[tokio::test]
 async fn a_dead_letter_is_put_away_with_a_reason_and_not_without() {
     let scene = scene();
     let (task, message) = scene.dead_letter("one").await;

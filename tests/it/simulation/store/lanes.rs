@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use onward::{
     domain::{Destination, Side, TaskId, breaker::Breaker},
     store::{
-        Backlog, Claim, DeadLetter, DeadQuery, Due, LaneHead, LaneState, LaneStore, Poll, Shares, StoreError,
+        Backlog, Claim, DeadLetter, DeadQuery, Due, Failing, LaneHead, LaneState, LaneStore, Poll, Shares, StoreError,
         StoredBreaker, TaskRecord,
     },
 };
@@ -86,6 +86,10 @@ impl LaneStore for Reached {
 
     async fn backlog(&self) -> Result<Vec<Backlog>, StoreError> {
         reach!(self, backlog())
+    }
+
+    async fn failing(&self) -> Result<Vec<Failing>, StoreError> {
+        reach!(self, failing())
     }
 
     async fn find_dead(&self, query: DeadQuery) -> Result<Vec<DeadLetter>, StoreError> {

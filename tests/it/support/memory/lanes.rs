@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use onward::{
     domain::{Destination, Side, TaskId, WakeUp, breaker::Breaker},
     store::{
-        Backlog, Claim, DeadLetter, DeadQuery, Due, LaneHead, LaneState, LaneStore, Poll, Shares, Store, StoreError,
-        StoredBreaker, TaskRecord,
+        Backlog, Claim, DeadLetter, DeadQuery, Due, Failing, HICCUP_MAX, LaneHead, LaneState, LaneStore, Poll, Shares,
+        Store, StoreError, StoredBreaker, TaskRecord,
     },
 };
 use uuid::Uuid;
@@ -178,6 +178,28 @@ impl LaneStore for Memory {
             }
         }
         Ok(backlogs.into_values().collect())
+    }
+
+    async fn failing(&self) -> Result<Vec<Failing>, StoreError> {
+        let all = self.all()?;
+        let mut failing: BTreeMap<(Side, String), Vec<&Message>> = BTreeMap::new();
+        for message in all.tasks.values().flat_map(|row| &row.outbox).filter(|m| m.is_open() && m.attempts > 0) {
+            let wait = message.deferred_at.map_or(SignedDuration::ZERO, |at| message.not_before.duration_since(at));
+            if message.attempts > 1 || wait > HICCUP_MAX {
+                let of = (message.wake_up.side, message.wake_up.to.clone());
+                failing.entry(of).or_default().push(message);
+            }
+        }
+        let told = failing.into_iter().filter_map(|((side, to), messages)| {
+            Some(Failing {
+                of: Destination { side, to },
+                count: messages.len() as u64,
+                oldest: messages.iter().map(|m| m.created).min()?,
+                next: messages.iter().map(|m| m.not_before).min()?,
+                why: messages.iter().max_by_key(|m| m.deferred_at)?.why.clone(),
+            })
+        });
+        Ok(told.collect())
     }
 
     async fn overdue(&self) -> Result<Option<Timestamp>, StoreError> {

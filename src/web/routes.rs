@@ -28,7 +28,7 @@ use crate::{
     domain::Position,
     fhir::Limits,
     route_sets,
-    routing::TEXT_MAX_BYTES,
+    routing::{RouteSet, TEXT_MAX_BYTES},
     store::{Activation, StoreError},
 };
 
@@ -65,6 +65,8 @@ pub struct Routes {
 struct Base {
     /// The activation; 0 where there is none, and where a file says it.
     over: u64,
+    /// The version's; empty where a file says it.
+    hash: String,
     text: String,
     /// What belongs to it.
     files: BTreeMap<String, String>,
@@ -138,12 +140,12 @@ impl Web {
     async fn base(&self) -> Result<Base, StoreError> {
         if self.routes.is_kept() {
             let Some(active) = self.store.active_routes().await? else {
-                return Ok(Base { over: 0, text: String::new(), files: BTreeMap::new() });
+                return Ok(Base { over: 0, hash: String::new(), text: String::new(), files: BTreeMap::new() });
             };
             let version = self.store.routes_version(active.number).await?;
             let missing = || StoreError::Corrupt(format!("there is no version {} of the routes", active.number));
             let version = version.ok_or_else(missing)?;
-            return Ok(Base { over: active.seq, text: version.text, files: version.files });
+            return Ok(Base { over: active.seq, hash: version.hash, text: version.text, files: version.files });
         }
         let registry = self.registry.load_full();
         let files = registry.routes.files().iter().map(|(name, text)| (name.clone(), text.to_string())).collect();
@@ -151,7 +153,17 @@ impl Web {
             Some(file) => read_aside(file).await?,
             None => String::new(),
         };
-        Ok(Base { over: 0, text, files })
+        Ok(Base { over: 0, hash: String::new(), text, files })
+    }
+
+    /// The set that is active, read anew, where this process has not taken it up yet. None: what it decides by is that, or the active one
+    /// cannot be read here.
+    async fn newer(&self, base: &Base) -> Result<Option<RouteSet>, StoreError> {
+        if base.hash.is_empty() || base.hash == self.registry.load().routes.version() {
+            return Ok(None);
+        }
+        let read = self.read_draft(base.text.clone(), base.files.clone()).await?;
+        Ok(read.and_then(Result::ok).map(|(set, _)| set))
     }
 
     /// Reads what somebody writes, aside. None where too much is read already.

@@ -197,9 +197,9 @@ impl Web {
     /// What it says otherwise than what is in force.
     pub(super) async fn compared(&self, text: &str, set: &crate::routing::RouteSet) -> Result<Compared, StoreError> {
         let base = self.base().await?;
+        let newer = self.newer(&base).await?;
         let registry = self.registry.load();
-        // what this process decides by; a moment later than what is active, if at all
-        Ok(compared((&registry.routes, &base.text), (set, text)))
+        Ok(compared((newer.as_ref().unwrap_or(&registry.routes), &base.text), (set, text)))
     }
 
     fn said(&self, text: &str, read: &Read) -> String {

@@ -1,5 +1,5 @@
-//! `/console/routes/explain`: where a referral would go that somebody pastes, and why, rule by rule. What is pasted is kept nowhere, and
-//! the answer says of the person no more than an explanation does.
+//! `/console/routes/explain`: where a referral would go that somebody pastes, and why, rule by rule. What is pasted is kept nowhere: it
+//! goes back into its field, and beside that the answer says of the person no more than an explanation does.
 
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What is pasted is no longer.
-const PASTED_MAX_BYTES: usize = 1024 * 1024;
+pub(super) const PASTED_MAX_BYTES: usize = 1024 * 1024;
 /// Rules that are told of for each referral.
 const RULES_MAX: usize = 100;
 /// Referrals of one request, times systems, that are told of.
@@ -37,6 +37,8 @@ struct ExplainPage {
     frame: Frame,
     made_for: String,
     faults: Vec<Fault>,
+    /// What was pasted, to go on from.
+    pasted: String,
     system: String,
     systems: Vec<(String, String)>,
     /// Where it would be refused before any rule is asked: what for.
@@ -82,6 +84,9 @@ pub(super) async fn explain(State(web): State<Shared>, Long(signed): Long) -> Re
     }
     let (pasted, system) = (signed.form.text("referral"), signed.form.text("system"));
     let mut page = ExplainPage::of(&web, &seen, system);
+    if pasted.len() <= PASTED_MAX_BYTES {
+        page.pasted = pasted.to_owned();
+    }
     let wrong = match pasted.trim() {
         "" => Some("Paste a ServiceRequest or a transaction Bundle".to_owned()),
         text if text.len() > PASTED_MAX_BYTES => Some(format!("Paste no more than {PASTED_MAX_BYTES} bytes")),
@@ -156,6 +161,7 @@ impl ExplainPage {
             frame: Frame::of(seen, Section::Routes),
             made_for: seen.made_for.clone(),
             faults: vec![],
+            pasted: String::new(),
             system: system.to_owned(),
             systems,
             refused: vec![],

@@ -126,6 +126,10 @@ async fn an_older_version_is_looked_at_and_made_active_again() {
     rita.activates(&second(), "1", "one").await;
     let page = rita.get("/console/routes/versions/1").await;
     assert!(page.text.contains("the first") && page.text.contains("name = &#34;singing&#34;"), "{}", page.text);
+    // this process decides by neither of them yet
+    assert!(page.text.contains("The route “walking” is gone"), "{}", page.text);
+    let page = rita.writes(&second(), "2", "compare").await;
+    assert!(!page.text.contains("The route “walking” is new"), "{}", page.text);
     let path = "/console/routes/versions/1/activate";
     let page = rita.get(path).await;
     assert!(page.text.contains("Make version 1 the active one again?"), "{}", page.text);
@@ -176,7 +180,7 @@ async fn a_draft_is_tried_on_what_came_before() {
 }
 
 #[tokio::test]
-async fn what_is_pasted_is_explained_and_stands_nowhere() {
+async fn what_is_pasted_is_explained_and_stands_in_its_field_alone() {
     const SECRET: &str = "Grey-Smith";
     let scene = scene().await;
     let mut otto = scene.browser_of("operator").await;
@@ -195,8 +199,16 @@ async fn what_is_pasted_is_explained_and_stands_nowhere() {
         let page = otto.post("/console/routes/explain", &fields).await;
         assert_eq!(page.status, status, "{told}: {}", page.text);
         assert!(page.text.contains(told), "{told}: {}", page.text);
-        assert!(!page.text.contains(SECRET), "{}", page.text);
+        // she goes on from what she has pasted
+        let field = page.between("spellcheck=\"false\"", "</textarea>").to_owned();
+        assert_eq!(field.contains(SECRET), text.contains(SECRET), "{field}");
+        assert!(!page.text.replace(&field, "").contains(SECRET), "{}", page.text);
     }
+    let long = format!("{{{}", " ".repeat(super::explain::PASTED_MAX_BYTES));
+    let fields = [("made-for", made_for.as_str()), ("referral", long.as_str()), ("system", "")];
+    let page = otto.post("/console/routes/explain", &fields).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(page.text.len() < 20_000, "what is too long is not sent back: {}", page.text.len());
     let fields = [("made-for", made_for.as_str()), ("referral", "{}"), ("system", "unknown")];
     assert_eq!(otto.post("/console/routes/explain", &fields).await.status, StatusCode::NOT_FOUND);
 }

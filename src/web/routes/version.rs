@@ -46,9 +46,11 @@ pub(super) async fn page(State(web): State<Shared>, Path(number): Path<String>, 
     let (Ok(number), true) = (number.parse::<u64>(), web.routes.is_kept()) else { return absent(&seen) };
     let read = async {
         let version = web.store.routes_version(number).await?;
-        Ok((version, web.active_routes().await?, web.base().await?))
+        let base = web.base().await?;
+        let newer = web.newer(&base).await?;
+        Ok((version, web.active_routes().await?, (base, newer)))
     };
-    let (version, active, base) = match read.await {
+    let (version, active, (base, newer)) = match read.await {
         Ok((Some(version), active, base)) => (version, active, base),
         Ok((None, ..)) => return absent(&seen),
         Err(error) => return away(&error),
@@ -58,7 +60,10 @@ pub(super) async fn page(State(web): State<Shared>, Path(number): Path<String>, 
     let told = tokio::task::spawn_blocking(move || {
         let _place = place;
         match read_stored_again(&stored, &registry) {
-            Ok((set, _)) => Ok(compared((&registry.routes, &base.text), (&set, &stored.text))),
+            Ok((set, _)) => {
+                let in_force = newer.as_ref().unwrap_or(&registry.routes);
+                Ok(compared((in_force, &base.text), (&set, &stored.text)))
+            }
             Err(faults) => {
                 let first = faults.first().map(ToString::to_string).unwrap_or_default();
                 Err(format!("Beside the systems and inboxes of today it cannot be read: {first}"))

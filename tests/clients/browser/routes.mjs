@@ -10,7 +10,8 @@ const SECRETS = JSON.parse(process.env.ONWARD_SECRETS);
 const another = (number) => `\n[[route]]\nname = "walks ${number}"\npriority = 5\nwhen = { code = ["walk-${number}"] }\nto = "life-rooms"\n`;
 
 async function tellsNothing(page, name) {
-  const text = await page.content();
+  // what she has pasted herself stays in its field
+  const text = (await page.content()).replace(/<textarea[^>]*>[^<]*<\/textarea>/g, '');
   const told = SECRETS.filter((secret) => text.includes(secret));
   await check(`${page.seen.variant.name}: ${name} tells nothing of a person`, () => holds(told.length === 0, told.join(' | ')));
 }

@@ -15,6 +15,7 @@ use crate::{
 mod list;
 mod meanwhile;
 mod news;
+mod pace;
 mod put_right;
 mod trial;
 mod way_back;

@@ -168,7 +168,7 @@ async fn a_search_finds_by_name_number_and_reference_and_stands_in_no_url() {
 #[tokio::test]
 async fn a_list_of_thousands_is_read_once_and_then_kept_up_with() {
     let (scene, mut luke) = scene().await;
-    let all: u32 = std::env::var("ONWARD_TEST_REFERRALS").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
+    let all = referrals();
     let mut began = tokio::time::Instant::now();
     for first in (0..all).step_by(500) {
         let referrals = (first..all.min(first + 500)).map(|n| stored(n, n.is_multiple_of(20))).collect();
@@ -186,23 +186,18 @@ async fn a_list_of_thousands_is_read_once_and_then_kept_up_with() {
     lap("first look");
     let open = all.div_ceil(20);
     assert!(page.text.contains(&format!("<b>{open}</b>All open")), "{}", page.text);
-    // with the pages a browser fetches style and script once, packed as browsers take them
-    let beside = crate::web::assets::packed_len();
     for path in
         ["/inbox", "/inbox?sort=name&page=2", "/inbox?view=urgent", "/inbox/lines", "/inbox?view=closed", "/account"]
     {
-        let (mut took, mut bytes) = (Vec::new(), 0);
+        let (mut took, mut text) = (Vec::new(), String::new());
         for _ in 0..if all > 1_000 { 100 } else { 3 } {
             let begun = tokio::time::Instant::now();
             let page = luke.get(path).await;
             took.push(begun.elapsed());
             assert_eq!(page.status, StatusCode::OK);
-            bytes = gzipped(page.text.as_bytes()) + beside;
+            text = page.text;
         }
-        took.sort();
-        let ms = |part: usize| took[(took.len() * part / 100).min(took.len() - 1)].as_secs_f64() * 1_000.0;
-        assert!(bytes < 150 * 1024, "{path}: {bytes} bytes");
-        eprintln!("page\t{path}\t{:.1}\t{:.1}\t{:.1}", ms(50), ms(99), bytes as f64 / 1024.0);
+        timed(path, took, kib(&text));
     }
     lap("pages");
     // all of them are given to somebody at once: what changed is read once, and not again with each look for ten seconds
@@ -231,6 +226,24 @@ async fn a_list_of_thousands_is_read_once_and_then_kept_up_with() {
     assert!(luke.get("/inbox?sort=newest").await.text.contains("Declan Rimmer"), "what came since is there");
 }
 
+/// How many referrals are stored: few, unless somebody measures.
+pub(super) fn referrals() -> u32 {
+    std::env::var("ONWARD_TEST_REFERRALS").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
+}
+
+/// What a page weighs on first view (KiB): style and script are fetched with it once, all packed as browsers take them.
+pub(super) fn kib(text: &str) -> f64 {
+    (gzipped(text.as_bytes()) + crate::web::assets::packed_len()) as f64 / 1024.0
+}
+
+/// Prints what `tests/long pages` reads: how long a page took (ms: half, 95 and 99 of 100 within), and what it weighs.
+pub(super) fn timed(path: &str, mut took: Vec<std::time::Duration>, kib: f64) {
+    assert!(kib < 150.0, "{path}: {kib} KiB");
+    took.sort();
+    let ms = |part: usize| took[(took.len() * part / 100).min(took.len() - 1)].as_secs_f64() * 1_000.0;
+    eprintln!("page\t{path}\t{:.1}\t{:.1}\t{:.1}\t{kib:.1}", ms(50), ms(95), ms(99));
+}
+
 fn gzipped(content: &[u8]) -> usize {
     use std::io::Write as _;
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -239,7 +252,7 @@ fn gzipped(content: &[u8]) -> usize {
 }
 
 /// A referral as it lies in the store.
-fn stored(n: u32, open: bool) -> NewReferral {
+pub(super) fn stored(n: u32, open: bool) -> NewReferral {
     let (request, person, task) = (Uuid::now_v7(), Uuid::now_v7(), TaskId(Uuid::now_v7()));
     let provider = if open { "link-workers" } else { "mind" };
     let body = json!({

@@ -23,17 +23,19 @@ use crate::{
     },
 };
 
+mod live;
+
 /// Lines of the configuration that let people log in.
 const PEOPLE: &str = "[people]\nlocal = true\n";
 
 /// What a journey runs with: the browser, and its npm packages.
-struct Browser {
+pub struct Browser {
     modules: PathBuf,
     chromium: PathBuf,
 }
 
 /// None where something is missing, which is noted.
-fn browser(journey: &str) -> Option<Browser> {
+pub fn browser(journey: &str) -> Option<Browser> {
     let found = |name: &str| {
         let found = std::env::var_os(name).map(PathBuf::from);
         if found.is_none() {
@@ -67,21 +69,33 @@ async fn walk(
     more: Vec<(&'static str, String)>,
     at_least: usize,
 ) {
-    let folder = tempfile::tempdir().unwrap();
     let keeper = keeper(hub);
-    for file in std::fs::read_dir(path("browser")).unwrap() {
-        let file = file.unwrap().path();
-        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
-    }
-    std::os::unix::fs::symlink(browser.modules, folder.path().join("node_modules")).unwrap();
     let mut known = Map::new();
     for (name, role) in people {
         let ready = keeper.add_ready(name, "Sam Worker", vec![role.parse().unwrap()]).await.unwrap();
         let shown = json!({"password": ready.password.reveal(), "key": totp::shown(&ready.key)});
         known.insert((*name).to_owned(), shown);
     }
+    walk_at(journey, browser, &hub.base_url, known, more, at_least).await;
+}
+
+/// Walks a journey where Onward is reached, as people with these passwords and keys of devices by name.
+pub async fn walk_at(
+    journey: &str,
+    browser: Browser,
+    base_url: &str,
+    known: Map<String, Value>,
+    more: Vec<(&'static str, String)>,
+    at_least: usize,
+) {
+    let folder = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(path("browser")).unwrap() {
+        let file = file.unwrap().path();
+        std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+    }
+    std::os::unix::fs::symlink(browser.modules, folder.path().join("node_modules")).unwrap();
     let mut environment = vec![
-        ("ONWARD_BASE", hub.base_url.clone()),
+        ("ONWARD_BASE", base_url.to_owned()),
         ("ONWARD_PEOPLE", Value::Object(known).to_string()),
         ("ONWARD_CHROMIUM", browser.chromium.to_str().unwrap().to_owned()),
         ("ONWARD_SCREENSHOTS", screenshots().to_str().unwrap().to_owned()),

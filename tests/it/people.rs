@@ -18,7 +18,10 @@ use onward::{
     service::Service,
 };
 
-use crate::support::{server::free_port, skipped};
+use crate::{
+    pages,
+    support::{server::free_port, skipped},
+};
 
 const SECRET: &str = "a-secret-of-the-client-0123456789";
 const WITHIN: Duration = Duration::from_secs(20);
@@ -193,6 +196,16 @@ fn to(from: &str, answer: &Response<Bytes>) -> String {
 
 fn text(answer: &Response<Bytes>) -> String {
     String::from_utf8_lossy(answer.body()).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_logs_in_at_an_issuer_with_a_browser_that_others_wrote() {
+    const TEST: &str = "people::somebody_logs_in_at_an_issuer_with_a_browser_that_others_wrote";
+    let Some(browser) = pages::browser("issuer") else { return };
+    let Some(scene) = scene(TEST, BY_SECRET).await else { return };
+    let more = vec![("ONWARD_ISSUER", scene.issuer.at.clone())];
+    pages::walk_at("issuer", browser, &scene.base, Default::default(), more, 32).await;
+    scene.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -61,8 +61,8 @@ export function holds(condition, why) {
   if (!condition) throw new Error(why);
 }
 
-/** A page of a browser of its own; `storageState` is what another one knew. */
-export async function open(variant, storageState, more = {}) {
+/** A page of a browser of its own; `storageState` is what another one knew, `beside` where it may go beside Onward. */
+export async function open(variant, storageState, more = {}, beside = []) {
   const context = await browser.newContext({
     baseURL: BASE,
     viewport: { width: variant.width, height: variant.height },
@@ -84,7 +84,7 @@ export async function open(variant, storageState, more = {}) {
     if (!/ERR_ABORTED/.test(request.failure()?.errorText)) seen.troubles.push(`${request.url()} ${request.failure()?.errorText}`);
   });
   page.on('request', (request) => {
-    if (!request.url().startsWith(BASE)) seen.troubles.push(`fetched from elsewhere: ${request.url()}`);
+    if (![BASE, ...beside].some((one) => request.url().startsWith(one))) seen.troubles.push(`fetched from elsewhere: ${request.url()}`);
   });
   page.on('requestfinished', async (request) => {
     const sizes = await request.sizes().catch(() => ({ responseBodySize: 0, responseHeadersSize: 0 }));
@@ -133,20 +133,20 @@ export async function at(variant, name, path, more) {
 
 /**
  * What is looked at on every page in every state, as one check `VARIANT: NAME`: nobody is kept out (axe), nothing is wider than the
- * screen, nothing was refused or fetched from elsewhere, and it weighs little. A picture of it is kept.
+ * screen, nothing was refused or fetched from elsewhere, and it weighs little. A picture of it is kept, of all of it or of what a screen shows.
  */
-export async function looks(page, name) {
+export async function looks(page, name, { fullPage = true, picture = true } = {}) {
   const { variant, troubles } = page.seen;
   const weight = page.seen.beside + page.seen.bytes;
   page.seen.bytes = 0;
   const shot = `${name} ${variant.name}`.toLowerCase().replace(/[^a-z0-9]+/g, '-');
   await check(`${variant.name}: ${name}`, async () => {
-    await page.screenshot({ path: join(SHOTS, `${shot}.png`), fullPage: true });
+    if (picture) await page.screenshot({ path: join(SHOTS, `${shot}.png`), fullPage });
     const looked = variant.script ? page : await twin(page);
-    const found = await violations(looked);
+    const found = await everybody(looked);
     holds(found.length === 0, found.join(' | '));
-    const wide = await looked.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-    holds(wide <= 0, `${wide} pixels wider than the screen`);
+    const over = await wide(looked);
+    holds(over <= 0, `${over} pixels wider than the screen`);
     if (looked !== page) await looked.context().close();
     holds((await page.locator('h1').count()) === 1, 'a page has one heading of the first level');
     holds(troubles.length === 0, troubles.join(' | '));
@@ -165,7 +165,11 @@ async function twin(page) {
   return other;
 }
 
-async function violations(page) {
+/** By how many pixels a page is wider than the screen. */
+export const wide = (page) => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+
+/** Whom a page keeps out, by the rules of axe; nobody, where it is empty. */
+export async function everybody(page) {
   // by the browser's own hand, not as a script of the page: the policy of the page lets no other script in
   await page.evaluate(axe.source);
   const told = await page.evaluate((rules) => window.axe.run(document, { runOnly: { type: 'tag', values: rules } }), RULES);
@@ -197,4 +201,57 @@ export async function byKeyboard(page, wanted) {
   }
   const all = [...reached].join(' | ');
   for (const one of wanted) holds(all.includes(one), `${one} was not reached: ${all}`);
+}
+
+/** That everything on a page that can be used is reached by the tabulator alone, and seen to have the focus then. */
+export async function reach(page) {
+  const most = await page.evaluate(() => {
+    const usable = 'a[href], button, input:not([type="hidden"]), select, textarea, summary, [tabindex="0"]';
+    const wanted = [...document.querySelectorAll(usable)].filter((one) => !one.disabled && one.checkVisibility({ visibilityProperty: true }));
+    const drawn = (style) => style.outlineStyle !== 'none' || style.boxShadow !== 'none' || style.backgroundColor === 'rgb(255, 235, 59)';
+    const tabbed = new Map();
+    document.addEventListener('focusin', ({ target }) => {
+      // a box or a radio is drawn by its label
+      const label = target.matches('[type="checkbox"], [type="radio"]') ? target.nextElementSibling : null;
+      tabbed.set(target, drawn(getComputedStyle(target)) || (label !== null && drawn(getComputedStyle(label, '::before'))));
+    });
+    window.tabbedOnward = { wanted, tabbed };
+    document.activeElement?.blur();
+    getSelection().removeAllRanges();
+    window.scrollTo(0, 0);
+    // day, month, year and calendar of a date are stops of one field; what scrolls may be one by itself
+    return wanted.length + 4 * document.querySelectorAll('[type="date"], [type="time"]').length + 4;
+  });
+  // all of them in a row: to wait for each would take longer than all else that is looked at
+  const keys = await page.context().newCDPSession(page);
+  const tab = { key: 'Tab', code: 'Tab', windowsVirtualKeyCode: 9, nativeVirtualKeyCode: 9 };
+  const pressed = Array.from({ length: most }, () => ['rawKeyDown', 'keyUp'].map((type) => keys.send('Input.dispatchKeyEvent', { ...tab, type })));
+  await Promise.all(pressed.flat());
+  await keys.detach();
+  const [missed, unseen] = await page.evaluate(() => {
+    const { wanted, tabbed } = window.tabbedOnward;
+    const named = (one) => `${one.tagName} ${(one.labels?.[0]?.textContent || one.textContent || one.name || '').replace(/\s+/g, ' ').trim().slice(0, 60)}`;
+    // of radios of one question one is a stop, and the arrows lead to the others
+    const reached = (one) => tabbed.has(one) || (one.type === 'radio' && [...tabbed.keys()].some((other) => other.type === 'radio' && other.name === one.name));
+    return [wanted.filter((one) => !reached(one)).map(named), [...tabbed].filter(([, seen]) => !seen).map(([one]) => named(one))];
+  });
+  holds(missed.length === 0, `not reached by the tabulator: ${missed.join(' | ')}`);
+  holds(unseen.length === 0, `one does not see that it has the focus: ${unseen.join(' | ')}`);
+}
+
+/** That one sees in forced colours, too, what has the focus: shadows and grounds are not drawn there. */
+export async function forced(page) {
+  await page.keyboard.press('Tab');
+  const unseen = await page.evaluate(() => {
+    const unseen = [];
+    for (const one of window.tabbedOnward.wanted) {
+      one.focus({ focusVisible: true });
+      const box = one.matches('[type="checkbox"], [type="radio"]') ? one.nextElementSibling : null;
+      const outlined = (style) => style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
+      if (!outlined(getComputedStyle(one)) && !(box && outlined(getComputedStyle(box, '::before')))) unseen.push(`${one.tagName} ${one.textContent.trim().slice(0, 40)}`);
+    }
+    document.activeElement?.blur();
+    return unseen;
+  });
+  holds(unseen.length === 0, `in forced colours one does not see that it has the focus: ${unseen.join(' | ')}`);
 }

@@ -1,6 +1,6 @@
 // An issuer of OpenID Connect that nobody here wrote (npm oidc-provider), with people of ours in it. It says its address on a line and runs
 // until its standard input ends. Who signs in is said in the address: /sign-in/UID?login=NAME&acr=VALUE stands for a person's
-// doing there.
+// doing there, and to a browser that says nothing of it a page is shown with a link for each.
 
 import { createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -62,6 +62,11 @@ const answer = provider.callback();
 server.on('request', async (request, response) => {
   const url = new URL(request.url, issuer);
   if (!url.pathname.startsWith('/sign-in/')) return answer(request, response);
+  if (url.search === '' && request.headers.accept?.includes('text/html')) {
+    const links = Object.keys(people).map((name) => `<li><a href="?login=${name}&amp;acr=AAL3_ANY">${name}</a></li>`);
+    const page = `<!doctype html><html lang="en"><title>Sign in</title><h1>Sign in</h1><ul>${links.join('')}</ul><p><a href="?no">Cancel</a></p></html>`;
+    return response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(page);
+  }
   try {
     const [login, acr] = [url.searchParams.get('login'), url.searchParams.get('acr') ?? undefined];
     const said = login ? { login: { accountId: login, acr } } : { error: 'access_denied' };

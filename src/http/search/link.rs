@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use super::{cursor::Cursor, too_costly};
 use crate::{
     auth::Purpose,
+    definitions::{SearchKind, resource_named},
     fhir::{Issue, IssueCode, nhs_number, reference::encode},
     http::{Shared, call::Caller, reply::Fault},
-    search::Search,
+    search::{Search, parameter},
 };
 
 /// The parameter of such a link.
@@ -25,11 +26,6 @@ const HOLDS_FOR: SignedDuration = SignedDuration::from_hours(1);
 const SEALED_MAX_BYTES: usize = 6 * 1024;
 /// What one of them is opened to is never longer than a search may be, however it is written.
 const OPENED_MAX_BYTES: u64 = 1024 * 1024;
-
-/// Types of resources that are about a person who is referred, or somebody near to them.
-const PERSONS: &[&str] = &["Patient", "RelatedPerson"];
-/// Parameters that lead to one: with more behind them they say who it is.
-const LEAD_TO_PERSONS: &[&str] = &["patient", "subject", "sender", "recipient", "author", "source", "performer"];
 
 /// What is asked.
 pub(super) struct Asked {
@@ -68,15 +64,40 @@ pub(super) async fn asked(
 }
 
 /// Whether a parameter of a search for this type says who somebody is: by what a person is found, there or by way of another resource,
-/// and any value that holds an NHS number.
+/// and any value that holds an NHS number. A professional's name is one as well.
 fn names_somebody(kind: &str, name: &str, value: &str) -> bool {
-    let is_person = |kind: &str| PERSONS.contains(&kind);
-    let mut words = name.split(['.', ':']);
-    let first = words.next().unwrap_or_default();
-    let of_person = is_person(kind) && !name.starts_with('_');
-    let leads_to_person = LEAD_TO_PERSONS.contains(&first) && words.next().is_some();
-    let looks_back = name.starts_with("_has:") && name.split(':').any(is_person);
-    of_person || leads_to_person || looks_back || nhs_number::is_in(value)
+    if nhs_number::is_in(value) {
+        return true;
+    }
+    // what looks back is asked of the type that it comes from
+    let (mut kind, mut name) = (kind, name);
+    while let Some(looks_back) = name.strip_prefix("_has:") {
+        let mut words = looks_back.splitn(3, ':');
+        (kind, name) = match (words.next(), words.next(), words.next()) {
+            (Some(from), Some(_), Some(rest)) => (from, rest),
+            _ => return true,
+        };
+    }
+    if is_person(kind) {
+        return !name.starts_with('_');
+    }
+    let (head, chain) = name.split_once('.').map_or((name, None), |(head, chain)| (head, Some(chain)));
+    let (code, modifier) = head.split_once(':').map_or((head, None), |(code, modifier)| (code, Some(modifier)));
+    let Some(parameter) = parameter(kind, code).filter(|parameter| parameter.kind == SearchKind::Reference) else {
+        return false;
+    };
+    match (modifier, chain) {
+        (None | Some("missing"), None) => false,
+        (Some(of), _) if resource_named(of).is_some() => is_person(of),
+        // an identifier, words, or what is said of whatever it leads to
+        _ => parameter.targets.is_empty() || parameter.targets.iter().any(|target| is_person(target)),
+    }
+}
+
+/// Whether resources of this type are persons: R4 gives those, and no others, the name of one.
+fn is_person(kind: &str) -> bool {
+    let name = resource_named(kind).and_then(|of| of.child("name"));
+    name.is_some_and(|(_, _, of)| of.of().name == "HumanName")
 }
 
 fn not_a_link(told: &str) -> Fault {
@@ -167,7 +188,10 @@ fn unpacked(packed: &[u8]) -> Option<Vec<(String, String)>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::{definitions::types, search::parameters};
 
     #[test]
     fn what_is_packed_is_unpacked() {
@@ -193,6 +217,11 @@ mod tests {
             ("Organization", "_has:Patient:organization:name", "Smith"),
             ("ServiceRequest", "identifier", "urn:x|999 060 6900"),
             ("Task", "code:text", "about 999-060-6900"),
+            ("Task", "requester.name", "Jones"),
+            ("Practitioner", "name", "Jones"),
+            ("Coverage", "beneficiary:identifier", "x|y"),
+            ("Organization", "_has:Task:owner:patient.identifier", "x|y"),
+            ("Communication", "about.identifier", "x|y"),
         ] {
             assert!(names_somebody(kind, name, value), "{kind}?{name}={value}");
         }
@@ -203,10 +232,53 @@ mod tests {
             ("Task", "status", "requested"),
             ("ServiceRequest", "identifier", "https://epr.example/referral-id|r-17"),
             ("HealthcareService", "name", "Choir"),
+            ("HealthcareService", "organization.name", "Choir"),
+            ("Task", "owner:Organization.name", "Choir"),
+            ("Task", "code:text", "choir"),
+            ("Task", "requester:missing", "true"),
             ("Task", "_has:Provenance:target:agent", "Organization/1"),
         ] {
             assert!(!names_somebody(kind, name, value), "{kind}?{name}={value}");
         }
+    }
+
+    /// Every reference by which anything is found: what is said of a person that it may lead to is in no link.
+    #[test]
+    fn what_is_said_of_a_person_that_a_reference_leads_to_is_in_no_link() {
+        let persons = ["Patient", "Person", "Practitioner", "RelatedPerson"];
+        let (mut seen, mut leads_elsewhere) = (BTreeSet::new(), 0);
+        for of in types().iter().filter_map(|of| resource_named(of.name)) {
+            assert_eq!(is_person(of.name), persons.contains(&of.name), "{}", of.name);
+            for one in parameters(of.name).filter(|one| one.kind == SearchKind::Reference && !is_person(of.name)) {
+                let asks = |tail: &str| names_somebody(of.name, &format!("{}{tail}", one.name), "x");
+                let about = format!("{}?{}", of.name, one.name);
+                let to_person = one.targets.is_empty() || one.targets.iter().any(|target| persons.contains(target));
+                for tail in [".identifier", ".name", ".name:exact", ":identifier", ":text"] {
+                    assert_eq!(asks(tail), to_person, "{about}{tail}");
+                }
+                for target in one.targets {
+                    let person = persons.contains(target);
+                    assert_eq!(asks(&format!(":{target}.identifier")), person, "{about}:{target}");
+                }
+                let back = format!("_has:{}:{}:{}.identifier", of.name, one.name, one.name);
+                assert_eq!(names_somebody("Organization", &back, "x"), to_person, "{back}");
+                assert!(!asks("") && !asks(":missing"), "{about}: an id is no name");
+                if to_person {
+                    seen.insert(one.name);
+                } else {
+                    leads_elsewhere += 1;
+                }
+            }
+        }
+        for name in
+            ["requester", "owner", "beneficiary", "subscriber", "policy-holder", "actor", "consentor", "asserter"]
+        {
+            assert!(seen.contains(name), "{name}: {seen:?}");
+        }
+        for name in ["recorder", "participant", "attester", "entry", "agent", "subject", "patient", "author"] {
+            assert!(seen.contains(name), "{name}: {seen:?}");
+        }
+        assert!(leads_elsewhere > 20, "{leads_elsewhere}");
     }
 
     #[test]

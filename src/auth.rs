@@ -13,8 +13,9 @@ mod seal;
 
 pub use authority::{Authority, Connection, Given, Refused, Shown, TOKEN_S, thumbprint};
 pub use caller::{Caller, Granted, KnownBy};
+pub use jwks::fetched;
 pub use may::{Deed, What, Who, client_that_may, may};
-pub use seal::{Purpose, Seal, SealError};
+pub use seal::{Names, Purpose, Seal, SealError};
 
 /// The token of an `Authorization: Bearer` header (RFC 6750, 2.1).
 pub fn bearer(header: &str) -> Option<&str> {

@@ -49,7 +49,7 @@ pub use people::People;
 pub use registry::Registry;
 pub use roles::{Role, Roles};
 pub use routes::Routes;
-pub use secret::{Secret, TokenHash, new_token};
+pub use secret::{Secret, TokenHash, is_same_secret, new_token};
 pub use sections::{Broker, Level, Limits, Log, LogFormat, Profiles, Server, StaticTokens, Store};
 pub use smtp::{Smtp, SmtpTls};
 pub use tls::{Clients, Listener, Tls};

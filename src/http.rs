@@ -20,6 +20,7 @@ use crate::{
     store::Store,
 };
 
+mod addresses;
 mod admit;
 mod around;
 mod batch;

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::{Seal, SealError},
+    auth::{Names, Seal, SealError},
     config::{self, Registry},
     store::{Store, StoreError},
 };
@@ -82,6 +82,14 @@ impl People {
     /// How they log in.
     pub fn config(&self) -> &config::People {
         &self.config
+    }
+
+    /// What stands for the names of accounts in URLs.
+    ///
+    /// # Errors
+    /// [`PeopleError`]
+    pub async fn names(&self) -> Result<Names, PeopleError> {
+        Ok(self.seal.names().await?)
     }
 
     /// Forgets what is over, until `stop`.

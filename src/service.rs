@@ -330,6 +330,7 @@ impl Service {
             intake: intake.clone(),
             admission: Arc::clone(&admission),
             door: web::Door::new(&config.limits),
+            refused: Default::default(),
             base_url: base_url.clone(),
             request_timeout: config.limits.request_timeout,
         };

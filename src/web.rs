@@ -12,14 +12,15 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     middleware::{Next, from_fn_with_state},
     response::Response,
-    routing::{get, post},
 };
 
 use crate::{
     admission::Admission,
+    auth::Deed,
     config::Registry,
     conversation::Conversation,
     directory::Directory,
+    domain::Noise,
     intake::Intake,
     onboarding::Trial,
     people::{People, Token, oidc::Issuer},
@@ -31,6 +32,7 @@ mod account;
 pub mod assets;
 mod astray;
 mod backchannel;
+mod changes;
 mod console;
 mod cookie;
 mod door;
@@ -47,6 +49,7 @@ mod qr;
 mod routes;
 mod services;
 mod stay;
+mod table;
 
 pub use astray::for_people;
 pub use console::Console;
@@ -54,6 +57,8 @@ pub use cookie::Cookies;
 pub use door::Door;
 pub use inbox::Live;
 pub use routes::Routes;
+use table::Table;
+pub use table::{For, Listed};
 
 /// What the pages stand on.
 pub struct Web {
@@ -85,10 +90,21 @@ pub struct Web {
     pub admission: Arc<Admission>,
     /// How often each may come.
     pub door: Door,
+    /// What was refused of those whom nobody knows.
+    pub refused: RefusedAtDoor,
     /// Where this Onward is reached.
     pub base_url: String,
     /// A request that is not answered by then is given up.
     pub request_timeout: Duration,
+}
+
+/// What whoever likes can have refused, so that it fills no log.
+#[derive(Debug, Default)]
+pub struct RefusedAtDoor {
+    /// Logout tokens.
+    logouts: Noise,
+    /// Ways back from the issuer.
+    log_ins: Noise,
 }
 
 /// Shared by all requests.
@@ -100,51 +116,84 @@ pub fn router(web: Web) -> Router {
         return Router::new();
     }
     let web = Arc::new(web);
-    let mut routes = Router::new()
-        .route("/", get(login::begin_page))
-        .route("/login", get(login::page))
-        .route("/logout", post(login::log_out))
-        .route(stay::PATH, get(stay::stay))
-        .route("/account", get(account::page))
-        .route("/account/sessions/end", post(account::end_all))
-        .route("/account/sessions/{id}/end", post(account::end))
-        .route("/inbox", get(inbox::page))
-        .route("/inbox/lines", get(inbox::lines))
-        .route("/inbox/list.csv", get(inbox::csv).post(inbox::csv_of_search))
-        .route("/inbox/search", post(inbox::search))
-        .route("/inbox/assign", post(inbox::assign))
-        .route("/glasses", get(glasses::page))
-        .route("/glasses.csv", get(glasses::csv))
-        .route("/people", get(self::people::page))
-        .route("/people/add", get(self::people::add_page).post(self::people::add))
-        .route("/people/{key}", get(self::people::one))
-        .route("/people/{key}/{action}", get(self::people::ask).post(self::people::act))
-        .route("/services", get(services::page))
-        .route("/services/{id}", post(services::tell))
-        .route("/inbox/{task}", get(inbox::referral))
-        .route("/inbox/{task}/give", post(inbox::give))
-        .route("/inbox/{task}/message", post(inbox::message))
-        .route("/inbox/{task}/letter", get(inbox::letter))
-        .route("/inbox/{task}/onward", get(inbox::onward_form).post(inbox::onward_step))
-        .route("/inbox/{task}/led-to/{other}", get(inbox::led_to_form).post(inbox::led_to_answer))
-        .route("/inbox/{task}/put-right", get(inbox::put_right_form).post(inbox::put_right))
-        .route("/inbox/{task}/documents/{id}/{number}", get(inbox::document))
-        .route("/inbox/{task}/{action}", get(inbox::form).post(inbox::act))
-        .route(&format!("{}{{name}}", assets::FOLDER), get(assets::asset));
-    if web.people.config().local {
-        routes = routes
-            .route("/login", post(login::log_in))
-            .route("/enrol", get(enrol::page).post(enrol::begin))
-            .route("/enrol/device", post(enrol::device));
-    }
-    if web.issuer.is_some() {
-        routes = routes
-            .route(door::BEGIN, get(login::begin))
-            .route("/login/callback", get(login::came_back))
-            .route("/login/backchannel", post(backchannel::log_out));
-    }
-    routes = routes.merge(console::routes()).merge(self::routes::routes());
+    let routes = table(web.people.config().local, web.issuer.is_some()).into_router();
     routes.layer(from_fn_with_state(Arc::clone(&web), around)).with_state(web)
+}
+
+/// Every route of the pages, where people log in with accounts of Onward's own, with an issuer, or either.
+pub fn routes_of_pages(local: bool, issuer: bool) -> Vec<Listed> {
+    table(local, issuer).listed()
+}
+
+const WORKERS: For = For::Those(&[Deed::Read]);
+const ANSWERERS: For = For::Those(&[Deed::Answer]);
+const ADMINS: For = For::Those(&[Deed::ManagePeople]);
+const REVIEWERS: For = For::Those(&[Deed::ReviewGlasses]);
+
+/// All of them, grouped by whom they are for.
+fn table(local: bool, issuer: bool) -> Table {
+    let mut table = Table::default()
+        .page("/", For::Everybody, login::begin_page)
+        .page("/login", For::Everybody, login::page)
+        .page(&format!("{}{{name}}", assets::FOLDER), For::Everybody, assets::asset)
+        // oneself
+        .form("/logout", For::Herself, login::log_out)
+        .page("/account", For::Herself, account::page)
+        .page(stay::PATH, For::Herself, stay::stay)
+        .form("/account/sessions/end", For::Herself, account::end_all)
+        .form("/account/sessions/{id}/end", For::Herself, account::end)
+        // the referrals of a provider
+        .page("/inbox", WORKERS, inbox::page)
+        .page("/inbox/lines", WORKERS, inbox::lines)
+        .page("/inbox/list.csv", WORKERS, inbox::csv)
+        .form("/inbox/list.csv", WORKERS, inbox::csv_of_search)
+        .form("/inbox/search", WORKERS, inbox::search)
+        .form("/inbox/assign", ANSWERERS, inbox::assign)
+        .page("/inbox/{task}", WORKERS, inbox::referral)
+        .form("/inbox/{task}/give", ANSWERERS, inbox::give)
+        .form("/inbox/{task}/message", ANSWERERS, inbox::message)
+        .page("/inbox/{task}/letter", WORKERS, inbox::letter)
+        .page("/inbox/{task}/onward", ANSWERERS, inbox::onward_form)
+        .form("/inbox/{task}/onward", ANSWERERS, inbox::onward_step)
+        .page("/inbox/{task}/led-to/{other}", ANSWERERS, inbox::led_to_form)
+        .form("/inbox/{task}/led-to/{other}", ANSWERERS, inbox::led_to_answer)
+        .page("/inbox/{task}/put-right", ANSWERERS, inbox::put_right_form)
+        .form("/inbox/{task}/put-right", ANSWERERS, inbox::put_right)
+        .page("/inbox/{task}/documents/{id}/{number}", WORKERS, inbox::document)
+        .page("/inbox/{task}/{action}", ANSWERERS, inbox::form)
+        .acting(inbox::actions())
+        .form("/inbox/{task}/{action}", ANSWERERS, inbox::act)
+        .acting(inbox::actions())
+        // a provider's services and people
+        .page("/services", For::Those(&[Deed::Read, Deed::Propose]), services::page)
+        .form("/services/{id}", For::Those(&[Deed::Propose]), services::tell)
+        .page("/people", ADMINS, self::people::page)
+        .page("/people/add", ADMINS, self::people::add_page)
+        .form("/people/add", ADMINS, self::people::add)
+        .page("/people/{key}", ADMINS, self::people::one)
+        .page("/people/{key}/{action}", ADMINS, self::people::ask)
+        .acting(self::people::ACTIONS)
+        .form("/people/{key}/{action}", ADMINS, self::people::act)
+        .acting(self::people::ACTIONS)
+        // those who look at what others have done
+        .page("/glasses", REVIEWERS, glasses::page)
+        .page("/glasses.csv", REVIEWERS, glasses::csv)
+        .page("/changes", For::Those(&[Deed::ReviewAccounts]), changes::page)
+        .page("/changes.csv", For::Those(&[Deed::ReviewAccounts]), changes::csv);
+    if local {
+        table = table
+            .open_form("/login", login::log_in)
+            .page("/enrol", For::Everybody, enrol::page)
+            .open_form("/enrol", enrol::begin)
+            .open_form("/enrol/device", enrol::device);
+    }
+    if issuer {
+        table = table
+            .page(door::BEGIN, For::Everybody, login::begin)
+            .page("/login/callback", For::Everybody, login::came_back)
+            .open_form(door::BACKCHANNEL, backchannel::log_out);
+    }
+    self::routes::routes(console::routes(table))
 }
 
 impl Web {

@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::{constant_time, digest, rand};
+use aws_lc_rs::{digest, rand};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -19,9 +19,9 @@ use super::{
 };
 use crate::{
     client::FhirClient,
-    config::{ASSERTION_ALGORITHMS, KeySet, KeySource, PublicKey, Registry, registry::Registered},
+    config::{ASSERTION_ALGORITHMS, KeySet, KeySource, PublicKey, Registry, is_same_secret, registry::Registered},
     definitions::resource_named,
-    domain::{Scopes, scope::NotScopes},
+    domain::{Noise, Scopes, scope::NotScopes},
     store::{AccessToken, Store, StoreError, UsedAssertion},
 };
 
@@ -89,6 +89,9 @@ pub struct Authority {
     /// Whether tokens of the configuration count by themselves wherever they are shown.
     everywhere: bool,
     lookups: Semaphore,
+    /// Assertions of nobody, and those of clients that do not hold.
+    nobodys: Noise,
+    refused: Noise,
 }
 
 /// A key whose other half nobody has: what is shown in the name of a client that is not known is checked as well, so that how long that takes
@@ -119,7 +122,8 @@ impl Authority {
     ) -> Self {
         let lookups = Semaphore::new(LOOKUPS_MAX);
         let (jwks, described) = (Jwks::new(client.clone()), Described::new(client));
-        Self { store, registry, jwks, described, token_url, everywhere, lookups }
+        let (nobodys, refused) = (Noise::default(), Noise::default());
+        Self { store, registry, jwks, described, token_url, everywhere, lookups, nobodys, refused }
     }
 
     /// Who asks that shows this token, or none, over this connection.
@@ -182,8 +186,7 @@ impl Authority {
         connection: Connection<'_>,
     ) -> Result<Shown, Refused> {
         let Some(jwt) = Jwt::read(text, &ASSERTION_ALGORITHMS) else {
-            tracing::info!("an assertion is refused: it is none that is signed by RS384 or ES384 with a named key");
-            return Err(Refused::Client);
+            return Err(self.nobodys("it is none that is signed by RS384 or ES384 with a named key"));
         };
         let registry = self.registry.load_full();
         // only what could be a client's id is looked for, and only its own key is asked
@@ -197,23 +200,17 @@ impl Authority {
         let nobodys = NOBODYS.find("nobody", jwt.algorithm);
         let is_signed = key.or(nobodys).is_some_and(|key: &PublicKey| jwt.is_signed_by(key));
         let (Some(registered), Some(_), true) = (registered, key, is_signed) else {
-            tracing::info!("an assertion is refused: no client of that id has a key of that name that signed it");
-            return Err(Refused::Client);
+            return Err(self.nobodys("no client of that id has a key of that name that signed it"));
         };
         let client = registered.client.to_string();
         let used = match assertion::holds(&jwt, &client, &self.token_url, self.store.now()) {
             Ok(used) => used,
             Err(why) => {
-                tracing::info!(client, %why, "an assertion is refused");
-                return Err(Refused::Client);
+                return Err(self.refused(&client, &why));
             }
         };
         if client_id.is_some_and(|named| named != client) || !registered.is_beside(connection.names) {
-            tracing::info!(
-                client,
-                "an assertion is refused: another client is named, or it came without its certificate"
-            );
-            return Err(Refused::Client);
+            return Err(self.refused(&client, &"another client is named, or it came without its certificate"));
         }
         Ok(Shown { client, scopes: registered.keys.scopes.clone(), used })
     }
@@ -275,12 +272,33 @@ impl Authority {
         Ok(told.filter(|token| !token.scopes.is_empty()))
     }
 
+    /// Whoever can reach the port can have this said: so it is said once in a while, and how often it was.
+    fn nobodys(&self, why: &str) -> Refused {
+        metrics::counter!("onward_assertions_refused_total", "by" => "nobody").increment(1);
+        if let Some(times) = self.nobodys.once_more(self.store.now()) {
+            tracing::info!(times, "assertions of nobody are refused; of the last one: {why}");
+        }
+        Refused::Client
+    }
+
+    /// What a client has signed can be shown again by whoever saw it.
+    fn refused(&self, client: &str, why: &dyn std::fmt::Display) -> Refused {
+        metrics::counter!("onward_assertions_refused_total", "by" => "client").increment(1);
+        if let Some(times) = self.refused.once_more(self.store.now()) {
+            tracing::warn!(
+                client,
+                times,
+                "assertions of clients are refused; of the last one, which this client signed: {why}"
+            );
+        }
+        Refused::Client
+    }
+
     async fn use_up(&self, used: UsedAssertion, client: &str, gives: Option<AccessToken>) -> Result<(), Refused> {
         if self.store.use_assertion(used, gives).await? {
             return Ok(());
         }
-        tracing::warn!(client, "an assertion is refused: it was used before");
-        Err(Refused::Client)
+        Err(self.refused(client, &"it was used before"))
     }
 }
 
@@ -291,9 +309,7 @@ fn stranger() -> Caller {
 
 /// Whether a token that was given beside a certificate is shown beside it again (RFC 8705, 3), and beside one that is its client's.
 fn is_beside(bound_to: Option<[u8; 32]>, registered: &Registered<'_>, connection: Connection<'_>) -> bool {
-    let same = |bound: [u8; 32]| {
-        connection.certificate.is_some_and(|shown| constant_time::verify_slices_are_equal(&bound, &shown).is_ok())
-    };
+    let same = |bound: [u8; 32]| connection.certificate.is_some_and(|shown| is_same_secret(&bound, &shown));
     bound_to.is_none_or(same) && registered.is_beside(connection.names)
 }
 

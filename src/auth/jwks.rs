@@ -83,6 +83,15 @@ impl Jwks {
     }
 }
 
+/// The public keys at a URL, as a client's are fetched: how many there are.
+///
+/// # Errors
+/// Why they cannot be had.
+pub async fn fetched(client: &FhirClient, url: &str) -> Result<usize, String> {
+    let read = KeySet::read(&get(client, url, JWKS_MAX_BYTES).await?).map_err(|why| format!("what is there {why}"))?;
+    Ok(read.count())
+}
+
 /// What is at a URL, if that is JSON of no more than so many bytes.
 pub(super) async fn get(client: &FhirClient, url: &str, bytes_max: usize) -> Result<Bytes, String> {
     let request = Request::get(url).header(header::ACCEPT, "application/json").body(Full::default());

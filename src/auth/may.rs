@@ -62,6 +62,8 @@ codes! {
         ReadLogs = "read logs and journal",
         /// See who has broken which glass, and why: a reason may tell of the person who was referred.
         ReviewGlasses = "review broken glasses",
+        /// See who gave which account what.
+        ReviewAccounts = "review changes of accounts",
     }
 }
 
@@ -137,7 +139,8 @@ fn client_may(client: &Client, deed: Deed, what: What<'_>) -> bool {
             | Deed::ActivateRoutes
             | Deed::Replay
             | Deed::ReadLogs
-            | Deed::ReviewGlasses => false,
+            | Deed::ReviewGlasses
+            | Deed::ReviewAccounts => false,
         },
     }
 }
@@ -184,7 +187,8 @@ const fn sender_may(deed: Deed) -> bool {
         | Deed::ActivateRoutes
         | Deed::Replay
         | Deed::ReadLogs
-        | Deed::ReviewGlasses => false,
+        | Deed::ReviewGlasses
+        | Deed::ReviewAccounts => false,
     }
 }
 
@@ -206,7 +210,8 @@ const fn receiver_may(deed: Deed) -> bool {
         | Deed::ActivateRoutes
         | Deed::Replay
         | Deed::ReadLogs
-        | Deed::ReviewGlasses => false,
+        | Deed::ReviewGlasses
+        | Deed::ReviewAccounts => false,
     }
 }
 
@@ -228,7 +233,8 @@ const fn admin_may(deed: Deed) -> bool {
         | Deed::ActivateRoutes
         | Deed::Replay
         | Deed::ReadLogs
-        | Deed::ReviewGlasses => false,
+        | Deed::ReviewGlasses
+        | Deed::ReviewAccounts => false,
     }
 }
 
@@ -249,7 +255,8 @@ const fn editor_may(deed: Deed) -> bool {
         | Deed::DecideProposals
         | Deed::Replay
         | Deed::ReadLogs
-        | Deed::ReviewGlasses => false,
+        | Deed::ReviewGlasses
+        | Deed::ReviewAccounts => false,
     }
 }
 
@@ -272,14 +279,21 @@ const fn operator_may(deed: Deed, opened: bool) -> bool {
         | Deed::DecideProposals
         | Deed::EditRoutes
         | Deed::ActivateRoutes
-        | Deed::ReviewGlasses => false,
+        | Deed::ReviewGlasses
+        | Deed::ReviewAccounts => false,
     }
 }
 
 const fn auditor_may(deed: Deed, opened: bool) -> bool {
     match deed {
         Deed::Read => opened,
-        Deed::Trace | Deed::BreakGlass | Deed::Count | Deed::ReadRoutes | Deed::ReadLogs | Deed::ReviewGlasses => true,
+        Deed::Trace
+        | Deed::BreakGlass
+        | Deed::Count
+        | Deed::ReadRoutes
+        | Deed::ReadLogs
+        | Deed::ReviewGlasses
+        | Deed::ReviewAccounts => true,
         Deed::Answer
         | Deed::Change
         | Deed::SendTest

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
-    rand,
+    hmac, rand,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
@@ -20,6 +20,9 @@ use crate::store::{Store, StoreError};
 const KEY_NAME: &str = "seal";
 /// In front of what is sealed stands until when it holds, in seconds.
 const UNTIL_BYTES: usize = 8;
+
+/// So many bytes stand for a name.
+const NAME_BYTES: usize = 16;
 
 /// What something is sealed for: for anything else it is nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +49,24 @@ pub enum SealError {
 pub struct Seal {
     store: Arc<dyn Store>,
     /// Asked for when it is first needed.
-    key: Arc<OnceCell<RandomizedNonceKey>>,
+    keys: Arc<OnceCell<Keys>>,
 }
+
+/// What is made of the key that lies in the store: each of use for one thing.
+struct Keys {
+    sealing: RandomizedNonceKey,
+    naming: hmac::Key,
+}
+
+/// What stands for a name where it must not be read, the same each time: nobody can tell which name it is who does not have the key, not
+/// by trying all names there might be either.
+#[derive(Clone)]
+pub struct Names(hmac::Key);
 
 impl Seal {
     /// With the key of this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, key: Arc::default() }
+        Self { store, keys: Arc::default() }
     }
 
     /// Seals this for a holder, as letters, digits, “-” and “_”.
@@ -67,7 +81,7 @@ impl Seal {
         until: Timestamp,
     ) -> Result<String, SealError> {
         let mut sealed = [&until.as_second().to_be_bytes()[..], content].concat();
-        let key = self.key().await?;
+        let key = &self.keys().await?.sealing;
         let nonce = key.seal_in_place_append_tag(bound_to(purpose, holder), &mut sealed);
         let nonce = nonce.map_err(|_| SealError::NoRandom)?;
         Ok(URL_SAFE_NO_PAD.encode([&nonce.as_ref()[..], &sealed].concat()))
@@ -80,7 +94,7 @@ impl Seal {
     pub async fn open(&self, purpose: Purpose, holder: &str, shown: &str) -> Result<Option<Vec<u8>>, SealError> {
         let Ok(mut shown) = URL_SAFE_NO_PAD.decode(shown) else { return Ok(None) };
         let Some((nonce, sealed)) = shown.split_first_chunk_mut::<NONCE_LEN>() else { return Ok(None) };
-        let key = self.key().await?;
+        let key = &self.keys().await?.sealing;
         let opened = key.open_in_place(Nonce::assume_unique_for_key(*nonce), bound_to(purpose, holder), sealed);
         let Ok(opened) = opened else { return Ok(None) };
         let Some((until, content)) = opened.split_first_chunk::<UNTIL_BYTES>() else { return Ok(None) };
@@ -88,15 +102,34 @@ impl Seal {
         Ok(holds.then(|| content.to_vec()))
     }
 
-    async fn key(&self) -> Result<&RandomizedNonceKey, SealError> {
+    /// What stands for names.
+    ///
+    /// # Errors
+    /// [`SealError`]
+    pub async fn names(&self) -> Result<Names, SealError> {
+        Ok(Names(self.keys().await?.naming.clone()))
+    }
+
+    async fn keys(&self) -> Result<&Keys, SealError> {
         let make = || async {
             let mut offered = Zeroizing::new([0; 32]);
             rand::fill(offered.as_mut_slice()).map_err(|_| SealError::NoRandom)?;
             let kept = Zeroizing::new(self.store.shared_secret(KEY_NAME, *offered).await?);
             // numbers that came twice would tell that two texts are the same and nothing more (RFC 8452)
-            RandomizedNonceKey::new(&AES_256_GCM_SIV, kept.as_slice()).map_err(|_| SealError::NoRandom)
+            let sealing =
+                RandomizedNonceKey::new(&AES_256_GCM_SIV, kept.as_slice()).map_err(|_| SealError::NoRandom)?;
+            let naming = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, kept.as_slice()), b"onward names");
+            Ok(Keys { sealing, naming: hmac::Key::new(hmac::HMAC_SHA256, naming.as_ref()) })
         };
-        self.key.get_or_try_init(make).await
+        self.keys.get_or_try_init(make).await
+    }
+}
+
+impl Names {
+    /// What stands for a name: 32 hexadecimal digits.
+    pub fn of(&self, name: &str) -> String {
+        let tag = hmac::sign(&self.0, name.as_bytes());
+        tag.as_ref().iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

@@ -8,18 +8,21 @@ use tokio::time::Instant;
 
 use super::{ConfigFile, Ended, Finding};
 use crate::{
+    auth::fetched,
     broker::{Broker, RabbitMq},
     client::{CallError, FhirClient},
     config::{
-        Access, BrokerUrl, Config, Env, StoreUrl,
+        Access, BrokerUrl, Config, Env, KeySource, Keys, StoreUrl,
+        people::Proof,
         registry::{Endpoint, InboxKind},
         routes::Source,
     },
     fhir::tree,
+    people::oidc::can_sign,
     routing::RouteSet,
     service::profiles,
     store::{postgres::PostgresStore, sqlite::SqliteStore},
-    tls::{Acceptor, Shower},
+    tls::look::{Looked, look, look_outwards},
 };
 
 /// How long an issuer is given to describe itself, …
@@ -33,22 +36,23 @@ const BROKER_WAIT: Duration = Duration::from_secs(10);
 pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
-    /// Reaches store, broker and every endpoint as well.
+    /// Reaches store, broker, every endpoint, issuers, public keys and the mail server as well.
     #[arg(long)]
     connect: bool,
 }
 
 pub(super) async fn run(options: &Options) -> Ended {
     let config = options.file.load(&Env::of_process())?;
-    if let StoreUrl::Postgres(url) = &config.store.url {
-        PostgresStore::check_url(url.reveal()).map_err(|error| Finding(format!("[store] url: {error}")))?;
+    let (mut faults, risks) = beyond_the_file(&config);
+    let validator = profiles::validator(&config);
+    faults.extend(validator.as_ref().err().map(ToString::to_string));
+    for risk in risks {
+        eprintln!("warning: {risk}");
     }
-    let unusable = unusable_certificates(&config);
-    if !unusable.is_empty() {
-        return Err(Finding(unusable.join("\n")).into());
+    if !faults.is_empty() {
+        return Err(Finding(faults.join("\n")).into());
     }
-    let validator = profiles::validator(&config).map_err(|error| Finding(error.to_string()))?;
-    for (profile, note) in validator.notes() {
+    for (profile, note) in validator.iter().flat_map(|validator| validator.notes()) {
         say!("note: {profile}: {note}");
     }
     let registry = &config.registry;
@@ -91,6 +95,21 @@ pub(super) async fn run(options: &Options) -> Ended {
     for (what, url) in issuers(&config) {
         tell(&what, described(&client, &url).await);
     }
+    for (whose, url) in keys_at(&config) {
+        let found = fetched(&client, &url).await;
+        tell(&whose, found.map(|count| format!("{count} at {url}")).map_err(|why| format!("{url}: {why}")));
+    }
+    #[cfg(feature = "pages")]
+    if let Some(smtp) = config.smtp.clone() {
+        use crate::notices::PostError;
+        let (host, outbound) = (format!("{}:{}", smtp.host, smtp.port), Arc::new(config.outbound.clone()));
+        let server = crate::notices::smtp::Server { smtp, resolver: crate::resolve::Resolver::system(), outbound };
+        let met = server.greets().await.map(|()| format!("{host} takes letters from Onward"));
+        let why = |error: PostError| match error {
+            PostError::Refused(why) | PostError::Away(why) => format!("{host}: {why}"),
+        };
+        tell("the mail server of [smtp]", met.map_err(why));
+    }
     if let Some(hook) = &config.alerts.hook {
         tell("the hook of [alerts]", answers(&client, hook).await);
     }
@@ -130,25 +149,42 @@ async fn answers(client: &FhirClient, hook: &Endpoint) -> Result<String, String>
     }
 }
 
-/// What is wrong with the certificates that it is to show, and with the authorities of those of clients.
-fn unusable_certificates(config: &Config) -> Vec<String> {
-    let shown = config.server.tls.iter().chain(config.listeners.iter().filter_map(|listener| listener.tls.as_ref()));
-    let wrong = shown.filter_map(|tls| match Acceptor::open(tls.clone(), config.http.http2) {
-        Ok(acceptor) if acceptor.expires() > Timestamp::now() => None,
-        Ok(acceptor) => {
-            let file = tls.certificate.display();
-            Some(format!("{file}: the certificate has ended, on {}; get another one", acceptor.expires()))
-        }
-        Err(error) => Some(error.to_string()),
-    });
-    let outwards = config.registry.identities().filter_map(|(to, identity)| match Shower::renewed(identity, None) {
-        Ok(shower) => {
-            let ends = shower?.expires().filter(|ends| *ends <= Timestamp::now())?;
-            Some(format!("the certificate shown to {to} has ended, on {ends}; get another one"))
-        }
-        Err(error) => Some(format!("the certificate shown to {to}: {error}")),
-    });
-    wrong.chain(outwards).collect()
+/// What is wrong, and what looks so, with what the configuration names and does not hold: certificates, keys, and where the store is.
+fn beyond_the_file(config: &Config) -> (Vec<String>, Vec<String>) {
+    let now = Timestamp::now();
+    let name = config.server.base_url.as_deref().filter(|url| url.starts_with("https://")).and_then(host_of);
+    let listened = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).map(|tls| (tls, None));
+    let shown = config.server.tls.iter().map(|tls| (tls, name.as_deref())).chain(listened);
+    let inwards = shown.map(|(tls, name)| look(tls, config.http.http2, name, now));
+    let outwards = config.registry.identities().map(|(to, identity)| look_outwards(&to, identity, now));
+    let Looked { mut faults, risks } = inwards.chain(outwards).fold(Looked::default(), Looked::and);
+    if let StoreUrl::Postgres(url) = &config.store.url {
+        faults.extend(PostgresStore::check_url(url.reveal()).err().map(|error| format!("[store] url: {error}")));
+    }
+    if let Some(Proof::Key(key)) = config.people.oidc.as_ref().map(|oidc| &oidc.proof) {
+        faults.extend(can_sign(key).err().map(|why| format!("[people.oidc] client-key: {why}")));
+    }
+    (faults, risks)
+}
+
+/// The host of a URL, without its port and the brackets of an address.
+fn host_of(url: &str) -> Option<String> {
+    let uri: hyper::Uri = url.parse().ok()?;
+    Some(uri.host()?.trim_matches(['[', ']']).to_owned())
+}
+
+/// The clients whose public keys lie at a URL.
+fn keys_at(config: &Config) -> Vec<(String, String)> {
+    let registry = &config.registry;
+    let systems = registry.systems.values().map(|one| (format!("the keys of system {}", one.id), &one.keys));
+    let providers = registry.providers.values().map(|one| (format!("the keys of provider {}", one.id), &one.keys));
+    let stewards = registry.stewards.values().map(|one| (format!("the keys of steward {}", one.id), &one.keys));
+    let all = systems.chain(providers).chain(stewards);
+    let at = |(whose, keys): (String, &Keys)| match &keys.source {
+        Some(KeySource::Url(url)) => Some((whose, url.clone())),
+        _ => None,
+    };
+    all.filter_map(at).collect()
 }
 
 /// A route set in a few words.

@@ -206,13 +206,15 @@ async fn changes(asked: &List) -> Ended {
     loop {
         let page = store.account_notes(after, CHUNK).await?;
         for note in &page {
-            let AccountNote { id, at, by, account, deed, positions } = note;
-            let (at, roles) = (instant(*at), words(positions));
+            let AccountNote { id, at, by, account, deed, before, positions } = note;
+            let (at, roles, had) = (instant(*at), words(positions), words(before));
             if asked.json {
-                let line = json!({"change": id.to_string(), "at": at, "by": by, "account": account, "what": deed.code(), "roles": roles});
+                let line = json!({"change": id.to_string(), "at": at, "by": by, "account": account, "what": deed.code(), "roles-before": had, "roles": roles});
                 say!("{line}");
             } else {
-                say!("{at}  {by}  {account}  {deed}  ({roles})");
+                let changed =
+                    if before.is_empty() || had == roles { roles.clone() } else { format!("{had} -> {roles}") };
+                say!("{at}  {by}  {account}  {deed}  ({changed})");
             }
         }
         after = page.last().map(|note| note.id);

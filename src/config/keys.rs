@@ -104,6 +104,11 @@ struct Written {
 // === impl KeySet ===
 
 impl KeySet {
+    /// How many keys of it can be used.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Reads a set. A key that cannot be used here is passed over: others may use it.
     ///
     /// # Errors

@@ -22,12 +22,18 @@ const TOKEN_CHARS_MAX: usize = 4096;
 const TOKEN_BYTES: usize = 32;
 
 /// A secret that Onward must show to somebody else: a token it sends, a password. Never printed, and overwritten when it is let go.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 /// The SHA-256 of a token that a client shows to Onward. The token itself is not kept.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Eq, PartialOrd, Ord)]
 pub struct TokenHash([u8; 32]);
+
+/// Whether two secrets, or what is kept of them, are the same. How long that takes says nothing of where they differ; every comparison of
+/// secrets is this one.
+pub fn is_same_secret(one: &[u8], other: &[u8]) -> bool {
+    constant_time::verify_slices_are_equal(one, other).is_ok()
+}
 
 /// Reads secrets and remembers from which files.
 pub(super) struct Secrets<'e> {
@@ -47,6 +53,12 @@ impl Secret {
     /// The text. Only for the one place that sends it.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        is_same_secret(self.0.as_bytes(), other.0.as_bytes())
     }
 }
 
@@ -91,12 +103,18 @@ impl TokenHash {
 
     /// Compares in constant time.
     pub fn is(&self, other: &TokenHash) -> bool {
-        constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+        is_same_secret(&self.0, &other.0)
     }
 
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+impl PartialEq for TokenHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other)
     }
 }
 

@@ -281,6 +281,12 @@ impl Broker {
     }
 }
 
+/// A number of a table that lies between these, both of them allowed.
+fn number_of(table: &mut Table<'_>, key: &'static str, default: u32, (min, max): (u32, u32)) -> usize {
+    let found = table.get(key).and_then(|node| node.number(min, max));
+    usize::try_from(found.unwrap_or(default)).unwrap_or(usize::MAX)
+}
+
 // === impl Limits ===
 
 impl Limits {
@@ -297,24 +303,23 @@ impl Limits {
         let body = table.get("body").and_then(|node| node.size(1 << 10, 64 << 20)).unwrap_or(5 << 20);
         let bodies = table.get("bodies").and_then(|node| node.size(1 << 20, 16 << 30)).unwrap_or(128 << 20);
         let free_disk_bytes = table.get("free-disk").and_then(|node| node.size(0, 1 << 40)).unwrap_or(128 << 20);
-        let mut number = |key, default: u32, min, max| -> usize {
-            let found = table.get(key).and_then(|node| node.number(min, max));
-            usize::try_from(found.unwrap_or(default)).unwrap_or(usize::MAX)
-        };
+        let mut number = |key, default: u32, min, max| number_of(&mut table, key, default, (min, max));
         let depth = number("depth", 64, 16, 256);
         let bundle_entries = number("bundle-entries", 500, 1, 10_000);
         let connections = number("connections", 1_024, 1, 100_000);
         // 0: it is not said
         let connections_per_address = Some(number("connections-per-address", 0, 1, 100_000)).filter(|max| *max > 0);
+        if let Some(more) = connections_per_address.filter(|max| *max > connections) {
+            let told = format!("found {more}; allowed: at most as many as connections, which are {connections}");
+            table.fault("connections-per-address", told);
+        }
+        let mut number = |key, default: u32, min, max| number_of(&mut table, key, default, (min, max));
         let concurrent_requests = number("concurrent-requests", 256, 1, 100_000);
         let concurrent_answers = number("concurrent-answers", 64, 1, 100_000);
         let concurrent_reads = number("concurrent-reads", 128, 1, 100_000);
         let mut rate = |key, default: u32| table.get(key).and_then(|node| node.number(1, 1_000_000)).unwrap_or(default);
         let (client_rate, address_rate) = (rate("client-rate", 2_000), rate("address-rate", 50));
-        let mut number = |key, default: u32, min, max| -> usize {
-            let found = table.get(key).and_then(|node| node.number(min, max));
-            usize::try_from(found.unwrap_or(default)).unwrap_or(usize::MAX)
-        };
+        let mut number = |key, default: u32, min, max| number_of(&mut table, key, default, (min, max));
         let outbox_messages = number("outbox-messages", 1_000_000, 1, 1_000_000_000) as u64;
         let mut span =
             |key, default: u32| table.get(key).and_then(|node| node.duration(SECOND, HOUR)).unwrap_or(default * SECOND);

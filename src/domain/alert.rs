@@ -101,7 +101,9 @@ impl AlertKind {
                 "start the broker or mend the way to it; referrals are taken meanwhile and wait in the store"
             }
             Self::StoreTrouble => "free disk space or start the database: no referral can be taken until then",
-            Self::GlassBroken => "see by `onward people glasses` who gave which reason, and ask whether it was needed",
+            Self::GlassBroken => {
+                "an auditor sees at /glasses who gave which reason (or `onward people glasses`): ask whether it was needed"
+            }
             Self::WorkerLetIn => {
                 "see by `onward people changes` who let in whom, and ask that person whether she has set up the account herself"
             }

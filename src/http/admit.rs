@@ -38,7 +38,11 @@ pub type Held = Arc<Place>;
 /// Finds a place for a request, and notes in it who sends it.
 pub async fn enter(app: &App, request: &mut Request) -> Result<Held, Fault> {
     let caller = who::asks(app, request.headers(), request.extensions()).await?;
-    app.often.asks(&caller, &Came::of(request.extensions())).map_err(refused)?;
+    let came = Came::of(request.extensions());
+    if !caller.clients.is_empty() {
+        came.of_known();
+    }
+    app.often.asks(&caller, &came).map_err(refused)?;
     let kind = kind(request.method(), request.uri().path(), &caller.clients);
     if kind != Kind::Answer && request.extensions().get::<Crowded>().is_some() {
         return Err(Fault::unavailable("there are as many connections as may be; try again shortly"));

@@ -4,7 +4,7 @@
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, uri::Authority},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, uri::Authority},
     middleware::{Next, from_fn},
     response::Response,
 };
@@ -30,19 +30,60 @@ pub fn around(router: Router, http: &Http) -> Router {
     router.layer(from_fn(addressed)).layer(from_fn(identify))
 }
 
-/// Lets in what says once to whom it goes. Of two hosts whoever stands before this may have looked at the other one; then it is not
-/// known of what else it has let through, and the connection ends.
+/// Lets in what says once to whom it goes, and how its body comes in no way but the one that is read here. Of two hosts, or two codings,
+/// whoever stands before this may have looked at the other one; then it is not known of what else it has let through, and the
+/// connection ends.
 async fn addressed(request: Request, next: Next) -> Response {
-    if is_addressed(request.version(), request.headers(), request.uri().authority()) {
-        return next.run(request).await;
-    }
-    let told = "a request names in Host, once, where it goes (RFC 9112, 3.2)";
+    let is_addressed = is_addressed(request.version(), request.headers(), request.uri().authority());
+    let fault = match coded(request.headers()) {
+        _ if !is_addressed => {
+            let told = "a request names in Host, once, where it goes (RFC 9112, 3.2)";
+            Fault::invalid(vec![Issue::error(IssueCode::Value, "http.Host", told)])
+        }
+        Coded::Plainly => return next.run(request).await,
+        Coded::Twice => {
+            let told = "Transfer-Encoding stands there once, and is chunked (RFC 9112, 6.1)";
+            Fault::invalid(vec![Issue::error(IssueCode::Value, "http.Transfer-Encoding", told)])
+        }
+        Coded::Otherwise => {
+            let told =
+                "no coding of a transfer is known here but chunked (RFC 9112, 6.1); a body may have a Content-Encoding";
+            let issue = Issue::error(IssueCode::NotSupported, "http.Transfer-Encoding", told);
+            Fault::new(StatusCode::NOT_IMPLEMENTED, issue)
+        }
+    };
     let is_first = request.version() < Version::HTTP_2;
-    let mut response = Fault::invalid(vec![Issue::error(IssueCode::Value, "http.Host", told)]).in_json();
+    let mut response = fault.in_json();
     if is_first {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// How a body is said to come.
+#[derive(Debug, PartialEq, Eq)]
+enum Coded {
+    /// In chunks, or as long as it says.
+    Plainly,
+    /// In chunks of chunks, or by two headers.
+    Twice,
+    /// In a coding that is not known here.
+    Otherwise,
+}
+
+/// What `Transfer-Encoding` says: hyper looks at the last coding alone, and takes those before it for done.
+fn coded(headers: &HeaderMap) -> Coded {
+    let mut all = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let (first, further) = (all.next(), all.next());
+    let Some(value) = first else { return Coded::Plainly };
+    let words: Vec<&[u8]> = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).collect();
+    let is_chunked = |word: &[u8]| word.eq_ignore_ascii_case(b"chunked");
+    match words.as_slice() {
+        _ if further.is_some() => Coded::Twice,
+        [one] if is_chunked(one) => Coded::Plainly,
+        all if all.iter().all(|word| is_chunked(word)) => Coded::Twice,
+        _ => Coded::Otherwise,
+    }
 }
 
 /// Whether `Host` stands there as it must: in HTTP/1.1 once (RFC 9112, 3.2), in HTTP/1.0 at most once, in HTTP/2 as the request's own
@@ -157,6 +198,25 @@ mod tests {
             "where both are told the path's own counts, and neither is looked at"
         );
         assert!(is(second, &["Onward"], Some("onward")) && !is(second, &["b"], Some("onward")));
+    }
+
+    #[test]
+    fn a_body_comes_in_chunks_once_or_in_none() {
+        let of = |all: &[&str]| {
+            let headers = all.iter().map(|one| (header::TRANSFER_ENCODING, HeaderValue::from_str(one).unwrap()));
+            coded(&headers.collect())
+        };
+        for plainly in [&[][..], &["chunked"], &["Chunked"], &[" chunked\t"]] {
+            assert_eq!(of(plainly), Coded::Plainly, "{plainly:?}");
+        }
+        for twice in
+            [&["chunked", "chunked"][..], &["chunked, chunked"], &["gzip", "chunked"], &["chunked", "identity"]]
+        {
+            assert_eq!(of(twice), Coded::Twice, "{twice:?}");
+        }
+        for otherwise in ["gzip, chunked", "identity", "xchunked", "chunked;a=b", "", ",chunked"] {
+            assert_eq!(of(&[otherwise]), Coded::Otherwise, "{otherwise}");
+        }
     }
 
     #[test]

@@ -112,6 +112,11 @@ impl Watch {
         UnderWay { watch: Arc::clone(self), version, answer: None }
     }
 
+    /// Whether nothing is under way: no request without an answer, and no answer that is not handed on.
+    pub fn is_idle(&self) -> bool {
+        self.state().under_way == 0
+    }
+
     /// Its client was told that it takes no more requests.
     pub fn ending(&self) {
         self.state().ending.get_or_insert_with(Instant::now);

@@ -103,7 +103,7 @@ pub async fn ready(State(app): State<Shared>, came: Came, headers: HeaderMap) ->
         Is::Degraded | Is::Ready => (overall.word(), StatusCode::OK),
     };
     match counted(&app, &came, asker(&app.keeper_tokens, &headers, &came)) {
-        Ok(Asker::Keeper) => {}
+        Ok(Asker::Keeper) => came.of_known(),
         Ok(_) => return said(code, &json!({"status": status})),
         Err(refusal) => return admit::refused(refusal).in_json(),
     }
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     fn came(address: &str, loopback: bool) -> Came {
-        Came { address: Some(address.parse().unwrap()), loopback, shown: None }
+        Came { address: Some(address.parse().unwrap()), loopback, ..Came::default() }
     }
 
     fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {

@@ -154,6 +154,7 @@ async fn token(State(app): State<Shared>, request: Request) -> Response {
         let scope = form.get("scope").unwrap_or_default();
         let shown = shown(&app, &form, &came).await?;
         let given = app.authority.give(shown, scope, connection(&came)).await?;
+        came.of_known();
         Ok(json!({
             "access_token": given.token,
             "token_type": "bearer",

@@ -1,14 +1,7 @@
 //! The accept loop: bounded connections over HTTP/1.1 and HTTP/2, a limit on how long a client may take over its headers, and an end
 //! that lets requests finish.
 
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    net::IpAddr,
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::{Request, Response, body::Incoming, service::Service};
@@ -26,9 +19,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service as _;
 
 use super::{
+    addresses::{Addresses, OfAddress},
     admit::Crowded,
     connection::{Given, PIECE_BYTES, Patience, Verdict, Watch},
-    often::network,
     patient::Patient,
     who::Came,
 };
@@ -109,21 +102,6 @@ struct Places {
     open: TaskTracker,
 }
 
-/// How many connections each address has open. It names none that has none, so never more than there are connections.
-struct Addresses {
-    /// None: as many as there may be.
-    max: Option<usize>,
-    /// From this machine itself, where a proxy may stand that all others come by.
-    max_of_loopback: Option<usize>,
-    open: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// One of an address, until it is dropped.
-struct OfAddress {
-    all: Arc<Addresses>,
-    network: IpAddr,
-}
-
 /// Serves until `stop`, then lets what is under way finish within `limits.drain`.
 pub async fn serve(doors: Vec<Door>, router: Router, limits: &Limits, http2: bool, stop: CancellationToken) {
     let places = Places {
@@ -137,38 +115,6 @@ pub async fn serve(doors: Vec<Door>, router: Router, limits: &Limits, http2: boo
     places.open.close();
     if tokio::time::timeout(limits.drain, places.open.wait()).await.is_err() {
         tracing::warn!("some requests were cut off");
-    }
-}
-
-// === impl Addresses ===
-
-impl Addresses {
-    fn new(limits: &Limits) -> Arc<Self> {
-        let (max, max_of_loopback) = limits.connections_of_address();
-        Arc::new(Self { max, max_of_loopback, open: Mutex::default() })
-    }
-
-    /// One more connection from there; none where it has as many as it may.
-    fn one_more(self: &Arc<Self>, from: IpAddr) -> Option<OfAddress> {
-        let network = network(from);
-        let max = if network.is_loopback() || from.is_loopback() { self.max_of_loopback } else { self.max };
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = open.get(&network).copied().unwrap_or_default();
-        if max.is_some_and(|max| here >= max) {
-            return None;
-        }
-        open.insert(network, here + 1);
-        Some(OfAddress { all: Arc::clone(self), network })
-    }
-}
-
-impl Drop for OfAddress {
-    fn drop(&mut self) {
-        let mut open = self.all.open.lock().unwrap_or_else(PoisonError::into_inner);
-        match open.get_mut(&self.network) {
-            Some(here) if *here > 1 => *here -= 1,
-            _ => drop(open.remove(&self.network)),
-        }
     }
 }
 
@@ -196,7 +142,7 @@ async fn at(door: Door, places: &Places, router: &Router, limits: &Limits, http2
             }
         };
         let Some(of_address) = addresses.one_more(peer) else {
-            // nothing is said: over TLS there is nobody yet to say it to, and it would take time that others want
+            // all that it has are of those who are known. Nothing is said: over TLS there is nobody yet to say it to
             metrics::counter!("onward_connections_refused_total").increment(1);
             tracing::debug!("a connection is refused: its address has as many as it may");
             continue;
@@ -220,9 +166,14 @@ async fn at(door: Door, places: &Places, router: &Router, limits: &Limits, http2
             router.clone()
         };
         let (stop, acceptor) = (stop.clone(), acceptor.clone());
-        let came = Came { address: Some(peer), loopback, shown: None };
+        let OfAddress { standing, .. } = &of_address;
+        let standing = Arc::clone(standing);
+        let came = Came { address: Some(peer), loopback, shown: None, standing: Some(Arc::clone(&standing)) };
         open.spawn(async move {
-            one(stream, acceptor.as_deref(), &builder, (router, came), patience, &stop).await;
+            tokio::select! {
+                () = one(stream, acceptor.as_deref(), &builder, (router, came), patience, &stop) => {}
+                () = standing.given_up() => tracing::debug!("a connection is given up for another of its address"),
+            }
             drop((place, of_address));
         });
     }
@@ -276,6 +227,9 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stop: &CancellationToken,
 ) {
     let watch = Watch::new(patience);
+    if let Some(standing) = &came.standing {
+        standing.watched(&watch);
+    }
     let stream = TokioIo::new(Patient::new(stream, patience.takes_within));
     let watched = Watched { router, came, watch: Arc::clone(&watch) };
     let mut connection = pin!(builder.serve_connection(stream, watched));
@@ -331,57 +285,5 @@ impl Service<Request<Incoming>> for Watched {
         let under_way = self.watch.begin(request.version());
         let answer = self.router.clone().call(request);
         Box::pin(async move { answer.await.map(|response| under_way.answered(response)) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// More than there may be.
-    const MANY: usize = 2_000;
-
-    fn addresses(lines: &str) -> Arc<Addresses> {
-        let text = format!("[limits]\n{lines}");
-        let (config, _) =
-            crate::config::Config::parse(&text, std::path::Path::new("onward.toml"), &crate::config::Env::default())
-                .unwrap();
-        Addresses::new(&config.limits)
-    }
-
-    fn taken(addresses: &Arc<Addresses>, from: &str) -> Vec<OfAddress> {
-        let from = from.parse().unwrap();
-        (0..MANY).map_while(|_| addresses.one_more(from)).collect()
-    }
-
-    #[test]
-    fn one_address_has_a_share_of_all_connections() {
-        let all = addresses("connections = 100");
-        let one = taken(&all, "192.0.2.1");
-        assert_eq!(one.len(), 25);
-        assert!(all.one_more("::ffff:192.0.2.1".parse().unwrap()).is_none(), "it is the same one");
-        assert_eq!(taken(&all, "192.0.2.2").len(), 25, "another one has its own");
-        let of_network = taken(&all, "2001:db8:1:2::1");
-        assert!(all.one_more("2001:db8:1:2:ffff::9".parse().unwrap()).is_none(), "who has a whole network is one");
-        assert_eq!(of_network.len(), 25);
-        drop((one, of_network));
-        assert!(all.one_more("192.0.2.1".parse().unwrap()).is_some(), "what is over is given back");
-        assert!(all.open.lock().unwrap().is_empty(), "and forgotten");
-    }
-
-    #[test]
-    fn a_proxy_on_this_machine_is_everybody_unless_it_is_said() {
-        // beside them those beyond the bound, which are for answers
-        assert_eq!(taken(&addresses("connections = 100"), "127.0.0.1").len(), MANY);
-        assert_eq!(taken(&addresses("connections = 100"), "::1").len(), MANY);
-        let said = addresses("connections = 100\nconnections-per-address = 7");
-        for from in ["127.0.0.1", "::1", "192.0.2.1"] {
-            assert_eq!(taken(&said, from).len(), 7, "{from}");
-        }
-        assert_eq!(
-            taken(&addresses("connections = 3"), "192.0.2.1").len(),
-            MANY,
-            "where there are few, how many there may be in all is bound enough"
-        );
     }
 }

@@ -10,7 +10,7 @@ use axum::{
     routing::MethodRouter,
 };
 
-use super::{App, Shared, admit::Known, reply::Fault};
+use super::{App, Shared, addresses::Standing, admit::Known, reply::Fault};
 use crate::{
     auth::{self, Caller, Connection, Granted, KnownBy},
     domain::Letter,
@@ -29,12 +29,21 @@ pub struct Came {
     pub loopback: bool,
     /// What its client's certificate says.
     pub shown: Option<Arc<Shown>>,
+    /// What is known of the connection.
+    pub standing: Option<Arc<Standing>>,
 }
 
 impl Came {
     /// Over what this request came.
     pub fn of(request: &Extensions) -> Self {
         request.get::<Self>().cloned().unwrap_or_default()
+    }
+
+    /// Notes that somebody who is known asks: the connection is not given up for another one any more.
+    pub fn of_known(&self) {
+        if let Some(standing) = &self.standing {
+            standing.known();
+        }
     }
 }
 

@@ -50,12 +50,20 @@ impl Post for Server {
 }
 
 impl Server {
-    async fn hand_over(&self, letter: &Letter) -> Result<(), PostError> {
+    /// Whether it takes letters from Onward: it is reached, TLS is agreed on, and it lets Onward log in. No letter is sent.
+    ///
+    /// # Errors
+    /// [`PostError`]
+    pub async fn greets(&self) -> Result<(), PostError> {
+        let late = || Err(PostError::Away(format!("not done within {CONNECT_MAX:?}")));
+        let met = async { self.ready().await.map(drop) };
+        tokio::time::timeout(CONNECT_MAX, met).await.unwrap_or_else(|_| late())
+    }
+
+    /// A connection over which a letter can be handed over.
+    async fn ready(&self) -> Result<AsyncSmtpConnection, PostError> {
         let Smtp { from, user, tls, .. } = &self.smtp;
-        let domain = from.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
-        let message = message(letter, from, domain).map_err(PostError::Refused)?;
-        let (from, to) = (address(from).map_err(PostError::Away)?, address(&letter.to).map_err(PostError::Refused)?);
-        let hello = ClientId::Domain(domain.to_owned());
+        let hello = ClientId::Domain(domain_of(from).to_owned());
         let mut connection = self.connect(&hello).await?;
         if *tls == SmtpTls::Starttls {
             connection.starttls(self.tls().await?, &hello).await.map_err(|error| away("STARTTLS", &error))?;
@@ -65,6 +73,14 @@ impl Server {
             let asked = connection.auth(DEFAULT_MECHANISMS, &credentials).await;
             asked.map_err(|error| away("logging in", &error))?;
         }
+        Ok(connection)
+    }
+
+    async fn hand_over(&self, letter: &Letter) -> Result<(), PostError> {
+        let Smtp { from, .. } = &self.smtp;
+        let message = message(letter, from, domain_of(from)).map_err(PostError::Refused)?;
+        let (from, to) = (address(from).map_err(PostError::Away)?, address(&letter.to).map_err(PostError::Refused)?);
+        let mut connection = self.ready().await?;
         let mail = connection.command(Mail::new(Some(from), vec![])).await;
         mail.map_err(|error| away("the sender", &error))?;
         connection.command(Rcpt::new(to, vec![])).await.map_err(|error| match error.is_permanent() {
@@ -119,6 +135,11 @@ impl Server {
         }
         builder.build_rustls().map_err(|_| PostError::Away("TLS cannot be spoken: no usable certificates".to_owned()))
     }
+}
+
+/// The domain of an address.
+fn domain_of(address: &str) -> &str {
+    address.rsplit_once('@').map_or("localhost", |(_, domain)| domain)
 }
 
 fn address(text: &str) -> Result<Address, String> {

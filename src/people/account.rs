@@ -9,7 +9,7 @@ use super::{People, PeopleError, after, secret::Code, totp};
 use crate::{
     config::people::is_known,
     domain::Position,
-    store::{Account, AccountDeed, AccountNote, Credentials, Enrolment, StoreError},
+    store::{Account, AccountAt, AccountDeed, AccountNote, Credentials, Enrolment, StoreError},
 };
 
 /// A code to enrol with is of use for so long.
@@ -18,6 +18,10 @@ pub const ENROL_WITHIN: Duration = Duration::from_secs(72 * 3600);
 pub const NAME_CHARS_MAX: usize = 64;
 /// An account that somebody else changes at the same time is looked at again so often.
 const TRIES: u32 = 5;
+/// No name of a person is longer.
+pub const FULL_NAME_CHARS_MAX: usize = 100;
+/// So many accounts of one organisation are made by those who look after its people: there are only so many for all.
+pub const OF_ORGANISATION_MAX: usize = 1_000;
 /// So many positions of one person.
 pub const POSITIONS_MAX: usize = 20;
 
@@ -38,6 +42,17 @@ pub enum AccountError {
     /// It has nothing, or too much, to do.
     #[error("a person has 1 to {POSITIONS_MAX} roles")]
     Positions,
+    /// A position is named twice.
+    #[error("{0} is named twice: name each role once")]
+    Twice(Position),
+    /// It is no name that people could read.
+    #[error(
+        "a person's name is 1 to {FULL_NAME_CHARS_MAX} characters that can be seen, and none that hides or turns others"
+    )]
+    FullName,
+    /// The organisation has as many accounts as it may.
+    #[error("this organisation has {OF_ORGANISATION_MAX} accounts, and no more may be made for it")]
+    Many,
     /// A position is held in an organisation that is not there.
     #[error("{0}: there is no such system or provider in the configuration")]
     Unknown(Position),
@@ -67,15 +82,29 @@ impl From<StoreError> for AccountError {
     }
 }
 
+/// In front of the name of an account where it stands for its person.
+const PERSON: &str = "local:";
+
 /// Who somebody with a local account is, in sessions and everywhere else.
 pub fn person(name: &str) -> String {
-    format!("local:{name}")
+    format!("{PERSON}{name}")
 }
 
 /// Whether one can log in with it.
 pub fn is_name(text: &str) -> bool {
     let sign = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._@-".contains(&b);
     (1..=NAME_CHARS_MAX).contains(&text.len()) && text.bytes().all(sign)
+}
+
+/// Whether a text can stand as a person's name: nothing in it hides, breaks a line, or turns what stands beside it.
+pub fn is_full_name(text: &str) -> bool {
+    let unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+            || matches!(c, '\u{e0000}'..='\u{e0fff}')
+    };
+    (1..=FULL_NAME_CHARS_MAX).contains(&text.chars().count()) && !text.trim().is_empty() && !text.chars().any(unseen)
 }
 
 impl People {
@@ -93,6 +122,9 @@ impl People {
         if !is_name(name) {
             return Err(AccountError::Name);
         }
+        if !is_full_name(full_name) {
+            return Err(AccountError::FullName);
+        }
         self.fit(&positions)?;
         let (code, now) = (Code::mint().map_err(PeopleError::from)?, self.store.now());
         let account = Account {
@@ -105,7 +137,7 @@ impl People {
             created: now,
             version: 1,
         };
-        let note = self.note(by, AccountDeed::Added, &account);
+        let note = self.note(by, AccountDeed::Added, vec![], &account);
         if !self.store.add_account(account, Some(note)).await? {
             return Err(AccountError::Taken);
         }
@@ -230,10 +262,12 @@ impl People {
         how: impl Fn(&mut Account) -> Result<(), AccountError>,
     ) -> Result<(), AccountError> {
         for _ in 0..TRIES {
+            let actor = self.actor(by).await?;
             let mut account = self.store.account(name).await?.ok_or(AccountError::Absent)?;
+            let before = account.positions.clone();
             how(&mut account)?;
-            let note = self.note(by, deed, &account);
-            if !self.store.set_account(account, Some(note)).await? {
+            let note = self.note(by, deed, before, &account);
+            if !self.store.set_account(account, Some(note), actor).await? {
                 continue;
             }
             // after it: what was begun with the account as it was before ends with all others
@@ -244,15 +278,29 @@ impl People {
         Err(AccountError::Moved)
     }
 
+    /// The account of whoever does something with another, as it is now: whoever was kept out a moment ago does nothing any more, and what she
+    /// does counts only while her account is as it was looked at. None where she has no local account.
+    async fn actor(&self, by: &str) -> Result<Option<AccountAt>, AccountError> {
+        let Some(name) = by.strip_prefix(PERSON) else { return Ok(None) };
+        let account = self.store.account(name).await?.filter(|account| !account.disabled);
+        let account = account.ok_or(AccountError::Absent)?;
+        Ok(Some(AccountAt { name: account.name, version: account.version }))
+    }
+
     /// That this was done with an account.
-    fn note(&self, by: &str, deed: AccountDeed, account: &Account) -> AccountNote {
+    fn note(&self, by: &str, deed: AccountDeed, before: Vec<Position>, account: &Account) -> AccountNote {
         let (account, positions) = (account.name.clone(), account.positions.clone());
-        AccountNote { id: Uuid::now_v7(), at: self.store.now(), by: by.to_owned(), account, deed, positions }
+        AccountNote { id: Uuid::now_v7(), at: self.store.now(), by: by.to_owned(), account, deed, before, positions }
     }
 
     pub(super) fn fit(&self, positions: &[Position]) -> Result<(), AccountError> {
         if !(1..=POSITIONS_MAX).contains(&positions.len()) {
             return Err(AccountError::Positions);
+        }
+        let twice =
+            positions.iter().enumerate().find(|(n, position)| positions.iter().take(*n).any(|one| one == *position));
+        if let Some((_, position)) = twice {
+            return Err(AccountError::Twice(position.clone()));
         }
         let registry = self.registry.load();
         match positions.iter().find(|position| !is_known(&registry, position)) {

@@ -14,7 +14,10 @@ use super::{
     throttle::{self, wait},
     totp,
 };
-use crate::store::{Account, Credentials, Digest, StoreError};
+use crate::{
+    config::is_same_secret,
+    store::{Account, Credentials, Digest, StoreError},
+};
 
 /// A shorter password is not taken (NCSC: length, and no rules about signs).
 pub const PASSWORD_CHARS_MIN: usize = 12;
@@ -104,7 +107,7 @@ impl People {
         };
         // over the version that was read: of two who show the same code one gets in
         let taken = account.clone().with_step(step);
-        if !self.store.set_account(taken, None).await? {
+        if !self.store.set_account(taken, None, None).await? {
             self.failed(&keys).await?;
             return Ok(LogIn::Refused);
         }
@@ -151,7 +154,7 @@ impl People {
         let (shown, now) = (Code::typed(code).digest(), self.store.now());
         let account = self.store.account(name).await?.filter(|account| {
             let open = account.enrolment.as_ref().filter(|enrolment| now < enrolment.until);
-            !account.disabled && open.is_some_and(|enrolment| enrolment.code == shown)
+            !account.disabled && open.is_some_and(|enrolment| is_same_secret(&enrolment.code, &shown))
         });
         let Some(account) = account else {
             self.failed(&keys).await?;
@@ -188,7 +191,7 @@ impl People {
         let account = self.store.account(&name).await?.filter(|account| account.version == version);
         let Some(account) = account else { return Ok(Err((NotEnrolled::Over, None))) };
         let credentials = Some(Credentials { password, totp: key, step });
-        if !self.store.set_account(Account { enrolment: None, credentials, ..account }, None).await? {
+        if !self.store.set_account(Account { enrolment: None, credentials, ..account }, None, None).await? {
             return Ok(Err((NotEnrolled::Over, None)));
         }
         tracing::info!(person = person(&name), "enrolled");

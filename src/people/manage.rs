@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Code, People, Visitor,
-    account::{self, AccountError},
+    account::{self, AccountError, OF_ORGANISATION_MAX},
 };
 use crate::{
     auth::manage::{Reach, changed, gives, reach},
@@ -53,6 +53,17 @@ impl People {
     ) -> Result<Code, AccountError> {
         if !positions.iter().all(|position| gives(&visitor.positions, position)) {
             return Err(AccountError::Beyond);
+        }
+        // an organisation that made them all would leave none for the others
+        let all = self.store.accounts().await?;
+        let of = |position: &Position| {
+            let organisation = position.organisation();
+            all.iter()
+                .filter(|account| account.positions.iter().any(|held| held.organisation() == organisation))
+                .count()
+        };
+        if positions.iter().any(|position| of(position) >= OF_ORGANISATION_MAX) {
+            return Err(AccountError::Many);
         }
         let code = self.add(&visitor.person, name, full_name, positions.clone()).await?;
         // before it is shown: nobody uses a code of which nobody was told

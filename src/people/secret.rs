@@ -2,11 +2,14 @@
 
 use std::fmt;
 
-use aws_lc_rs::{constant_time, hmac, rand};
+use aws_lc_rs::{hmac, rand};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use crate::{config::TokenHash, store::Digest};
+use crate::{
+    config::{TokenHash, is_same_secret},
+    store::Digest,
+};
 
 /// Random bytes of a token.
 const TOKEN_BYTES: usize = 32;
@@ -77,7 +80,7 @@ impl Token {
     pub fn made_form(&self, shown: &str) -> bool {
         let shown = URL_SAFE_NO_PAD.decode(shown).unwrap_or_default();
         let Some((salt, tag)) = shown.split_first_chunk::<SALT_BYTES>() else { return false };
-        constant_time::verify_slices_are_equal(self.tag(*salt).as_ref(), tag).is_ok()
+        is_same_secret(self.tag(*salt).as_ref(), tag)
     }
 
     fn tag(&self, salt: [u8; SALT_BYTES]) -> hmac::Tag {

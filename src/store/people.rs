@@ -148,8 +148,19 @@ pub struct AccountNote {
     pub account: String,
     /// What.
     pub deed: AccountDeed,
+    /// What its person was before. Empty where it was made, and of changes that were noted before this was kept.
+    pub before: Vec<Position>,
     /// What its person is from then on.
     pub positions: Vec<Position>,
+}
+
+/// A local account, as it was when whoever acts with it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountAt {
+    /// Its name.
+    pub name: String,
+    /// Its version then.
+    pub version: u64,
 }
 
 /// The part of the port that keeps people. Its behaviours are in the same suite (`tests/it/store/people.rs`).
@@ -190,12 +201,21 @@ pub trait PeopleStore: Send + Sync + 'static {
     /// All accounts, in the order of their names.
     async fn accounts(&self) -> Result<Vec<Account>, StoreError>;
 
-    /// Writes an account over the version that it has; false where that has passed. What is written has the next one. What is noted of it
-    /// is kept in the same commit, and only where it was written.
-    async fn set_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError>;
+    /// Writes an account over the version that it has; false where that has passed, or where `by` is given and has another version by
+    /// now: of two who end each other's at once one stays. What is written has the next one. What is noted of it is kept in the same
+    /// commit, and only where it was written.
+    async fn set_account(
+        &self,
+        account: Account,
+        note: Option<AccountNote>,
+        by: Option<AccountAt>,
+    ) -> Result<bool, StoreError>;
 
     /// What was done with accounts, in its order, after the note of this id.
     async fn account_notes(&self, after: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError>;
+
+    /// What was done with accounts before the note of this id, the last one first.
+    async fn latest_account_notes(&self, before: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError>;
 
     /// What was tried in vain under this key.
     async fn failures(&self, key: Digest) -> Result<Option<Failures>, StoreError>;

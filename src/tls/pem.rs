@@ -40,13 +40,21 @@ pub(super) fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 
 /// From when to when the first certificate of a file holds.
 pub(super) fn validity(file: &Path) -> Result<(Timestamp, Timestamp), TlsError> {
+    let all = validities(file)?;
+    all.first().copied().ok_or_else(|| TlsError::Empty { file: file.to_owned(), what: "certificate" })
+}
+
+/// The same of each certificate of a file.
+pub(super) fn validities(file: &Path) -> Result<Vec<(Timestamp, Timestamp)>, TlsError> {
     let unusable = |why: String| TlsError::Unusable { file: file.to_owned(), why };
-    let all = certificates(file)?;
-    let first = all.first().ok_or_else(|| TlsError::Empty { file: file.to_owned(), what: "certificate" })?;
-    let (_, parsed) = parse_x509_certificate(first).map_err(|error| unusable(format!("is no certificate: {error}")))?;
     let moment = |at: x509_parser::time::ASN1Time| Timestamp::from_second(at.timestamp()).unwrap_or(Timestamp::MAX);
-    let validity = parsed.validity();
-    Ok((moment(validity.not_before), moment(validity.not_after)))
+    let of = |certificate: &CertificateDer<'_>| {
+        let parsed = parse_x509_certificate(certificate);
+        let (_, parsed) = parsed.map_err(|error| unusable(format!("is no certificate: {error}")))?;
+        let validity = parsed.validity();
+        Ok((moment(validity.not_before), moment(validity.not_after)))
+    };
+    certificates(file)?.iter().map(of).collect()
 }
 
 /// The SHA-256 of a certificate.

@@ -27,7 +27,10 @@ pub(super) async fn log_out(State(web): State<Shared>, request: Request) -> Resp
     match issuer.logged_out(token).await {
         Ok(_) => StatusCode::OK.into_response(),
         Err(NotOut::Token(why)) => {
-            tracing::warn!(why, "a logout token was refused");
+            // whoever can reach the port can have this said
+            if let Some(times) = web.refused.logouts.once_more(web.store.now()) {
+                tracing::warn!(why, times, "logout tokens were refused; why tells of the last one");
+            }
             refused(why)
         }
         Err(error) => {

@@ -5,11 +5,9 @@ use std::{future::Future, sync::Arc};
 
 use arc_swap::ArcSwap;
 use axum::{
-    Router,
     extract::FromRequestParts,
     http::{StatusCode, request::Parts},
     response::Response,
-    routing::{get, post},
 };
 use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -21,6 +19,7 @@ use super::{
     form::{Glance, Seen},
     frame::{Frame, Section},
     page,
+    table::{For, Table},
 };
 use crate::{
     alerts::worklist::{self, Line},
@@ -105,35 +104,48 @@ struct Keeper(Seen);
 /// The page of such a one, which asks by itself for what is new.
 struct Watcher;
 
+const KEEPERS: For = For::Those(&[Deed::ReadLogs]);
+const TRACERS: For = For::Those(&[Deed::Trace]);
+const SENDERS: For = For::Those(&[Deed::SendTest]);
+const REPLAYERS: For = For::Those(&[Deed::Replay]);
+
 /// The routes of the console.
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/console", get(overview::page))
-        .route("/console/now", get(overview::now))
-        .route("/console/to-do", get(todo::page))
-        .route("/console/trace", get(trace::find_page).post(trace::find))
-        .route("/console/trace/{task}", get(trace::page))
-        .route("/console/trace/{task}/referral", get(glass::page).post(glass::open))
-        .route("/console/systems", get(ends::systems))
-        .route("/console/providers", get(ends::providers))
-        .route("/console/add/system", get(add::system).post(add::write_system))
-        .route("/console/add/provider", get(add::provider).post(add::write_provider))
-        .route("/console/trials/{task}", get(trial::page))
-        .route("/console/trials/{task}/now", get(trial::now))
-        .route("/console/systems/{id}", get(ends::system))
-        .route("/console/systems/{id}/check", post(ends::check_system))
-        .route("/console/providers/{id}", get(ends::provider))
-        .route("/console/providers/{id}/check", post(ends::check_provider))
-        .route("/console/systems/{id}/refer", post(ends::refer_from))
-        .route("/console/providers/{id}/refer", post(ends::refer_to))
-        .route("/console/journal", get(journal::page))
-        .route("/console/reports", get(reports::page))
-        .route("/console/reports.csv", get(reports::csv))
-        .route("/console/dead", get(dead::list))
-        .route("/console/dead/runs", get(dead::runs))
-        .route("/console/dead/replay", get(dead::ask_all).post(dead::act_all))
-        .route("/console/dead/{message}", get(dead::letter))
-        .route("/console/dead/{message}/{action}", get(dead::ask).post(dead::act))
+pub(super) fn routes(table: Table) -> Table {
+    table
+        .page("/console", KEEPERS, overview::page)
+        .page("/console/now", KEEPERS, overview::now)
+        .page("/console/to-do", KEEPERS, todo::page)
+        .page("/console/trace", KEEPERS, trace::find_page)
+        .form("/console/trace", KEEPERS, trace::find)
+        .page("/console/trace/{task}", TRACERS, trace::page)
+        .page("/console/trace/{task}/referral", For::Those(&[Deed::BreakGlass]), glass::page)
+        .form("/console/trace/{task}/referral", For::Those(&[Deed::BreakGlass]), glass::open)
+        .page("/console/systems", KEEPERS, ends::systems)
+        .page("/console/providers", KEEPERS, ends::providers)
+        .page("/console/add/system", SENDERS, add::system)
+        .form("/console/add/system", SENDERS, add::write_system)
+        .page("/console/add/provider", SENDERS, add::provider)
+        .form("/console/add/provider", SENDERS, add::write_provider)
+        .page("/console/trials/{task}", KEEPERS, trial::page)
+        .page("/console/trials/{task}/now", KEEPERS, trial::now)
+        .page("/console/systems/{id}", KEEPERS, ends::system)
+        .form("/console/systems/{id}/check", SENDERS, ends::check_system)
+        .page("/console/providers/{id}", KEEPERS, ends::provider)
+        .form("/console/providers/{id}/check", SENDERS, ends::check_provider)
+        .form("/console/systems/{id}/refer", SENDERS, ends::refer_from)
+        .form("/console/providers/{id}/refer", SENDERS, ends::refer_to)
+        .page("/console/journal", KEEPERS, journal::page)
+        .page("/console/reports", For::Those(&[Deed::Count]), reports::page)
+        .page("/console/reports.csv", For::Those(&[Deed::Count]), reports::csv)
+        .page("/console/dead", KEEPERS, dead::list)
+        .page("/console/dead/runs", KEEPERS, dead::runs)
+        .page("/console/dead/replay", REPLAYERS, dead::ask_all)
+        .form("/console/dead/replay", REPLAYERS, dead::act_all)
+        .page("/console/dead/{message}", KEEPERS, dead::letter)
+        .page("/console/dead/{message}/{action}", REPLAYERS, dead::ask)
+        .acting(dead::ACTIONS)
+        .form("/console/dead/{message}/{action}", REPLAYERS, dead::act)
+        .acting(dead::ACTIONS)
 }
 
 /// Whether the console is somebody's to see.

@@ -9,6 +9,8 @@ use axum::{
     response::Response,
 };
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use super::{Web, assets, form, held, login, page};
 use crate::{
     admission::{Kind, Place, Rates, Refusal},
@@ -23,16 +25,23 @@ use crate::{
 const BEGUN_COUNTS: u32 = 10;
 
 /// The forms that are for whoever has not logged in.
-const OPEN_FORMS: &[&str] = &["/login", "/enrol", "/enrol/device"];
+pub(super) const OPEN_FORMS: &[&str] = &["/login", "/enrol", "/enrol/device"];
 /// What an issuer sends, which has no page of ours.
-const BACKCHANNEL: &str = "/login/backchannel";
+pub(super) const BACKCHANNEL: &str = "/login/backchannel";
 /// Where log-ins at an issuer begin.
 pub(super) const BEGIN: &str = "/login/oidc";
+
+/// The cookie of a session that is nobody's counts for so many pages: each is looked up.
+const UNKNOWN_COUNTS: u32 = 10;
+/// So many of them are looked up at once for addresses from which more comes than may.
+const LOOKED_UP_AFTER: usize = 1;
 
 /// How often each may come.
 pub struct Door {
     people: Rates<String>,
     addresses: Rates<IpAddr>,
+    /// The place of addresses from which too much comes of those who are not known.
+    aside: Semaphore,
 }
 
 // === impl Door ===
@@ -42,7 +51,16 @@ impl Door {
     pub fn new(limits: &Limits) -> Self {
         let (burst, every) =
             (limits.address_rate.saturating_mul(BURST_S), Duration::from_secs(1) / limits.address_rate.max(1));
-        Self { people: Rates::new(burst, every), addresses: Rates::new(burst, every) }
+        let aside = Semaphore::new(LOOKED_UP_AFTER);
+        Self { people: Rates::new(burst, every), addresses: Rates::new(burst, every), aside }
+    }
+
+    /// A place to look up in whose a cookie is, for an address from which too much came that was nobody's; others need none. However many are
+    /// made up there, one at a time is looked up, and whoever has logged in behind it gets in all the same.
+    async fn aside(&self, came: &Came) -> Option<SemaphorePermit<'_>> {
+        self.addresses.wait(&network(came.address?))?;
+        // it is never closed
+        self.aside.acquire().await.ok()
     }
 
     /// Counts a request of a person, or of an address.
@@ -66,12 +84,23 @@ pub(super) async fn enter(web: &Web, request: Request) -> Result<(Request, Optio
         return Ok((request, None));
     }
     let came = Came::of(request.extensions());
-    let visitor = match web.session_of(request.headers()) {
-        Some(token) => web.people.glance(&token).await.map_err(|error| login::away(&error.into()))?,
+    let shown = web.session_of(request.headers());
+    let visitor = match &shown {
+        Some(token) => {
+            let _aside = web.door.aside(&came).await;
+            web.people.glance(token).await.map_err(|error| login::away(&error.into()))?
+        }
         None => None,
     };
     let person = visitor.map(|visitor| visitor.person);
-    let counts = if path == BEGIN { BEGUN_COUNTS } else { 1 };
+    if person.is_some() {
+        came.of_known();
+    }
+    let counts = match &person {
+        None if shown.is_some() => UNKNOWN_COUNTS,
+        _ if path == BEGIN => BEGUN_COUNTS,
+        _ => 1,
+    };
     web.door.asks(person.as_deref(), &came, counts).map_err(|wait| {
         metrics::counter!("onward_refused_total", "kind" => Kind::Page.name(), "reason" => "rate").increment(1);
         // to come a little too late is better than once more in vain

@@ -11,7 +11,10 @@ use super::{
     page::{self, Fault},
     qr::{Picture, picture},
 };
-use crate::people::{Enrolling, NotEnrolled, PASSWORD_CHARS_MIN, Token, totp};
+use crate::{
+    config::is_same_secret,
+    people::{Enrolling, NotEnrolled, PASSWORD_CHARS_MIN, Token, totp},
+};
 
 /// The first page: name, code, password.
 #[derive(Template)]
@@ -56,7 +59,7 @@ fn second(status: StatusCode, faults: Vec<Fault>, token: &Token, enrolling: &Enr
 pub(super) async fn begin(State(web): State<Shared>, form: Form) -> Response {
     let name = form.text("name").trim();
     let password = form.secret("password");
-    if *password != *form.secret("again") {
+    if !is_same_secret(password.as_bytes(), form.secret("again").as_bytes()) {
         let fault = Fault::at("again", "Type the same password twice: the two are not the same");
         return first(StatusCode::UNPROCESSABLE_ENTITY, vec![fault], name);
     }

@@ -1,6 +1,6 @@
 //! What is around every page: who looks, where she may go, and what a browser fetches for it.
 
-use super::{assets, console, form::Seen, glasses, routes, stay::Stays};
+use super::{assets, changes, console, form::Seen, glasses, routes, stay::Stays};
 use crate::{
     auth::{self, Deed, What, Who, may},
     domain::{Organisation, Position},
@@ -21,6 +21,8 @@ pub(super) enum Section {
     Routes,
     /// Broken glasses.
     Glasses,
+    /// Changes of accounts.
+    Changes,
     /// Oneself.
     Account,
     /// None that is in the navigation.
@@ -38,6 +40,7 @@ const SECTIONS: &[(Section, &str, &str, MayGo)] = &[
     (Section::Console, "/console", "IT console", console::may_look),
     (Section::Routes, "/console/routes", "Routes", routes::may_read),
     (Section::Glasses, "/glasses", "Records opened", glasses::may_review),
+    (Section::Changes, "/changes", "Accounts changed", changes::may_review),
     (Section::Account, "/account", "Your account", |_| true),
 ];
 
@@ -149,7 +152,7 @@ mod tests {
         assert_eq!(shown("provider-worker:mind"), ["/inbox", "/services", "/account"]);
         assert_eq!(shown("provider-admin:mind"), ["/services", "/people", "/account"]);
         assert_eq!(shown("operator"), ["/console", "/console/routes", "/account"]);
-        assert_eq!(shown("auditor"), ["/console", "/console/routes", "/glasses", "/account"]);
+        assert_eq!(shown("auditor"), ["/console", "/console/routes", "/glasses", "/changes", "/account"]);
         assert_eq!(shown("route-editor"), ["/console/routes", "/account"]);
         assert_eq!(shown("referrer:rio"), ["/account"]);
         assert_eq!(home(&positions("operator provider-worker:mind")), "/inbox");

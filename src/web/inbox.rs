@@ -49,7 +49,7 @@ mod story;
 mod timeline;
 pub(super) mod words;
 
-pub(super) use act::{act, form};
+pub(super) use act::{act, actions, form};
 pub(super) use assign::{assign, give};
 pub(super) use csv::{csv, csv_of_search};
 pub(super) use document::document;

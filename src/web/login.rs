@@ -143,7 +143,10 @@ pub(super) async fn came_back(State(web): State<Shared>, RawQuery(query): RawQue
 
 /// Why she is not in, for her; the rest is for the log.
 fn not_in(web: &Web, error: &NotIn) -> Response {
-    tracing::warn!(%error, "a log-in was refused");
+    // whoever can reach the port can have this said
+    if let Some(times) = web.refused.log_ins.once_more(web.store.now()) {
+        tracing::warn!(%error, times, "log-ins at the issuer were refused; the error is that of the last one");
+    }
     let (status, told) = match error {
         NotIn::Away(_) => {
             (StatusCode::BAD_GATEWAY, "Your organisation's log-in cannot be reached just now. Try again shortly.")

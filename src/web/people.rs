@@ -2,7 +2,6 @@
 //! done with an account is `people`'s to say; a name to log in with stands in no URL.
 
 use askama::Template;
-use aws_lc_rs::digest;
 use axum::{
     extract::{Path, RawQuery, State},
     http::StatusCode,
@@ -17,20 +16,21 @@ use super::{
     page::{self, Fault},
 };
 use crate::{
-    auth::manage::{Reach, gives, managed},
+    auth::{
+        Names,
+        manage::{Reach, gives, managed},
+    },
     domain::{Position, ProviderId},
     http::call::pairs,
     people::{
         Code, Managing,
-        account::{AccountError, ENROL_WITHIN, NAME_CHARS_MAX, person},
+        account::{AccountError, ENROL_WITHIN, FULL_NAME_CHARS_MAX, NAME_CHARS_MAX, is_full_name, person},
     },
     store::{Account, StoreError},
 };
 
-/// A longer name of a person is not taken.
-const FULL_NAME_CHARS_MAX: usize = 100;
-/// Bytes of a digest that stand for an account in a URL.
-const KEY_BYTES: usize = 16;
+/// What may be done with an account, by its word in URLs.
+pub(super) const ACTIONS: [&str; 4] = ["roles", "reset", "end", "again"];
 
 /// What went well: the word in the URL, and the words of the page.
 const DONE: [(&str, &str); 3] = [
@@ -167,12 +167,6 @@ pub(super) fn path_of(key: &str) -> String {
     format!("/people/{key}")
 }
 
-/// What stands for an account in a URL.
-fn key(name: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, name.as_bytes());
-    digest.as_ref().iter().take(KEY_BYTES).map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// What a role is called; nothing where it is none of a provider.
 fn role_words(position: &Position) -> &'static str {
     match position {
@@ -227,6 +221,11 @@ fn fault(error: &AccountError) -> Option<Fault> {
         AccountError::Positions => {
             Fault::at("role", "Choose what this person does. To keep somebody out, end the account.")
         }
+        AccountError::Twice(_) => Fault::at("role", "Choose each role once"),
+        AccountError::FullName => full_name_fault(),
+        AccountError::Many => Fault::of_all(
+            "Your organisation has as many accounts as it may. Ask your IT team to take out those that nobody uses.",
+        ),
         AccountError::Beyond => {
             Fault::of_all("This person has roles outside your organisation as well. Ask your IT team, who can do that.")
         }
@@ -238,7 +237,20 @@ fn fault(error: &AccountError) -> Option<Fault> {
     })
 }
 
+fn full_name_fault() -> Fault {
+    let told = "Enter the person’s name, as colleagues know it: no more than";
+    Fault::at("full-name", format!("{told} {FULL_NAME_CHARS_MAX} characters, and none that cannot be seen"))
+}
+
 impl Web {
+    /// What stands for accounts in URLs.
+    async fn names(&self) -> Result<Names, Response> {
+        self.people.names().await.map_err(|error| {
+            tracing::warn!(%error, "what stands for accounts in URLs cannot be had");
+            page::unavailable()
+        })
+    }
+
     /// The providers whose people a visitor looks after, with their names.
     fn looked_after(&self, seen: &Seen) -> Vec<(ProviderId, String)> {
         let registry = self.registry.load();
@@ -251,8 +263,9 @@ impl Web {
 
     /// The account that this stands for, if it is this visitor's to see.
     async fn person(&self, seen: &Seen, wanted: &str) -> Result<(Account, Reach), Response> {
+        let names = self.names().await?;
         let all = self.people.managed(&seen.visitor).await.map_err(|error| away(&error))?;
-        all.into_iter().find(|(account, _)| key(&account.name) == wanted).ok_or_else(|| absent(seen))
+        all.into_iter().find(|(account, _)| names.of(&account.name) == wanted).ok_or_else(|| absent(seen))
     }
 }
 
@@ -271,6 +284,10 @@ pub(super) async fn page(State(web): State<Shared>, seen: Seen, RawQuery(query):
         Ok(accounts) => accounts,
         Err(error) => return away(&error),
     };
+    let names = match web.names().await {
+        Ok(names) => names,
+        Err(answer) => return answer,
+    };
     let now = web.store.now();
     let team = |(id, name): &(ProviderId, String)| {
         let of = |position: &Position| match position {
@@ -280,7 +297,7 @@ pub(super) async fn page(State(web): State<Shared>, seen: Seen, RawQuery(query):
         let line = |(account, _): &(Account, Reach)| {
             let roles: Vec<_> = account.positions.iter().filter_map(of).collect();
             (!roles.is_empty()).then(|| Line {
-                key: key(&account.name),
+                key: names.of(&account.name),
                 name: account.full_name.clone(),
                 login: account.name.clone(),
                 roles,
@@ -322,10 +339,8 @@ pub(super) async fn add(State(web): State<Shared>, signed: Signed) -> Response {
     }
     let (name, full_name) = (form.text("name").trim(), form.text("full-name").trim());
     let mut faults = Vec::new();
-    let fits =
-        (1..=FULL_NAME_CHARS_MAX).contains(&full_name.chars().count()) && !full_name.chars().any(char::is_control);
-    if !fits {
-        faults.push(Fault::at("full-name", "Enter the person’s name, as colleagues know it"));
+    if !is_full_name(full_name) {
+        faults.push(full_name_fault());
     }
     let wanted = wanted(form).unwrap_or_default();
     if wanted.is_empty() {
@@ -359,18 +374,18 @@ fn shown_once(web: &Web, seen: &Seen, name: &str, code: &Code) -> Response {
 /// `GET /people/{key}`
 pub(super) async fn one(State(web): State<Shared>, Path(key): Path<String>, seen: Seen) -> Response {
     match web.person(&seen, &key).await {
-        Ok(found) => of_one(&web, &seen, found, vec![]),
+        Ok(found) => of_one(&web, &seen, key, found, vec![]),
         Err(answer) => answer,
     }
 }
 
-fn of_one(web: &Web, seen: &Seen, (account, reach): (Account, Reach), faults: Vec<Fault>) -> Response {
+fn of_one(web: &Web, seen: &Seen, key: String, (account, reach): (Account, Reach), faults: Vec<Fault>) -> Response {
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let page = PersonPage {
         frame: Frame::of(seen, Section::People),
         faults,
         made_for: seen.made_for.clone(),
-        key: key(&account.name),
+        key,
         state: state(&account, web.store.now()),
         disabled: account.disabled,
         own: seen.visitor.person == person(&account.name),
@@ -419,7 +434,7 @@ pub(super) async fn act(
                 (Managing::Positions(wanted), "roles")
             }
             Ok(_) => return absent(&seen),
-            Err(fault) => return of_one(&web, &seen, found, vec![fault]),
+            Err(fault) => return of_one(&web, &seen, key, found, vec![fault]),
         },
         "reset" => (Managing::Reset, ""),
         "end" => (Managing::Disable, "ended"),
@@ -431,7 +446,7 @@ pub(super) async fn act(
         Ok(None) => page::to(&format!("/people?done={done}")),
         Err(AccountError::Absent) => absent(&seen),
         Err(error) => match fault(&error) {
-            Some(fault) => of_one(&web, &seen, found, vec![fault]),
+            Some(fault) => of_one(&web, &seen, key, found, vec![fault]),
             None => page::unavailable(),
         },
     }

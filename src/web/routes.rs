@@ -4,11 +4,9 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     extract::FromRequestParts,
     http::{StatusCode, request::Parts},
     response::Response,
-    routing::{get, post},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +16,7 @@ use super::{
     form::Seen,
     frame::{Frame, Section},
     page,
+    table::{For, Table},
 };
 use crate::{
     auth::{Deed, What, Who, may},
@@ -78,20 +77,27 @@ struct Reader(Seen);
 /// Somebody who may write them, at a page or the part of a page that asks by itself.
 struct Writer(Seen);
 
+const READERS: For = For::Those(&[Deed::ReadRoutes]);
+const WRITERS: For = For::Those(&[Deed::EditRoutes]);
+const ACTIVATORS: For = For::Those(&[Deed::ActivateRoutes]);
+
 /// The routes of these pages.
-pub(super) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/console/routes", get(overview::page))
-        .route("/console/routes/tests", get(overview::tests))
-        .route("/console/routes/explain", get(explain::page).post(explain::explain))
-        .route("/console/routes/edit", get(edit::page).post(edit::act))
-        .route("/console/routes/check", post(edit::check))
-        .route("/console/routes/activate", post(activate::activate))
-        .route("/console/routes/versions/{number}", get(version::page))
-        .route("/console/routes/versions/{number}/activate", get(activate::ask_back).post(activate::back))
-        .route("/console/routes/rehearsals/{id}", get(rehearse::page))
-        .route("/console/routes/rehearsals/{id}/now", get(rehearse::now))
-        .route("/console/routes/rehearsals/{id}/stop", post(rehearse::stop))
+pub(super) fn routes(table: Table) -> Table {
+    table
+        .page("/console/routes", READERS, overview::page)
+        .page("/console/routes/tests", READERS, overview::tests)
+        .page("/console/routes/explain", READERS, explain::page)
+        .form("/console/routes/explain", READERS, explain::explain)
+        .page("/console/routes/edit", WRITERS, edit::page)
+        .form("/console/routes/edit", WRITERS, edit::act)
+        .form("/console/routes/check", WRITERS, edit::check)
+        .form("/console/routes/activate", ACTIVATORS, activate::activate)
+        .page("/console/routes/versions/{number}", READERS, version::page)
+        .page("/console/routes/versions/{number}/activate", ACTIVATORS, activate::ask_back)
+        .form("/console/routes/versions/{number}/activate", ACTIVATORS, activate::back)
+        .page("/console/routes/rehearsals/{id}", WRITERS, rehearse::page)
+        .page("/console/routes/rehearsals/{id}/now", WRITERS, rehearse::now)
+        .form("/console/routes/rehearsals/{id}/stop", WRITERS, rehearse::stop)
 }
 
 /// Whether the routes are somebody's to read.

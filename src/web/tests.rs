@@ -29,6 +29,7 @@ use crate::{
     store::sqlite::SqliteStore,
 };
 
+mod table;
 mod tries;
 
 pub(super) const BASE: &str = "https://onward.example";
@@ -125,6 +126,7 @@ pub(super) fn scene_of(base_url: &str, config: Config, folder: TempDir) -> Scene
         issuer: None,
         admission,
         door: Door::new(&config.limits),
+        refused: RefusedAtDoor::default(),
         base_url: base_url.to_owned(),
         request_timeout: config.limits.request_timeout,
     };
@@ -148,6 +150,13 @@ pub(super) fn scene() -> Scene {
 impl Scene {
     pub(super) fn browser(&self) -> Browser {
         Browser { router: self.router.clone(), cookies: BTreeMap::new(), origin: Some(BASE), from: None, has: None }
+    }
+
+    /// A browser that shows this as its session.
+    pub(super) fn browser_showing(&self, session: &str) -> Browser {
+        let mut browser = self.browser();
+        browser.cookies.insert("__Host-onward".into(), session.into());
+        browser
     }
 
     /// Somebody with an account, and the key of her device.

@@ -129,6 +129,20 @@ fn the_arrows_form_no_ring() {
     }
 }
 
+/// Whoever is tried as one who may not is tried at every route of the pages' table: so no route is made beside it.
+#[test]
+fn the_routes_of_pages_are_made_in_their_table_alone() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src.join("web"), &mut files);
+    sources(&src.join("web.rs"), &mut files);
+    let makes =
+        |source: &String| source.contains(".route(\"") || source.contains(".route(&") || source.contains(".route(path");
+    let makers: Vec<&String> = files.iter().filter(|source| makes(source)).collect();
+    assert_eq!(makers.len(), 1, "{:?}", makers.iter().map(|source| source.lines().next()).collect::<Vec<_>>());
+    assert!(makers[0].starts_with("//! The table of the pages' routes"));
+}
+
 #[test]
 fn names_are_found_in_every_form() {
     let source =

@@ -36,6 +36,7 @@ mod people;
 mod replicas;
 mod routes_schema;
 mod seal;
+mod secrets;
 mod several;
 mod silence;
 mod simulation;

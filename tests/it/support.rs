@@ -2,6 +2,7 @@
 
 use std::{future::Future, io::Write as _, time::Duration};
 
+pub mod bridge;
 pub mod checker;
 pub mod corpus;
 pub mod fixtures;

@@ -1,6 +1,6 @@
 //! TLS where Onward is spoken to, tried with OpenSSL and curl: versions and suites, certificates of clients, renewal, names.
 
-mod authority;
+pub mod authority;
 mod clients;
 mod outgoing;
 mod renewal;
@@ -14,15 +14,16 @@ use tokio::process::Command;
 
 use crate::support::{hub::Hub, skipped};
 
-use authority::{Authority, Issued, NAME};
+pub use authority::NAME;
+use authority::{Authority, Issued};
 
 /// A hub that listens over TLS as well, and what it was given.
-struct Secured {
-    hub: Hub,
+pub struct Secured {
+    pub hub: Hub,
     /// Where it listens over TLS.
-    port: u16,
+    pub port: u16,
     /// Who has signed its certificate.
-    servers: Authority,
+    pub servers: Authority,
     /// Whose clients it asks for.
     clients: Authority,
     /// Its certificate's files.
@@ -31,7 +32,7 @@ struct Secured {
 }
 
 /// One whose clients show a certificate as `clients` says ("optional", "required" or "" for not at all); `rio` are lines for the system.
-async fn secured(clients: &str, rio: &str, limits: &str) -> Secured {
+pub async fn secured(clients: &str, rio: &str, limits: &str) -> Secured {
     let folder = tempfile::tempdir().unwrap();
     let (servers, of_clients) = (Authority::new(folder.path(), "servers"), Authority::new(folder.path(), "clients"));
     let own = servers.issue("own", &[NAME]);

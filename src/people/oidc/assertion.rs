@@ -41,6 +41,14 @@ pub(super) fn assertion(
     Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
+/// Whether a key can be read, and is one for its algorithm.
+///
+/// # Errors
+/// Why it is not, in words that hold nothing secret.
+pub fn can_sign(key: &ClientKey) -> Result<(), String> {
+    assertion("", key, "", Timestamp::UNIX_EPOCH).map(drop)
+}
+
 fn sign(key: &PrivateKeyDer<'_>, algorithm: Algorithm, input: &[u8]) -> Option<Vec<u8>> {
     let random = SystemRandom::new();
     let rsa = |encoding: &'static dyn RsaEncoding| {

@@ -19,6 +19,8 @@ const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 const ALGORITHMS: [Algorithm; 8] = [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384];
 /// One that is older is not taken: issuers send it at once, and two minutes are what the standard advises (4).
 const AGE_MAX: SignedDuration = SignedDuration::from_mins(2);
+/// A log-in that is on its way back while its end is told is over, too: for so long after that it is asked for. None takes as long.
+const REMEMBERED_FOR: SignedDuration = SignedDuration::from_mins(5);
 /// No name of a token, session or person is longer.
 const TEXT_MAX_BYTES: usize = 1_024;
 
@@ -43,6 +45,8 @@ struct Asked {
     person: Option<String>,
     /// Of which log-in at the issuer.
     issued: Option<Digest>,
+    /// When it was made.
+    at: Timestamp,
     /// By what it is used once.
     used: UsedAssertion,
 }
@@ -60,14 +64,35 @@ impl Issuer {
         if !self.has_signed(&jwt, KNOWN_FOR).await? && !self.has_signed(&jwt, KEYS_KNOWN_FOR).await? {
             return Err(NotOut::Token("the issuer has not signed it"));
         }
-        let Asked { person, issued, used } = asked;
+        let Asked { person, issued, at, used } = asked;
         if !store.use_assertion(used, None).await? {
             return Err(NotOut::Token("it was used before"));
         }
+        // first: a session that begins meanwhile looks for it when it has begun
+        let until = store.now().saturating_add(REMEMBERED_FOR).unwrap_or(Timestamp::MAX);
+        let said = format!("{} {}", at.as_second(), person.as_deref().unwrap_or_default());
+        store.begin_login(over(person.as_deref(), issued), said, until).await?;
         let ended = store.end_issued(person.as_deref(), issued).await?;
         metrics::counter!("onward_logouts_total", "by" => "issuer").increment(ended);
         tracing::info!(person, sessions = ended, "logged out by the issuer");
         Ok(ended)
+    }
+
+    /// Whether the issuer has said that a log-in is over which it had answered at `since`, by its own clock: then it came back later than its
+    /// end. Where the two are of one second it is over, too.
+    pub(super) async fn is_over(&self, person: &str, issued: Option<Digest>, since: i64) -> Result<bool, StoreError> {
+        let store = &self.people.store;
+        let mut is_over = false;
+        for key in [Some(over(Some(person), None)), issued.map(|issued| over(None, Some(issued)))].into_iter().flatten()
+        {
+            let Some(said) = store.take_login(key).await? else { continue };
+            let until = store.now().saturating_add(REMEMBERED_FOR).unwrap_or(Timestamp::MAX);
+            // others that come back find it as well
+            store.begin_login(key, said.clone(), until).await?;
+            let Some((at, whose)) = said.split_once(' ') else { continue };
+            is_over |= at.parse::<i64>().is_ok_and(|at| at >= since) && (whose.is_empty() || whose == person);
+        }
+        Ok(is_over)
     }
 
     /// Whether it is signed by one of the issuer's keys, as they were no longer ago than this.
@@ -81,6 +106,15 @@ impl Issuer {
 /// By which the log-in of this `sid` is kept.
 pub(super) fn issued(sid: &str) -> Option<Digest> {
     ((1..=TEXT_MAX_BYTES).contains(&sid.len())).then(|| super::super::secret::digest(sid))
+}
+
+/// Under what it is remembered that a log-in, or whatever log-in of a person, is over.
+fn over(person: Option<&str>, issued: Option<Digest>) -> Digest {
+    let what = match (issued, person) {
+        (Some(issued), _) => format!("of {}", issued.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        (None, person) => format!("by {}", person.unwrap_or_default()),
+    };
+    super::super::secret::digest(&format!("log-in over {what}"))
 }
 
 /// What a logout token asks for that says what it must (2.4, 2.6), but for its signature.
@@ -127,6 +161,7 @@ fn asked(jwt: &Jwt<'_>, issuer: &str, client: &str, now: Timestamp) -> Result<As
     Ok(Asked {
         person: subject.map(|subject| format!("oidc:{subject}")),
         issued: session.and_then(issued),
+        at,
         used: UsedAssertion { id, until },
     })
 }

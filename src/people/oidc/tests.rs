@@ -340,7 +340,9 @@ async fn the_issuer_ends_what_it_has_let_in_once_for_each_token() {
     // what shows that somebody is in does not show that she is out
     assert!(logout(json!({"events": null, "nonce": "n"}), Signed::Well).await.is_err());
     assert!(is_in(&one).await && is_in(&two).await && is_in(&bert).await);
-    assert_eq!(logout(json!({}), Signed::Well).await.unwrap(), 1);
+    // it was made before she logs in again
+    let before = scene.clock.now().as_second() - 5;
+    assert_eq!(logout(json!({"iat": before}), Signed::Well).await.unwrap(), 1);
     assert!(!is_in(&one).await && is_in(&two).await && is_in(&bert).await, "her other log-in goes on");
     // once: whoever kept it does not throw her out again
     let again = came_with(json!({"sid": "1"})).await;
@@ -357,6 +359,46 @@ async fn the_issuer_ends_what_it_has_let_in_once_for_each_token() {
     assert!(!is_in(&two).await && !is_in(&again).await && is_in(&bert).await);
     assert_eq!(logout(json!({"jti": "c", "sub": null, "sid": "3"}), Signed::Well).await.unwrap(), 1);
     assert!(!is_in(&bert).await);
+}
+
+/// What the issuer says is over while it is on its way back has no session, and nothing else is kept out by that.
+#[tokio::test]
+async fn a_log_in_that_comes_back_after_its_end_is_over() {
+    let scene = scene();
+    let event = json!({"http://schemas.openid.net/event/backchannel-logout": {}});
+    let ended = async |jti: &str, whose: Value| {
+        let now = jiff::Timestamp::now().as_second();
+        let mut claims =
+            json!({"iss": ISSUER, "aud": "onward", "iat": now, "exp": now + 120, "jti": jti, "events": event});
+        whose.as_object().unwrap().iter().for_each(|(name, value)| claims[name] = value.clone());
+        (scene.liar.state().claims, scene.liar.state().signed) = (claims, Signed::Well);
+        scene.issuer.logged_out(&scene.liar.token()).await.unwrap()
+    };
+    for (n, whose) in
+        [json!({"sid": "7"}), json!({"sub": "anna"}), json!({"sub": "anna", "sid": "7"})].into_iter().enumerate()
+    {
+        let login = scene.begin().await;
+        // answered by the issuer, and not yet back
+        let at = jiff::Timestamp::now().as_second() - 1;
+        assert_eq!(ended(&format!("j{n}"), whose.clone()).await, 0, "there is no session yet");
+        scene.say(&login, json!({"sid": "7", "iat": at}));
+        assert!(matches!(scene.end(&login, &[]).await, Err(NotIn::Over)), "{whose}");
+        assert_eq!(scene.people.store.sessions_of("oidc:anna").await.unwrap(), [], "{whose}");
+    }
+    // another's, another log-in's where that one alone is over, and hers of later on
+    ended("k", json!({"sid": "8"})).await;
+    for (claims, is_in) in [
+        (json!({"sub": "bert", "sid": "9", "iat": 1}), true),
+        (json!({"sub": "bert", "sid": "8", "iat": 1}), false),
+        (json!({"sid": "9", "iat": jiff::Timestamp::now().as_second() + 3}), true),
+    ] {
+        scene.liar.state().userinfo = json!({"sub": claims["sub"].as_str().unwrap_or("anna")});
+        let came = scene.with(claims.clone(), Signed::Well).await;
+        assert_eq!(came.is_ok(), is_in, "{claims} {:?}", came.err());
+    }
+    scene.clock.advance(300);
+    scene.liar.state().userinfo = json!({"sub": "anna"});
+    assert!(scene.with(json!({"sid": "7", "iat": 1}), Signed::Well).await.is_ok(), "it is forgotten");
 }
 
 #[tokio::test]

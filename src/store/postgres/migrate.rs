@@ -49,6 +49,8 @@ const STEPS: &[Step] = &[
     // what is looked at through an older program is new to those who look through this one
     Step { sql: include_str!("migrations/0021_heard.sql"), runs_from: 7 },
     Step { sql: include_str!("migrations/0022_failing.sql"), runs_from: 7 },
+    // through an older program it is not told what somebody was before
+    Step { sql: include_str!("migrations/0023_account_before.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

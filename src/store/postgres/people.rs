@@ -13,8 +13,8 @@ use super::{
 use crate::{
     domain::{ReferralId, clock::from_micros},
     store::{
-        ACCOUNTS_MAX, Account, AccountNote, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX, PeopleStore,
-        SESSIONS_MAX, Session, Store as _, StoreError, people,
+        ACCOUNTS_MAX, Account, AccountAt, AccountNote, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX,
+        PeopleStore, SESSIONS_MAX, Session, Store as _, StoreError, people,
     },
 };
 
@@ -71,6 +71,7 @@ fn note(row: &Row) -> Result<AccountNote, StoreError> {
         by: get(row, "by")?,
         account: get(row, "account")?,
         deed: get::<&str>(row, "deed")?.parse().map_err(rows::corrupt)?,
+        before: people::read(get(row, "before")?)?,
         positions: people::read(get(row, "positions")?)?,
     })
 }
@@ -113,6 +114,7 @@ struct Noted {
     account: Option<String>,
     deed: Option<&'static str>,
     positions: Option<String>,
+    before: Option<String>,
 }
 
 impl Noted {
@@ -125,6 +127,7 @@ impl Noted {
             account: Some(note.account),
             deed: Some(note.deed.code()),
             positions: Some(people::written(&note.positions)),
+            before: Some(people::written(&note.before)),
         }
     }
 }
@@ -223,6 +226,7 @@ impl PeopleStore for PostgresStore {
             &noted.account,
             &noted.deed,
             &noted.positions,
+            &noted.before,
         ];
         Ok(!self.of_people("add_account", ADD_ACCOUNT, values).await?.is_empty())
     }
@@ -238,7 +242,13 @@ impl PeopleStore for PostgresStore {
         all(&self.reader().query(sql, &[]).await?, account)
     }
 
-    async fn set_account(&self, new: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
+    async fn set_account(
+        &self,
+        new: Account,
+        note: Option<AccountNote>,
+        by: Option<AccountAt>,
+    ) -> Result<bool, StoreError> {
+        let (by_name, by_version) = (by.as_ref().map(|by| by.name.as_str()), by.as_ref().map(|by| big(by.version)));
         let (written, noted) = (Written::of(&new), Noted::of(note));
         let version = big(new.version);
         let values: Values<'_> = &[
@@ -258,6 +268,9 @@ impl PeopleStore for PostgresStore {
             &noted.account,
             &noted.deed,
             &noted.positions,
+            &noted.before,
+            &by_name,
+            &by_version,
         ];
         Ok(!self.of_people("set_account", SET_ACCOUNT, values).await?.is_empty())
     }
@@ -265,6 +278,12 @@ impl PeopleStore for PostgresStore {
     async fn account_notes(&self, after: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError> {
         let sql = "SELECT * FROM account_note WHERE id > $1 ORDER BY id LIMIT $2";
         let values: Values<'_> = &[&after.unwrap_or_default(), &rows::limit(count)];
+        all(&self.searches().query(sql, values).await?, note)
+    }
+
+    async fn latest_account_notes(&self, before: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError> {
+        let sql = "SELECT * FROM account_note WHERE id < $1 ORDER BY id DESC LIMIT $2";
+        let values: Values<'_> = &[&before.unwrap_or(Uuid::max()), &rows::limit(count)];
         all(&self.searches().query(sql, values).await?, note)
     }
 
@@ -347,16 +366,23 @@ const ADD_ACCOUNT: &str =
         SELECT $1, $2, $3, $4, $5::bytea, $6::bigint, $7::text, $8::bytea, $9::bigint, $10::bigint, $11::bigint
         WHERE (SELECT count(*) FROM account) < $12
         ON CONFLICT DO NOTHING RETURNING 1),
-    noted AS (INSERT INTO account_note (id, at, by, account, deed, positions)
-        SELECT $13::uuid, $14::bigint, $15::text, $16::text, $17::text, $18::text FROM written WHERE $13::uuid IS NOT NULL)
+    noted AS (INSERT INTO account_note (id, at, by, account, deed, positions, before)
+        SELECT $13::uuid, $14::bigint, $15::text, $16::text, $17::text, $18::text, $19::text FROM written
+        WHERE $13::uuid IS NOT NULL)
     SELECT 1 FROM written";
 
+/// Both accounts are held, in the order of their names, before either is looked at: what another process writes at the same moment is waited
+/// for, and seen.
 const SET_ACCOUNT: &str =
-    "WITH written AS (UPDATE account SET full_name = $2, positions = $3, disabled = $4, enrolment = $5, enrolment_until = $6,
+    "WITH held AS (SELECT name, version FROM account WHERE name = $1 OR name = $18::text ORDER BY name FOR UPDATE),
+    written AS (UPDATE account SET full_name = $2, positions = $3, disabled = $4, enrolment = $5, enrolment_until = $6,
             password = $7, totp = $8, step = $9, version = version + 1
-        WHERE name = $1 AND version = $10 RETURNING 1),
-    noted AS (INSERT INTO account_note (id, at, by, account, deed, positions)
-        SELECT $11::uuid, $12::bigint, $13::text, $14::text, $15::text, $16::text FROM written WHERE $11::uuid IS NOT NULL)
+        WHERE name = $1 AND version = $10
+          AND ($18::text IS NULL OR EXISTS (SELECT 1 FROM held WHERE held.name = $18::text AND held.version = $19::bigint))
+        RETURNING 1),
+    noted AS (INSERT INTO account_note (id, at, by, account, deed, positions, before)
+        SELECT $11::uuid, $12::bigint, $13::text, $14::text, $15::text, $16::text, $17::text FROM written
+        WHERE $11::uuid IS NOT NULL)
     SELECT 1 FROM written";
 
 const COUNT_FAILURE: &str = "INSERT INTO login_failure (key, count, last)

@@ -33,6 +33,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0022_account_note.sql"),
     include_str!("migrations/0023_heard.sql"),
     include_str!("migrations/0024_failing.sql"),
+    include_str!("migrations/0025_account_before.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

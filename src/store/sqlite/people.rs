@@ -12,13 +12,17 @@ use super::{
 use crate::{
     domain::{Position, ReferralId, clock::from_micros},
     store::{
-        ACCOUNTS_MAX, Account, AccountNote, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX, PeopleStore,
-        SESSIONS_MAX, Session, Store as _, StoreError, people,
+        ACCOUNTS_MAX, Account, AccountAt, AccountNote, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX,
+        PeopleStore, SESSIONS_MAX, Session, Store as _, StoreError, people,
     },
 };
 
 fn positions(row: &Row<'_>) -> rusqlite::Result<Vec<Position>> {
-    let index = row.as_ref().column_index("positions")?;
+    positions_in(row, "positions")
+}
+
+fn positions_in(row: &Row<'_>, column: &str) -> rusqlite::Result<Vec<Position>> {
+    let index = row.as_ref().column_index(column)?;
     let text: String = row.get(index)?;
     people::read(&text).map_err(|e| rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(e)))
 }
@@ -82,6 +86,7 @@ fn note(row: &Row<'_>) -> rusqlite::Result<AccountNote> {
         by: row.get("by")?,
         account: row.get("account")?,
         deed,
+        before: positions_in(row, "before")?,
         positions: positions(row)?,
     })
 }
@@ -89,15 +94,18 @@ fn note(row: &Row<'_>) -> rusqlite::Result<AccountNote> {
 /// Notes what was done with an account, where it was done.
 fn noted(c: &Connection, done: bool, note: Option<&AccountNote>) -> Result<bool, StoreError> {
     if let Some(note) = note.filter(|_| done) {
-        c.prepare_cached("INSERT INTO account_note (id, at, by, account, deed, positions) VALUES (?,?,?,?,?,?)")?
-            .execute(params![
-                note.id.as_bytes(),
-                micros(note.at),
-                note.by,
-                note.account,
-                note.deed.code(),
-                people::written(&note.positions),
-            ])?;
+        c.prepare_cached(
+            "INSERT INTO account_note (id, at, by, account, deed, positions, before) VALUES (?,?,?,?,?,?,?)",
+        )?
+        .execute(params![
+            note.id.as_bytes(),
+            micros(note.at),
+            note.by,
+            note.account,
+            note.deed.code(),
+            people::written(&note.positions),
+            people::written(&note.before),
+        ])?;
     }
     Ok(done)
 }
@@ -169,7 +177,14 @@ fn add_account(c: &Connection, new: &Account) -> Result<bool, StoreError> {
     Ok(added > 0)
 }
 
-fn set_account(c: &Connection, new: &Account) -> Result<bool, StoreError> {
+fn set_account(c: &Connection, new: &Account, by: Option<&AccountAt>) -> Result<bool, StoreError> {
+    // writes come one after the other
+    if let Some(by) = by {
+        let mut statement = c.prepare_cached("SELECT 1 FROM account WHERE name = ? AND version = ?")?;
+        if !statement.exists(params![by.name, by.version])? {
+            return Ok(false);
+        }
+    }
     let set = c
         .prepare_cached(
             "UPDATE account SET full_name = ?2, positions = ?3, disabled = ?4, enrolment = ?5, enrolment_until = ?6,
@@ -295,8 +310,13 @@ impl PeopleStore for SqliteStore {
         self.readers.run(read).await
     }
 
-    async fn set_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
-        let write = move |c: &Connection| noted(c, set_account(c, &account)?, note.as_ref());
+    async fn set_account(
+        &self,
+        account: Account,
+        note: Option<AccountNote>,
+        by: Option<AccountAt>,
+    ) -> Result<bool, StoreError> {
+        let write = move |c: &Connection| noted(c, set_account(c, &account, by.as_ref())?, note.as_ref());
         self.writer.run("set_account", write).await
     }
 
@@ -305,6 +325,15 @@ impl PeopleStore for SqliteStore {
             let mut statement = c.prepare_cached("SELECT * FROM account_note WHERE id > ? ORDER BY id LIMIT ?")?;
             let after = after.unwrap_or_default();
             Ok(statement.query_map(params![after.as_bytes(), count], note)?.collect::<Result<_, _>>()?)
+        };
+        self.readers.run(read).await
+    }
+
+    async fn latest_account_notes(&self, before: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError> {
+        let read = move |c: &Connection| {
+            let mut statement = c.prepare_cached("SELECT * FROM account_note WHERE id < ? ORDER BY id DESC LIMIT ?")?;
+            let before = before.unwrap_or(Uuid::max());
+            Ok(statement.query_map(params![before.as_bytes(), count], note)?.collect::<Result<_, _>>()?)
         };
         self.readers.run(read).await
     }

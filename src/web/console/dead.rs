@@ -166,6 +166,9 @@ pub(super) async fn letter(State(web): State<Shared>, Path(id): Path<String>, Ke
     }
 }
 
+/// What may be done with a dead letter, by its word in URLs.
+pub(super) const ACTIONS: [&str; 2] = ["replay", "put-away"];
+
 /// `GET /console/dead/{message}/replay`, `GET /console/dead/{message}/put-away`: asks first.
 pub(super) async fn ask(
     State(web): State<Shared>,

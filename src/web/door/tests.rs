@@ -3,7 +3,10 @@ use bytes::Bytes;
 use tower_service::Service as _;
 
 use super::*;
-use crate::web::tests::{BASE, Browser, Page, scene};
+use crate::{
+    people::Token,
+    web::tests::{BASE, Browser, Page, scene},
+};
 
 /// More than any burst.
 const MANY: usize = 3_000;
@@ -70,4 +73,45 @@ async fn a_form_that_does_nothing_is_not_read() {
         let answer = tokio::time::timeout(Duration::from_secs(5), answered).await.expect(path).unwrap();
         assert_eq!(answer.status(), expected, "{origin} {path}");
     }
+}
+
+/// Whoever makes sessions up is soon asked to wait, and keeps nobody out who has one.
+#[tokio::test]
+async fn who_makes_sessions_up_waits_and_keeps_nobody_out() {
+    let scene = scene();
+    let key = scene.enrolled("anna", "auditor").await;
+    let mut anna = scene.logged_in("anna", &key).await;
+    let from = Some(IpAddr::from([192, 0, 2, 1]));
+    let mut stranger = scene.browser();
+    stranger.from = Some(IpAddr::from([192, 0, 2, 2]));
+    let (pages, _) = until_too_often(&mut stranger, "/login").await;
+    let (mut made_up, mut count) = (0, 0);
+    while count == 0 && made_up < MANY {
+        let mut browser = scene.browser_showing(Token::mint().unwrap().reveal());
+        browser.from = from;
+        made_up += 1;
+        count += usize::from(browser.get("/account").await.status == StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert!(made_up * 5 < pages, "{made_up} are made up where {pages} pages are looked at");
+    anna.from = from;
+    assert_eq!(anna.get("/account").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn of_an_address_from_which_too_much_comes_one_cookie_at_a_time_is_looked_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = crate::config::TokenHash::of("x");
+    let config = crate::config::Config::embedded(folder.path(), token, &Default::default()).unwrap().0;
+    let door = Door::new(&config.limits);
+    let from = |last: u8| Came { address: Some(IpAddr::from([192, 0, 2, last])), ..Came::default() };
+    assert!(door.aside(&from(1)).await.is_none(), "nothing came from there");
+    while door.asks(None, &from(1), 1).is_ok() {}
+    let first = door.aside(&from(1)).await;
+    assert!(first.is_some());
+    let there = from(1);
+    let mut second = Box::pin(door.aside(&there));
+    assert!(futures_util::poll!(&mut second).is_pending());
+    assert!(door.aside(&from(2)).await.is_none(), "nobody elsewhere waits for that");
+    drop(first);
+    assert!(second.await.is_some());
 }

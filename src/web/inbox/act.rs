@@ -34,6 +34,11 @@ use crate::{
 /// Actions that ask for nothing more.
 const AT_ONCE: [&str; 3] = ["accepted", "in-progress", "received"];
 
+/// All that may be done with a referral, by its word in URLs.
+pub(in crate::web) fn actions() -> impl Iterator<Item = &'static str> {
+    FORMS.iter().map(|form| form.code).chain(AT_ONCE)
+}
+
 /// Something that may be done with a referral now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::web) struct Choice {
@@ -121,9 +126,9 @@ pub(in crate::web) async fn form(
 ) -> Response {
     if AT_ONCE.contains(&action.as_str()) {
         // what asks for nothing has no page of its own: its button is on the referral's
-        return match task.parse::<TaskId>() {
-            Ok(task) => page::to(&super::path_of(&task)),
-            Err(_) => absent(&seen),
+        return match web.named(&seen, &task, Deed::Answer).await {
+            Ok(record) => page::to(&super::path_of(&record.id)),
+            Err(page) => page,
         };
     }
     let Some(form) = FORMS.iter().find(|form| form.code == action) else { return absent(&seen) };

@@ -3,6 +3,7 @@ use axum::http::{StatusCode, header};
 use super::*;
 use crate::{
     domain::AlertKind,
+    people::account::OF_ORGANISATION_MAX,
     store::AccountDeed,
     web::tests::{Browser, Scene, scene},
 };
@@ -31,6 +32,11 @@ async fn account_with(scene: &Scene, name: &str, roles: &str) {
 
 async fn held(scene: &Scene, name: &str) -> Account {
     scene.store.account(name).await.unwrap().unwrap()
+}
+
+/// What stands for an account in URLs.
+async fn named(scene: &Scene, name: &str) -> String {
+    scene.people.names().await.unwrap().of(name)
 }
 
 /// Sends a form of a page of hers.
@@ -69,7 +75,7 @@ async fn an_admin_looks_after_the_people_of_her_organisation() {
     let key = scene.enrols("bert", &code).await;
     let mut bert = scene.logged_in("bert", &key).await;
     assert_eq!(bert.get("/account").await.status, StatusCode::OK);
-    let of_bert = format!("/people/{}", super::key("bert"));
+    let of_bert = format!("/people/{}", named(&scene, "bert").await);
     assert_eq!(admin.get(&of_bert).await.status, StatusCode::OK);
     // other roles, out, in again, anew: what she had before is over at once
     let roles = format!("{of_bert}/roles");
@@ -89,7 +95,7 @@ async fn an_admin_looks_after_the_people_of_her_organisation() {
 
     // those who answer for Onward hear of each that was let in to referrals, and of nothing else
     account_with(&scene, "cara", ADMIN).await;
-    let roles = format!("/people/{}/roles", super::key("cara"));
+    let roles = format!("/people/{}/roles", named(&scene, "cara").await);
     assert_eq!(sends(&mut admin, &roles, &[("role", "provider-worker:local")]).await.status, StatusCode::SEE_OTHER);
     let alerts = scene.store.open_alerts(99).await.unwrap();
     assert!(
@@ -122,7 +128,7 @@ async fn an_admin_gets_no_further_than_her_organisation() {
 
     // others are as if they were not there, on every page and by every deed
     for other in ["olga", "eve", "nobody"] {
-        let at = format!("/people/{}", super::key(other));
+        let at = format!("/people/{}", named(&scene, other).await);
         assert_eq!(admin.get(&at).await.status, StatusCode::NOT_FOUND, "{other}");
         for action in ["roles", "reset", "end", "again"] {
             let page = sends(&mut admin, &format!("{at}/{action}"), &[("role", "provider-worker:local")]).await;
@@ -143,7 +149,7 @@ async fn an_admin_gets_no_further_than_her_organisation() {
         "x",
     ] {
         let given = [("role", "provider-worker:local"), ("role", role)];
-        let at = format!("/people/{}/roles", super::key("bert"));
+        let at = format!("/people/{}/roles", named(&scene, "bert").await);
         assert!(matches!(sends(&mut admin, &at, &given).await.status.as_u16(), 404 | 422), "{role}");
         let new = [("name", "new"), ("full-name", "New"), given[0], given[1]];
         assert!(matches!(sends(&mut admin, "/people/add", &new).await.status.as_u16(), 404 | 422), "{role}");
@@ -152,7 +158,7 @@ async fn an_admin_gets_no_further_than_her_organisation() {
     assert_eq!(held(&scene, "bert").await.version, 1);
 
     // an account that is more than hers is not taken over; what is hers of it she gives and takes, and nothing else
-    let mixed = format!("/people/{}", super::key("mixed"));
+    let mixed = format!("/people/{}", named(&scene, "mixed").await);
     assert!(!admin.get(&mixed).await.text.contains("/reset"), "it is not offered");
     for action in ["reset", "end", "again"] {
         let page = sends(&mut admin, &format!("{mixed}/{action}"), &[]).await;
@@ -165,12 +171,12 @@ async fn an_admin_gets_no_further_than_her_organisation() {
     // who leaves her organisation and works elsewhere as well has no role in it any more; who has no other has her account ended
     assert_eq!(sends(&mut admin, &format!("{mixed}/roles"), &[]).await.status, StatusCode::SEE_OTHER);
     assert_eq!(held(&scene, "mixed").await.positions, ["operator".parse().unwrap()]);
-    let of_bert = format!("/people/{}/roles", super::key("bert"));
+    let of_bert = format!("/people/{}/roles", named(&scene, "bert").await);
     let page = sends(&mut admin, &of_bert, &[]).await;
     assert!(page.status == StatusCode::UNPROCESSABLE_ENTITY && page.text.contains("end the account"), "{}", page.text);
 
     // she leaves nobody without one who looks after them: her own account is not hers to change
-    let own = format!("/people/{}", super::key("ada"));
+    let own = format!("/people/{}", named(&scene, "ada").await);
     for action in ["roles", "reset", "end"] {
         let page = sends(&mut admin, &format!("{own}/{action}"), &[("role", "provider-worker:local")]).await;
         assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{action}");
@@ -183,7 +189,7 @@ async fn an_admin_gets_no_further_than_her_organisation() {
 async fn to_who_looks_after_nobody_there_is_no_such_page_and_forms_from_elsewhere_do_nothing() {
     let scene = scene();
     account_with(&scene, "bert", "provider-worker:local").await;
-    let of_bert = format!("/people/{}", super::key("bert"));
+    let of_bert = format!("/people/{}", named(&scene, "bert").await);
     let fields = [("name", "new"), ("full-name", "New"), ("role", "provider-worker:local")];
     let ways = ["roles", "reset", "end", "again"].map(|action| format!("{of_bert}/{action}"));
     for (n, role) in ["provider-worker:local", "operator", "auditor", "route-editor"].into_iter().enumerate() {
@@ -211,7 +217,7 @@ async fn what_keeps_somebody_out_is_asked_once_more() {
     let scene = scene();
     let mut admin = browser_of(&scene, "ada", ADMIN).await;
     let mut bert = browser_of(&scene, "bert", "provider-worker:local").await;
-    let bert_at = format!("/people/{}", key("bert"));
+    let bert_at = format!("/people/{}", named(&scene, "bert").await);
     let page = admin.get(&bert_at).await;
     for action in ["reset", "end"] {
         let there = format!("{bert_at}/{action}");
@@ -227,11 +233,12 @@ async fn what_keeps_somebody_out_is_asked_once_more() {
         );
     }
     assert_eq!(bert.get("/inbox").await.status, StatusCode::OK, "to ask does nothing");
-    for path in [format!("{bert_at}/roles"), format!("/people/{}/end", key("ada"))] {
+    for path in [format!("{bert_at}/roles"), format!("/people/{}/end", named(&scene, "ada").await)] {
         assert!(admin.get(&path).await.to().starts_with("/people/"), "{path}");
     }
     account_with(&scene, "carl", "provider-worker:local operator").await;
-    assert_eq!(admin.get(&format!("/people/{}/end", key("carl"))).await.to(), format!("/people/{}", key("carl")));
+    let of_carl = format!("/people/{}", named(&scene, "carl").await);
+    assert_eq!(admin.get(&format!("{of_carl}/end")).await.to(), of_carl);
     assert_eq!(bert.get(&format!("{bert_at}/end")).await.status, StatusCode::NOT_FOUND);
     let asks = admin.get(&format!("{bert_at}/end")).await;
     assert_eq!(
@@ -239,4 +246,71 @@ async fn what_keeps_somebody_out_is_asked_once_more() {
         "/people?done=ended"
     );
     assert!(bert.get("/inbox").await.to().starts_with("/login"));
+}
+
+/// What stands for an account tells nobody her name who tries all that there may be: it is another with every store.
+#[tokio::test]
+async fn what_stands_for_an_account_says_no_name_to_who_tries_them_all() {
+    let (scene, other) = (scene(), scene());
+    let of_bert = named(&scene, "bert").await;
+    assert_eq!((of_bert.len(), &of_bert), (32, &named(&scene, "bert").await));
+    assert_ne!(of_bert, named(&scene, "berta").await);
+    assert_ne!(of_bert, named(&other, "bert").await);
+}
+
+/// Two who look after the people of an organisation and end each other's account at once: one of them stays.
+#[tokio::test]
+async fn of_two_who_end_each_other_at_once_one_stays() {
+    let scene = scene();
+    for round in 0..8 {
+        let names = [format!("ada-{round}"), format!("bea-{round}")];
+        let mut browsers = Vec::new();
+        for name in &names {
+            browsers.push(browser_of(&scene, name, ADMIN).await);
+        }
+        let (mut bea, mut ada) = (browsers.pop().unwrap(), browsers.pop().unwrap());
+        let (end_ada, end_bea) = (named(&scene, &names[0]).await, named(&scene, &names[1]).await);
+        let (end_ada, end_bea) = (format!("/people/{end_ada}/end"), format!("/people/{end_bea}/end"));
+        let ended = tokio::join!(sends(&mut ada, &end_bea, &[]), sends(&mut bea, &end_ada, &[]));
+        let done = [&ended.0, &ended.1].into_iter().filter(|page| page.status == StatusCode::SEE_OTHER).count();
+        let out = [held(&scene, &names[0]).await.disabled, held(&scene, &names[1]).await.disabled];
+        assert!(out == [true, false] || out == [false, true], "{out:?} {:?} {:?}", ended.0.status, ended.1.status);
+        assert!(done >= 1);
+        // and she goes on
+        let stays = if out[0] { &mut bea } else { &mut ada };
+        assert_eq!(stays.get("/people").await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn an_organisation_makes_only_so_many_accounts_and_none_that_is_not_what_it_seems() {
+    let scene = scene();
+    let mut admin = browser_of(&scene, "ada", ADMIN).await;
+    for name in ["Ann\u{202e}htimS", "Ann\u{200b}", "Ann\nSmith", "\u{feff}", "", &"a".repeat(101)] {
+        let fields = [("name", "new"), ("full-name", name), ("role", "provider-worker:local")];
+        let page = sends(&mut admin, "/people/add", &fields).await;
+        assert!(
+            page.status == StatusCode::UNPROCESSABLE_ENTITY && page.text.contains("none that cannot be seen"),
+            "{name:?}"
+        );
+        let told = scene.people.add("command:test", "new", name, vec![ADMIN.parse().unwrap()]).await;
+        assert!(matches!(told, Err(AccountError::FullName)), "{name:?}");
+    }
+    let twice = [("name", "new"), ("full-name", "Zoë O’Neil-Ärzte"), ("role", ADMIN), ("role", ADMIN)];
+    let page = sends(&mut admin, "/people/add", &twice).await;
+    assert!(
+        page.status == StatusCode::UNPROCESSABLE_ENTITY && page.text.contains("Choose each role once"),
+        "{}",
+        page.text
+    );
+    for n in 1..OF_ORGANISATION_MAX {
+        account_with(&scene, &format!("worker-{n}"), "provider-worker:local").await;
+    }
+    let fields = [("name", "new"), ("full-name", "Zoë O’Neil-Ärzte"), ("role", "provider-worker:local")];
+    let page = sends(&mut admin, "/people/add", &fields).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(page.text.contains("as many accounts as it may"), "{}", page.text);
+    assert_eq!(scene.store.account("new").await.unwrap(), None);
+    // whom that leaves room for are the others
+    scene.people.add("command:test", "olive", "Olive", vec!["operator".parse().unwrap()]).await.unwrap();
 }

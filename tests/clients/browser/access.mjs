@@ -16,6 +16,7 @@ const PAGES = [
   ['olive', '/console/add/provider', ['Name for people', 'Its people read and answer them', 'Check it']],
   ['audrey', '/console/journal', ['From', 'What happened', 'Look']],
   ['audrey', '/console/reports', ['Referrals that came from', 'Show']],
+  ['audrey', '/changes', ['Organisation', 'Look']],
   ['rita', '/console/routes', ['Where would a referral go?', 'Run its tests']],
   ['rita', '/console/routes/explain', ['Referral', 'Explain']],
   ['rita', '/console/routes/edit', ['Route set', 'Check it']],

@@ -1,6 +1,7 @@
 //! What is another's is as if it were not there: whatever is asked, of whatever is theirs, by everybody else, is answered as where there is
 //! nothing, byte for byte but for ids and times. What is asked is made of the document of the interface, which is made of the routes.
 
+mod hidden;
 mod operations;
 mod pages;
 mod people;

@@ -5,10 +5,15 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{
-    PATIENCE,
-    frames::{DATA, GOAWAY, HEADERS, PING, RST_STREAM, Raw, SETTINGS, frame, get},
-    hub::{GP, Hub, token_of},
+use super::raw::address;
+use crate::{
+    support::{
+        PATIENCE,
+        bridge::Bridge,
+        frames::{DATA, GOAWAY, HEADERS, PING, RST_STREAM, Raw, SETTINGS, frame, get},
+        hub::{GP, Hub, token_of},
+    },
+    tls::{NAME, secured},
 };
 
 const CONTINUATION: u8 = 9;
@@ -31,8 +36,8 @@ async fn answers(hub: &Hub, after: &str) {
 }
 
 /// How a connection ends over which this is written: by which error, if it says so.
-async fn end_of(hub: &Hub, bytes: Vec<u8>) -> Option<u32> {
-    let Raw { from, mut to } = Raw::open(hub, 65_535).await;
+async fn end_of(at: &str, bytes: Vec<u8>) -> Option<u32> {
+    let Raw { from, mut to } = Raw::open_at(at, 65_535).await;
     // who is cut off does not get rid of the rest
     let writing = tokio::spawn(async move {
         let _ = to.write_all(&bytes).await;
@@ -72,6 +77,19 @@ impl Reading {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_that_never_end_or_are_too_many_end_the_connection() {
     let hub = Hub::build().limits("header-timeout = \"2s\"").start().await;
+    what_is_too_much_ends(&hub, address(&hub)).await;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_never_end_or_are_too_many_end_the_connection_over_tls() {
+    let it = secured("", "", "header-timeout = \"2s\"").await;
+    let bridge = Bridge::start(it.port, NAME, it.servers.file(), "h2").await;
+    what_is_too_much_ends(&it.hub, &bridge.at).await;
+    it.hub.stop().await;
+}
+
+async fn what_is_too_much_ends(hub: &Hub, at: &str) {
     let large = header("x-a", &"a".repeat(120));
     let endless = |kind: u8, payload: &[u8]| -> Vec<u8> {
         let begun = frame(HEADERS, END_STREAM, 1, &get("/fhir/metadata"));
@@ -98,8 +116,8 @@ async fn frames_that_never_end_or_are_too_many_end_the_connection() {
         ("a frame that is too long", [&[0xff, 0xff, 0xff, DATA, 0, 0, 0, 0, 1][..], &[0; 1000]].concat()),
         ("settings that cannot be", frame(SETTINGS, 0, 0, &[0, 4, 0xff, 0xff, 0xff, 0xff])),
     ] {
-        let _ = end_of(&hub, bytes).await;
-        answers(&hub, about).await;
+        let _ = end_of(at, bytes).await;
+        answers(hub, about).await;
     }
     // what is answered each time is not answered without end to somebody who takes nothing
     for (about, one) in [
@@ -107,27 +125,39 @@ async fn frames_that_never_end_or_are_too_many_end_the_connection() {
         ("settings", frame(SETTINGS, 0, 0, &[])),
         ("priorities", frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1])),
     ] {
-        let mut raw = Raw::open(&hub, 65_535).await;
+        let mut raw = Raw::open_at(at, 65_535).await;
         let flood = many(one);
         let flooding = tokio::spawn(async move {
             let _ = raw.to.write_all(&flood).await;
             raw
         });
-        answers(&hub, about).await;
+        answers(hub, about).await;
         let raw = tokio::time::timeout(PATIENCE, flooding).await.expect("it neither takes it nor ends").unwrap();
         drop(raw);
-        answers(&hub, about).await;
+        answers(hub, about).await;
     }
-    hub.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_http_1_would_read_otherwise_is_refused() {
     let hub = Hub::start().await;
+    what_is_read_otherwise_is_refused(&hub, address(&hub)).await;
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_http_1_would_read_otherwise_is_refused_over_tls() {
+    let it = secured("", "", "").await;
+    let bridge = Bridge::start(it.port, NAME, it.servers.file(), "h2").await;
+    what_is_read_otherwise_is_refused(&it.hub, &bridge.at).await;
+    it.hub.stop().await;
+}
+
+async fn what_is_read_otherwise_is_refused(hub: &Hub, at: &str) {
     let plain = |path: &str| [vec![0x82, 0x86], text(0x04, path), text(0x01, "onward")].concat();
     let bearer = header("authorization", &format!("Bearer {}", token_of(GP)));
     let with = |more: Vec<u8>| [plain("/fhir/Task?_count=1"), bearer.clone(), more].concat();
-    assert_eq!(status_of(&hub, with(vec![])).await, Some(200), "the control");
+    assert_eq!(status_of(at, with(vec![])).await, Some(200), "the control");
     for (about, block) in [
         (
             "a path with another request in it",
@@ -153,11 +183,10 @@ async fn what_http_1_would_read_otherwise_is_refused() {
         ("no method", [vec![0x86], text(0x04, "/fhir/Task"), text(0x01, "onward"), bearer.clone()].concat()),
         ("no path", [vec![0x82, 0x86], text(0x01, "onward"), bearer.clone()].concat()),
     ] {
-        let status = status_of(&hub, block).await;
+        let status = status_of(at, block).await;
         assert!(status.is_none_or(|status| (400..500).contains(&status)), "{about}: {status:?}");
-        answers(&hub, about).await;
+        answers(hub, about).await;
     }
-    hub.stop().await;
 }
 
 /// A body that is too long is answered, and only then its sender is told to keep the rest (RFC 9113, 8.1): one that is given up before may
@@ -230,8 +259,8 @@ fn text(index: u8, text: &str) -> Vec<u8> {
 }
 
 /// With what a request of these headers is answered; none where the stream or the connection ends instead.
-async fn status_of(hub: &Hub, block: Vec<u8>) -> Option<u16> {
-    let mut raw = Raw::open(hub, 65_535).await;
+async fn status_of(at: &str, block: Vec<u8>) -> Option<u16> {
+    let mut raw = Raw::open_at(at, 65_535).await;
     raw.send(HEADERS, 5, 1, &block).await;
     loop {
         let (kind, _, stream, payload) = raw.next().await?;

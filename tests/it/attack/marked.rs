@@ -2,6 +2,9 @@
 //! URLs, headers and the names of files as well; then everything is searched that Onward says to others than those who may see it: logs
 //! of the finest level, figures, health, alerts by hook and by command, answers to others, what it is run with. No secret is in it either.
 
+#[cfg(feature = "pages")]
+mod people;
+
 use std::{
     collections::BTreeMap,
     sync::{

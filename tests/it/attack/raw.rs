@@ -25,12 +25,22 @@ impl Answers {
 }
 
 pub async fn connect(hub: &Hub) -> TcpStream {
-    TcpStream::connect(hub.base_url.strip_prefix("http://").unwrap()).await.unwrap()
+    TcpStream::connect(address(hub)).await.unwrap()
+}
+
+/// Where it listens in clear.
+pub fn address(hub: &Hub) -> &str {
+    hub.base_url.strip_prefix("http://").unwrap()
 }
 
 /// Sends these bytes over a connection of their own and reads until it ends or is quiet after whole answers.
 pub async fn send(hub: &Hub, bytes: &[u8]) -> Answers {
-    let mut stream = connect(hub).await;
+    send_to(address(hub), bytes).await
+}
+
+/// The same to this address.
+pub async fn send_to(at: &str, bytes: &[u8]) -> Answers {
+    let mut stream = TcpStream::connect(at).await.unwrap();
     // one that is refused early may be closed before all of it was taken
     let _ = stream.write_all(bytes).await;
     read(&mut stream).await

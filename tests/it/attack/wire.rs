@@ -9,10 +9,15 @@ use std::{
 use hyper::Method;
 use onward::demo::caller::FHIR_JSON;
 
-use super::raw::{Answers, connect, read, send};
-use crate::support::{
-    PATIENCE, fixtures,
-    hub::{GP, Hub, token_of},
+use super::raw::{Answers, address, connect, read, send, send_to};
+use crate::{
+    support::{
+        PATIENCE,
+        bridge::Bridge,
+        fixtures,
+        hub::{GP, Hub, token_of},
+    },
+    tls::{NAME, secured},
 };
 use tokio::io::AsyncWriteExt as _;
 
@@ -48,6 +53,20 @@ fn is_refused(about: &str, answers: &Answers) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_hides_in_another() {
     let hub = Hub::start().await;
+    nothing_hides(&hub, address(&hub)).await;
+    hub.stop().await;
+}
+
+/// TLS changes nothing of that: the same bytes, one by one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_hides_in_another_over_tls() {
+    let it = secured("", "", "").await;
+    let bridge = Bridge::start(it.port, NAME, it.servers.file(), "http/1.1").await;
+    nothing_hides(&it.hub, &bridge.at).await;
+    it.hub.stop().await;
+}
+
+async fn nothing_hides(hub: &Hub, at: &str) {
     let token = token_of(GP);
     let post = |lines: &str, body: &str| {
         format!(
@@ -63,7 +82,7 @@ async fn no_request_hides_in_another() {
         format!("Transfer-Encoding: chunked\r\nContent-Length: {long}\r\n"),
         "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n".to_owned(),
     ] {
-        let answers = send(&hub, post(&both, &chunked).as_bytes()).await;
+        let answers = send_to(at, post(&both, &chunked).as_bytes()).await;
         assert!(matches!(answers.statuses()[..], [200 | 400]), "{both}: {:?}", answers.statuses());
         assert!(!answers.0[0].2.contains("onward_"), "{both}");
     }
@@ -80,6 +99,14 @@ async fn no_request_hides_in_another() {
         ("a coding that is almost chunked", "Transfer-Encoding: xchunked\r\n", &chunked),
         ("chunks that are not the last coding", "Transfer-Encoding: chunked, identity\r\n", &chunked),
         ("no coding", "Transfer-Encoding: identity\r\n", &chunked),
+        ("chunks twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", &chunked),
+        ("chunks of chunks", "Transfer-Encoding: chunked, chunked\r\n", &chunked),
+        ("a coding beneath the chunks", "Transfer-Encoding: gzip, chunked\r\n", &chunked),
+        (
+            "a coding beneath the chunks in a line of its own",
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+            &chunked,
+        ),
         ("a coding after a vertical tab", "Transfer-Encoding:\x0bchunked\r\n", &chunked),
         ("a folded header", "X-A: b\r\n Content-Length: 67\r\n", HIDDEN),
         ("a header that begins folded", " Content-Length: 67\r\n", HIDDEN),
@@ -95,8 +122,8 @@ async fn no_request_hides_in_another() {
         ("a chunk in hexadecimal twice", "Transfer-Encoding: chunked\r\n", "0x1\r\na\r\n0\r\n\r\n"),
         ("a chunk that is longer than it says", "Transfer-Encoding: chunked\r\n", "1\r\nab\r\n0\r\n\r\n"),
     ] {
-        is_refused(about, &send(&hub, post(lines, body).as_bytes()).await);
-        answers_at_once(&hub, about).await;
+        is_refused(about, &send_to(at, post(lines, body).as_bytes()).await);
+        answers_at_once(hub, about).await;
     }
     let with = |line: &str, more: &str| {
         format!("{line}\r\nHost: onward\r\nAuthorization: Bearer {token}\r\n{more}\r\n{HIDDEN}")
@@ -132,8 +159,8 @@ async fn no_request_hides_in_another() {
         ("a client that speaks TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\u{fc}\x03\x03".to_owned()),
         ("nothing that is text", String::from_utf8_lossy(&[0, 159, 146, 150, 255, 254, 13, 10, 13, 10]).into_owned()),
     ] {
-        is_refused(about, &send(&hub, bytes.as_bytes()).await);
-        answers_at_once(&hub, about).await;
+        is_refused(about, &send_to(at, bytes.as_bytes()).await);
+        answers_at_once(hub, about).await;
     }
     // an upgrade that nobody takes is a request like any other
     for upgrade in [
@@ -142,10 +169,9 @@ async fn no_request_hides_in_another() {
         "TLS/1.0",
     ] {
         let more = format!("Connection: Upgrade\r\nUpgrade: {upgrade}\r\n");
-        let answers = send(&hub, format!("GET /health/live HTTP/1.1\r\nHost: onward\r\n{more}\r\n").as_bytes()).await;
+        let answers = send_to(at, format!("GET /health/live HTTP/1.1\r\nHost: onward\r\n{more}\r\n").as_bytes()).await;
         assert_eq!(answers.statuses(), [200], "{upgrade}");
     }
-    hub.stop().await;
 }
 
 /// What is asked in one go is answered in its order, each by its own token.
@@ -345,25 +371,56 @@ async fn forms_that_come_slowly_keep_nobody_from_pages_and_tokens() {
     hub.stop().await;
 }
 
-/// One address does not take all connections: those beyond its share end at once, and what it gives back can be had again.
+/// One address does not take all connections; and however many it holds of which nobody is known, who is known gets in and stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_address_has_a_share_of_the_connections() {
+async fn one_address_has_a_share_of_the_connections_and_a_known_client_gets_in_there() {
     let hub = Hub::build().limits("connections-per-address = 4").start().await;
+    const LIVE: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: onward\r\n\r\n";
+    let known = format!("GET /fhir/Task HTTP/1.1\r\nHost: onward\r\nAuthorization: Bearer {}\r\n\r\n", token_of(GP));
     let mut held = Vec::new();
     for _ in 0..4 {
         let mut stream = connect(&hub).await;
-        stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: onward\r\n\r\n").await.unwrap();
+        stream.write_all(LIVE).await.unwrap();
         assert_eq!(read(&mut stream).await.statuses(), [200]);
         held.push(stream);
     }
+    // she finds all places taken by others, and has one
+    let mut hers = connect(&hub).await;
+    hers.write_all(known.as_bytes()).await.unwrap();
+    assert_eq!(read(&mut hers).await.statuses(), [200]);
+    // which nobody takes from her, however many come
     for _ in 0..20 {
-        let begun = Instant::now();
         let mut stream = connect(&hub).await;
-        let _ = stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: onward\r\n\r\n").await;
-        assert_eq!(read(&mut stream).await.statuses(), [0; 0]);
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        stream.write_all(LIVE).await.unwrap();
+        assert_eq!(read(&mut stream).await.statuses(), [200]);
+        held.push(stream);
     }
-    drop(held);
+    hers.write_all(known.as_bytes()).await.unwrap();
+    assert_eq!(read(&mut hers).await.statuses(), [200]);
+    // of the others there are never more than the address may have
+    let mut open = 0;
+    for stream in &mut held {
+        open += usize::from(stream.write_all(LIVE).await.is_ok() && read(stream).await.statuses() == [200]);
+    }
+    assert!((1..=3).contains(&open), "{open}");
+    // and where all places are those of somebody who is known, who comes next is turned away at once
+    let mut all_known = vec![hers];
+    for _ in 0..3 {
+        let mut stream = connect(&hub).await;
+        stream.write_all(known.as_bytes()).await.unwrap();
+        assert_eq!(read(&mut stream).await.statuses(), [200]);
+        all_known.push(stream);
+    }
+    let begun = Instant::now();
+    let mut stream = connect(&hub).await;
+    let _ = stream.write_all(LIVE).await;
+    assert_eq!(read(&mut stream).await.statuses(), [0; 0]);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    for stream in &mut all_known {
+        stream.write_all(known.as_bytes()).await.unwrap();
+        assert_eq!(read(stream).await.statuses(), [200], "what was theirs is theirs");
+    }
+    drop(all_known);
     crate::support::until("a connection", || async {
         let mut stream = connect(&hub).await;
         let _ = stream.write_all(b"GET /health/live HTTP/1.1\r\nHost: onward\r\nConnection: close\r\n\r\n").await;

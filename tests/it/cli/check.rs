@@ -2,10 +2,14 @@
 
 use std::fs;
 
+use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384};
 use serde_json::Value;
 
 use super::{hub::Hub, run};
-use crate::support::fixtures;
+use crate::{
+    support::fixtures,
+    tls::authority::{Authority, Issued},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_good_configuration_is_said_to_be_good_and_nothing_is_made() {
@@ -63,6 +67,69 @@ async fn who_is_told_and_who_says_who_people_are_is_looked_at_as_well() {
     fs::write(hub.config_path(), format!("{good}{narrow}{elsewhere}")).unwrap();
     let ran = run(hub.folder(), &["check"]);
     assert!(ran.code == 1 && ran.err.contains("the hook of [alerts]"), "{ran:?}");
+}
+
+/// What the configuration names and does not hold is looked at as well, and all that is wrong with it told at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_and_keys_are_looked_at_as_well() {
+    let hub = Hub::build().without_service().start().await;
+    let good = fs::read_to_string(hub.config_path()).unwrap();
+    let (folder, authority) = (hub.folder(), Authority::new(hub.folder(), "trust"));
+    let ended = authority.issue_until("ended", &["a.example"], (2021, 1, 1));
+    let later = authority.issue_from("later", &["a.example"], (2990, 1, 1));
+    let listener = |port: u16, issued: &Issued, roots: &str| {
+        let (certificate, key) = (issued.certificate.display(), issued.key.display());
+        format!(
+            "[[listener]]\nlisten = \"127.0.0.1:{port}\"\ntls = {{ certificate = \"{certificate}\", key = \"{key}\"{roots} }}\n"
+        )
+    };
+    let roots = format!(", client-roots = \"{}\"", ended.certificate.display());
+    let holds = authority.issue("holds", &["a.example"]);
+    // a key for ES384, said to sign by RS512
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+    fs::write(folder.join("oidc.key"), key.serialize_pem()).unwrap();
+    let people = |algorithm: &str| {
+        format!(
+            "[people.oidc]\nissuer = \"https://127.0.0.1:9\"\nclient-id = \"onward\"\n\
+             client-key = {{ file = \"oidc.key\", id = \"k\", algorithm = \"{algorithm}\" }}\n"
+        )
+    };
+    let wrong =
+        [listener(9443, &ended, ""), listener(9444, &later, ""), listener(9445, &holds, &roots), people("RS512")];
+    fs::write(hub.config_path(), format!("{good}\n{}", wrong.join("\n"))).unwrap();
+    let ran = run(folder, &["check"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    for told in [
+        "ended.pem: the certificate has ended, on 2021-01-01",
+        "later.pem: the certificate holds from 2990-01-01",
+        "ended.pem: the certificate of an authority has ended",
+        "[people.oidc] client-key: the key in",
+        "is none for RS512",
+    ] {
+        assert!(ran.err.contains(told), "{told}: {ran:?}");
+    }
+    let right = [listener(9443, &holds, ""), people("ES384")];
+    fs::write(hub.config_path(), format!("{good}\n{}", right.join("\n"))).unwrap();
+    let ran = run(folder, &["check"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+/// Where keys of clients lie, and the mail server, are reached like all others.
+#[cfg(feature = "pages")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn public_keys_and_the_mail_server_are_reached_as_well() {
+    let hub = Hub::build().without_service().start().await;
+    let good = fs::read_to_string(hub.config_path()).unwrap();
+    let keys = "[[system]]\nid = \"signer\"\nname = \"S\"\nods-code = \"N99999\"\njwks-url = \"https://127.0.0.1:9/jwks\"\nscopes = [\"system/Task.rs\"]\n";
+    let mail = "[smtp]\naddress = \"127.0.0.1:9\"\nfrom = \"onward@trust.example\"\ntls = \"none\"\n";
+    fs::write(hub.config_path(), format!("{good}\n{mail}\n{keys}")).unwrap();
+    let ran = run(hub.folder(), &["check", "--connect"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    for told in
+        ["BAD:  the keys of system signer: https://127.0.0.1:9/jwks:", "BAD:  the mail server of [smtp]: 127.0.0.1:9:"]
+    {
+        assert!(ran.out.contains(told), "{told}: {ran:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use onward::{
     domain::Position,
-    store::{Account, AccountDeed, AccountNote, Credentials, Enrolment, Glass, LOGINS_MAX, SESSIONS_MAX, Session},
+    store::{
+        Account, AccountAt, AccountDeed, AccountNote, Credentials, Enrolment, Glass, LOGINS_MAX, SESSIONS_MAX, Session,
+    },
 };
 
 use super::*;
@@ -156,11 +158,11 @@ pub async fn an_account_is_there_once_and_written_over_its_version(b: Bench) {
 
     let credentials = Some(Credentials { password: "$argon2id$…".into(), totp: vec![0, 1, 255].into(), step: 7 });
     let enrolled = Account { enrolment: None, credentials, disabled: true, positions: vec![], ..new.clone() };
-    assert!(b.store.set_account(enrolled.clone(), None).await.unwrap());
+    assert!(b.store.set_account(enrolled.clone(), None, None).await.unwrap());
     let written = Account { version: 2, ..enrolled };
     assert_eq!(b.store.account("anna").await.unwrap(), Some(written.clone()));
-    assert!(!b.store.set_account(new, None).await.unwrap(), "over an old version");
-    assert!(!b.store.set_account(account(&b, "nobody"), None).await.unwrap());
+    assert!(!b.store.set_account(new, None, None).await.unwrap(), "over an old version");
+    assert!(!b.store.set_account(account(&b, "nobody"), None, None).await.unwrap());
     assert_eq!(b.store.account("anna").await.unwrap(), Some(written.clone()));
 
     for name in ["zoe", "Bert", "b_c"] {
@@ -173,10 +175,36 @@ pub async fn an_account_is_there_once_and_written_over_its_version(b: Bench) {
 pub async fn of_many_who_write_an_account_one_does(b: Bench) {
     let new = account(&b, "anna");
     b.store.add_account(new.clone(), None).await.unwrap();
-    let writes = (0..8).map(|n| b.store.set_account(Account { full_name: n.to_string(), ..new.clone() }, None));
+    let writes = (0..8).map(|n| b.store.set_account(Account { full_name: n.to_string(), ..new.clone() }, None, None));
     let written = futures_util::future::join_all(writes).await;
     assert_eq!(written.into_iter().filter(|written| *written.as_ref().unwrap()).count(), 1);
     assert_eq!(b.store.account("anna").await.unwrap().unwrap().version, 2);
+}
+
+/// Whoever acts with an account acts as it was looked at: of two who end each other's at once one stays.
+pub async fn who_acts_with_an_account_that_has_changed_changes_nothing(b: Bench) {
+    for name in ["anna", "bert", "cara"] {
+        assert!(b.store.add_account(account(&b, name), None).await.unwrap());
+    }
+    let by = |name: &str, version| Some(AccountAt { name: name.into(), version });
+    let out = |name: &str, version| Account { disabled: true, version, ..account(&b, name) };
+    assert!(!b.store.set_account(out("cara", 1), None, by("anna", 2)).await.unwrap(), "by another version");
+    assert!(!b.store.set_account(out("cara", 1), None, by("nobody", 1)).await.unwrap());
+    assert!(b.store.set_account(out("cara", 1), None, by("anna", 1)).await.unwrap());
+    assert!(!b.store.set_account(out("cara", 1), None, by("anna", 1)).await.unwrap(), "over an old version");
+    for version in 1..20 {
+        let each = [("anna", "bert"), ("bert", "anna")];
+        let ends = each.map(|(one, other)| b.store.set_account(out(one, version), None, by(other, version)));
+        let ended = futures_util::future::join_all(ends).await;
+        assert_eq!(ended.iter().filter(|ended| *ended.as_ref().unwrap()).count(), 1, "{version}: {ended:?}");
+        // both are there again, of the same version
+        for name in ["anna", "bert"] {
+            let held = b.store.account(name).await.unwrap().unwrap();
+            if held.version == version {
+                assert!(b.store.set_account(held, None, None).await.unwrap());
+            }
+        }
+    }
 }
 
 pub async fn what_is_done_with_an_account_is_noted_where_it_was_done(b: Bench) {
@@ -187,18 +215,24 @@ pub async fn what_is_done_with_an_account_is_noted_where_it_was_done(b: Bench) {
         by: "oidc:“Olga”".into(),
         account: account.into(),
         deed,
+        before: vec!["auditor".parse().unwrap()],
         positions: positions(),
     };
     let (added, reset) = (note("anna", AccountDeed::Added), note("anna", AccountDeed::Reset));
     assert!(b.store.add_account(new.clone(), Some(added.clone())).await.unwrap());
     assert!(!b.store.add_account(new.clone(), Some(note("anna", AccountDeed::Added))).await.unwrap());
-    assert!(b.store.set_account(new.clone(), Some(reset.clone())).await.unwrap());
+    assert!(b.store.set_account(new.clone(), Some(reset.clone()), None).await.unwrap());
     let late = Some(note("anna", AccountDeed::Disabled));
-    assert!(!b.store.set_account(new, late).await.unwrap(), "over an old version");
-    assert!(!b.store.set_account(account(&b, "bert"), Some(note("bert", AccountDeed::Enabled))).await.unwrap());
+    assert!(!b.store.set_account(new, late, None).await.unwrap(), "over an old version");
+    assert!(!b.store.set_account(account(&b, "bert"), Some(note("bert", AccountDeed::Enabled)), None).await.unwrap());
     assert_eq!(b.store.account_notes(None, 10).await.unwrap(), [added.clone(), reset.clone()]);
     assert_eq!(b.store.account_notes(None, 1).await.unwrap(), std::slice::from_ref(&added));
-    assert_eq!(b.store.account_notes(Some(added.id), 10).await.unwrap(), [reset]);
+    assert_eq!(b.store.account_notes(Some(added.id), 10).await.unwrap(), std::slice::from_ref(&reset));
+    let latest = |before, count| b.store.latest_account_notes(before, count);
+    assert_eq!(latest(None, 10).await.unwrap(), [reset.clone(), added.clone()]);
+    assert_eq!(latest(None, 1).await.unwrap(), std::slice::from_ref(&reset));
+    assert_eq!(latest(Some(reset.id), 10).await.unwrap(), std::slice::from_ref(&added));
+    assert_eq!(latest(Some(added.id), 10).await.unwrap(), []);
     for deed in AccountDeed::ALL {
         b.store.add_account(account(&b, deed.code()), Some(note(deed.code(), *deed))).await.unwrap();
     }

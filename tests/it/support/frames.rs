@@ -42,7 +42,12 @@ pub fn get(path: &str) -> Vec<u8> {
 impl Raw {
     /// With a window for answers of so many bytes.
     pub async fn open(hub: &Hub, window: u32) -> Self {
-        let stream = TcpStream::connect(hub.base_url.strip_prefix("http://").unwrap()).await.unwrap();
+        Self::open_at(hub.base_url.strip_prefix("http://").unwrap(), window).await
+    }
+
+    /// The same to this address.
+    pub async fn open_at(at: &str, window: u32) -> Self {
+        let stream = TcpStream::connect(at).await.unwrap();
         let (from, to) = stream.into_split();
         let mut raw = Self { from, to };
         raw.to.write_all(PREFACE).await.unwrap();

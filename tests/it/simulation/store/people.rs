@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use onward::{
     domain::ReferralId,
-    store::{Account, AccountNote, Digest, Failures, Glass, PeopleStore, Session, StoreError},
+    store::{Account, AccountAt, AccountNote, Digest, Failures, Glass, PeopleStore, Session, StoreError},
 };
 use uuid::Uuid;
 
@@ -62,8 +62,17 @@ impl PeopleStore for Reached {
         reach!(self, accounts())
     }
 
-    async fn set_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
-        reach!(self, set_account(account, note))
+    async fn set_account(
+        &self,
+        account: Account,
+        note: Option<AccountNote>,
+        by: Option<AccountAt>,
+    ) -> Result<bool, StoreError> {
+        reach!(self, set_account(account, note, by))
+    }
+
+    async fn latest_account_notes(&self, before: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError> {
+        reach!(self, latest_account_notes(before, count))
     }
 
     async fn account_notes(&self, after: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError> {

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use onward::{
     domain::ReferralId,
     store::{
-        ACCOUNTS_MAX, Account, AccountNote, Digest, Failures, Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX, Session,
-        Store, StoreError,
+        ACCOUNTS_MAX, Account, AccountAt, AccountNote, Digest, Failures, Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX,
+        Session, Store, StoreError,
     },
 };
 use uuid::Uuid;
@@ -118,8 +118,23 @@ impl PeopleStore for Memory {
         Ok(later.take(count).cloned().collect())
     }
 
-    async fn set_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
+    async fn latest_account_notes(&self, before: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError> {
+        let all = self.all()?;
+        let earlier = all.people.notes.values().rev().filter(|note| before.is_none_or(|before| note.id < before));
+        Ok(earlier.take(count).cloned().collect())
+    }
+
+    async fn set_account(
+        &self,
+        account: Account,
+        note: Option<AccountNote>,
+        by: Option<AccountAt>,
+    ) -> Result<bool, StoreError> {
         let mut all = self.open()?;
+        let stands = |by: &AccountAt| all.people.accounts.get(&by.name).is_some_and(|held| held.version == by.version);
+        if !by.as_ref().is_none_or(stands) {
+            return Ok(false);
+        }
         let Some(held) = all.people.accounts.get_mut(&account.name).filter(|held| held.version == account.version)
         else {
             return Ok(false);

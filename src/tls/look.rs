@@ -1,0 +1,185 @@
+//! What is wrong, or looks wrong, with certificates and keys before anybody is met with them.
+
+use jiff::Timestamp;
+use rustls::{client::verify_server_name, pki_types::ServerName, server::ParsedCertificate};
+
+use super::{Acceptor, Shower, TlsError, pem};
+use crate::config::{Clients, Identity, Tls};
+
+/// What was found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// With these it does not work.
+    pub faults: Vec<String>,
+    /// With these it may, and somebody should look.
+    pub risks: Vec<String>,
+}
+
+impl Looked {
+    /// All that was found here and there.
+    pub fn and(mut self, other: Self) -> Self {
+        self.faults.extend(other.faults);
+        self.risks.extend(other.risks);
+        self
+    }
+
+    fn faults(faults: Vec<String>) -> Self {
+        Self { faults, risks: Vec::new() }
+    }
+}
+
+/// Why a certificate does not hold at a moment; nothing where it does.
+fn out_of_date((from, to): (Timestamp, Timestamp), now: Timestamp) -> Option<String> {
+    if now < from {
+        Some(format!("holds from {from} on, and not yet; wait, or look whether this machine's clock is right"))
+    } else if to <= now {
+        Some(format!("has ended, on {to}; get another one"))
+    } else {
+        None
+    }
+}
+
+/// What a listener shows, and by whom the certificates of its clients are signed. `name`: what clients are told to reach it by.
+pub fn look(tls: &Tls, http2: bool, name: Option<&str>, now: Timestamp) -> Looked {
+    let file = tls.certificate.display();
+    // everything that is wrong with what it shows is told by this alone
+    if let Err(error) = Acceptor::open(tls.clone(), http2) {
+        return Looked::faults(vec![error.to_string()]);
+    }
+    let mut found = Looked::default();
+    match pem::validity(&tls.certificate) {
+        Ok(holds) => found.faults.extend(out_of_date(holds, now).map(|why| format!("{file}: the certificate {why}"))),
+        Err(error) => found.faults.push(error.to_string()),
+    }
+    if let Some(name) = name {
+        match is_for(tls, name) {
+            Ok(true) => {}
+            Ok(false) => found.risks.push(format!(
+                "{file}: the certificate is not for {name}, the name in base-url: clients that come by it are turned away, unless a proxy with \
+                 another certificate stands before this"
+            )),
+            Err(error) => found.faults.push(error.to_string()),
+        }
+    }
+    if let Clients::Asked { roots, .. } = &tls.clients {
+        match pem::validities(roots) {
+            Ok(all) => {
+                let ended: Vec<String> = all.iter().filter_map(|holds| out_of_date(*holds, now)).collect();
+                let told = |why: &String| format!("{}: the certificate of an authority {why}", roots.display());
+                // beside others it may be one that is on its way out
+                match ended.len() == all.len() {
+                    true => found.faults.extend(ended.iter().map(told)),
+                    false => found.risks.extend(ended.iter().map(told)),
+                }
+            }
+            Err(error) => found.faults.push(error.to_string()),
+        }
+    }
+    found
+}
+
+/// What is shown to an endpoint, and whom Onward trusts there.
+pub fn look_outwards(to: &str, identity: &Identity, now: Timestamp) -> Looked {
+    if let Err(error) = Shower::renewed(identity, None) {
+        return Looked::faults(vec![format!("the certificate shown to {to}: {error}")]);
+    }
+    let Some((certificate, _)) = &identity.shown else { return Looked::default() };
+    match pem::validity(certificate) {
+        Ok(holds) => {
+            let why = out_of_date(holds, now);
+            Looked::faults(why.map(|why| format!("the certificate shown to {to} {why}")).into_iter().collect())
+        }
+        Err(error) => Looked::faults(vec![format!("the certificate shown to {to}: {error}")]),
+    }
+}
+
+/// Whether the certificate that a listener shows is for this name, or address (RFC 9525).
+fn is_for(tls: &Tls, name: &str) -> Result<bool, TlsError> {
+    let all = pem::certificates(&tls.certificate)?;
+    let Some(first) = all.first() else { return Ok(false) };
+    let parsed = ParsedCertificate::try_from(first).map_err(|error| super::unusable(&tls.certificate, &error))?;
+    let Ok(name) = ServerName::try_from(name) else { return Ok(false) };
+    Ok(verify_server_name(&parsed, &name).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    type Day = (i32, u8, u8);
+
+    const NOW: &str = "2026-03-02T09:00:00Z";
+    const HOLDS: (Day, Day) = ((2020, 1, 1), (2999, 1, 1));
+
+    fn params(names: &[&str], (from, to): (Day, Day)) -> CertificateParams {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_before = date_time_ymd(from.0, from.1, from.2);
+        params.not_after = date_time_ymd(to.0, to.1, to.2);
+        params
+    }
+
+    fn authority(holds: (Day, Day)) -> CertifiedIssuer<'static, KeyPair> {
+        let mut params = params(&[], holds);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A listener whose certificate is for these names.
+    fn tls(folder: &Path, names: &[&str], holds: (Day, Day), roots: &[(Day, Day)]) -> Tls {
+        let (issuer, key) = (authority(HOLDS), KeyPair::generate().unwrap());
+        let certificate = params(names, holds).signed_by(&key, &issuer).unwrap();
+        let pems: String = roots.iter().map(|holds| authority(*holds).pem()).collect();
+        let clients = match roots {
+            [] => Clients::Unasked,
+            _ => Clients::Asked { roots: written(folder, "roots.pem", &pems), required: true },
+        };
+        let certificate = written(folder, "server.pem", &certificate.pem());
+        Tls { certificate, key: written(folder, "server.key", &key.serialize_pem()), clients }
+    }
+
+    #[test]
+    fn what_does_not_hold_now_is_a_fault_and_what_it_is_not_for_a_risk() {
+        let (folder, now) = (tempfile::tempdir().unwrap(), NOW.parse().unwrap());
+        let ended = ((2020, 1, 1), (2026, 1, 1));
+        let later = ((2026, 4, 1), (2999, 1, 1));
+        let looked = |names: &[&str], holds, roots: &[(Day, Day)], name| {
+            look(&tls(folder.path(), names, holds, roots), true, name, now)
+        };
+        assert_eq!(looked(&["a.example"], HOLDS, &[HOLDS], Some("a.example")), Looked::default());
+        for (holds, told) in [(ended, "the certificate has ended, on 2026-01-01"), (later, "and not yet; wait")] {
+            let found = looked(&["a.example"], holds, &[], None);
+            assert!(found.faults.len() == 1 && found.faults[0].contains(told), "{found:?}");
+        }
+        // each fault at once
+        let found = looked(&["a.example"], ended, &[ended, later], Some("b.example"));
+        assert_eq!((found.faults.len(), found.risks.len()), (3, 1), "{found:?}");
+        assert!(found.faults[1].contains("roots.pem: the certificate of an authority has ended"), "{found:?}");
+        // one of several authorities may be on its way out
+        let found = looked(&["a.example"], HOLDS, &[HOLDS, ended], None);
+        assert_eq!((found.faults.len(), found.risks.len()), (0, 1), "{found:?}");
+        for (names, name, fits) in [
+            (&["*.a.example"][..], "x.a.example", true),
+            (&["*.a.example"], "a.example", false),
+            (&["a.example", "192.0.2.1"], "192.0.2.1", true),
+            (&["a.example"], "192.0.2.1", false),
+            (&["A.example"], "a.EXAMPLE", true),
+        ] {
+            assert_eq!(looked(names, HOLDS, &[], Some(name)).risks.is_empty(), fits, "{names:?} {name}");
+        }
+        let mut without_key = tls(folder.path(), &["a.example"], HOLDS, &[]);
+        without_key.key = folder.path().join("none");
+        let found = look(&without_key, true, None, now);
+        assert!(found.faults.len() == 1 && found.faults[0].contains("cannot be read"), "{found:?}");
+    }
+}

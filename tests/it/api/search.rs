@@ -4,15 +4,14 @@
 use std::collections::BTreeSet;
 
 use hyper::Method;
-use proptest::{
-    prelude::*,
-    sample::select,
-    test_runner::{Config, TestRunner},
-};
 use serde_json::{Value, json};
 
 use super::{fixtures, hub, ids, query, refused, resources};
 use hub::{Actor, GP, Hub, LIFE_ROOMS, LINK_WORKERS, RIO, Sender};
+
+mod body;
+mod history;
+mod naive;
 
 const NHS: &str = "https://fhir.nhs.uk/Id/nhs-number";
 
@@ -69,129 +68,6 @@ async fn pages(actor: &Actor, search: &str) -> Vec<Vec<String>> {
 fn next(bundle: &Value) -> Option<String> {
     let links = bundle["link"].as_array().unwrap();
     links.iter().find(|l| l["relation"] == "next").map(|l| l["url"].as_str().unwrap().to_owned())
-}
-
-// --- the naive filter ---
-
-/// A condition as a query has it, and what it means by the plainest reading.
-type Meaning = (&'static str, &'static str, fn(&Value) -> bool);
-
-fn code(resource: &Value, pointer: &str, wanted: &str) -> bool {
-    let concepts = match resource.pointer(pointer) {
-        Some(Value::Array(all)) => all.clone(),
-        Some(one) => vec![one.clone()],
-        None => vec![],
-    };
-    concepts.iter().any(|c| c["coding"].as_array().is_some_and(|all| all.iter().any(|c| c["code"] == wanted)))
-}
-
-fn day(resource: &Value, element: &str) -> String {
-    resource[element].as_str().map(|t| t[..10].to_owned()).unwrap_or_default()
-}
-
-const OF_REQUESTS: &[Meaning] = &[
-    ("status", "active", |r| r["status"] == "active"),
-    ("status:not", "active", |r| r["status"] != "active"),
-    ("intent", "order", |r| r["intent"] == "order"),
-    ("intent", "plan,proposal", |r| r["intent"] == "plan" || r["intent"] == "proposal"),
-    ("priority", "urgent", |r| r["priority"] == "urgent"),
-    ("priority", "urgent,routine", |r| r["priority"] == "urgent" || r["priority"] == "routine"),
-    ("priority:not", "urgent", |r| r["priority"] != "urgent"),
-    ("priority:missing", "true", |r| r.get("priority").is_none()),
-    ("priority", "http://hl7.org/fhir/request-priority|asap", |r| r["priority"] == "asap"),
-    ("code", "871731000000106", |r| code(r, "/code", "871731000000106")),
-    ("code", "http://snomed.info/sct|1", |_| false),
-    ("category:missing", "false", |r| r.get("category").is_some()),
-    ("authored", "ge2026-03-03", |r| day(r, "authoredOn").as_str() >= "2026-03-03"),
-    ("authored", "lt2026-03-02", |r| day(r, "authoredOn").as_str() < "2026-03-02"),
-    ("authored", "2026-03-02", |r| day(r, "authoredOn") == "2026-03-02"),
-    ("authored", "ne2026-03-02", |r| day(r, "authoredOn") != "2026-03-02"),
-    ("authored", "2026-03", |r| day(r, "authoredOn").starts_with("2026-03")),
-    ("requisition", "urn:group|G-2", |r| r["requisition"]["value"] == "G-2"),
-    ("requisition:missing", "true", |r| r.get("requisition").is_none()),
-    ("identifier", "various-1", |r| r["identifier"][0]["value"] == "various-1"),
-    ("identifier", "various-1,various-2,nobody", |r| {
-        r["identifier"][0]["value"] == "various-1" || r["identifier"][0]["value"] == "various-2"
-    }),
-    ("subject:missing", "false", |r| r.get("subject").is_some()),
-    ("encounter:missing", "true", |r| r.get("encounter").is_none()),
-];
-
-const OF_TASKS: &[Meaning] = &[
-    ("status", "requested", |t| t["status"] == "requested"),
-    ("status", "accepted,rejected", |t| t["status"] == "accepted" || t["status"] == "rejected"),
-    ("status:not", "rejected", |t| t["status"] != "rejected"),
-    ("code", "fulfill", |t| code(t, "/code", "fulfill")),
-    ("code", "http://hl7.org/fhir/CodeSystem/task-code|approve", |_| false),
-    ("intent", "order", |t| t["intent"] == "order"),
-    ("priority", "urgent", |t| t["priority"] == "urgent"),
-    ("priority:missing", "true", |t| t.get("priority").is_none()),
-    ("owner", "Organization/link-workers", |_| true),
-    ("owner", "Organization/life-rooms", |_| false),
-    ("owner:identifier", "https://fhir.nhs.uk/Id/ods-organization-code|U99999", |_| true),
-    ("group-identifier", "G-0", |t| t["groupIdentifier"]["value"] == "G-0"),
-    ("business-status:missing", "true", |t| t.get("businessStatus").is_none()),
-    ("part-of:missing", "true", |t| t.get("partOf").is_none()),
-    ("authored-on", "gt2020-01-01", |t| day(t, "authoredOn").as_str() > "2020-01-01"),
-    ("modified", "lt2020-01-01", |t| day(t, "lastModified").as_str() < "2020-01-01"),
-    ("_lastUpdated", "gt2020-01-01", |_| true),
-    ("_lastUpdated", "lt2020-01-01", |_| false),
-    ("requester:missing", "false", |t| t.get("requester").is_some()),
-];
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_is_asked_a_naive_filter_finds_the_same() {
-    let hub = Hub::start().await;
-    referrals(&hub, 14).await;
-    let (gp, provider) = (hub.sender(GP), hub.provider(LINK_WORKERS));
-    let all_of = async |kind: &str| {
-        let bundle = gp.get(&format!("/fhir/{kind}?_count=100")).await.json();
-        resources(&bundle).into_iter().cloned().collect::<Vec<_>>()
-    };
-    let (requests, tasks) = (all_of("ServiceRequest").await, all_of("Task").await);
-    assert_eq!((requests.len(), tasks.len()), (14, 14));
-    let handle = tokio::runtime::Handle::current();
-    let checked = tokio::task::spawn_blocking(move || {
-        let config = Config { cases: 120, failure_persistence: None, ..Config::default() };
-        let pick = |of: &'static [Meaning]| prop::collection::vec(select(of), 1..4);
-        let order = select(&["", "_id", "-_id"][..]);
-        let strategy = (any::<bool>(), pick(OF_REQUESTS), pick(OF_TASKS), 1..7usize, order, any::<bool>());
-        TestRunner::new(config).run(&strategy, |(of_tasks, requested, tasked, count, order, by_provider)| {
-            let (kind, meanings, all) =
-                if of_tasks { ("Task", tasked, &tasks) } else { ("ServiceRequest", requested, &requests) };
-            let mut expected: Vec<String> = all
-                .iter()
-                .filter(|resource| meanings.iter().all(|(_, _, holds)| holds(resource)))
-                .map(|resource| resource["id"].as_str().unwrap().to_owned())
-                .collect();
-            let mut pairs: Vec<(&str, &str)> = meanings.iter().map(|(name, value, _)| (*name, *value)).collect();
-            let count = count.to_string();
-            pairs.push(("_count", &count));
-            if !order.is_empty() {
-                pairs.push(("_sort", order));
-            }
-            let actor: &Actor = if by_provider { &provider } else { &gp };
-            let found = handle.block_on(pages(actor, &format!("/fhir/{kind}{}", query(&pairs))));
-            let found = found.concat();
-            let distinct: BTreeSet<&String> = found.iter().collect();
-            prop_assert_eq!(distinct.len(), found.len(), "a page repeats: {:?}", pairs);
-            if order.is_empty() {
-                let mut sorted = found.clone();
-                sorted.sort();
-                expected.sort();
-                prop_assert_eq!(sorted, expected, "{:?}", pairs);
-            } else {
-                expected.sort();
-                if order == "-_id" {
-                    expected.reverse();
-                }
-                prop_assert_eq!(found, expected, "{:?}", pairs);
-            }
-            Ok(())
-        })
-    });
-    checked.await.unwrap().unwrap();
-    hub.stop().await;
 }
 
 // --- paging ---
@@ -508,100 +384,6 @@ async fn what_is_not_known_is_refused_or_left_out_as_the_client_wishes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_search_may_stand_in_a_body() {
-    let hub = Hub::start().await;
-    referrals(&hub, 3).await;
-    let gp = hub.sender(GP);
-    const FORM: &str = "application/x-www-form-urlencoded";
-    let found = gp.post("/fhir/Task/_search?_sort=_id", FORM, "status=requested%2Caccepted&_count=1").await;
-    assert_eq!(found.status, 200, "{}", found.describe());
-    let bundle = found.json();
-    assert_eq!(ids(&bundle).len(), 1);
-    let all = pages(&gp, &next(&bundle).unwrap()).await;
-    assert_eq!(all.concat().len(), 1);
-    assert_eq!(gp.post("/fhir/Task/_search", FORM, "").await.status, 200);
-    refused(&gp.post("/fhir/Task/_search", "application/json", "{}").await, 415, "not-supported", "http.Content-Type");
-    refused(&gp.post("/fhir/Task/_search", FORM, "colour=red").await, 400, "not-supported", "http.colour");
-    for long in [format!("code:text={}", "%C3%A9".repeat(5_000)), "_id=1234567&".repeat(6_000)] {
-        let answer = gp.post("/fhir/Task/_search", FORM, long).await;
-        assert_eq!(answer.status, 400);
-        assert!(answer.body.len() < 1_000, "what is too long is not repeated");
-    }
-    hub.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_asked_in_a_body_stands_in_no_url() {
-    const FORM: &str = "application/x-www-form-urlencoded";
-    let hub = Hub::start().await;
-    referrals(&hub, 3).await;
-    let (gp, rio) = (hub.sender(GP), hub.sender(RIO));
-    let asked = format!("patient.identifier={NHS}%7C9990606900&_count=1&_sort=_id");
-    let links = |bundle: &Value| -> Vec<(String, String)> {
-        let text = |link: &Value, name: &str| link[name].as_str().unwrap().to_owned();
-        bundle["link"].as_array().unwrap().iter().map(|link| (text(link, "relation"), text(link, "url"))).collect()
-    };
-    let (mut seen, mut page) = (Vec::new(), gp.post("/fhir/Task/_search", FORM, asked.clone()).await.json());
-    let first = page.clone();
-    loop {
-        assert_eq!(ids(&page).len(), 1, "{page:#}");
-        seen.extend(ids(&page));
-        for (relation, url) in links(&page) {
-            assert!(!url.contains("99906") && !url.contains("patient") && url.len() < 500, "{relation}: {url}");
-        }
-        assert_eq!(links(&page)[0].0, "self");
-        assert_eq!(ids(&gp.get(&links(&page)[0].1).await.json()), ids(&page), "it can be read again by its own link");
-        let Some(url) = next(&page) else { break };
-        page = gp.get(&format!("{url}&_format=json")).await.json();
-    }
-    let by_url = pages(&gp, &format!("/fhir/Task?{asked}")).await.concat();
-    assert_eq!((seen.len(), &seen), (3, &by_url), "the same as by a URL");
-    // nor does a URL stand in a link that says who somebody is, nor what an entry of a batch asks; what names nobody does
-    let by_get = gp.get(&format!("/fhir/Task?{asked}")).await.json();
-    let entries = [format!("Task?{asked}"), "Task?status=received&_count=1".to_owned()]
-        .map(|url| json!({"request": {"method": "GET", "url": url}}));
-    let batch = json!({"resourceType": "Bundle", "type": "batch", "entry": entries});
-    let batch = gp.post("/fhir", "application/fhir+json", batch.to_string()).await.json();
-    let of_batch = |at: usize| batch["entry"][at]["resource"].clone();
-    for bundle in [&by_get, &of_batch(0), &of_batch(1)] {
-        for (relation, url) in links(bundle) {
-            assert!(url.contains("_page=") && !url.contains("99906"), "{relation}: {url}");
-        }
-    }
-    assert_eq!(ids(&gp.get(&next(&of_batch(0)).unwrap()).await.json()), [seen[1].clone()], "it is gone on with by GET");
-    let plain = gp.get("/fhir/Task?patient=Patient/x&_count=1").await.json();
-    assert!(links(&plain)[0].1.contains("patient=Patient%2Fx"), "{plain}");
-
-    let url = next(&first).unwrap();
-    let (head, sealed) = url.split_once("_page=").unwrap();
-    let changed = if sealed.starts_with('A') { sealed.replacen('A', "B", 1) } else { format!("A{}", &sealed[1..]) };
-    for (about, actor, url) in [
-        ("another's", &*rio as &Actor, url.clone()),
-        ("of another type", &*gp, url.replace("/Task?", "/ServiceRequest?")),
-        ("changed", &gp, format!("{head}_page={changed}")),
-        ("cut off", &gp, url[..url.len() - 4].to_owned()),
-        ("made up", &gp, format!("{head}_page=a.b")),
-        ("empty", &gp, format!("{head}_page=")),
-        ("with something beside it", &gp, format!("{url}&_count=500")),
-    ] {
-        let told = refused(&actor.get(&url).await, 400, "value", "http._page");
-        assert!(!told.contains("99906"), "{about}: {told}");
-    }
-    // one that is too long for a URL has its first page, and is told so where there is another
-    let mut letters = fastrand::Rng::with_seed(1);
-    let others: String =
-        (0..99).map(|_| (0..75).map(|_| letters.alphanumeric()).chain([',']).collect::<String>()).collect();
-    let asked = |count: usize| format!("patient.identifier={others}{NHS}%7C9990606900&_count={count}");
-    refused(&gp.post("/fhir/Task/_search", FORM, asked(1)).await, 400, "too-costly", "http");
-    let whole = gp.post("/fhir/Task/_search", FORM, asked(3)).await.json();
-    assert_eq!(
-        (ids(&whole).len(), links(&whole)),
-        (3, vec![("self".into(), hub.base_url.clone() + "/fhir/Task/_search")])
-    );
-    hub.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_would_look_at_everything_is_refused_with_what_to_do() {
     let hub = Hub::start().await;
     let gp = hub.sender(GP);
@@ -617,65 +399,5 @@ async fn what_would_look_at_everything_is_refused_with_what_to_do() {
         let told = refused(&gp.get(&format!("/fhir/{search}")).await, 400, "too-costly", place);
         assert!(told.contains("_id") || told.contains("identifier"), "{search}: {told}");
     }
-    hub.stop().await;
-}
-
-// --- the history of a type ---
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_history_of_a_type_tells_every_version_once_newest_first() {
-    let hub = Hub::start().await;
-    let tasks = referrals(&hub, 5).await;
-    let (gp, provider) = (hub.sender(GP), hub.provider(LINK_WORKERS));
-    let mut expected = Vec::new();
-    for task in &tasks {
-        let history = gp.get(&format!("{task}/_history")).await.json();
-        for version in resources(&history) {
-            let of = |name: &str| version["meta"][name].as_str().unwrap().to_owned();
-            expected.push((of("lastUpdated"), version["id"].as_str().unwrap().to_owned(), of("versionId")));
-        }
-    }
-    for actor in [&*gp as &Actor, &provider] {
-        let (mut url, mut found) = ("/fhir/Task/_history?_count=3".to_owned(), Vec::new());
-        loop {
-            let bundle = actor.get(&url).await.json();
-            assert_eq!(bundle["type"], "history", "{bundle}");
-            for entry in bundle["entry"].as_array().unwrap() {
-                let meta = &entry["resource"]["meta"];
-                let text = |value: &Value| value.as_str().unwrap().to_owned();
-                found.push((text(&meta["lastUpdated"]), text(&entry["resource"]["id"]), text(&meta["versionId"])));
-                assert_eq!(entry["response"]["etag"], format!("W/\"{}\"", text(&meta["versionId"])));
-            }
-            match next(&bundle) {
-                Some(next) => url = next,
-                None => break,
-            }
-        }
-        let moments: Vec<&String> = found.iter().map(|(at, ..)| at).collect();
-        assert!(moments.is_sorted_by(|a, b| a >= b), "{moments:?}");
-        let mut sorted = found.clone();
-        sorted.sort();
-        expected.sort();
-        assert_eq!(sorted, expected);
-    }
-    let last = expected.last().unwrap().0.clone();
-    let since = gp.get(&format!("/fhir/Task/_history{}", query(&[("_since", &last)]))).await.json();
-    assert!(!ids(&since).is_empty() && ids(&since).len() < expected.len());
-    assert_eq!(ids(&gp.get("/fhir/ServiceRequest/_history").await.json()).len(), 5);
-    refused(&gp.get("/fhir/Task/_history?status=x").await, 400, "not-supported", "http.status");
-    // and that of one of them, whole or page by page
-    let whole = gp.get(&format!("{}/_history", tasks[1])).await.json();
-    let (mut url, mut found) = (format!("{}/_history?_count=2", tasks[1]), Vec::new());
-    loop {
-        let bundle = gp.get(&url).await.json();
-        assert_eq!(bundle["total"], whole["total"]);
-        found.extend(resources(&bundle).into_iter().map(|r| r["meta"]["versionId"].clone()));
-        match next(&bundle) {
-            Some(next) => url = next,
-            None => break,
-        }
-    }
-    assert_eq!(found, resources(&whole).iter().map(|r| r["meta"]["versionId"].clone()).collect::<Vec<_>>());
-    assert!(found.len() >= 3);
     hub.stop().await;
 }

@@ -15,12 +15,12 @@ use jiff::Timestamp;
 use onward::{
     domain::{
         Clock, Destination, InboxId, ReferralId, Side, Subscription, SubscriptionEvent, SystemId, TaskId,
-        TransportStatus, WakeUp, breaker::Phase, measured::FirstAnswer, task::TaskState,
+        TransportStatus, WakeUp, breaker::Phase, measured::FirstAnswer,
     },
     store::{
-        Append, AppendError, Appended, Attempt, Claim, FoundLine, JournalLine, JournalPage, JournalQuery,
-        NAMESAKES_MAX, Parties, ResourceKey, Sent, Shares, Store, StoreError, StoredBreaker, StoredResource,
-        Submission, Submit, Submitted, TaskQuery, TaskRecord, Troubled,
+        Append, AppendError, Appended, Attempt, Claim, JournalLine, JournalPage, JournalQuery, NAMESAKES_MAX, Parties,
+        ResourceKey, Sent, Shares, Store, StoreError, StoredBreaker, StoredResource, Submission, Submit, Submitted,
+        TaskQuery, TaskRecord, Troubled,
     },
 };
 use uuid::Uuid;
@@ -29,6 +29,7 @@ mod alerts;
 mod all;
 mod directory;
 mod heard;
+mod journal;
 mod lanes;
 mod measured;
 mod notices;
@@ -36,11 +37,12 @@ mod people;
 mod routed;
 mod routes;
 mod row;
+mod submit;
 mod subscriptions;
 mod tokens;
 
 use alerts::Alerts;
-use all::{among, own_names};
+use all::among;
 use directory::Directory;
 use people::People;
 use routes::Routes;
@@ -167,95 +169,7 @@ impl Store for Memory {
 
     async fn submit(&self, submission: Submission) -> Result<Submit, StoreError> {
         let now = self.now();
-        let mut all = self.open()?;
-        let mut digests = BTreeMap::new();
-        for (index, new) in submission.referrals.iter().enumerate() {
-            let known = all.find(&submission.system, &new.key).map_or(new.digest, |known| known.digest);
-            if *digests.entry(&new.key).or_insert(known) != new.digest {
-                return Ok(Submit::Differs(index));
-            }
-        }
-        let (mut done, mut wake_ups) = (Vec::new(), Vec::new());
-        let sent = Arc::new(Sent {
-            id: submission.id,
-            content_type: submission.content_type.clone(),
-            original: submission.original.clone(),
-            answer: submission.answer.clone(),
-        });
-        for new in &submission.referrals {
-            if let Some(known) = all.find(&submission.system, &new.key) {
-                done.push(Submitted { new: false, ..known.submitted.clone() });
-                continue;
-            }
-            let names = new.resources.iter().flat_map(|resource| &resource.names);
-            all.names.extend(names.map(|name| (name.clone(), new.id)));
-            let own = new.tasks.iter().flat_map(|task| task.resources.iter().map(|resource| (Some(task.id), resource)));
-            let all_of_it = new.resources.iter().map(|resource| (None, resource)).chain(own);
-            all.names.extend(own_names(new));
-            let resources = all_of_it.map(|(task, resource)| StoredResource {
-                kind: resource.kind.clone(),
-                id: resource.id,
-                version: 1,
-                last_updated: now,
-                referral: new.id,
-                origin: resource.origin.clone(),
-                task,
-                later: false,
-                body: resource.body.clone(),
-            });
-            let submitted = Submitted {
-                referral: new.id,
-                request: new.request,
-                tasks: new.tasks.iter().map(|task| task.id).collect(),
-                new: true,
-                at: now,
-                answer: submission.answer.clone(),
-            };
-            let referral = Referral {
-                system: submission.system.clone(),
-                key: new.key.clone(),
-                digest: new.digest,
-                identifier: new.identifier.clone(),
-                decision: new.decision.clone(),
-                sent: sent.clone(),
-                resources: resources.collect(),
-                submitted: submitted.clone(),
-            };
-            all.referrals.push(referral);
-            for task in &new.tasks {
-                let record = TaskRecord {
-                    id: task.id,
-                    referral: new.id,
-                    system: submission.system.clone(),
-                    request: new.request,
-                    origin: new.origin.clone(),
-                    identifier: new.identifier.clone(),
-                    route_set: new.route_set.clone(),
-                    inbox: task.inbox.clone(),
-                    provider: task.provider.clone(),
-                    part_of: task.part_of,
-                    terms: task.terms.clone(),
-                    beside: task.beside,
-                    state: TaskState { deadlines: task.deadlines, ..TaskState::new() },
-                    seq: 0,
-                    version: 0,
-                    answered: 0,
-                    created: now,
-                    last_updated: now,
-                };
-                let mut row = Row::new(record);
-                wake_ups.extend(row.write(
-                    &task.events,
-                    submission.traceparent.as_deref(),
-                    submission.asked_by.as_ref(),
-                    now,
-                ));
-                row.record.answered = row.record.version;
-                all.tasks.insert(task.id, row);
-            }
-            done.push(submitted);
-        }
-        Ok(Submit::Stored(done, wake_ups))
+        Ok(self.open()?.submit(&submission, now))
     }
 
     async fn submitted(&self, system: &SystemId, key: &str) -> Result<Option<(Submitted, [u8; 32])>, StoreError> {
@@ -455,33 +369,7 @@ impl Store for Memory {
     }
 
     async fn find_journal(&self, query: JournalQuery) -> Result<JournalPage, StoreError> {
-        let all = self.all()?;
-        let mut found: Vec<FoundLine> = Vec::new();
-        for row in all.tasks.values() {
-            let (task, inbox, system) = (row.record.id, row.record.inbox.clone(), row.record.system.clone());
-            let of = |line: &JournalLine| FoundLine {
-                task,
-                inbox: inbox.clone(),
-                system: system.clone(),
-                line: line.clone(),
-            };
-            found.extend(row.journal.iter().map(of));
-        }
-        let at = |one: &FoundLine| (one.line.at, one.task, one.line.seq);
-        found.retain(|one| {
-            one.line.at >= query.from
-                && one.line.at < query.before
-                && query.after.is_none_or(|after| at(one) < after)
-                && query.event.as_ref().is_none_or(|event| one.line.event.name() == event)
-                && query.actor.as_ref().is_none_or(|actor| one.line.actor == *actor)
-                && query.inbox.as_ref().is_none_or(|inbox| one.inbox == *inbox)
-                && query.system.as_ref().is_none_or(|system| one.system == *system)
-        });
-        found.sort_by_key(|one| std::cmp::Reverse(at(one)));
-        let goes_on = found.len() > query.count;
-        found.truncate(query.count);
-        let next = found.last().map(at).filter(|_| goes_on);
-        Ok(JournalPage { lines: found, next })
+        Ok(self.all()?.lines(&query))
     }
 
     async fn attempts(&self, task: TaskId) -> Result<Vec<Attempt>, StoreError> {

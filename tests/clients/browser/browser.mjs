@@ -168,6 +168,19 @@ async function twin(page) {
 /** By how many pixels a page is wider than the screen. */
 export const wide = (page) => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
 
+/** The same once the head of the page has put what has no room there under its menu, which it does some moments after a change of size. */
+export async function settled(page) {
+  await page.waitForFunction(() => document.documentElement.scrollWidth <= window.innerWidth, undefined, { timeout: 2_000 }).catch(() => {});
+  return wide(page);
+}
+
+/** What sticks out furthest of a page that is too wide: the start of its markup. */
+export const widest = (page) => page.evaluate(() => {
+  const right = (one) => one.getBoundingClientRect().right;
+  const shown = [...document.querySelectorAll('main *')].filter((one) => !one.closest('.onward-scroll') || one.matches('.onward-scroll'));
+  return shown.sort((one, other) => right(other) - right(one)).slice(0, 2).map((one) => one.outerHTML.slice(0, 160)).join(' … ');
+});
+
 /** Whom a page keeps out, by the rules of axe; nobody, where it is empty. */
 export async function everybody(page) {
   // by the browser's own hand, not as a script of the page: the policy of the page lets no other script in
@@ -220,7 +233,7 @@ export async function reach(page) {
     getSelection().removeAllRanges();
     window.scrollTo(0, 0);
     // day, month, year and calendar of a date are stops of one field; what scrolls may be one by itself
-    return wanted.length + 4 * document.querySelectorAll('[type="date"], [type="time"]').length + 4;
+    return wanted.length + 8 * document.querySelectorAll('[type="date"], [type="time"], [type="datetime-local"]').length + 4;
   });
   // all of them in a row: to wait for each would take longer than all else that is looked at
   const keys = await page.context().newCDPSession(page);
@@ -244,7 +257,8 @@ export async function forced(page) {
   await page.keyboard.press('Tab');
   const unseen = await page.evaluate(() => {
     const unseen = [];
-    for (const one of window.tabbedOnward.wanted) {
+    // a menu of a narrow screen is not there on a wide one
+    for (const one of window.tabbedOnward.wanted.filter((one) => one.checkVisibility({ visibilityProperty: true }))) {
       one.focus({ focusVisible: true });
       const box = one.matches('[type="checkbox"], [type="radio"]') ? one.nextElementSibling : null;
       const outlined = (style) => style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;

@@ -111,7 +111,7 @@ impl Deck {
         spun
     }
 
-    /// Some more that were not dealt, to whoever bears this ODS code and works by hand: each fixture of [`BY_HAND`] once.
+    /// Some more that were not dealt, to whoever bears this ODS code and works by hand: each fixture of `BY_HAND` once.
     pub fn by_hand(&mut self, code: &str, inbox: &str) -> Vec<Referral> {
         let files = BY_HAND.iter().filter_map(|file| self.fixtures.iter().find(|fixture| fixture.file == *file));
         let fixtures: Vec<Referral> = files.cloned().collect();

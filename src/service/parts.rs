@@ -7,8 +7,6 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::queues;
-#[cfg(feature = "pages")]
-use crate::notices::{self, Noticing};
 use crate::{
     alerts::Teller,
     broker::Broker,
@@ -19,11 +17,15 @@ use crate::{
     domain::Side,
     fhir::XmlWriter,
     lanes::{Carrier, Endpoints, Relay, Worker, consumers::Consumers, prober, scheduler::Scheduler},
-    resolve::Resolver,
     status::{Status, deadlines::Deadlines},
     store::Store,
     subscriptions::Notifier,
     writeback::WriteBacks,
+};
+#[cfg(feature = "pages")]
+use crate::{
+    notices::{self, Noticing},
+    resolve::Resolver,
 };
 
 /// What the lanes are made of.

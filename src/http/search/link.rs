@@ -63,10 +63,19 @@ pub(super) async fn asked(
     }
 }
 
-/// Whether a parameter of a search for this type says who somebody is: by what a person is found, there or by way of another resource,
-/// and any value that holds an NHS number. A professional's name is one as well.
+/// By what a professional is reached, who is found as a role and not as a person.
+const REACHES: [&str; 3] = ["email", "phone", "telecom"];
+/// What leads on through more references than anybody asks for is taken for somebody's name.
+const CHAIN_MAX: usize = 4;
+
+/// Whether a parameter of a search for this type says who somebody is: by what a person is found, there or by way of other resources,
+/// and any value that holds an NHS number. A professional's name is one as well, and how a professional is reached.
 fn names_somebody(kind: &str, name: &str, value: &str) -> bool {
-    if nhs_number::is_in(value) {
+    nhs_number::is_in(value) || names_a_person(kind, name, 0)
+}
+
+fn names_a_person(kind: &str, name: &str, links: usize) -> bool {
+    if links > CHAIN_MAX {
         return true;
     }
     // what looks back is asked of the type that it comes from
@@ -83,14 +92,18 @@ fn names_somebody(kind: &str, name: &str, value: &str) -> bool {
     }
     let (head, chain) = name.split_once('.').map_or((name, None), |(head, chain)| (head, Some(chain)));
     let (code, modifier) = head.split_once(':').map_or((head, None), |(code, modifier)| (code, Some(modifier)));
+    if REACHES.contains(&code) {
+        return true;
+    }
     let Some(parameter) = parameter(kind, code).filter(|parameter| parameter.kind == SearchKind::Reference) else {
         return false;
     };
+    let leads_to_one = |of: &str| is_person(of) || chain.is_some_and(|behind| names_a_person(of, behind, links + 1));
     match (modifier, chain) {
         (None | Some("missing"), None) => false,
-        (Some(of), _) if resource_named(of).is_some() => is_person(of),
+        (Some(of), _) if resource_named(of).is_some() => leads_to_one(of),
         // an identifier, words, or what is said of whatever it leads to
-        _ => parameter.targets.is_empty() || parameter.targets.iter().any(|target| is_person(target)),
+        _ => parameter.targets.is_empty() || parameter.targets.iter().any(|target| leads_to_one(target)),
     }
 }
 
@@ -222,6 +235,12 @@ mod tests {
             ("Coverage", "beneficiary:identifier", "x|y"),
             ("Organization", "_has:Task:owner:patient.identifier", "x|y"),
             ("Communication", "about.identifier", "x|y"),
+            ("Task", "focus:ServiceRequest.subject:text", "Jones"),
+            ("Task", "focus:ServiceRequest.patient:identifier", "x|y"),
+            ("Communication", "about:Task.patient:Patient.name", "Jones"),
+            ("PractitionerRole", "email", "j@nhs.example"),
+            ("Task", "requester:PractitionerRole.email", "j@nhs.example"),
+            ("Task", "owner:Organization.partof.partof.partof.partof.partof.name", "Choir"),
         ] {
             assert!(names_somebody(kind, name, value), "{kind}?{name}={value}");
         }
@@ -234,6 +253,8 @@ mod tests {
             ("HealthcareService", "name", "Choir"),
             ("HealthcareService", "organization.name", "Choir"),
             ("Task", "owner:Organization.name", "Choir"),
+            ("Task", "owner:Organization.partof.name", "Choir"),
+            ("Task", "focus:ServiceRequest.performer:Organization.name", "Choir"),
             ("Task", "code:text", "choir"),
             ("Task", "requester:missing", "true"),
             ("Task", "_has:Provenance:target:agent", "Organization/1"),
@@ -259,6 +280,16 @@ mod tests {
                 for target in one.targets {
                     let person = persons.contains(target);
                     assert_eq!(asks(&format!(":{target}.identifier")), person, "{about}:{target}");
+                    // and what lies behind it, by whatever it may be reached
+                    for next in parameters(target).filter(|next| next.kind == SearchKind::Reference) {
+                        let further = person
+                            || next.targets.is_empty()
+                            || next.targets.iter().any(|target| persons.contains(target));
+                        for tail in [":identifier", ":text", ".identifier"] {
+                            let tail = format!(":{target}.{}{tail}", next.name);
+                            assert_eq!(asks(&tail), further, "{about}{tail}");
+                        }
+                    }
                 }
                 let back = format!("_has:{}:{}:{}.identifier", of.name, one.name, one.name);
                 assert_eq!(names_somebody("Organization", &back, "x"), to_person, "{back}");

@@ -102,7 +102,8 @@ pub fn is_full_name(text: &str) -> bool {
         c.is_control()
             || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
             || matches!(c, '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-            || matches!(c, '\u{e0000}'..='\u{e0fff}')
+            || matches!(c, '\u{e0000}'..='\u{e0fff}' | '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}')
+            || matches!(c, '\u{180b}'..='\u{180f}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}' | '\u{1d173}'..='\u{1d17a}')
     };
     (1..=FULL_NAME_CHARS_MAX).contains(&text.chars().count()) && !text.trim().is_empty() && !text.chars().any(unseen)
 }

@@ -129,7 +129,11 @@ impl People {
                 Ok(Some(code))
             }
             Managing::Disable => self.disable_if(by, name, true, whole).await.map(|()| None),
-            Managing::Enable => self.disable_if(by, name, false, whole).await.map(|()| None),
+            Managing::Enable => {
+                self.disable_if(by, name, false, whole).await?;
+                self.tell_of(visitor, name, &read.positions).await?;
+                Ok(None)
+            }
         }
     }
 }

@@ -105,7 +105,7 @@ async fn an_admin_looks_after_the_people_of_her_organisation() {
     let mut told: Vec<_> = alerts.iter().map(|alert| alert.text.as_str()).collect();
     told.sort_unstable();
     let bert = "local:ada has let local:bert in to the referrals of local";
-    assert_eq!(told, [bert, bert, "local:ada has let local:cara in to the referrals of local"]);
+    assert_eq!(told, [bert, bert, bert, "local:ada has let local:cara in to the referrals of local"]);
 
     let notes = scene.store.account_notes(None, 100).await.unwrap();
     let of_bert: Vec<_> = notes.iter().filter(|note| note.account == "bert").collect();

@@ -21,8 +21,8 @@ use crate::{
     config::registry::Registry,
     domain::{Position, ProviderId, TaskId, Timestamp},
     http::call::pairs,
-    people::Visitor,
-    store::{Parties, StoreError, TaskQuery, TaskRecord},
+    people::{Visitor, account::person},
+    store::{Account, Parties, StoreError, TaskQuery, TaskRecord},
 };
 
 mod act;
@@ -49,7 +49,7 @@ mod story;
 mod timeline;
 pub(super) mod words;
 
-pub(super) use act::{act, actions, form};
+pub(super) use act::{act, actions, form, heading_of};
 pub(super) use assign::{assign, give};
 pub(super) use csv::{csv, csv_of_search};
 pub(super) use document::document;
@@ -292,11 +292,14 @@ impl Web {
         lines: &[Arc<Line>],
     ) -> Result<Vec<(String, String)>, StoreError> {
         let works = |position: &Position| matches!(position, Position::ProviderWorker(id) if providers.contains(id));
-        let accounts =
-            self.people.accounts().await?.into_iter().filter(|a| !a.disabled && a.positions.iter().any(works));
+        let accounts = self.people.accounts().await?;
+        let of = |account: &Account| (person(&account.name), account.full_name.clone());
+        let (ended, open): (Vec<_>, Vec<_>) = accounts.iter().partition(|account| account.disabled);
         let mut workers: Vec<(String, String)> =
-            accounts.map(|account| (crate::people::account::person(&account.name), account.full_name)).collect();
-        let mut seen: std::collections::HashSet<String> = workers.iter().map(|(person, _)| person.clone()).collect();
+            open.into_iter().filter(|account| account.positions.iter().any(works)).map(of).collect();
+        // who cannot log in is given nothing more
+        let mut seen: std::collections::HashSet<String> =
+            workers.iter().chain(&ended.into_iter().map(of).collect::<Vec<_>>()).map(|(id, _)| id.clone()).collect();
         if seen.insert(visitor.person.clone()) {
             workers.push((visitor.person.clone(), visitor.name.clone()));
         }
@@ -311,6 +314,15 @@ impl Web {
         // oneself first: it is what is chosen most
         workers.sort_by_key(|(person, _)| *person != visitor.person);
         Ok(workers)
+    }
+
+    /// Who works a provider's referrals or has done so, by name: also those whose account is ended. What was done stays told.
+    async fn known_people(&self, provider: &ProviderId) -> Result<Vec<(String, String)>, StoreError> {
+        let of_provider = |account: &Account| {
+            account.positions.iter().any(|held| matches!(held, Position::ProviderWorker(id) if id == provider))
+        };
+        let accounts = self.people.accounts().await?.into_iter();
+        Ok(accounts.filter(of_provider).map(|account| (person(&account.name), account.full_name)).collect())
     }
 
     /// The same by what stands in a URL; else the page that is answered.

@@ -39,6 +39,11 @@ pub(in crate::web) fn actions() -> impl Iterator<Item = &'static str> {
     FORMS.iter().map(|form| form.code).chain(AT_ONCE)
 }
 
+/// What the page of an action is called; nothing where it has none.
+pub(in crate::web) fn heading_of(action: &str) -> Option<&'static str> {
+    FORMS.iter().find(|form| form.code == action).map(|form| form.heading)
+}
+
 /// Something that may be done with a referral now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::web) struct Choice {
@@ -250,7 +255,7 @@ pub(in crate::web) async fn act(
             shown(&web, &seen, &record, form, (version, once), sent).await
         }
         (_, Some(form)) if is_open_to(&record, form.code) => {
-            let meanwhile = match web.meanwhile(&seen, &record, shown_at).await {
+            let meanwhile = match web.meanwhile(&record, shown_at).await {
                 Ok(moments) => Some(moments),
                 Err(error) => return away(&error),
             };

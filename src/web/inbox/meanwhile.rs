@@ -39,17 +39,13 @@ struct TooLatePage {
 
 impl Web {
     /// What happened to a referral since this version of it, the newest first.
-    pub(super) async fn meanwhile(
-        &self,
-        seen: &Seen,
-        record: &TaskRecord,
-        version: u64,
-    ) -> Result<Vec<Moment>, StoreError> {
+    pub(super) async fn meanwhile(&self, record: &TaskRecord, version: u64) -> Result<Vec<Moment>, StoreError> {
         let mut journal = self.store.journal(record.id).await?;
         journal.retain(|line| line.seq > version);
-        let kinds = timeline::kinds(&self.visible(record).await?);
-        let people = self.workers(&seen.visitor, std::slice::from_ref(&record.provider), &[]).await?;
-        let eyes = Eyes { own: &record.provider, people: &people, kinds: &kinds };
+        let resources = self.visible(record).await?;
+        let (kinds, way) = (timeline::kinds(&resources), self.way_back(record, &resources));
+        let people = self.known_people(&record.provider).await?;
+        let eyes = Eyes { own: &record.provider, people: &people, kinds: &kinds, way };
         let mut moments = timeline::moments(&journal, &self.registry.load(), eyes);
         moments.truncate(TOLD_MAX);
         Ok(moments)
@@ -88,7 +84,7 @@ async fn shown(
     version: u64,
     (told, typed): (String, Vec<Fact>),
 ) -> Response {
-    let moments = match web.meanwhile(seen, record, version).await {
+    let moments = match web.meanwhile(record, version).await {
         Ok(moments) => moments,
         Err(error) => return away(&error),
     };

@@ -135,9 +135,13 @@ impl Web {
         let mut tags = vec![words::status(record.state.status)];
         tags.extend(words::marks(&record.state, now));
         let providers = [record.provider.clone()];
-        let mut workers = self.workers(&seen.visitor, &providers, &[]).await?;
-        workers.push(("none".to_owned(), "Nobody".to_owned()));
+        let lines = self.live.lines(&record.provider).await?;
+        let mut workers = self.workers(&seen.visitor, &providers, &lines).await?;
         let worker = line::worker_of(&body);
+        // whoever it is given to is shown, also where nothing more is given to her
+        let given = worker.as_ref().and_then(|worker| Some((worker.id.clone()?, worker.name.clone())));
+        workers.extend(given.filter(|(id, _)| workers.iter().all(|(other, _)| other != id)));
+        workers.push(("none".to_owned(), "Nobody".to_owned()));
         // another referral of the same person is the same provider's, and shown where it still is
         let beside = match record.beside {
             Some(other) => self.task_for(&seen.visitor, other, Deed::Read).await?.map(|other| other.id),
@@ -149,7 +153,8 @@ impl Web {
         self.looks_at(&record.provider, news).await;
         let way = self.way_back(record, &resources);
         let kinds = timeline::kinds(&resources);
-        let eyes = Eyes { own: &record.provider, people: &workers, kinds: &kinds };
+        let people = self.known_people(&record.provider).await?;
+        let eyes = Eyes { own: &record.provider, people: &people, kinds: &kinds, way };
         let moments = timeline::moments(&journal, &registry, eyes);
         Ok(ReferralPage {
             frame: Frame::of(seen, Section::Inbox),

@@ -3,15 +3,16 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::words;
+use super::{done::Told, words};
 use crate::{
-    config::registry::Registry,
+    config::registry::{Detail, Registry},
     domain::{Actor, Event, ProviderId, TaskStatus, Timestamp},
     fhir::{
         task::{BUSINESS_SYSTEM, CONTACT_ATTEMPT, INFORMATION_REQUESTED, PUT_RIGHT},
         tree,
     },
     store::{JournalLine, StoredResource},
+    writeback::detail::WayBack,
 };
 
 /// What one does again within this time is one line.
@@ -72,6 +73,8 @@ pub(in crate::web) struct Eyes<'e> {
     pub people: &'e [(String, String)],
     /// What those of the messages are that are more than that.
     pub kinds: &'e [(Uuid, Kind)],
+    /// How far what is said of it gets.
+    pub way: WayBack,
 }
 
 /// A line in the making.
@@ -85,6 +88,8 @@ struct Entry {
     /// Whether the referrer's record has it, as far as it is to have it.
     in_record: bool,
     not_in_record: bool,
+    /// What is said of that where it has.
+    has: &'static str,
 }
 
 /// What happened, the newest first, one line for what belongs together: what was done is told with whether the record has it, and the same
@@ -107,6 +112,7 @@ pub(in crate::web) fn moments(journal: &[JournalLine], registry: &Registry, eyes
             continue;
         }
         let Some(told) = told(line, registry, eyes) else { continue };
+        let has = in_record(&line.event, eyes.way);
         match entries.last_mut() {
             Some(entry) if entry.told == told && line.at.duration_since(entry.last) <= TOGETHER => {
                 (entry.last, entry.times) = (line.at, entry.times + 1);
@@ -114,7 +120,8 @@ pub(in crate::web) fn moments(journal: &[JournalLine], registry: &Registry, eyes
             }
             _ => {
                 let (seq, at, counts) = (line.seq, line.at, line.actor != Actor::Onward);
-                entries.push(Entry { seq, last: at, told, times: 1, counts, in_record: false, not_in_record: false });
+                let (in_record, not_in_record) = (false, false);
+                entries.push(Entry { seq, last: at, told, times: 1, counts, in_record, not_in_record, has });
             }
         }
         line_of.push((line.seq, entries.len() - 1));
@@ -127,11 +134,35 @@ impl From<Entry> for Moment {
     fn from(entry: Entry) -> Self {
         let times = if entry.times > 1 && entry.counts { format!(" ({} times)", entry.times) } else { String::new() };
         let record = match (entry.in_record, entry.not_in_record) {
-            (true, _) => ". It is in the referrer’s record",
+            (true, _) => entry.has,
             (_, true) => ". The referrer’s record could not be brought up to date; IT are told",
             _ => "",
         };
         Self { at: words::moment(entry.last), told: format!("{}{times}{record}", entry.told) }
+    }
+}
+
+/// What of an event the referrer's record has once it was written back: what `done.rs` says beforehand, said afterwards.
+fn in_record(event: &Event, way: WayBack) -> &'static str {
+    let WayBack::Record { detail, .. } = way else { return "" };
+    let told = match event {
+        Event::Message { .. } => Told::Message,
+        // dates, notes, activities, scores: which of them it was the journal does not say
+        Event::Answered { from, to, .. } if from == to => Told::Note,
+        Event::Answered { to, .. } if to.is_terminal() => Told::Outcome,
+        Event::Answered { to: TaskStatus::OnHold, .. } => Told::Reason,
+        _ => Told::Status,
+    };
+    match (told, detail) {
+        (_, Detail::None) => "",
+        (Told::Status, _) | (_, Detail::Full) | (Told::Message | Told::Reason, Detail::Summary) => {
+            ". It is in the referrer’s record"
+        }
+        (Told::Note | Told::Date, Detail::Summary) => ". Dates are in the referrer’s record, and notes stay here",
+        (Told::Note | Told::Date, _) => ". It stays here, and is not in the referrer’s record",
+        (Told::Message, _) => ". Its words are not in the referrer’s record",
+        (Told::Reason, _) => ". That is in the referrer’s record, and not why",
+        (Told::Outcome, _) => ". That is in the referrer’s record, and not what was written",
     }
 }
 
@@ -281,9 +312,13 @@ mod tests {
     }
 
     fn told_to(own: &str, journal: &[JournalLine]) -> Vec<String> {
+        told_by_way(own, journal, WayBack::Record { detail: Detail::Full, by_consent: false })
+    }
+
+    fn told_by_way(own: &str, journal: &[JournalLine], way: WayBack) -> Vec<String> {
         let people = [("local:luke".to_owned(), "Luke Byrne".to_owned())];
         let own = own.parse().unwrap();
-        let eyes = Eyes { own: &own, people: &people, kinds: &[(Uuid::from_u128(6), Kind::Contact)] };
+        let eyes = Eyes { own: &own, people: &people, kinds: &[(Uuid::from_u128(6), Kind::Contact)], way };
         let all = moments(journal, &Registry::default(), eyes);
         all.into_iter().map(|moment| format!("{} {}", moment.at.rsplit(' ').next().unwrap(), moment.told)).collect()
     }
@@ -328,6 +363,33 @@ mod tests {
             told_to("other", &journal)[3].contains("mind accepted"),
             "of others the organisation is told, and nobody by name"
         );
+    }
+
+    /// What is told to be in the record is there: `writeback/detail.rs` keeps back the rest.
+    #[test]
+    fn nothing_is_told_to_be_in_the_record_that_stays_here() {
+        let accepted = TaskStatus::Accepted;
+        let answered = |to| Event::Answered { from: accepted, to, implied: false };
+        let said = Event::Message { communication: Uuid::from_u128(7), with: vec![], asks: true };
+        let mut journal = Vec::new();
+        for (n, event) in [answered(accepted), said, answered(TaskStatus::OnHold), answered(TaskStatus::Completed)]
+            .into_iter()
+            .enumerate()
+        {
+            let (seq, minute) = (10 * n as u64 + 1, 20 * n as i64);
+            journal.push(at(seq, minute, provider(), None, event));
+            journal.push(at(seq + 1, minute, Actor::Onward, None, Event::WrittenBack { of: seq, remote: "1".into() }));
+        }
+        let told = |detail, by_consent| told_by_way("mind", &journal, WayBack::Record { detail, by_consent });
+        let all = |told: Vec<String>, words: &str| told.iter().filter(|line| line.contains(words)).count();
+        assert_eq!(all(told(Detail::Full, false), "It is in the referrer’s record"), 4);
+        let summary = told(Detail::Summary, false);
+        assert!(summary[3].ends_with("noted something. Dates are in the referrer’s record, and notes stay here"));
+        assert!(summary[0].ends_with("completed it. That is in the referrer’s record, and not what was written"));
+        assert_eq!(all(summary, "It is in the referrer’s record"), 2);
+        let codes = told(Detail::Codes, true);
+        assert!(codes[2].ends_with("Its words are not in the referrer’s record"), "{codes:?}");
+        assert_eq!(all(codes, "It is in the referrer’s record"), 0);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     auth::Deed,
     config::registry::Provider,
-    domain::{Actor, TaskId, Timestamp},
+    domain::{Actor, InboxId, TaskId, Timestamp},
     fhir::Issue,
     intake::{Incoming, IntakeError},
     lanes::task_body,
@@ -43,6 +43,8 @@ const TEXT_CHARS_MAX: usize = 4_000;
 /// So many risks go on.
 const RISKS_MAX: usize = 50;
 const CODE: &str = "onward";
+/// The field that names whoever gets a referral instead of the service that was chosen, where the person agrees to that.
+const AGREED_TO: &str = "agreed-to";
 
 /// The page on which it is said where to, why, and what goes along.
 #[derive(Template)]
@@ -71,6 +73,9 @@ struct CheckPage {
     service: Service,
     /// Where the trust's routes lead it, in words.
     goes_to: String,
+    /// It does not go to the service that was chosen, but to others, who see all of it.
+    goes_elsewhere: bool,
+    faults: Vec<Fault>,
     /// What of it goes along, in words.
     along: Vec<&'static str>,
 }
@@ -200,33 +205,30 @@ pub(in crate::web) async fn step(State(web): State<Shared>, Path(task): Path<Str
         return shown(&web, &seen, &known, Typed { once, ..typed }, faults).await;
     };
     let incoming = known.incoming(&web, &seen, &typed, &service, once, at);
-    if step == "check" {
-        return match web.intake.foreseen(&incoming).await {
-            Ok(inboxes) => {
-                let registry = web.registry.load();
-                let called = inboxes.iter().filter_map(|id| Some(registry.called(registry.inboxes.get(id)?)));
-                let goes_to = called.collect::<Vec<_>>().join(", ");
-                let frame = Frame::of(&seen, Section::Inbox);
-                let (made_for, along) = (seen.made_for.clone(), typed.along());
-                let (task, person) = (known.record.id, known.called);
-                page::shown(
-                    StatusCode::OK,
-                    &CheckPage { frame, made_for, task, typed, person, service, goes_to, along },
-                )
-            }
-            Err(error) => refused(&web, &seen, &known, typed, error).await,
-        };
+    let inboxes = match web.intake.foreseen(&incoming).await {
+        Ok(inboxes) => inboxes,
+        Err(error) => return refused(&web, &seen, &known, typed, error).await,
+    };
+    let (goes_to, goes_elsewhere) = web.leads_to(&inboxes, &service);
+    // she has agreed to the service that was chosen: whoever else is to see it all is named to her, and agreed to as well
+    let is_agreed = !goes_elsewhere || signed.form.text(AGREED_TO) == goes_to;
+    if step == "check" || !is_agreed {
+        let mut faults = Vec::new();
+        if step == "send" {
+            faults
+                .push(Fault::at(AGREED_TO, format!("Say whether the person agrees that {goes_to} gets this referral")));
+        }
+        let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+        let (frame, made_for, along) = (Frame::of(&seen, Section::Inbox), seen.made_for.clone(), typed.along());
+        let (task, person) = (known.record.id, known.called);
+        let page = CheckPage { frame, made_for, task, typed, person, service, goes_to, goes_elsewhere, faults, along };
+        return page::shown(status, &page);
     }
-    send(&web, &seen, known, typed, (incoming, &service)).await
+    let called = if goes_elsewhere { format!("{goes_to}, for {}", service.name) } else { service.name };
+    send(&web, &seen, known, typed, (incoming, &called)).await
 }
 
-async fn send(
-    web: &Web,
-    seen: &Seen,
-    known: Known,
-    typed: Typed,
-    (incoming, service): (Incoming, &Service),
-) -> Response {
+async fn send(web: &Web, seen: &Seen, known: Known, typed: Typed, (incoming, service): (Incoming, &str)) -> Response {
     let actor = Actor::Provider(known.record.provider.clone());
     let accepted = match web.intake.accept_by(incoming, actor).await {
         Ok(accepted) => accepted,
@@ -235,7 +237,7 @@ async fn send(
     let Some(made) = accepted.referrals.first() else { return page::unavailable() };
     let task = known.record.id;
     tracing::info!(person = seen.visitor.person, task.id = %task, referral.id = %made.referral, "a person was referred on");
-    match web.note_onward(known.record, made.request, &service.name).await {
+    match web.note_onward(known.record, made.request, service).await {
         Ok(()) => page::to(&done::with(&format!("/inbox/{task}"), "referred")),
         Err(StatusError::Store(error)) => away(&error),
         // it ended between the page and now: what was sent is sent
@@ -345,6 +347,14 @@ impl Known {
 }
 
 impl Web {
+    /// What the inboxes are called that the routes lead to, and whether they are others' than the provider's whose service was chosen.
+    fn leads_to(&self, inboxes: &[InboxId], service: &Service) -> (String, bool) {
+        let registry = self.registry.load();
+        let known: Vec<_> = inboxes.iter().filter_map(|id| registry.inboxes.get(id)).collect();
+        let called: Vec<String> = known.iter().map(|inbox| registry.called(inbox)).collect();
+        (called.join(", "), known.iter().any(|inbox| inbox.provider != service.provider))
+    }
+
     /// A referral that may be referred on from now; else the page that is answered.
     async fn known_for_onward(&self, seen: &Seen, task: &str, typed: &Typed) -> Result<Known, Response> {
         let record = self.named(seen, task, Deed::Answer).await?;

@@ -24,7 +24,11 @@ to = "triage"
 
 /// A link worker, a referral that she has accepted, and a choir of Mind's.
 async fn begun() -> (Scene, Browser, TaskId, Uuid) {
-    let (scene, mut luke) = scene_with(ROUTES).await;
+    begun_with(ROUTES).await
+}
+
+async fn begun_with(routes: &str) -> (Scene, Browser, TaskId, Uuid) {
+    let (scene, mut luke) = scene_with(routes).await;
     let choir = scene.service("Choir", "mind").await;
     let task = scene.refers(WHOLE, "R-1").await;
     let page = luke.get(&format!("/inbox/{task}")).await;
@@ -80,6 +84,33 @@ fn filled<'f>(page: &'f Page, step: &'f str, service: &'f str) -> Vec<(&'f str, 
         ("reach", "yes"),
         ("agreed", "yes"),
     ]
+}
+
+/// The person has agreed to one service: whoever else gets it, because the trust's rules say so, is named and agreed to as well.
+#[tokio::test]
+async fn whoever_gets_it_instead_of_the_service_is_agreed_to() {
+    let (scene, mut luke, task, choir) = begun_with("[triage]\nto = \"triage\"\n").await;
+    let (at, choir) = (format!("/inbox/{task}/onward"), choir.to_string());
+    let page = luke.get(&at).await;
+    let check = luke.post(&at, &filled(&page, "check", &choir)).await;
+    assert_eq!(check.status, StatusCode::OK, "{}", check.text);
+    assert!(check.text.contains("This does not go to Choir itself"), "{}", check.text);
+    let other = check.between("type=\"checkbox\" value=\"", "\"").to_owned();
+    let mut send = filled(&page, "send", &choir);
+    for agreed in [None, Some("Choir")] {
+        send.truncate(9);
+        send.extend(agreed.map(|whom| ("agreed-to", whom)));
+        let told = luke.post(&at, &send).await;
+        assert_eq!(told.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", told.text);
+        assert!(told.text.contains("Say whether the person agrees that"), "{}", told.text);
+    }
+    assert_eq!(scene.tasks_of("link-workers").await, [task], "nothing is sent without");
+    send.truncate(9);
+    send.push(("agreed-to", &other));
+    assert_eq!(luke.post(&at, &send).await.to(), format!("/inbox/{task}?done=referred"));
+    assert_eq!(scene.tasks_of("link-workers").await.len(), 2);
+    let page = luke.get(&format!("/inbox/{task}")).await;
+    assert!(page.text.contains(&format!("{other}, for Choir")), "{}", page.text);
 }
 
 #[tokio::test]

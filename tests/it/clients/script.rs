@@ -11,7 +11,7 @@ use std::{
 use tokio::{process::Command, time::timeout};
 
 /// How long a script may take, on a machine that does other things too.
-const LIMIT: Duration = Duration::from_secs(280);
+const LIMIT: Duration = Duration::from_secs(520);
 /// What may fail for now: `SCRIPT/CHECK: reason` a line.
 const PENDING: &str = "pending.txt";
 

@@ -4,8 +4,8 @@
 use askama::Template;
 use axum::{
     extract::{RawQuery, State},
-    http::{StatusCode, header},
-    response::{IntoResponse as _, Response},
+    http::StatusCode,
+    response::Response,
 };
 use uuid::Uuid;
 
@@ -212,12 +212,7 @@ pub(super) async fn csv(State(web): State<Shared>, RawQuery(query): RawQuery, se
         written = written.and_then(|()| table.write_record(cells));
     }
     tracing::info!(person = seen.visitor.person, "changes of accounts were taken as CSV");
-    let Some(bytes) = written.ok().and_then(|()| table.into_inner().ok()) else { return page::unavailable() };
-    let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"changes-of-accounts.csv\""),
-    ];
-    (StatusCode::OK, headers, bytes).into_response()
+    page::csv("changes-of-accounts.csv", written.ok().and_then(|()| table.into_inner().ok()))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 use askama::Template;
 use axum::{
     extract::{RawQuery, State},
-    http::{StatusCode, header},
-    response::{IntoResponse as _, Response},
+    http::StatusCode,
+    response::Response,
 };
 use uuid::Uuid;
 
@@ -143,12 +143,7 @@ pub(super) async fn csv(State(web): State<Shared>, seen: Seen) -> Response {
         }
     }
     tracing::info!(person = seen.visitor.person, "broken glasses were taken as CSV");
-    let Some(bytes) = written.ok().and_then(|()| table.into_inner().ok()) else { return page::unavailable() };
-    let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"broken-glasses.csv\""),
-    ];
-    (StatusCode::OK, headers, bytes).into_response()
+    page::csv("broken-glasses.csv", written.ok().and_then(|()| table.into_inner().ok()))
 }
 
 #[cfg(test)]

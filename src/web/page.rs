@@ -74,6 +74,17 @@ pub(super) fn shown(status: StatusCode, page: &impl Template) -> Response {
     }
 }
 
+/// A table as a file of this name, for a spreadsheet; that there is none, where it could not be written. With a mark of UTF-8: a spreadsheet
+/// takes it for another coding otherwise, and no name with an accent is read.
+pub(super) fn csv(name: &str, table: Option<Vec<u8>>) -> Response {
+    let Some(table) = table else { return unavailable() };
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+    ];
+    (StatusCode::OK, headers, [&b"\xef\xbb\xbf"[..], &table].concat()).into_response()
+}
+
 /// A part of a page that changes by itself; 304 where the browser has it already.
 pub(super) fn part(html: String, headers: &HeaderMap) -> Response {
     let tag = tag_of(&html);

@@ -36,6 +36,7 @@ fn a_change_concerns_where_its_person_was_and_where_she_is() {
 async fn table(browser: &mut Browser, path: &str) -> String {
     let (status, headers, bytes) = browser.bytes(path).await;
     assert_eq!((status, &headers[header::CONTENT_TYPE]), (StatusCode::OK, &"text/csv; charset=utf-8".parse().unwrap()));
+    assert!(bytes.starts_with(b"\xef\xbb\xbf"), "a spreadsheet reads every name");
     String::from_utf8(bytes).unwrap()
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::{RawQuery, State},
-    http::{StatusCode, header},
-    response::{IntoResponse as _, Response},
+    http::StatusCode,
+    response::Response,
 };
 use jiff::{Span, Timestamp, civil::Date};
 
@@ -139,12 +139,7 @@ pub(super) async fn csv(State(web): State<Shared>, RawQuery(query): RawQuery, se
         Err(ReportError::Store(error)) => return away(&error),
     };
     tracing::info!(person = seen.visitor.person, "a report was taken as CSV");
-    let Some(bytes) = table_of(&told, &web.console.registry.load(), days) else { return page::unavailable() };
-    let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"report.csv\""),
-    ];
-    (StatusCode::OK, headers, bytes).into_response()
+    page::csv("report.csv", table_of(&told, &web.console.registry.load(), days))
 }
 
 impl Console {

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{RawQuery, State},
-    http::{StatusCode, header},
-    response::{IntoResponse as _, Response},
+    response::Response,
 };
 
 use super::{absent, away, found, line::Line, lines_of, list, list::Wanted, sought_in, words};
@@ -66,14 +65,7 @@ pub(in crate::web) async fn csv_of_search(State(web): State<Shared>, signed: Sig
 /// Lines as a file.
 fn file(web: &Web, seen: &Seen, lines: &[Arc<Line>], now: Timestamp) -> Response {
     tracing::info!(person = seen.visitor.person, lines = lines.len(), "a worklist was taken as CSV");
-    let Some(bytes) = table(lines, now, &web.registry.load()) else { return page::unavailable() };
-    let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"referrals.csv\""),
-    ];
-    // with a mark of UTF-8: a spreadsheet takes it for another coding otherwise
-    let bytes = [&b"\xef\xbb\xbf"[..], &bytes].concat();
-    (StatusCode::OK, headers, bytes).into_response()
+    page::csv("referrals.csv", table(lines, now, &web.registry.load()))
 }
 
 /// Lines as a table. Days are written as ISO 8601 has them, which every spreadsheet sorts and none reads as another day; tests are left out,

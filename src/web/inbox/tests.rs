@@ -55,12 +55,22 @@ pub(super) async fn scene() -> (Scene, Browser) {
     scene_with("[triage]\nto = \"triage\"\n").await
 }
 
+/// The same, of whom nobody asks how often she comes.
+pub(super) async fn scene_without_rates() -> (Scene, Browser) {
+    scene_changed("[triage]\nto = \"triage\"\n", |config| config.limits.address_rate = 100_000).await
+}
+
 /// The same under these routes.
 pub(super) async fn scene_with(routes: &str) -> (Scene, Browser) {
+    scene_changed(routes, |_| {}).await
+}
+
+async fn scene_changed(routes: &str, change: impl FnOnce(&mut Config)) -> (Scene, Browser) {
     let folder = tempfile::tempdir().unwrap();
     let env = Env::from_iter([("TOKEN", "a-token-of-everybody-0123")]);
     std::fs::write(folder.path().join("routes.toml"), routes).unwrap();
-    let (config, _) = Config::parse(CONFIG, &folder.path().join("onward.toml"), &env).unwrap();
+    let (mut config, _) = Config::parse(CONFIG, &folder.path().join("onward.toml"), &env).unwrap();
+    change(&mut config);
     let scene = scene_of(BASE, config, folder);
     // the fixtures were written by then
     scene.clock.advance(30 * 24 * 3600);

@@ -286,7 +286,17 @@ async fn of_two_who_end_each_other_at_once_one_stays() {
 async fn an_organisation_makes_only_so_many_accounts_and_none_that_is_not_what_it_seems() {
     let scene = scene();
     let mut admin = browser_of(&scene, "ada", ADMIN).await;
-    for name in ["Ann\u{202e}htimS", "Ann\u{200b}", "Ann\nSmith", "\u{feff}", "", &"a".repeat(101)] {
+    for name in [
+        "Ann\u{202e}htimS",
+        "Ann\u{200b}",
+        "Ann\nSmith",
+        "\u{feff}",
+        "\u{2800}",
+        "\u{3164}",
+        "Lu\u{34f}ke",
+        "",
+        &"a".repeat(101),
+    ] {
         let fields = [("name", "new"), ("full-name", name), ("role", "provider-worker:local")];
         let page = sends(&mut admin, "/people/add", &fields).await;
         assert!(

@@ -4,7 +4,7 @@ use axum::http::{StatusCode, header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{super::super::tests::BASE, WHOLE, scene};
+use super::{super::super::tests::BASE, WHOLE, scene, scene_without_rates};
 use crate::{
     domain::{TaskId, TaskStatus},
     fhir::{names, task as fhir_task, test_data},
@@ -115,6 +115,32 @@ async fn referrals_are_given_to_somebody_one_and_many() {
     assert_eq!(scene.body(tasks[1]).await["owner"]["display"], "Anna Ärzte", "by the name of the account");
 }
 
+/// Who has left is given nothing more; what is hers is shown as hers until it is given to somebody else, and what she did stays told.
+#[tokio::test]
+async fn whose_account_has_ended_keeps_her_name_and_is_given_nothing() {
+    let (scene, mut luke) = scene().await;
+    let code =
+        scene.people.add("command:test", "mary", "Mary Moss", vec!["provider-worker:link-workers".parse().unwrap()]);
+    let key = scene.enrols("mary", code.await.unwrap().reveal()).await;
+    let mut mary = scene.logged_in("mary", &key).await;
+    let task = scene.refers(WHOLE, "R-1").await;
+    let page = mary.get(&format!("/inbox/{task}")).await;
+    let fields = [("made-for", page.made_for()), ("version", page.version())];
+    mary.post(&format!("/inbox/{task}/accepted"), &fields).await;
+    let page = luke.get(&format!("/inbox/{task}")).await;
+    let give = format!("/inbox/{task}/give");
+    luke.post(&give, &[("made-for", page.made_for()), ("to", "local:mary")]).await;
+    scene.people.disable("command:test", "mary", true).await.unwrap();
+
+    let page = luke.get(&format!("/inbox/{task}")).await;
+    assert!(page.text.contains("<option value=\"local:mary\" selected>Mary Moss</option>"), "{}", page.text);
+    assert!(page.text.contains("Mary Moss accepted the referral"), "{}", page.text);
+    let other = scene.refers("06-interpreter-arabic.json", "R-2").await.to_string();
+    assert!(!luke.get("/inbox").await.text.contains("<option value=\"local:mary\">"));
+    let fields = [("made-for", page.made_for()), ("to", "local:mary"), ("task", other.as_str())];
+    assert_eq!(luke.post("/inbox/assign", &fields).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
 #[tokio::test]
 async fn a_search_finds_by_name_number_and_reference_and_stands_in_no_url() {
     let (scene, mut luke) = scene().await;
@@ -167,7 +193,7 @@ async fn a_search_finds_by_name_number_and_reference_and_stands_in_no_url() {
 /// README says; a few show that it works.
 #[tokio::test]
 async fn a_list_of_thousands_is_read_once_and_then_kept_up_with() {
-    let (scene, mut luke) = scene().await;
+    let (scene, mut luke) = scene_without_rates().await;
     let all = referrals();
     let mut began = tokio::time::Instant::now();
     for first in (0..all).step_by(500) {

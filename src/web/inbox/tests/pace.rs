@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use super::{
     WHOLE,
     list::{kib, referrals, stored, timed},
-    scene,
+    scene_without_rates,
 };
 use crate::{
     store::{Submit, made},
@@ -59,7 +59,7 @@ async fn measured(scene: &Scene, browser: &mut Browser, path: &str, times: usize
 
 #[tokio::test]
 async fn each_page_of_every_role_is_made_in_time_and_light() {
-    let (scene, _) = scene().await;
+    let (scene, _) = scene_without_rates().await;
     let all = referrals();
     for first in (0..all).step_by(500) {
         let referrals = (first..all.min(first + 500)).map(|n| stored(n, n.is_multiple_of(20))).collect();

@@ -72,6 +72,18 @@ fn is_between(text: &str) -> bool {
     })
 }
 
+/// The same, and where other digits touch those of such a number. Of any ten digits one in eleven is one, so that this is for a text that may be
+/// left out where nobody is named in it as well: of many digits together it is often right by chance.
+pub fn may_be_in(text: &str) -> bool {
+    let touches = |text: &str| {
+        let text = without_uuids(text);
+        let runs = text.split(|c: char| !c.is_ascii_digit()).map(str::as_bytes);
+        let is_one = |ten: &[u8]| std::str::from_utf8(ten).is_ok_and(|ten| ten.parse::<NhsNumber>().is_ok());
+        runs.flat_map(|run| run.windows(DIGITS)).any(is_one)
+    };
+    is_in(text) || touches(text) || touches(&percent_decode_str(text).decode_utf8_lossy())
+}
+
 /// A text with a letter in the place of each UUID: its digits were drawn, and name nobody.
 fn without_uuids(text: &str) -> String {
     let (mut rest, mut kept) = (text, String::with_capacity(text.len()));
@@ -130,6 +142,18 @@ mod tests {
             "999a060b6900",
         ] {
             assert!(!is_in(without), "{without}");
+        }
+    }
+
+    #[test]
+    fn it_may_be_among_other_digits() {
+        for with in ["9990606900", "r-79990606900", "99906069007", "20260302-19990606900.5", "a%2099906069007"] {
+            assert!(may_be_in(with), "{with}");
+        }
+        for without in
+            ["", "9990606901", "0198b6a0-7c1e-7bd0-a5d1-000000000000", "a1b2c999-0606-900a-8abc-000000000000"]
+        {
+            assert!(!may_be_in(without), "{without}");
         }
     }
 

@@ -49,7 +49,8 @@ const ABOUT: &str = "Carries referrals to providers and their answers back, by F
                      only what it sent or what was routed to it. What is wrong is said by an OperationOutcome. HEAD is answered wherever \
                      GET is, OPTIONS everywhere; another method gives 405 with Allow, what is not here 404. Bodies may come in gzip or \
                      zstd, and answers are given so. A URL that is too long (414, 431) is sent as POST to _search. /fhir/metadata says the \
-                     same as a CapabilityStatement.";
+                     same as a CapabilityStatement. A search may follow a reference once, with the type that it leads to and one \
+                     of that type's parameters: subject:Patient.birthdate; of those only the ones to identifiers are listed.";
 
 /// `GET /openapi.json`
 pub async fn document(State(app): State<Shared>) -> Response {

@@ -256,8 +256,8 @@ pub(super) fn common() -> Value {
         "content": query("content", "How much is said.", json!({"type": "string", "enum": ["empty", "id-only", "full-resource"]})),
         "Prefer-handling": header("Prefer", "Whether a parameter that is not known is refused (as without this), or left out and told.",
                                   json!({"type": "string", "enum": ["handling=strict", "handling=lenient"]})),
-        "X-Request-ID": header("X-Request-ID", "The client's name for this request: given back, and logged.", word.clone()),
-        "X-Correlation-ID": header("X-Correlation-ID", "The client's name for what this request belongs to: given back, and logged.", word),
+        "X-Request-ID": header("X-Request-ID", "The client's name for this request: given back, and logged. Instead of one in which an NHS number may stand, another is.", word.clone()),
+        "X-Correlation-ID": header("X-Correlation-ID", "The client's name for what this request belongs to: given back, and logged. One in which an NHS number may stand is not.", word),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The links of a page. A search in a URL has links that say it again, as R4 has it (search, 3.1.1.3). One that came in a body, that of a
 //! batch too, is not put into a URL, for it was put into a body so that it stands in none: a URL lies in the logs of whatever is passed on
-//! the way, and searches name people. Nor is one that names somebody, wherever it came. Its links are sealed: of use to the client that
-//! asked, for this type, for an hour, at every process.
+//! the way, and searches name people. Nor is one that names somebody, or says where somebody may live, wherever it came. Its links are sealed:
+//! of use to the client that asked, for this type, for an hour, at every process.
 
 use std::io::{Read as _, Write as _};
 
@@ -15,7 +15,7 @@ use crate::{
     definitions::{SearchKind, resource_named},
     fhir::{Issue, IssueCode, nhs_number, reference::encode},
     http::{Shared, call::Caller, reply::Fault},
-    search::{Search, parameter},
+    search::{NEAR, Search, parameter},
 };
 
 /// The parameter of such a link.
@@ -65,11 +65,14 @@ pub(super) async fn asked(
 
 /// By what a professional is reached, who is found as a role and not as a person.
 const REACHES: [&str; 3] = ["email", "phone", "telecom"];
+/// How the parameters begin that compare an address, or a part of one.
+const ADDRESS: &str = "address";
 /// What leads on through more references than anybody asks for is taken for somebody's name.
 const CHAIN_MAX: usize = 4;
 
 /// Whether a parameter of a search for this type says who somebody is: by what a person is found, there or by way of other resources,
-/// and any value that holds an NHS number. A professional's name is one as well, and how a professional is reached.
+/// and any value that holds an NHS number. A professional's name is one as well, and how a professional is reached; and a place, of whatever is
+/// looked for: what is asked to be near somebody's home says where that is.
 fn names_somebody(kind: &str, name: &str, value: &str) -> bool {
     nhs_number::is_in(value) || names_a_person(kind, name, 0)
 }
@@ -92,7 +95,7 @@ fn names_a_person(kind: &str, name: &str, links: usize) -> bool {
     }
     let (head, chain) = name.split_once('.').map_or((name, None), |(head, chain)| (head, Some(chain)));
     let (code, modifier) = head.split_once(':').map_or((head, None), |(code, modifier)| (code, Some(modifier)));
-    if REACHES.contains(&code) {
+    if REACHES.contains(&code) || code.starts_with(ADDRESS) || NEAR.iter().any(|near| near.name == code) {
         return true;
     }
     let Some(parameter) = parameter(kind, code).filter(|parameter| parameter.kind == SearchKind::Reference) else {
@@ -241,6 +244,10 @@ mod tests {
             ("PractitionerRole", "email", "j@nhs.example"),
             ("Task", "requester:PractitionerRole.email", "j@nhs.example"),
             ("Task", "owner:Organization.partof.partof.partof.partof.partof.name", "Choir"),
+            ("Location", "near-postcode", "L8 9ZZ|5|km"),
+            ("HealthcareService", "location:Location.near", "53.4|-2.98|1|km"),
+            ("HealthcareService", "_has:Location:organization:address-postalcode", "L8 9ZZ"),
+            ("ServiceRequest", "performer:Organization.address:contains", "12 Long Lane"),
         ] {
             assert!(names_somebody(kind, name, value), "{kind}?{name}={value}");
         }
@@ -310,6 +317,45 @@ mod tests {
             assert!(seen.contains(name), "{name}: {seen:?}");
         }
         assert!(leads_elsewhere > 20, "{leads_elsewhere}");
+    }
+
+    /// Whatever is looked for by a place: somebody's postcode is as good as her name.
+    #[test]
+    fn no_place_is_in_a_link() {
+        let mut by_place = BTreeSet::new();
+        for of in types().iter().filter_map(|of| resource_named(of.name)) {
+            let near = NEAR.iter().filter(|near| near.of == of.name).map(|near| near.name);
+            // what compares an element that is an address, by the definition of the parameter and not by its name
+            let compares = |expression: &str| {
+                let mut words = expression.split(|c: char| !c.is_ascii_alphanumeric());
+                words.any(|word| word == "address")
+            };
+            let addresses = parameters(of.name).filter(|one| compares(one.expression)).map(|one| one.name);
+            for name in near.chain(addresses) {
+                by_place.insert((of.name, name));
+                for tail in ["", ":exact", ":contains"] {
+                    assert!(names_somebody(of.name, &format!("{name}{tail}"), "L8 9ZZ"), "{}?{name}{tail}", of.name);
+                }
+            }
+        }
+        let of_type =
+            |kind: &str| by_place.iter().filter(|(of, _)| *of == kind).map(|(_, name)| *name).collect::<Vec<_>>();
+        for kind in ["Location", "Organization", "Patient", "RelatedPerson"] {
+            assert!(of_type(kind).contains(&"address-postalcode"), "{by_place:?}");
+        }
+        assert!(of_type("Location").contains(&"near") && of_type("HealthcareService").contains(&"near-postcode"));
+        // and by whatever leads to one
+        let mut chains = 0;
+        for of in types().iter().filter_map(|of| resource_named(of.name)).filter(|of| !is_person(of.name)) {
+            for one in parameters(of.name).filter(|one| one.kind == SearchKind::Reference) {
+                for (target, name) in by_place.iter().filter(|(target, _)| one.targets.contains(target)) {
+                    chains += 1;
+                    let asked = format!("{}:{target}.{name}", one.name);
+                    assert!(names_somebody(of.name, &asked, "L8 9ZZ"), "{}?{asked}", of.name);
+                }
+            }
+        }
+        assert!(chains > 50, "{chains}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Every parameter of every search, with something of theirs that would be found by it.
+//! Every parameter of every search, and every parameter behind a reference, with something of theirs that would be found by it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use hyper::Method;
+use onward::{definitions::SearchKind, search};
 use serde_json::Value;
 
 use super::{FORM, Twin, batch, encoded, is_as_if_not_there};
@@ -69,6 +70,41 @@ pub fn parameters(scene: &Scene) -> Vec<(String, String, String)> {
             }
         }
     }
+    all.extend(behind_references(scene));
+    all
+}
+
+/// What is asked of whatever a reference leads to, its type named (`subject:Patient.name`): of the definitions, for no document could list all
+/// of them. Each reference that leads to each type, and each parameter of each type that one leads to, is there once at least.
+fn behind_references(scene: &Scene) -> Vec<(String, String, String)> {
+    let kinds = scene.kinds();
+    let mut ways: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    for kind in &kinds {
+        for one in search::parameters(kind).filter(|one| one.kind == SearchKind::Reference) {
+            for target in one.targets.iter().filter(|target| kinds.contains(*target)) {
+                ways.entry(*target).or_default().push((*kind, one.name));
+            }
+        }
+    }
+    let described = |kind: &str, name: &str| -> Value {
+        let listed =
+            scene.listed().find(|one| one.path == format!("/fhir/{kind}") && one.method == Method::GET).unwrap();
+        scene
+            .parameters(listed.told)
+            .find(|one| one["name"] == name)
+            .cloned()
+            .unwrap_or_else(|| panic!("{kind} {name}"))
+    };
+    let mut all = Vec::new();
+    for (target, ways) in ways {
+        let behind: Vec<&str> = search::parameters(target).map(|one| one.name).collect();
+        for n in 0..ways.len().max(behind.len()) {
+            let ((kind, reference), name) = (ways[n % ways.len()], behind[n % behind.len()]);
+            let value = sought(scene, &described(target, name));
+            all.push((kind.to_owned(), format!("{reference}:{target}.{name}"), value));
+        }
+    }
+    assert!(all.len() > 400, "{}", all.len());
     all
 }
 
@@ -118,6 +154,8 @@ async fn every_search_is_as_if_it_were_not_there(place: Option<Place>) {
     }
     println!("{} parameters; of a third of them {} find theirs for who may", parameters.len(), by.len());
     assert!(by.len() > 400, "hardly anything is found by who may: {}", by.len());
+    let behind = by.iter().filter(|n| parameters[**n].1.contains(':') && parameters[**n].1.contains('.')).count();
+    assert!(behind > 20, "hardly anything is found behind a reference by who may: {behind}");
     // and as a form
     for (kind, name, value) in
         parameters.iter().filter(|(kind, ..)| ["Task", "Patient", "Communication"].contains(&kind.as_str()))

@@ -219,12 +219,19 @@ async fn around(State(web): State<Shared>, request: Request, next: Next) -> Resp
     // what comes of it bears the ids of the request in the journal, and hers whose form it is
     let asked = request.extensions().get::<AskedBy>().cloned();
     let running = async {
-        let (request, _place) = match door::enter(&web, request).await {
-            Ok(let_in) => let_in,
+        let coming = match door::who(&web, door::shown(&web, &request)).await {
+            Ok(coming) => coming,
             Err(page) => return page,
         };
-        let answered = tokio::time::timeout(web.request_timeout, next.run(request)).await;
-        answered.unwrap_or_else(|_| page::unavailable())
+        let takes_away = coming.is_nobodys && door::is_opened(request.headers());
+        let answer = match door::enter(&web, request, &coming).await {
+            Ok((request, _place)) => {
+                let answered = tokio::time::timeout(web.request_timeout, next.run(request)).await;
+                answered.unwrap_or_else(|_| page::unavailable())
+            }
+            Err(page) => page,
+        };
+        if takes_away { door::without_session(&web, answer) } else { answer }
     };
     let mut response = match asked {
         Some(asked) => asked.within(running).await,

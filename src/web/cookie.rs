@@ -8,6 +8,10 @@ use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::people::DEVICE_HOLDS;
 
+/// What stands in the cookie of a session that is over, instead of its secret: that there was one is known, so that what is sent after it is
+/// held (`held.rs`), and nothing is looked up for it again.
+const OVER: &str = "over";
+
 /// How cookies are named and sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Cookies {
@@ -46,9 +50,19 @@ impl Cookies {
         self.set(Use::Session, value)
     }
 
+    /// `Set-Cookie` for a session that is over: its secret is taken away.
+    pub fn end_session(self) -> Option<HeaderValue> {
+        self.set(Use::Session, OVER)
+    }
+
     /// `Set-Cookie` for a log-in that was begun; an empty one takes it away.
     pub fn set_login(self, value: &str) -> Option<HeaderValue> {
         self.set(Use::LogIn, value)
+    }
+
+    /// Whether a `Set-Cookie` is that of a session.
+    pub fn is_of_session(self, set: &HeaderValue) -> bool {
+        set.to_str().is_ok_and(|set| set.split_once('=').is_some_and(|(name, _)| name == self.name(Use::Session)))
     }
 
     /// What it shows to be known as one in which somebody has logged in.
@@ -117,6 +131,15 @@ mod tests {
         let told = "__Host-onward-device=abc; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=7776000";
         assert_eq!(device.to_str().unwrap(), told);
         assert_eq!(cookies.session(&headers(&["__Host-onward-device=abc"])), None, "it is no session");
+    }
+
+    #[test]
+    fn of_a_session_that_is_over_no_secret_stays() {
+        let cookies = Cookies::at("https://a");
+        let set = cookies.end_session().unwrap();
+        assert_eq!(set.to_str().unwrap(), "__Host-onward=over; Path=/; HttpOnly; SameSite=Lax; Secure");
+        let shown = cookies.session(&headers(&["__Host-onward=over"])).unwrap();
+        assert!(crate::people::Token::read(&shown).is_none(), "nothing is looked up for it");
     }
 
     #[test]

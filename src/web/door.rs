@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 
 use axum::{
     extract::Request,
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 
@@ -19,6 +19,7 @@ use crate::{
         Came,
         often::{BURST_S, network},
     },
+    people::Token,
 };
 
 /// A log-in that is begun at an issuer counts for so many pages: each is kept until it is over, and there may be only so many.
@@ -73,45 +74,69 @@ impl Door {
     }
 }
 
+/// Who comes.
+pub(super) struct Coming {
+    /// The person whose session the browser shows; none where it shows none that is of use.
+    person: Option<String>,
+    /// Whether it shows one that is nobody's: over, or made up.
+    pub is_nobodys: bool,
+}
+
+/// What a request shows as its session, and from where it comes. What is kept for ever by browsers is given to whoever asks: there none is looked
+/// at.
+pub(super) fn shown(web: &Web, request: &Request) -> (Option<Token>, Came) {
+    let token = web.session_of(request.headers()).filter(|_| !is_asset(request));
+    (token, Came::of(request.extensions()))
+}
+
+/// Whose session that is.
+///
+/// # Errors
+/// The page that says that it cannot be looked up.
+pub(super) async fn who(web: &Web, (token, came): (Option<Token>, Came)) -> Result<Coming, Response> {
+    let Some(token) = token else { return Ok(Coming { person: None, is_nobodys: false }) };
+    let _aside = web.door.aside(&came).await;
+    let visitor = web.people.glance(&token).await.map_err(|error| login::away(&error.into()))?;
+    if visitor.is_some() {
+        came.of_known();
+    }
+    Ok(Coming { is_nobodys: visitor.is_none(), person: visitor.map(|visitor| visitor.person) })
+}
+
+fn is_asset(request: &Request) -> bool {
+    request.uri().path().starts_with(assets::FOLDER) && *request.method() != Method::POST
+}
+
 /// Lets a request in, with all of its body and the place that it has until it is answered. What is kept for ever by browsers needs none.
 ///
 /// # Errors
 /// The page that says why not.
-pub(super) async fn enter(web: &Web, request: Request) -> Result<(Request, Option<Place>), Response> {
-    let path = request.uri().path();
-    let is_form = *request.method() == Method::POST;
-    if path.starts_with(assets::FOLDER) && !is_form {
+pub(super) async fn enter(web: &Web, request: Request, coming: &Coming) -> Result<(Request, Option<Place>), Response> {
+    if is_asset(&request) {
         return Ok((request, None));
     }
+    let path = request.uri().path();
+    let is_form = *request.method() == Method::POST;
     let came = Came::of(request.extensions());
-    let shown = web.session_of(request.headers());
-    let visitor = match &shown {
-        Some(token) => {
-            let _aside = web.door.aside(&came).await;
-            web.people.glance(token).await.map_err(|error| login::away(&error.into()))?
-        }
-        None => None,
-    };
-    let person = visitor.map(|visitor| visitor.person);
-    if person.is_some() {
-        came.of_known();
-    }
-    let counts = match &person {
-        None if shown.is_some() => UNKNOWN_COUNTS,
+    let person = coming.person.as_deref();
+    let counts = match person {
+        None if coming.is_nobodys => UNKNOWN_COUNTS,
         _ if path == BEGIN => BEGUN_COUNTS,
         _ => 1,
     };
-    web.door.asks(person.as_deref(), &came, counts).map_err(|wait| {
+    web.door.asks(person, &came, counts).map_err(|wait| {
         metrics::counter!("onward_refused_total", "kind" => Kind::Page.name(), "reason" => "rate").increment(1);
         // to come a little too late is better than once more in vain
         too_much(person.is_some(), wait.as_secs().saturating_add(1))
     })?;
+    let mut is_over = false;
     if is_form && path != BACKCHANNEL {
         if let Some(page) = form::not_ours(request.headers(), &web.base_url) {
             return Err(page);
         }
-        if person.is_none() && !OPEN_FORMS.contains(&path) {
-            return Err(held::over(web, request).await);
+        is_over = person.is_none() && !OPEN_FORMS.contains(&path);
+        if is_over && !held::may_be(web, &request) {
+            return Err(page::to("/login"));
         }
     }
     let max_bytes = form::allowed(&request, person.is_some());
@@ -119,10 +144,11 @@ pub(super) async fn enter(web: &Web, request: Request) -> Result<(Request, Optio
         let who = came.address.map_or_else(|| "somewhere".to_owned(), |address| network(address).to_string());
         // all of it first: who sends slowly holds no place that others want
         let request = form::arrived(request, max_bytes).await?;
-        return Ok((request, Some(place(web, &who, 0).map_err(refused)?)));
+        let place = place(web, &who, 0).map_err(refused)?;
+        return if is_over { Err(held::over(request).await) } else { Ok((request, Some(place))) };
     };
     // of those who are known what they send is counted among all that is being read, and it may be long
-    let place = place(web, &person, if is_form { max_bytes } else { 0 }).map_err(refused)?;
+    let place = place(web, person, if is_form { max_bytes } else { 0 }).map_err(refused)?;
     if !is_form {
         return Ok((request, Some(place)));
     }
@@ -130,6 +156,22 @@ pub(super) async fn enter(web: &Web, request: Request) -> Result<(Request, Optio
     let request = form::arrived(request, max_bytes).await?;
     place.step_back();
     Ok((request, Some(place)))
+}
+
+/// Whether a browser is to open the page that is asked for, and not a part of one that is open (Fetch Metadata). One that does not say is.
+pub(super) fn is_opened(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-dest").is_none_or(|dest| dest.as_bytes() == b"document")
+}
+
+/// Takes the secret of a session away that is nobody's, once a page is opened with it, unless a new one is given. What a page asks by itself
+/// takes none: it may be answered after somebody has logged in anew in another tab, whose session that would be.
+pub(super) fn without_session(web: &Web, mut response: Response) -> Response {
+    let cookies = web.cookies();
+    let given = response.headers().get_all(header::SET_COOKIE).iter().any(|set| cookies.is_of_session(set));
+    if let Some(ended) = cookies.end_session().filter(|_| !given) {
+        response.headers_mut().append(header::SET_COOKIE, ended);
+    }
+    response
 }
 
 fn place(web: &Web, who: &str, bytes: usize) -> Result<Place, Refusal> {

@@ -29,6 +29,8 @@ pub(super) const LONG_FORM_MAX_BYTES: usize = 4 * 1024 * 1024;
 const FORM_WITHIN: Duration = Duration::from_secs(10);
 /// The field that says which session a page was made for.
 pub(super) const MADE_FOR: &str = "made-for";
+/// The same as a header, of a page that asks by itself (`pages/script.js`).
+pub(super) const MADE_FOR_HEADER: &str = "onward-made-for";
 /// The field and parameter that says where to go after a log-in.
 pub(super) const RETURN_TO: &str = "return-to";
 /// No path of ours is longer.
@@ -67,7 +69,8 @@ pub(super) struct Seen {
     pub made_for: String,
 }
 
-/// The page of somebody who is logged in, which asks by itself for what is new: her session is not used by that.
+/// The page of somebody who is logged in, which asks by itself for what is new: her session is not used by that. A page that was made for
+/// another session, of whoever was logged in before in the same browser, is given nothing: it is loaded anew.
 pub(super) struct Glance(pub Seen);
 
 impl Form {
@@ -152,9 +155,9 @@ impl Form {
     }
 }
 
-/// A form of whoever is not logged in any more, as far as it is none that holds a file's worth of text.
+/// A form of whoever is not logged in any more, which has arrived, as far as it is none that holds a file's worth of text.
 pub(super) async fn read(request: Request) -> Result<Form, Response> {
-    let (parts, body) = arrived(request, FORM_MAX_BYTES).await?.into_parts();
+    let (parts, body) = request.into_parts();
     match to_bytes(body, FORM_MAX_BYTES).await {
         Ok(body) => Ok(Form::of(parts, &body)),
         Err(_) => Err(page::to("/login")),
@@ -202,6 +205,11 @@ impl FromRequestParts<Shared> for Glance {
 
     async fn from_request_parts(parts: &mut Parts, web: &Shared) -> Result<Self, Response> {
         let Some(token) = web.session_of(&parts.headers) else { return Err(page::to("/login")) };
+        // who asks by hand has no page in which anything else could stand
+        let made_for = parts.headers.get(MADE_FOR_HEADER);
+        if made_for.is_some_and(|shown| !shown.to_str().is_ok_and(|shown| token.made_form(shown))) {
+            return Err(page::to("/login"));
+        }
         match web.people.glance(&token).await {
             Ok(Some(visitor)) => Ok(Self(Seen { visitor, made_for: String::new() })),
             Ok(None) => Err(page::to("/login")),

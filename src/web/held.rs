@@ -38,12 +38,15 @@ struct HeldPage {
     shown: Vec<String>,
 }
 
-/// What is answered where nobody is logged in any more. Whoever never was sends nothing that is read.
-pub(super) async fn over(web: &Web, request: Request) -> Response {
+/// Whether a form may be held of a browser in which nobody is logged in any more: one that shows a cookie of ours, if only that there was a
+/// session. Of any other nothing is read.
+pub(super) fn may_be(web: &Web, request: &Request) -> bool {
+    web.cookies().session(request.headers()).is_some() && request.uri().path() != "/logout"
+}
+
+/// What is answered where nobody is logged in any more, to a form that has arrived.
+pub(super) async fn over(request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    if web.session_of(request.headers()).is_none() || path == "/logout" {
-        return page::to("/login");
-    }
     let fields = match form::read(request).await {
         Ok(form) => form.typed(),
         Err(page) => return page,

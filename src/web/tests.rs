@@ -52,10 +52,12 @@ pub(super) struct Scene {
 pub(super) struct Browser {
     pub(super) router: Router,
     cookies: BTreeMap<String, String>,
-    origin: Option<&'static str>,
+    pub(super) origin: Option<&'static str>,
     pub(super) from: Option<IpAddr>,
     /// What it has already (`If-None-Match`).
     pub(super) has: Option<String>,
+    /// What the page bears that asks by itself.
+    pub(super) asks_of_page: Option<String>,
 }
 
 pub(super) struct Page {
@@ -149,7 +151,14 @@ pub(super) fn scene() -> Scene {
 
 impl Scene {
     pub(super) fn browser(&self) -> Browser {
-        Browser { router: self.router.clone(), cookies: BTreeMap::new(), origin: Some(BASE), from: None, has: None }
+        Browser {
+            router: self.router.clone(),
+            cookies: BTreeMap::new(),
+            origin: Some(BASE),
+            from: None,
+            has: None,
+            asks_of_page: None,
+        }
     }
 
     /// A browser that shows this as its session.
@@ -218,6 +227,9 @@ impl Browser {
         }
         if let Some(has) = &self.has {
             request = request.header(header::IF_NONE_MATCH, has);
+        }
+        if let Some(made_for) = &self.asks_of_page {
+            request = request.header(form::MADE_FOR_HEADER, made_for).header("sec-fetch-dest", "empty");
         }
         let mut request = request.body(Body::from(body)).unwrap();
         request.extensions_mut().insert(AskedBy { request: "request-1".into(), correlation: None, person: None });
@@ -317,6 +329,10 @@ async fn somebody_enrols_logs_in_sees_who_she_is_and_logs_out() {
     }
     let script = browser.get(assets::SCRIPT).await;
     assert_eq!((script.status, script.text.contains("initAll();")), (StatusCode::OK, true));
+    assert!(
+        script.text.to_lowercase().contains(form::MADE_FOR_HEADER),
+        "what asks by itself says for whom its page is"
+    );
     assert_eq!(script.headers[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
 
     let page = browser.post("/logout", &[("made-for", page.made_for())]).await;
@@ -386,6 +402,43 @@ async fn a_session_that_is_left_alone_or_too_old_ends() {
         scene.clock.advance(10 * 60);
     }
     assert!(!browser.is_in().await, "twelve hours are the longest");
+}
+
+/// Of a session that is over its secret is taken away, once a page is opened; a new one takes its place.
+#[tokio::test]
+async fn the_cookie_of_a_session_that_is_over_is_taken_away() {
+    let scene = scene();
+    let key = scene.enrolled("anna", "auditor").await;
+    let mut browser = scene.logged_in("anna", &key).await;
+    let made_for = browser.get("/account").await.made_for().to_owned();
+    let secret = browser.cookies["__Host-onward"].clone();
+    scene.clock.advance(16 * 60);
+    // what a page asks by itself may be answered after a log-in in another tab
+    browser.asks_of_page = Some(made_for);
+    assert_eq!(browser.get("/console/now").await.to(), "/login");
+    assert_eq!(browser.cookies["__Host-onward"], secret);
+    browser.asks_of_page = None;
+    let page = browser.get("/console").await;
+    let taken: Vec<_> = page.headers.get_all(header::SET_COOKIE).iter().map(|set| set.to_str().unwrap()).collect();
+    assert_eq!(
+        (page.to(), taken),
+        ("/login?return-to=%2Fconsole", vec!["__Host-onward=over; Path=/; HttpOnly; SameSite=Lax; Secure"])
+    );
+    let page = browser.get("/login").await;
+    assert!(page.status == StatusCode::OK && !page.headers.contains_key(header::SET_COOKIE), "once");
+    // from the page with the way to log in, too
+    let mut other = scene.browser_showing(&secret);
+    assert_eq!(other.get("/login").await.headers.get_all(header::SET_COOKIE).iter().count(), 1);
+    // and who logs in with it has her new one, and no other
+    let mut other = scene.browser_showing(&secret);
+    let page = other.log_in("anna", PASSWORD, &scene.code(&key)).await;
+    let sessions = page
+        .headers
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .filter(|set| set.to_str().unwrap().starts_with("__Host-onward="));
+    assert_eq!(sessions.count(), 1);
+    assert!(other.is_in().await);
 }
 
 #[tokio::test]

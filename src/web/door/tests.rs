@@ -97,6 +97,20 @@ async fn who_makes_sessions_up_waits_and_keeps_nobody_out() {
     assert_eq!(anna.get("/account").await.status, StatusCode::OK);
 }
 
+/// A browser whose session is over counts for it once, and not with each page until the next log-in.
+#[tokio::test]
+async fn who_was_logged_in_counts_for_it_once() {
+    let scene = scene();
+    let key = scene.enrolled("anna", "auditor").await;
+    let mut anna = scene.logged_in("anna", &key).await;
+    scene.clock.advance(16 * 60);
+    let mut stranger = scene.browser();
+    (anna.from, stranger.from) = (Some(IpAddr::from([192, 0, 2, 1])), Some(IpAddr::from([192, 0, 2, 2])));
+    let (pages, _) = until_too_often(&mut stranger, "/login").await;
+    let (hers, _) = until_too_often(&mut anna, "/login").await;
+    assert!(hers * 2 > pages, "{hers} where a stranger has {pages}");
+}
+
 #[tokio::test]
 async fn of_an_address_from_which_too_much_comes_one_cookie_at_a_time_is_looked_up() {
     let folder = tempfile::tempdir().unwrap();

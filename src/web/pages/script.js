@@ -9,7 +9,9 @@ function put(part, text) {
 }
 
 // Replaces what changes by itself (data-live: the URL to ask) while the page is looked at. The server answers 304 where nothing is new. On
-// any trouble what stands here stays, the page says since when, and it goes on asking.
+// any trouble what stands here stays, the page says since when, and it goes on asking. It says for which session it was made: to the page of
+// somebody else, who was logged in here before, nothing is given.
+const madeFor = document.querySelector('input[name="made-for"]')?.value;
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/London' });
 /** How long an answer is waited for (ms). */
 const ANSWER_MAX = 10_000;
@@ -28,7 +30,7 @@ for (const part of document.querySelectorAll('[data-live]')) {
   const look = async () => {
     if (!document.hidden) {
       try {
-        const headers = tag ? { 'If-None-Match': tag } : {};
+        const headers = { ...(tag && { 'If-None-Match': tag }), ...(madeFor && { 'Onward-Made-For': madeFor }) };
         const answer = await fetch(part.dataset.live, { headers, redirect: 'manual', signal: AbortSignal.timeout(ANSWER_MAX) });
         if (answer.status === 200) {
           const text = await answer.text();
@@ -38,7 +40,7 @@ for (const part of document.querySelectorAll('[data-live]')) {
             put(part, text);
           }
         } else if (answer.type === 'opaqueredirect' || answer.status === 404) {
-          // nobody was there for too long, or it is hers no more: what stands here is not to be read by whoever comes
+          // nobody was there for too long, somebody else is, or it is hers no more: what stands here is not to be read by whoever comes
           location.reload();
           return;
         }

@@ -1,5 +1,5 @@
-// What changes while somebody looks: a referral that comes, an Onward that is away and comes back, a test referral that fails on its way
-// there or back.
+// What changes while somebody looks: a referral that comes, an Onward that is away and comes back, somebody else who logs in in the same
+// browser, a test referral that fails on its way there or back.
 
 import { BASE, VARIANTS, at, check, holds, journey, looks } from './browser.mjs';
 
@@ -55,6 +55,15 @@ await journey(async () => {
     await olive.unroute('**/console/now');
     await away(olive).waitFor({ state: 'hidden', ...SOON });
   });
+  const shared = await at(desktop, 'olive', '/console');
+  await check('the page of who was logged in before shows nothing once somebody else is', async () => {
+    const mary = await at(desktop, 'mary', '/inbox');
+    await shared.context().addCookies(await mary.context().cookies());
+    await mary.context().close();
+    await shared.getByText('There is no such page.').waitFor(SOON);
+    holds((await shared.getByText('All is well').count()) === 0, 'what olive saw is there');
+  });
+  await shared.context().close();
   const still = await at(VARIANTS[1], 'olive', '/console');
   await check('without script nothing is promised', async () => holds((await away(still).count()) === 0, 'there is a note'));
   await still.context().close();

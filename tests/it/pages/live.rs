@@ -11,9 +11,9 @@ async fn what_changes_is_seen_by_whoever_looks() {
     let hub = Hub::build().sections(PEOPLE).rio(away).start().await;
     hub.life_rooms.fault(Rule::new(Fault::Refuse(StatusCode::UNPROCESSABLE_ENTITY), When::Always).kind(""));
     let worker = format!("provider-worker:{LINK_WORKERS}");
-    let people = [("olive", "operator"), ("luke", worker.as_str())];
+    let people = [("olive", "operator"), ("luke", worker.as_str()), ("mary", worker.as_str())];
     let referrals: Vec<Value> = (0..2).map(|number| whole(&format!("live-{number}"))).collect();
     let more = vec![("ONWARD_TOKEN", token_of(GP)), ("ONWARD_REFERRALS", json!(referrals).to_string())];
-    walk("live", browser, &hub, &people, more, 12).await;
+    walk("live", browser, &hub, &people, more, 13).await;
     hub.stop().await;
 }

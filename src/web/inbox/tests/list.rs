@@ -9,7 +9,7 @@ use crate::{
     domain::{TaskId, TaskStatus},
     fhir::{names, task as fhir_task, test_data},
     store::{NewReferral, Submit, made},
-    web::tests::Browser,
+    web::tests::{Browser, PASSWORD},
 };
 
 #[tokio::test]
@@ -73,6 +73,31 @@ async fn what_changes_is_told_once() {
     let other = luke.get("/inbox/lines").await;
     assert!(other.status == StatusCode::OK && other.text.contains(&task.to_string()));
     assert!(!other.text.contains("made-for"), "what is asked for again and again bears no secret");
+}
+
+/// The page of somebody who was logged in before in the same browser shows nothing of whoever is now, not even that nothing is new.
+#[tokio::test]
+async fn a_page_of_whoever_was_logged_in_before_is_given_nothing() {
+    let (scene, mut luke) = scene().await;
+    let task = scene.refers(WHOLE, "R-1").await;
+    let page = luke.get("/inbox").await;
+    luke.asks_of_page = Some(page.made_for().to_owned());
+    let lines = luke.get("/inbox/lines").await;
+    assert!(lines.status == StatusCode::OK && lines.text.contains(&task.to_string()), "{}", lines.text);
+    // of the same team, so that she would see the same
+    let key = scene.enrolled("nora", "provider-worker:link-workers").await;
+    luke.asks_of_page = None;
+    assert_eq!(luke.log_in("nora", PASSWORD, &scene.code(&key)).await.status, StatusCode::SEE_OTHER);
+    luke.has = Some(lines.headers[header::ETAG].to_str().unwrap().to_owned());
+    luke.asks_of_page = Some(page.made_for().to_owned());
+    for path in ["/inbox/lines", "/console/now", "/console/dead/runs"] {
+        assert_eq!(luke.get(path).await.to(), "/login", "{path}: its page is loaded anew");
+    }
+    luke.asks_of_page = Some("x".to_owned());
+    assert_eq!(luke.get("/inbox/lines").await.to(), "/login");
+    (luke.has, luke.asks_of_page) = (None, None);
+    luke.asks_of_page = Some(luke.get("/inbox").await.made_for().to_owned());
+    assert_eq!(luke.get("/inbox/lines").await.status, StatusCode::OK);
 }
 
 /// A page that asks by itself for what is new is no person who is there.

@@ -92,6 +92,10 @@ async fn whoever_was_logged_out_while_writing_sends_it_after_the_next_log_in() {
         assert!(over.text.contains(held), "{held}: {}", over.text);
     }
     assert!(!over.text.contains("made-for"), "{}", over.text);
+    // nothing of it is lost by sending it once more before she has, nor by a page that she opens
+    assert!(nora.get("/inbox").await.to().starts_with("/login?return-to="));
+    let again = nora.post(&path, &with(&page, &typed)).await;
+    assert!(again.status == StatusCode::UNAUTHORIZED && again.text.contains(&once), "{}", again.text);
     // in another tab she logs in again, and sends it from the first
     assert_eq!(nora.log_in("nora", PASSWORD, &scene.code(&key)).await.status, StatusCode::SEE_OTHER);
     assert!(nora.get("/stay").await.text.contains("You are logged in until "));
@@ -110,6 +114,37 @@ async fn whoever_was_logged_out_while_writing_sends_it_after_the_next_log_in() {
     scene.clock.advance(16 * 60);
     let over = nora.post(&format!("/inbox/{task}/accepted"), &[("made-for", &made_for), ("version", "2")]).await;
     assert_eq!(over.to(), format!("/login?return-to=%2Finbox%2F{}%2Faccepted", task.to_string().replace('-', "%2D")));
+}
+
+/// A page elsewhere makes a browser hold nothing and send nothing: not one whose session is over, nor one that is logged in.
+#[tokio::test]
+async fn what_a_page_elsewhere_sends_is_not_held() {
+    let (scene, mut luke) = scene().await;
+    let task = scene.refers(WHOLE, "R-1").await;
+    let path = format!("/inbox/{task}/message");
+    let once = uuid::Uuid::now_v7().to_string();
+    let typed = [("once", &*once), ("version", "2"), ("message", "Written by somebody else")];
+    let before = scene.store.journal(task).await.unwrap().len();
+    for logged_in in [true, false] {
+        if !logged_in {
+            scene.clock.advance(16 * 60);
+        }
+        for origin in [Some("https://evil.example"), Some("null"), None] {
+            luke.origin = origin;
+            let page = luke.post(&path, &typed).await;
+            assert_eq!(page.status, StatusCode::FORBIDDEN, "{logged_in} {origin:?}");
+            assert!(
+                !page.text.contains("somebody else") && !page.text.contains("<form method=\"post\" action=\"/inbox"),
+                "{}",
+                page.text
+            );
+        }
+    }
+    // and what is held does nothing by itself: of a browser that was logged out it is only shown, and asks for a press once she is in again
+    luke.origin = Some(BASE);
+    let held = luke.post(&path, &typed).await;
+    assert!(held.status == StatusCode::UNAUTHORIZED && held.text.contains("somebody else"), "{}", held.text);
+    assert_eq!(scene.store.journal(task).await.unwrap().len(), before, "nothing was said");
 }
 
 /// The referrer's next message answers what was asked, whether or not its system can say that it does.

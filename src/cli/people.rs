@@ -40,7 +40,7 @@ pub(super) enum Commands {
 
 #[derive(Args, Debug)]
 pub(super) struct Add {
-    /// By which she logs in: 1 to 64 of a-z, 0-9 and . _ @ -
+    /// By which she logs in: 1 to 113 of a-z, 0-9 and . _ @ -
     name: String,
     /// Her name for people.
     #[arg(long, value_name = "TEXT", value_parser = super::reason)]

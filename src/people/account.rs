@@ -8,19 +8,22 @@ use zeroize::Zeroizing;
 use super::{People, PeopleError, after, secret::Code, totp};
 use crate::{
     config::people::is_known,
-    domain::Position,
+    domain::{Position, ProviderId},
     store::{Account, AccountAt, AccountDeed, AccountNote, Credentials, Enrolment, StoreError},
 };
 
 /// A code to enrol with is of use for so long.
 pub const ENROL_WITHIN: Duration = Duration::from_secs(72 * 3600);
-/// No name is longer.
-pub const NAME_CHARS_MAX: usize = 64;
+/// No name is longer: 64 characters of it are somebody's, the others say of which provider she is.
+pub const NAME_CHARS_MAX: usize = 113;
+/// So many of them are somebody's own.
+pub const STEM_CHARS_MAX: usize = 64;
 /// An account that somebody else changes at the same time is looked at again so often.
 const TRIES: u32 = 5;
 /// No name of a person is longer.
 pub const FULL_NAME_CHARS_MAX: usize = 100;
-/// So many accounts of one organisation are made by those who look after its people: there are only so many for all.
+/// So many accounts that can log in are made of one organisation by those who look after its people, and only while no more have ended: there are
+/// only so many for all.
 pub const OF_ORGANISATION_MAX: usize = 1_000;
 /// So many positions of one person.
 pub const POSITIONS_MAX: usize = 20;
@@ -50,9 +53,16 @@ pub enum AccountError {
         "a person's name is 1 to {FULL_NAME_CHARS_MAX} characters that can be seen, and none that hides or turns others"
     )]
     FullName,
-    /// The organisation has as many accounts as it may.
-    #[error("this organisation has {OF_ORGANISATION_MAX} accounts, and no more may be made for it")]
+    /// The organisation has as many accounts that can log in as it may.
+    #[error(
+        "this organisation has {OF_ORGANISATION_MAX} accounts, and no more may be made for it: end those that nobody uses"
+    )]
     Many,
+    /// As many of its accounts have ended.
+    #[error(
+        "{OF_ORGANISATION_MAX} accounts of this organisation have ended, and those who look after its people make no more"
+    )]
+    ManyEnded,
     /// A position is held in an organisation that is not there.
     #[error("{0}: there is no such system or provider in the configuration")]
     Unknown(Position),
@@ -94,6 +104,31 @@ pub fn person(name: &str) -> String {
 pub fn is_name(text: &str) -> bool {
     let sign = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._@-".contains(&b);
     (1..=NAME_CHARS_MAX).contains(&text.len()) && text.bytes().all(sign)
+}
+
+/// The name to log in with of an account that whoever looks after a provider's people makes: what she wants, and behind it the provider, whether
+/// she wrote that or not. So a name that is taken is one of her own organisation, and she learns of no other's. None where it is no name.
+pub fn name_at(wanted: &str, provider: &ProviderId) -> Option<String> {
+    let end = format!("@{provider}");
+    let stem = wanted.strip_suffix(&end).unwrap_or(wanted);
+    (stem.len() <= STEM_CHARS_MAX && is_name(stem) && !stem.contains('@')).then(|| format!("{stem}{end}"))
+}
+
+/// Whether two names of people are the same to whoever reads them in a list.
+pub(super) fn is_same_person(one: &str, other: &str) -> bool {
+    let plain = |name: &str| name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    plain(one) == plain(other)
+}
+
+/// Whether an organisation of these positions has as many accounts as it may, of those that have ended or of those that have not; the account of
+/// this name is not counted.
+pub(super) fn is_full(all: &[Account], besides: &str, positions: &[Position], ended: bool) -> bool {
+    positions.iter().any(|position| {
+        let organisation = position.organisation();
+        let others = all.iter().filter(|account| account.name != besides && account.disabled == ended);
+        let there = others.filter(|one| one.positions.iter().any(|held| held.organisation() == organisation));
+        there.count() >= OF_ORGANISATION_MAX
+    })
 }
 
 /// Whether a text can stand as a person's name: nothing in it hides, breaks a line, or turns what stands beside it.
@@ -308,5 +343,38 @@ impl People {
             Some(unknown) => Err(AccountError::Unknown(unknown.clone())),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_ends_with_the_provider() {
+        let mind: ProviderId = "mind".parse().unwrap();
+        for (wanted, expected) in [
+            ("bert", Some("bert@mind")),
+            ("bert.bell-2", Some("bert.bell-2@mind")),
+            ("bert@mind", Some("bert@mind")),
+            ("bert@choir", None),
+            ("bert@mind@mind", None),
+            ("@mind", None),
+            ("", None),
+            ("Bert", None),
+            ("b b", None),
+        ] {
+            assert_eq!(name_at(wanted, &mind).as_deref(), expected, "{wanted}");
+        }
+        let longest: ProviderId = "m".repeat(48).parse().unwrap();
+        let name = name_at(&"b".repeat(STEM_CHARS_MAX), &longest).unwrap();
+        assert!(is_name(&name) && name.len() == NAME_CHARS_MAX);
+        assert_eq!(name_at(&"b".repeat(STEM_CHARS_MAX + 1), &mind), None);
+    }
+
+    #[test]
+    fn names_are_the_same_as_they_are_read() {
+        assert!(is_same_person("Zoë  O’Neil", " zoë o’neil"));
+        assert!(!is_same_person("Zoë O’Neil", "Zoe O’Neil") && !is_same_person("Ann", "Anna"));
     }
 }

@@ -5,11 +5,11 @@ use uuid::Uuid;
 
 use super::{
     Code, People, Visitor,
-    account::{self, AccountError, OF_ORGANISATION_MAX},
+    account::{self, AccountError, is_full, is_same_person, name_at},
 };
 use crate::{
     auth::manage::{Reach, changed, gives, reach},
-    domain::{Alert, AlertKind, Position},
+    domain::{Alert, AlertKind, Organisation, Position},
     store::{Account, AccountDeed, StoreError},
 };
 
@@ -40,35 +40,53 @@ impl People {
         Ok(reached.filter(|(_, reach)| *reach != Reach::Nothing).collect())
     }
 
-    /// A new account in the organisations of a visitor, and the code by which its person enrols.
+    /// A new account in the organisations of a visitor: its name to log in with, which is what she wants and ends with the provider
+    /// ([`name_at`]), and the code by which its person enrols.
     ///
     /// # Errors
-    /// [`AccountError`]
+    /// [`AccountError`]; [`AccountError::Own`] where she would make one for herself.
     pub async fn invite(
         &self,
         visitor: &Visitor,
-        name: &str,
+        wanted: &str,
         full_name: &str,
         positions: Vec<Position>,
-    ) -> Result<Code, AccountError> {
+    ) -> Result<(String, Code), AccountError> {
         if !positions.iter().all(|position| gives(&visitor.positions, position)) {
             return Err(AccountError::Beyond);
         }
+        let mut providers = positions.iter().filter_map(|position| match position.organisation() {
+            Some(Organisation::Provider(id)) => Some(id),
+            _ => None,
+        });
+        let provider = providers.next().ok_or(AccountError::Positions)?;
+        let name = name_at(wanted, &provider).ok_or(AccountError::Name)?;
+        // she gives others what she does not have; to herself somebody else does
+        if is_same_person(&visitor.name, full_name) {
+            return Err(AccountError::Own);
+        }
         // an organisation that made them all would leave none for the others
         let all = self.store.accounts().await?;
-        let of = |position: &Position| {
-            let organisation = position.organisation();
-            all.iter()
-                .filter(|account| account.positions.iter().any(|held| held.organisation() == organisation))
-                .count()
-        };
-        if positions.iter().any(|position| of(position) >= OF_ORGANISATION_MAX) {
+        if is_full(&all, &name, &positions, false) {
             return Err(AccountError::Many);
         }
-        let code = self.add(&visitor.person, name, full_name, positions.clone()).await?;
+        if is_full(&all, &name, &positions, true) {
+            return Err(AccountError::ManyEnded);
+        }
+        let code = self.add(&visitor.person, &name, full_name, positions.clone()).await?;
         // before it is shown: nobody uses a code of which nobody was told
-        self.tell_of(visitor, name, &positions).await?;
-        Ok(code)
+        self.tell_of(visitor, &name, &positions).await?;
+        Ok((name, code))
+    }
+
+    /// That there is room for an account in the organisations of what it is given, or where it is let in again.
+    async fn has_room(&self, account: &Account, positions: &[Position], ended: bool) -> Result<(), AccountError> {
+        let full = is_full(&self.store.accounts().await?, &account.name, positions, ended);
+        match (full, ended) {
+            (false, _) => Ok(()),
+            (true, false) => Err(AccountError::Many),
+            (true, true) => Err(AccountError::ManyEnded),
+        }
     }
 
     /// Tells those who answer for Onward where somebody is let in to the referrals of a provider. Whoever looks after its people sees none
@@ -110,6 +128,7 @@ impl People {
                 // first, since they are hers at once
                 let new: Vec<Position> =
                     wanted.iter().filter(|position| !read.positions.contains(position)).cloned().collect();
+                self.has_room(&read, &new, read.disabled).await?;
                 if changed(&visitor.positions, &read.positions, &wanted).is_some() {
                     self.tell_of(visitor, name, &new).await?;
                 }
@@ -130,6 +149,8 @@ impl People {
             }
             Managing::Disable => self.disable_if(by, name, true, whole).await.map(|()| None),
             Managing::Enable => {
+                whole(&read)?;
+                self.has_room(&read, &read.positions, false).await?;
                 self.disable_if(by, name, false, whole).await?;
                 self.tell_of(visitor, name, &read.positions).await?;
                 Ok(None)

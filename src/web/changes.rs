@@ -28,7 +28,7 @@ use crate::{
 
 /// So many on a page.
 const ON_PAGE: usize = 50;
-/// So many in a file at the most: the last ones.
+/// So many in a file at the most: the last ones, and where those before are.
 const IN_FILE_MAX: usize = 10_000;
 /// So many are read at once.
 const CHUNK: usize = 500;
@@ -170,7 +170,7 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, s
     };
     let encoded = percent_encoding::utf8_percent_encode(&of, percent_encoding::NON_ALPHANUMERIC);
     let older = found.before.map(|before| format!("/changes?of={encoded}&before={before}"));
-    let csv = format!("/changes.csv?of={encoded}");
+    let csv = csv_path(&of, None);
     tracing::info!(person = seen.visitor.person, "changes of accounts were looked through");
     let page = ChangesPage {
         frame: Frame::of(&seen, Section::Changes),
@@ -185,19 +185,25 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, s
     page::shown(StatusCode::OK, &page)
 }
 
-/// `GET /changes.csv?of=…`
+/// `GET /changes.csv?of=…&before=…`
 pub(super) async fn csv(State(web): State<Shared>, RawQuery(query): RawQuery, seen: Seen) -> Response {
     if !may_review(&seen.visitor.positions) {
         return absent(&seen);
     }
-    let (of, _) = asked(query);
+    let (of, before) = asked(query);
     if !organisations(&web.registry.load()).iter().any(|(word, _)| *word == of) {
         return absent(&seen);
     }
-    let found = match web.changes(&of, None, IN_FILE_MAX).await {
+    let found = match web.changes(&of, before, IN_FILE_MAX).await {
         Ok(found) => found,
         Err(error) => return away(&error),
     };
+    tracing::info!(person = seen.visitor.person, "changes of accounts were taken as CSV");
+    page::csv("changes-of-accounts.csv", table(found, &of))
+}
+
+/// What was found as a table. Where there is more, its last line says where.
+fn table(found: Found, of: &str) -> Option<Vec<u8>> {
     let mut table = csv::Writer::from_writer(Vec::new());
     let mut written = table.write_record(["at", "by", "account", "what", "roles-before", "roles"]);
     for note in found.notes {
@@ -211,8 +217,19 @@ pub(super) async fn csv(State(web): State<Shared>, RawQuery(query): RawQuery, se
         ];
         written = written.and_then(|()| table.write_record(cells));
     }
-    tracing::info!(person = seen.visitor.person, "changes of accounts were taken as CSV");
-    page::csv("changes-of-accounts.csv", written.ok().and_then(|()| table.into_inner().ok()))
+    if let Some(before) = found.before {
+        let told = format!("those before are not in this file: take them from {}", csv_path(of, Some(before)));
+        written = written.and_then(|()| table.write_record(["", "", "", &told, "", ""]));
+    }
+    written.ok()?;
+    table.into_inner().ok()
+}
+
+/// Where the table of an organisation's changes is, of those before one.
+fn csv_path(of: &str, before: Option<Uuid>) -> String {
+    let of = percent_encoding::utf8_percent_encode(of, percent_encoding::NON_ALPHANUMERIC);
+    let before = before.map_or_else(String::new, |before| format!("&before={before}"));
+    format!("/changes.csv?of={of}{before}")
 }
 
 #[cfg(test)]

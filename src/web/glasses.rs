@@ -27,7 +27,7 @@ use crate::{
 
 /// So many on a page.
 const ON_PAGE: usize = 50;
-/// So many in a file at the most: the last ones.
+/// So many in a file at the most: the last ones, and where those before are.
 const IN_FILE_MAX: usize = 10_000;
 /// So many are read at once for that.
 const CHUNK: usize = 500;
@@ -82,8 +82,7 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, s
     if !may_review(&seen.visitor.positions) {
         return absent(&seen);
     }
-    let query = pairs(&query.unwrap_or_default());
-    let before: Option<Uuid> = query.iter().find(|(name, _)| name == "before").and_then(|(_, id)| id.parse().ok());
+    let before = asked(query);
     let mut found = match web.store.latest_glasses(before, ON_PAGE + 1).await {
         Ok(found) => found,
         Err(error) => return away(&error),
@@ -105,16 +104,35 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, s
     page::shown(StatusCode::OK, &GlassesPage { frame, glasses, older, is_first: before.is_none() })
 }
 
-/// `GET /glasses.csv`
-pub(super) async fn csv(State(web): State<Shared>, seen: Seen) -> Response {
+/// The glass that those are looked for before.
+fn asked(query: Option<String>) -> Option<Uuid> {
+    pairs(&query.unwrap_or_default()).iter().find(|(name, _)| name == "before").and_then(|(_, id)| id.parse().ok())
+}
+
+/// The last line of a table that does not hold all: where those before this one are.
+fn goes_on(before: Uuid) -> [String; 8] {
+    let told = format!("those before are not in this file: take them from /glasses.csv?before={before}");
+    let mut cells = [const { String::new() }; 8];
+    if let Some(reason) = cells.last_mut() {
+        *reason = told;
+    }
+    cells
+}
+
+/// `GET /glasses.csv?before=…`
+pub(super) async fn csv(State(web): State<Shared>, RawQuery(query): RawQuery, seen: Seen) -> Response {
     if !may_review(&seen.visitor.positions) {
         return absent(&seen);
     }
     let mut table = csv::Writer::from_writer(Vec::new());
     let head = ["at", "until", "person", "name", "roles", "referral", "tasks", "reason"];
     let mut written = table.write_record(head);
-    let (mut before, mut count) = (None, 0);
-    while written.is_ok() && count < IN_FILE_MAX {
+    let (mut before, mut count) = (asked(query), 0);
+    while written.is_ok() {
+        if count >= IN_FILE_MAX {
+            written = before.map_or(Ok(()), |before| table.write_record(goes_on(before)));
+            break;
+        }
         let page = match web.store.latest_glasses(before, CHUNK).await {
             Ok(page) => page,
             Err(error) => return away(&error),
@@ -137,7 +155,7 @@ pub(super) async fn csv(State(web): State<Shared>, seen: Seen) -> Response {
             written = written.and_then(|()| table.write_record(cells));
         }
         count += page.len();
-        before = page.last().map(|glass| glass.id);
+        before = page.last().map(|glass| glass.id).or(before);
         if page.len() < CHUNK {
             break;
         }

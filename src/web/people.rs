@@ -24,7 +24,7 @@ use crate::{
     http::call::pairs,
     people::{
         Code, Managing,
-        account::{AccountError, ENROL_WITHIN, FULL_NAME_CHARS_MAX, NAME_CHARS_MAX, is_full_name, person},
+        account::{AccountError, ENROL_WITHIN, FULL_NAME_CHARS_MAX, STEM_CHARS_MAX, is_full_name, person},
     },
     store::{Account, StoreError},
 };
@@ -80,6 +80,8 @@ struct AddPage {
     faults: Vec<Fault>,
     made_for: String,
     name: String,
+    /// How a name looks that one logs in with.
+    hint: String,
     full_name: String,
     roles: Vec<Role>,
 }
@@ -150,6 +152,7 @@ const ASKS: [Asks; 2] = [
 struct CodePage {
     frame: Frame,
     name: String,
+    login: String,
     code: String,
     hours: u64,
     at: String,
@@ -213,18 +216,20 @@ fn wanted(form: &Form) -> Result<Vec<Position>, Fault> {
 /// What is told of why something was not done, at its field.
 fn fault(error: &AccountError) -> Option<Fault> {
     Some(match error {
-        AccountError::Name => Fault::at(
-            "name",
-            format!("Enter a name to log in with: 1 to {NAME_CHARS_MAX} of a to z, 0 to 9 and . _ @ -"),
-        ),
+        AccountError::Name => {
+            Fault::at("name", format!("Enter a name to log in with: 1 to {STEM_CHARS_MAX} of a to z, 0 to 9 and . _ -"))
+        }
         AccountError::Taken => Fault::at("name", "Choose another name to log in with: that one is taken"),
         AccountError::Positions => {
             Fault::at("role", "Choose what this person does. To keep somebody out, end the account.")
         }
         AccountError::Twice(_) => Fault::at("role", "Choose each role once"),
         AccountError::FullName => full_name_fault(),
-        AccountError::Many => Fault::of_all(
-            "Your organisation has as many accounts as it may. Ask your IT team to take out those that nobody uses.",
+        AccountError::Many => {
+            Fault::of_all("Your organisation has as many accounts as it may. End those that nobody uses.")
+        }
+        AccountError::ManyEnded => Fault::of_all(
+            "As many accounts of your organisation have ended as it may have. Ask your IT team, who can make another one.",
         ),
         AccountError::Beyond => {
             Fault::of_all("This person has roles outside your organisation as well. Ask your IT team, who can do that.")
@@ -320,14 +325,34 @@ pub(super) async fn add_page(State(web): State<Shared>, seen: Seen) -> Response 
     if providers.is_empty() || !web.people.config().local {
         return absent(&seen);
     }
-    adding(&seen, vec![], ("", ""), roles(&providers, &[]))
+    adding(&seen, vec![], ("", ""), (&providers, &[]))
 }
 
-fn adding(seen: &Seen, faults: Vec<Fault>, (name, full_name): (&str, &str), roles: Vec<Role>) -> Response {
+/// How a name looks that one logs in with, for who makes one.
+fn hint(providers: &[(ProviderId, String)]) -> String {
+    match providers {
+        [(id, _)] => format!("Small letters, digits and . _ -. It ends with @{id}, which need not be written"),
+        all => {
+            let ends: Vec<String> = all.iter().map(|(id, name)| format!("@{id} ({name})")).collect();
+            format!(
+                "Small letters, digits and . _ -. It ends with that of these of which the first role is: {}",
+                ends.join(", ")
+            )
+        }
+    }
+}
+
+fn adding(
+    seen: &Seen,
+    faults: Vec<Fault>,
+    (name, full_name): (&str, &str),
+    (providers, held): (&[(ProviderId, String)], &[Position]),
+) -> Response {
+    let (hint, roles) = (hint(providers), roles(providers, held));
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let (frame, made_for) = (Frame::of(seen, Section::People), seen.made_for.clone());
     let (name, full_name) = (name.to_owned(), full_name.to_owned());
-    page::shown(status, &AddPage { frame, faults, made_for, name, full_name, roles })
+    page::shown(status, &AddPage { frame, faults, made_for, name, hint, full_name, roles })
 }
 
 /// `POST /people/add`. Its answer is no other page: the code that it shows is kept nowhere.
@@ -348,7 +373,11 @@ pub(super) async fn add(State(web): State<Shared>, signed: Signed) -> Response {
     }
     if faults.is_empty() {
         match web.people.invite(&seen.visitor, name, full_name, wanted.clone()).await {
-            Ok(code) => return shown_once(&web, &seen, full_name, &code),
+            Ok((login, code)) => return shown_once(&web, &seen, (full_name, &login), &code),
+            Err(AccountError::Own) => faults.push(Fault::at(
+                "full-name",
+                "This is your own name: another who looks after people makes an account for you, or your IT team",
+            )),
             // what is not hers to give is no role of any page
             Err(AccountError::Beyond | AccountError::Unknown(_)) => return absent(&seen),
             Err(error) => match fault(&error) {
@@ -357,13 +386,14 @@ pub(super) async fn add(State(web): State<Shared>, signed: Signed) -> Response {
             },
         }
     }
-    adding(&seen, faults, (name, full_name), roles(&providers, &wanted))
+    adding(&seen, faults, (name, full_name), (&providers, &wanted))
 }
 
-fn shown_once(web: &Web, seen: &Seen, name: &str, code: &Code) -> Response {
+fn shown_once(web: &Web, seen: &Seen, (name, login): (&str, &str), code: &Code) -> Response {
     let page = CodePage {
         frame: Frame::of(seen, Section::People),
         name: name.to_owned(),
+        login: login.to_owned(),
         code: code.reveal().to_owned(),
         hours: ENROL_WITHIN.as_secs() / 3600,
         at: format!("{}/enrol", web.base_url),
@@ -442,7 +472,7 @@ pub(super) async fn act(
         _ => return absent(&seen),
     };
     match web.people.manage(&seen.visitor, &found.0.name, what).await {
-        Ok(Some(code)) => shown_once(&web, &seen, &found.0.full_name, &code),
+        Ok(Some(code)) => shown_once(&web, &seen, (&found.0.full_name, &found.0.name), &code),
         Ok(None) => page::to(&format!("/people?done={done}")),
         Err(AccountError::Absent) => absent(&seen),
         Err(error) => match fault(&error) {

@@ -33,6 +33,20 @@ fn a_change_concerns_where_its_person_was_and_where_she_is() {
     assert_eq!((same.before.as_str(), same.after.as_str()), ("", "operator"), "what did not change is said once");
 }
 
+/// A table that does not hold all of them says so, and where the others are.
+#[test]
+fn a_table_that_ends_early_says_so() {
+    let last = note(AccountDeed::Reset, "operator", "operator");
+    let of = |before| Found { notes: vec![last.clone()], before, goes_on: false };
+    let text = |found| String::from_utf8(super::table(found, "provider:mind").unwrap()).unwrap();
+    let all = text(of(None));
+    assert_eq!(all.lines().count(), 2, "{all}");
+    let cut = text(of(Some(last.id)));
+    let told = cut.lines().nth(2).unwrap();
+    let there = format!("/changes.csv?of=provider%3Amind&before={}", last.id);
+    assert!(told.starts_with(",,,those before are not in this file") && told.contains(&there), "{cut}");
+}
+
 async fn table(browser: &mut Browser, path: &str) -> String {
     let (status, headers, bytes) = browser.bytes(path).await;
     assert_eq!((status, &headers[header::CONTENT_TYPE]), (StatusCode::OK, &"text/csv; charset=utf-8".parse().unwrap()));
@@ -82,6 +96,10 @@ async fn an_auditor_sees_who_gave_whom_what_and_nobody_else_does() {
     assert_eq!(all.lines().count(), 1 + 1 + 60 + 2, "{all}");
     assert!(all.contains("given other roles,provider-worker:local,operator"), "{all}");
     assert_eq!(table(&mut auditor, "/changes.csv?of=provider:local").await.lines().count(), 1 + 61);
+    // and from one on those before it
+    let notes = scene.store.latest_account_notes(None, 1).await.unwrap();
+    let before = table(&mut auditor, &format!("/changes.csv?of=&before={}", notes[0].id)).await;
+    assert_eq!(before.lines().count(), all.lines().count() - 1, "{before}");
     assert_eq!(auditor.get("/changes?of=provider:nowhere").await.status, StatusCode::NOT_FOUND);
 
     for role in ["operator", "route-editor", "provider-worker:local", "provider-admin:local"] {

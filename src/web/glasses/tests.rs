@@ -76,4 +76,8 @@ async fn many_are_turned_page_by_page() {
     assert_eq!((page.text.matches("Reason given").count(), page.text.contains("Those before")), (3, false));
     let (_, _, bytes) = auditor.bytes("/glasses.csv").await;
     assert_eq!(String::from_utf8(bytes).unwrap().lines().count(), ON_PAGE + 4);
+    // and from one on those before it, as the last line of a table says that does not hold all
+    let there = goes_on(older.parse().unwrap())[7].rsplit_once(' ').unwrap().1.to_owned();
+    let (_, _, bytes) = auditor.bytes(&there).await;
+    assert_eq!(String::from_utf8(bytes).unwrap().lines().count(), 4, "{there}");
 }

@@ -87,7 +87,8 @@ pub(super) fn items(
         }
         let text = tree::items(body, "payload").iter().find_map(|one| tree::text(one, "contentString"));
         let kind = kind.map_or("Message", Kind::words);
-        let words = format!("{kind}, {}: {}", words::moment(line.at), text.unwrap_or_default());
+        let by = author(body).map_or_else(String::new, |name| format!("{name}, "));
+        let words = format!("{kind}, {by}{}: {}", words::moment(line.at), text.unwrap_or_default());
         Some((format!("{MESSAGE}{communication}"), words))
     };
     let at = form_of::appointment(task)
@@ -105,6 +106,20 @@ pub(super) fn items(
     all.extend(newest(notes.collect()));
     all.extend(newest(journal.iter().filter_map(message).collect()));
     all
+}
+
+/// Who wrote a message, by her name for people.
+fn author(message: &Value) -> Option<&str> {
+    tree::text(message.get("sender")?, "display")
+}
+
+/// What the referrer is told of a message that is taken back: whose it was and of when, for whoever takes it back may be somebody else.
+fn told(message: &Value, reason: &str) -> String {
+    let sent = tree::text(message, "sent").map_or_else(String::new, |at| format!(", {}", words::instant_or_date(at)));
+    match author(message) {
+        Some(name) => format!("What was written by {name}{sent} was noted in error: {reason}"),
+        None => format!("An earlier entry{sent} was noted in error: {reason}"),
+    }
 }
 
 /// An output in words; none where it is not something that somebody typed, or is away already.
@@ -245,7 +260,10 @@ impl Web {
         once: &str,
     ) -> Result<(), crate::conversation::ConversationError> {
         let (now, id) = (self.store.now(), wrong.id);
-        let text = format!("An earlier entry was noted in error: {}", wrong.reason);
+        // where it is not there to be taken back, that is said below
+        let found = self.store.resource("Communication", id, None).await?;
+        let original = found.and_then(|(stored, _)| serde_json::from_str(&stored.body).ok()).unwrap_or(Value::Null);
+        let text = told(&original, &wrong.reason);
         let mut body = say::communication(record, &seen.visitor.name, &text, PUT_RIGHT, None, &instant(now));
         if let Some(object) = body.as_object_mut() {
             let meant = json!([{"reference": format!("Communication/{id}"), "type": "Communication"}]);
@@ -284,6 +302,16 @@ impl Web {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_message_was_wrong_is_told() {
+        let mut message = json!({"sender": {"display": "Luke Link"}, "sent": "2026-03-02T09:05:00Z"});
+        let text = told(&message, "another person");
+        assert_eq!(text, "What was written by Luke Link, 2 March 2026, 9:05am was noted in error: another person");
+        message["sender"] = json!({});
+        assert!(told(&message, "x").starts_with("An earlier entry, 2 March 2026"));
+        assert_eq!(told(&Value::Null, "x"), "An earlier entry was noted in error: x");
+    }
 
     #[test]
     fn what_was_noted_in_error_is_taken_out_and_told() {

@@ -3,7 +3,7 @@ use axum::http::{StatusCode, header};
 use super::*;
 use crate::{
     domain::AlertKind,
-    people::account::OF_ORGANISATION_MAX,
+    people::{Visitor, account::OF_ORGANISATION_MAX},
     store::AccountDeed,
     web::tests::{Browser, Scene, scene},
 };
@@ -32,6 +32,12 @@ async fn account_with(scene: &Scene, name: &str, roles: &str) {
 
 async fn held(scene: &Scene, name: &str) -> Account {
     scene.store.account(name).await.unwrap().unwrap()
+}
+
+/// Ended without more ado.
+async fn set_disabled(scene: &Scene, name: &str) {
+    let account = Account { disabled: true, ..held(scene, name).await };
+    assert!(scene.store.set_account(account, None, None).await.unwrap());
 }
 
 /// What stands for an account in URLs.
@@ -63,6 +69,7 @@ async fn an_admin_looks_after_the_people_of_her_organisation() {
     assert_eq!(page.status, StatusCode::OK, "{}", page.text);
     let code = page.between("<p class=\"onward-key\">", "</p>").to_owned();
     assert_eq!(code.len(), 29, "{code}");
+    assert!(page.text.contains("Name to log in with: <b>bert@local</b>"), "{}", page.text);
     let again = sends(&mut admin, "/people/add", &fields).await;
     assert!(again.text.contains("that one is taken") && !again.text.contains("onward-key"), "{}", again.text);
     let page = admin.get("/people").await;
@@ -72,10 +79,10 @@ async fn an_admin_looks_after_the_people_of_her_organisation() {
     // no page says a code again, and none names anybody in its URL
     assert!(!page.text.contains(&code) && !page.text.contains("/people/bert"));
 
-    let key = scene.enrols("bert", &code).await;
-    let mut bert = scene.logged_in("bert", &key).await;
+    let key = scene.enrols("bert@local", &code).await;
+    let mut bert = scene.logged_in("bert@local", &key).await;
     assert_eq!(bert.get("/account").await.status, StatusCode::OK);
-    let of_bert = format!("/people/{}", named(&scene, "bert").await);
+    let of_bert = format!("/people/{}", named(&scene, "bert@local").await);
     assert_eq!(admin.get(&of_bert).await.status, StatusCode::OK);
     // other roles, out, in again, anew: what she had before is over at once
     let roles = format!("{of_bert}/roles");
@@ -83,15 +90,15 @@ async fn an_admin_looks_after_the_people_of_her_organisation() {
     assert_eq!(page.to(), "/people?done=roles");
     assert!(admin.get("/people?done=roles").await.text.contains("nobody is logged in with the old ones"));
     assert_eq!(bert.get("/account").await.status, StatusCode::SEE_OTHER);
-    let mut bert = scene.logged_in("bert", &key).await;
+    let mut bert = scene.logged_in("bert@local", &key).await;
     assert_eq!(bert.get("/people").await.status, StatusCode::OK);
     assert_eq!(sends(&mut admin, &format!("{of_bert}/end"), &[]).await.to(), "/people?done=ended");
     assert_eq!(bert.get("/account").await.status, StatusCode::SEE_OTHER);
-    assert!(held(&scene, "bert").await.disabled);
+    assert!(held(&scene, "bert@local").await.disabled);
     assert_eq!(sends(&mut admin, &format!("{of_bert}/again"), &[]).await.to(), "/people?done=again");
     let page = sends(&mut admin, &format!("{of_bert}/reset"), &[]).await;
     assert_ne!(page.between("<p class=\"onward-key\">", "</p>"), code);
-    assert_eq!(held(&scene, "bert").await.credentials, None);
+    assert_eq!(held(&scene, "bert@local").await.credentials, None);
 
     // those who answer for Onward hear of each that was let in to referrals, and of nothing else
     account_with(&scene, "cara", ADMIN).await;
@@ -104,11 +111,11 @@ async fn an_admin_looks_after_the_people_of_her_organisation() {
     );
     let mut told: Vec<_> = alerts.iter().map(|alert| alert.text.as_str()).collect();
     told.sort_unstable();
-    let bert = "local:ada has let local:bert in to the referrals of local";
+    let bert = "local:ada has let local:bert@local in to the referrals of local";
     assert_eq!(told, [bert, bert, bert, "local:ada has let local:cara in to the referrals of local"]);
 
     let notes = scene.store.account_notes(None, 100).await.unwrap();
-    let of_bert: Vec<_> = notes.iter().filter(|note| note.account == "bert").collect();
+    let of_bert: Vec<_> = notes.iter().filter(|note| note.account == "bert@local").collect();
     let deeds: Vec<_> = of_bert.iter().map(|note| note.deed).collect();
     use AccountDeed::{Added, Disabled, Enabled, Positions, Reset};
     assert_eq!(deeds, [Added, Positions, Disabled, Enabled, Reset]);
@@ -153,7 +160,7 @@ async fn an_admin_gets_no_further_than_her_organisation() {
         assert!(matches!(sends(&mut admin, &at, &given).await.status.as_u16(), 404 | 422), "{role}");
         let new = [("name", "new"), ("full-name", "New"), given[0], given[1]];
         assert!(matches!(sends(&mut admin, "/people/add", &new).await.status.as_u16(), 404 | 422), "{role}");
-        assert_eq!(scene.store.account("new").await.unwrap(), None, "{role}");
+        assert_eq!(scene.store.account("new@local").await.unwrap(), None, "{role}");
     }
     assert_eq!(held(&scene, "bert").await.version, 1);
 
@@ -208,7 +215,29 @@ async fn to_who_looks_after_nobody_there_is_no_such_page_and_forms_from_elsewher
         let page = nobody.post(path, &fields).await;
         assert_eq!(page.headers[header::LOCATION], "/login", "{path}");
     }
-    assert_eq!((held(&scene, "bert").await.version, scene.store.account("new").await.unwrap()), (1, None));
+    assert_eq!((held(&scene, "bert").await.version, scene.store.account("new@local").await.unwrap()), (1, None));
+}
+
+/// Which names others have taken is told to nobody: a name that she gives is one of her own organisation, whatever she writes.
+#[tokio::test]
+async fn an_admin_learns_of_no_name_of_others() {
+    let scene = scene();
+    let mut admin = browser_of(&scene, "ada", ADMIN).await;
+    account_with(&scene, "olga", "operator").await;
+    account_with(&scene, "eve@elsewhere", "provider-worker:elsewhere").await;
+    let adds = async |admin: &mut Browser, name: &str| {
+        let page = sends(admin, "/people/add", &[("name", name), ("full-name", "New"), ("role", ADMIN)]).await;
+        (page.status, page.text)
+    };
+    for (taken, free) in [("olga", "olgb"), ("eve@elsewhere", "evf@elsewhere")] {
+        let (taken, free) = (adds(&mut admin, taken).await, adds(&mut admin, free).await);
+        assert_eq!(taken.0, free.0);
+        assert!(!taken.1.contains("is taken"), "{}", taken.1);
+    }
+    assert!(held(&scene, "olga@local").await.positions == held(&scene, "olgb@local").await.positions);
+    assert_eq!(held(&scene, "olga").await.version, 1);
+    assert!(adds(&mut admin, "olga@local").await.1.contains("that one is taken"), "of her own she is told");
+    assert!(admin.get("/people/add").await.text.contains("It ends with @local"));
 }
 
 /// A press on a page of somebody's account does nothing that cannot be undone: first it is said what will happen.
@@ -306,6 +335,10 @@ async fn an_organisation_makes_only_so_many_accounts_and_none_that_is_not_what_i
         let told = scene.people.add("command:test", "new", name, vec![ADMIN.parse().unwrap()]).await;
         assert!(matches!(told, Err(AccountError::FullName)), "{name:?}");
     }
+    // an account for herself is made by somebody else
+    let own = [("name", "ada2"), ("full-name", " anna  ÄRZTE"), ("role", "provider-worker:local")];
+    let page = sends(&mut admin, "/people/add", &own).await;
+    assert!(page.status == StatusCode::UNPROCESSABLE_ENTITY && page.text.contains("your own name"), "{}", page.text);
     let twice = [("name", "new"), ("full-name", "Zoë O’Neil-Ärzte"), ("role", ADMIN), ("role", ADMIN)];
     let page = sends(&mut admin, "/people/add", &twice).await;
     assert!(
@@ -320,7 +353,44 @@ async fn an_organisation_makes_only_so_many_accounts_and_none_that_is_not_what_i
     let page = sends(&mut admin, "/people/add", &fields).await;
     assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(page.text.contains("as many accounts as it may"), "{}", page.text);
-    assert_eq!(scene.store.account("new").await.unwrap(), None);
+    assert_eq!(scene.store.account("new@local").await.unwrap(), None);
+    // nor does anybody else come to it, by a role or by being let in again; who has left leaves room, until as many have
+    account_with(&scene, "eve", "provider-worker:elsewhere").await;
+    let both = ["provider-admin:local", "provider-admin:elsewhere"].map(|role| role.parse().unwrap()).to_vec();
+    let now = scene.store.now();
+    let (person, name) = ("local:ada".to_owned(), "Ada".to_owned());
+    let of_both = Visitor {
+        person,
+        name,
+        positions: both,
+        session: uuid::Uuid::now_v7(),
+        looked: now,
+        ends: now,
+        at_last: false,
+    };
+    let wanted = ["provider-worker:elsewhere", "provider-worker:local"].map(|role| role.parse().unwrap()).to_vec();
+    let told = scene.people.manage(&of_both, "eve", Managing::Positions(wanted)).await;
+    assert!(matches!(told, Err(AccountError::Many)), "whoever looks after two of them brings nobody over");
+    scene.people.disable("command:test", "worker-1", true).await.unwrap();
+    account_with(&scene, "worker-0", "provider-worker:local").await;
+    let again = format!("/people/{}/again", named(&scene, "worker-1").await);
+    let page = sends(&mut admin, &again, &[]).await;
+    assert!(page.text.contains("as many accounts as it may"), "{}", page.text);
+    assert!(held(&scene, "worker-1").await.disabled);
+    for n in [2, 3, 4] {
+        set_disabled(&scene, &format!("worker-{n}")).await;
+    }
+    let page = sends(&mut admin, "/people/add", &fields).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    for n in 5..OF_ORGANISATION_MAX {
+        set_disabled(&scene, &format!("worker-{n}")).await;
+    }
+    account_with(&scene, "worker-1000", "provider-worker:local").await;
+    set_disabled(&scene, "worker-1000").await;
+    let fields = [("name", "newer"), fields[1], fields[2]];
+    let page = sends(&mut admin, "/people/add", &fields).await;
+    assert!(page.text.contains("have ended as it may have"), "{}", page.text);
+    assert_eq!(scene.store.account("newer@local").await.unwrap(), None);
     // whom that leaves room for are the others
     scene.people.add("command:test", "olive", "Olive", vec!["operator".parse().unwrap()]).await.unwrap();
 }

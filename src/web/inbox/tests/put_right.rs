@@ -48,8 +48,12 @@ async fn what_was_noted_in_error_is_put_right_and_kept() {
     }
     assert_eq!(scene.store.journal(task).await.unwrap().len(), journal.len(), "nothing is done by that");
 
+    // a colleague of the same organisation takes it back: whose it was is said to her before, and to the referrer then
+    let key = scene.enrolled("nora", "provider-worker:link-workers").await;
     let ours = format!("message-{}", messages[0]);
-    let done = sends(&mut luke, "put-right", &[("item", &ours), ("reason", "Another person")]).await;
+    assert!(form.text.contains("Anna Ärzte, 1 April 2026"), "{}", form.text);
+    let mut nora = scene.logged_in("nora", &key).await;
+    let done = sends(&mut nora, "put-right", &[("item", &ours), ("reason", "Another person")]).await;
     assert_eq!(done.to(), format!("{at}?done=put-right"), "{}", done.text);
     let versions = scene.store.versions("Communication", messages[0]).await.unwrap();
     let bodies: Vec<Value> = versions.iter().map(|stored| serde_json::from_str(&stored.body).unwrap()).collect();
@@ -63,6 +67,11 @@ async fn what_was_noted_in_error_is_put_right_and_kept() {
     let correction: Value = serde_json::from_str(&correction.body).unwrap();
     let meant = format!("Communication/{}", messages[0]);
     assert_eq!(correction["inResponseTo"][0]["reference"], meant, "the referrer hears which is meant");
+    let text = correction["payload"][0]["contentString"].as_str().unwrap();
+    assert!(
+        text.starts_with("What was written by Anna Ärzte, 1 April 2026") && text.ends_with("Another person"),
+        "{text}"
+    );
     let again = sends(&mut luke, "put-right", &[("item", &ours), ("reason", "Once more")]).await;
     assert_eq!(again.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", again.text);
 

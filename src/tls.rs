@@ -1,6 +1,7 @@
 //! TLS where Onward is spoken to: TLS 1.2 and 1.3 with the suites that rustls holds current, a certificate that is taken anew when its
 //! files change, and clients that show one of their own. What a name in a client's certificate is worth is the registry's to say.
 
+mod chain;
 pub mod look;
 mod pem;
 mod shower;

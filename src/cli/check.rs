@@ -1,6 +1,6 @@
 //! `onward check`
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use crate::{
     broker::{Broker, RabbitMq},
     client::{CallError, FhirClient},
     config::{
-        Access, BrokerUrl, Config, Env, KeySource, Keys, StoreUrl,
+        Access, BrokerUrl, Config, Env, Identity, KeySource, Keys, StoreUrl,
         people::Proof,
         registry::{Endpoint, InboxKind},
         routes::Source,
@@ -22,7 +22,7 @@ use crate::{
     routing::RouteSet,
     service::profiles,
     store::{postgres::PostgresStore, sqlite::SqliteStore},
-    tls::look::{Looked, look, look_outwards},
+    tls::look::{Looked, key_lies_open, look, look_outwards},
 };
 
 /// How long an issuer is given to describe itself, …
@@ -36,7 +36,8 @@ const BROKER_WAIT: Duration = Duration::from_secs(10);
 pub(super) struct Options {
     #[command(flatten)]
     file: ConfigFile,
-    /// Reaches store, broker, every endpoint, issuers, public keys and the mail server as well.
+    /// Asks whether store, broker, every endpoint, issuers, public keys, the mail server and the hook of alerts are there as well, and are what
+    /// they should be.
     #[arg(long)]
     connect: bool,
 }
@@ -73,12 +74,15 @@ pub(super) async fn run(options: &Options) -> Ended {
     if !options.connect {
         return Ok(());
     }
-    let mut bad = 0;
-    let mut tell = |what: &str, result: Result<String, String>| match result {
-        Ok(said) => say!("good: {what}: {said}"),
-        Err(said) => {
-            bad += 1;
-            say!("BAD:  {what}: {said}");
+    let (mut bad, mut all) = (0, 0);
+    let mut tell = |what: &str, result: Result<String, String>| {
+        all += 1;
+        match result {
+            Ok(said) => say!("good: {what}: {said}"),
+            Err(said) => {
+                bad += 1;
+                say!("BAD:  {what}: {said}");
+            }
         }
     };
     let found = store(&config).await;
@@ -113,7 +117,8 @@ pub(super) async fn run(options: &Options) -> Ended {
     if let Some(hook) = &config.alerts.hook {
         tell("the hook of [alerts]", answers(&client, hook).await);
     }
-    if bad == 0 { Ok(()) } else { Err(Finding(format!("{bad} could not be reached")).into()) }
+    let told = format!("{bad} of {all} cannot be reached, or are not what they should be: the lines with BAD say why");
+    if bad == 0 { Ok(()) } else { Err(Finding(told).into()) }
 }
 
 /// Who gives tokens to clients, and who says who people are.
@@ -156,8 +161,10 @@ fn beyond_the_file(config: &Config) -> (Vec<String>, Vec<String>) {
     let listened = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).map(|tls| (tls, None));
     let shown = config.server.tls.iter().map(|tls| (tls, name.as_deref())).chain(listened);
     let inwards = shown.map(|(tls, name)| look(tls, config.http.http2, name, now));
-    let outwards = config.registry.identities().map(|(to, identity)| look_outwards(&to, identity, now));
-    let Looked { mut faults, risks } = inwards.chain(outwards).fold(Looked::default(), Looked::and);
+    let outwards = identities(config).into_iter().map(|(to, identity)| look_outwards(&to, identity, now));
+    let keys = signing_keys(config).filter_map(key_lies_open);
+    let keys = keys.map(|risk| Looked { faults: Vec::new(), risks: vec![risk] });
+    let Looked { mut faults, risks } = inwards.chain(outwards).chain(keys).fold(Looked::default(), Looked::and);
     if let StoreUrl::Postgres(url) = &config.store.url {
         faults.extend(PostgresStore::check_url(url.reveal()).err().map(|error| format!("[store] url: {error}")));
     }
@@ -165,6 +172,39 @@ fn beyond_the_file(config: &Config) -> (Vec<String>, Vec<String>) {
         faults.extend(can_sign(key).err().map(|why| format!("[people.oidc] client-key: {why}")));
     }
     (faults, risks)
+}
+
+/// What is shown to endpoints, and by whom they are known: each once, with all that it is shown to.
+fn identities(config: &Config) -> Vec<(String, &Identity)> {
+    let mut all: Vec<(String, &Identity)> = Vec::new();
+    for (to, identity) in config.registry.identities() {
+        let identity: &Identity = identity;
+        match all.iter_mut().find(|(_, known)| *known == identity) {
+            // a record is read and written back to by the same
+            Some((whom, _)) if whom.split(", ").any(|one| one == to) => {}
+            Some((whom, _)) => *whom = format!("{whom}, {to}"),
+            None => all.push((to, identity)),
+        }
+    }
+    all
+}
+
+/// The files with the keys that Onward signs by to be given tokens.
+fn signing_keys(config: &Config) -> impl Iterator<Item = &Path> {
+    let registry = &config.registry;
+    let inboxes = registry.inboxes.values().filter_map(|inbox| match &inbox.kind {
+        InboxKind::FhirRest(rest) => Some(&rest.access),
+        _ => None,
+    });
+    let systems = registry.systems.values().flat_map(|system| {
+        let both = [system.read.as_ref().map(|to| &to.access), system.write_back.as_ref().map(|to| &to.access)];
+        both.into_iter().flatten()
+    });
+    let of_people = match config.people.oidc.as_ref().map(|oidc| &oidc.proof) {
+        Some(Proof::Key(key)) => Some(key.file.as_path()),
+        _ => None,
+    };
+    inboxes.chain(systems).filter_map(|access| Some(access.grant.as_ref()?.key.as_path())).chain(of_people)
 }
 
 /// The host of a URL, without its port and the brackets of an address.

@@ -1,9 +1,15 @@
 //! What is wrong, or looks wrong, with certificates and keys before anybody is met with them.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use rustls::{client::verify_server_name, pki_types::ServerName, server::ParsedCertificate};
 
-use super::{Acceptor, Shower, TlsError, pem};
+use super::{
+    Acceptor, Shower, TlsError,
+    chain::{self, ShownAs},
+    pem,
+};
 use crate::config::{Clients, Identity, Tls};
 
 /// What was found.
@@ -16,20 +22,25 @@ pub struct Looked {
 }
 
 impl Looked {
-    /// All that was found here and there.
+    /// All that was found here and there, what is the same once: several may show the same file.
     pub fn and(mut self, other: Self) -> Self {
-        self.faults.extend(other.faults);
-        self.risks.extend(other.risks);
+        for (all, more) in [(&mut self.faults, other.faults), (&mut self.risks, other.risks)] {
+            for one in more {
+                if !all.contains(&one) {
+                    all.push(one);
+                }
+            }
+        }
         self
     }
 
-    fn faults(faults: Vec<String>) -> Self {
-        Self { faults, risks: Vec::new() }
+    fn fault(told: String) -> Self {
+        Self { faults: vec![told], risks: Vec::new() }
     }
 }
 
 /// Why a certificate does not hold at a moment; nothing where it does.
-fn out_of_date((from, to): (Timestamp, Timestamp), now: Timestamp) -> Option<String> {
+pub(super) fn out_of_date((from, to): (Timestamp, Timestamp), now: Timestamp) -> Option<String> {
     if now < from {
         Some(format!("holds from {from} on, and not yet; wait, or look whether this machine's clock is right"))
     } else if to <= now {
@@ -44,13 +55,10 @@ pub fn look(tls: &Tls, http2: bool, name: Option<&str>, now: Timestamp) -> Looke
     let file = tls.certificate.display();
     // everything that is wrong with what it shows is told by this alone
     if let Err(error) = Acceptor::open(tls.clone(), http2) {
-        return Looked::faults(vec![error.to_string()]);
+        return Looked::fault(error.to_string());
     }
-    let mut found = Looked::default();
-    match pem::validity(&tls.certificate) {
-        Ok(holds) => found.faults.extend(out_of_date(holds, now).map(|why| format!("{file}: the certificate {why}"))),
-        Err(error) => found.faults.push(error.to_string()),
-    }
+    let whose = format!("{file}: the certificate");
+    let mut found = shown(&tls.certificate, &tls.key, &whose, ShownAs::Server, now);
     if let Some(name) = name {
         match is_for(tls, name) {
             Ok(true) => {}
@@ -61,35 +69,57 @@ pub fn look(tls: &Tls, http2: bool, name: Option<&str>, now: Timestamp) -> Looke
             Err(error) => found.faults.push(error.to_string()),
         }
     }
-    if let Clients::Asked { roots, .. } = &tls.clients {
-        match pem::validities(roots) {
-            Ok(all) => {
-                let ended: Vec<String> = all.iter().filter_map(|holds| out_of_date(*holds, now)).collect();
-                let told = |why: &String| format!("{}: the certificate of an authority {why}", roots.display());
-                // beside others it may be one that is on its way out
-                match ended.len() == all.len() {
-                    true => found.faults.extend(ended.iter().map(told)),
-                    false => found.risks.extend(ended.iter().map(told)),
-                }
-            }
-            Err(error) => found.faults.push(error.to_string()),
-        }
+    match &tls.clients {
+        Clients::Asked { roots, .. } => found.and(of_authorities(roots, now)),
+        Clients::Unasked => found,
     }
-    found
 }
 
 /// What is shown to an endpoint, and whom Onward trusts there.
 pub fn look_outwards(to: &str, identity: &Identity, now: Timestamp) -> Looked {
     if let Err(error) = Shower::renewed(identity, None) {
-        return Looked::faults(vec![format!("the certificate shown to {to}: {error}")]);
+        return Looked::fault(format!(
+            "the certificate shown to {to}, or the authorities that it is known by: {error}"
+        ));
     }
-    let Some((certificate, _)) = &identity.shown else { return Looked::default() };
-    match pem::validity(certificate) {
-        Ok(holds) => {
-            let why = out_of_date(holds, now);
-            Looked::faults(why.map(|why| format!("the certificate shown to {to} {why}")).into_iter().collect())
-        }
-        Err(error) => Looked::faults(vec![format!("the certificate shown to {to}: {error}")]),
+    let own = identity.shown.as_ref().map(|(certificate, key)| {
+        let whose = format!("the certificate shown to {to}");
+        shown(certificate, key, &whose, ShownAs::Client, now)
+    });
+    let trusted = identity.roots.as_ref().map(|roots| of_authorities(roots, now));
+    own.into_iter().chain(trusted).fold(Looked::default(), Looked::and)
+}
+
+/// What looks wrong with how a file lies that holds a key by which Onward signs; nothing where it lies as it should.
+pub fn key_lies_open(file: &Path) -> Option<String> {
+    pem::is_open_to_all(file).then(|| {
+        let file = file.display();
+        format!("{file}: whoever is on this machine may read this key; let the user that Onward runs as read it alone (chmod 600)")
+    })
+}
+
+fn shown(certificate: &Path, key: &Path, whose: &str, shown: ShownAs, now: Timestamp) -> Looked {
+    let mut found = match chain::looked(certificate, whose, shown, now) {
+        Ok(found) => found,
+        Err(error) => Looked::fault(error.to_string()),
+    };
+    found.risks.extend(key_lies_open(key));
+    found
+}
+
+/// What is wrong with the certificates of authorities that somebody is known by.
+fn of_authorities(roots: &Path, now: Timestamp) -> Looked {
+    let all = match pem::validities(roots) {
+        Ok(all) => all,
+        Err(error) => return Looked::fault(error.to_string()),
+    };
+    let ended: Vec<String> = all.iter().filter_map(|holds| out_of_date(*holds, now)).collect();
+    let told = ended.iter().map(|why| format!("{}: the certificate of an authority {why}", roots.display())).collect();
+    // beside others it may be one that is on its way out
+    if ended.len() == all.len() {
+        Looked { faults: told, risks: Vec::new() }
+    } else {
+        Looked { faults: Vec::new(), risks: told }
     }
 }
 
@@ -104,7 +134,7 @@ fn is_for(tls: &Tls, name: &str) -> Result<bool, TlsError> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
 
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
@@ -132,6 +162,7 @@ mod tests {
     fn written(folder: &Path, name: &str, text: &str) -> PathBuf {
         let path = folder.join(name);
         std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         path
     }
 
@@ -146,6 +177,33 @@ mod tests {
         };
         let certificate = written(folder, "server.pem", &certificate.pem());
         Tls { certificate, key: written(folder, "server.key", &key.serialize_pem()), clients }
+    }
+
+    /// Of an endpoint both are looked at: what is shown to it, and by whom it is known.
+    #[test]
+    fn what_an_endpoint_is_known_by_is_looked_at_as_well() {
+        let (folder, now) = (tempfile::tempdir().unwrap(), NOW.parse().unwrap());
+        let ended = ((2020, 1, 1), (2026, 1, 1));
+        let shown = tls(folder.path(), &["a.example"], HOLDS, &[]);
+        let shown = Some((shown.certificate, shown.key));
+        let of = |roots: &[(Day, Day)], shown: &Option<(PathBuf, PathBuf)>| {
+            let pems: String = roots.iter().map(|holds| authority(*holds).pem()).collect();
+            let roots = written(folder.path(), "known.pem", &pems);
+            look_outwards("inbox a", &Identity { shown: shown.clone(), roots: Some(roots) }, now)
+        };
+        for shown in [None, shown] {
+            assert_eq!(of(&[HOLDS], &shown), Looked::default());
+            let found = of(&[ended], &shown);
+            assert!(
+                found.faults.len() == 1
+                    && found.faults[0].contains("known.pem: the certificate of an authority has ended"),
+                "{found:?}"
+            );
+            let found = of(&[HOLDS, ended], &shown);
+            assert_eq!((found.faults.len(), found.risks.len()), (0, 1), "{found:?}");
+        }
+        let none = look_outwards("inbox a", &Identity { shown: None, roots: Some(folder.path().join("none")) }, now);
+        assert!(none.faults.len() == 1 && none.faults[0].contains("cannot be read"), "{none:?}");
     }
 
     #[test]
@@ -177,6 +235,17 @@ mod tests {
         ] {
             assert_eq!(looked(names, HOLDS, &[], Some(name)).risks.is_empty(), fits, "{names:?} {name}");
         }
+        // a key that everybody reads
+        let open = tls(folder.path(), &["a.example"], HOLDS, &[]);
+        for (mode, risks) in [(0o644, 1), (0o640, 0), (0o400, 0)] {
+            std::fs::set_permissions(&open.key, std::fs::Permissions::from_mode(mode)).unwrap();
+            let found = look(&open, true, None, now);
+            assert_eq!((found.faults.len(), found.risks.len()), (0, risks), "{mode:o}: {found:?}");
+            assert!(found.risks.iter().all(|risk| risk.contains("may read this key")), "{found:?}");
+        }
+        // what several show is told once
+        let twice = look(&open, true, Some("b.example"), now).and(look(&open, true, Some("b.example"), now));
+        assert_eq!(twice.risks.len(), 1, "{twice:?}");
         let mut without_key = tls(folder.path(), &["a.example"], HOLDS, &[]);
         without_key.key = folder.path().join("none");
         let found = look(&without_key, true, None, now);

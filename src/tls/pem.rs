@@ -8,7 +8,7 @@ use rustls::pki_types::{
     CertificateDer, PrivateKeyDer,
     pem::{Error, PemObject as _},
 };
-use x509_parser::{extensions::GeneralName, parse_x509_certificate};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate};
 use zeroize::Zeroizing;
 
 use super::TlsError;
@@ -47,14 +47,25 @@ pub(super) fn validity(file: &Path) -> Result<(Timestamp, Timestamp), TlsError> 
 /// The same of each certificate of a file.
 pub(super) fn validities(file: &Path) -> Result<Vec<(Timestamp, Timestamp)>, TlsError> {
     let unusable = |why: String| TlsError::Unusable { file: file.to_owned(), why };
-    let moment = |at: x509_parser::time::ASN1Time| Timestamp::from_second(at.timestamp()).unwrap_or(Timestamp::MAX);
     let of = |certificate: &CertificateDer<'_>| {
         let parsed = parse_x509_certificate(certificate);
         let (_, parsed) = parsed.map_err(|error| unusable(format!("is no certificate: {error}")))?;
-        let validity = parsed.validity();
-        Ok((moment(validity.not_before), moment(validity.not_after)))
+        Ok(holds(&parsed))
     };
     certificates(file)?.iter().map(of).collect()
+}
+
+/// From when to when a certificate holds.
+pub(super) fn holds(certificate: &X509Certificate<'_>) -> (Timestamp, Timestamp) {
+    let moment = |at: x509_parser::time::ASN1Time| Timestamp::from_second(at.timestamp()).unwrap_or(Timestamp::MAX);
+    let validity = certificate.validity();
+    (moment(validity.not_before), moment(validity.not_after))
+}
+
+/// Whether a key lies so that whoever is on this machine may read it.
+pub(super) fn is_open_to_all(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(file).is_ok_and(|about| about.permissions().mode() & 0o004 != 0)
 }
 
 /// The SHA-256 of a certificate.

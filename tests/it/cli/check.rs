@@ -108,10 +108,14 @@ async fn certificates_and_keys_are_looked_at_as_well() {
     ] {
         assert!(ran.err.contains(told), "{told}: {ran:?}");
     }
-    let right = [listener(9443, &holds, ""), people("ES384")];
+    let right = [listener(9443, &holds, ""), listener(9444, &holds, ""), people("ES384")];
     fs::write(hub.config_path(), format!("{good}\n{}", right.join("\n"))).unwrap();
     let ran = run(folder, &["check"]);
     assert_eq!(ran.code, 0, "{ran:?}");
+    for key in ["holds.key", "oidc.key"] {
+        let told = format!("{key}: whoever is on this machine may read this key");
+        assert_eq!(ran.err.matches(&told).count(), 1, "{key} is told of once: {ran:?}");
+    }
 }
 
 /// Where keys of clients lie, and the mail server, are reached like all others.

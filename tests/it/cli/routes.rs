@@ -67,7 +67,7 @@ async fn a_set_is_applied_changed_and_rolled_back_while_it_runs() {
     let referral = fixtures::path("referrals/01-contained-patient.json");
     let explain = || routes(&hub, &["explain", referral.to_str().unwrap(), "--system", "merseycare-rio", "--json"]);
     refused(&explain(), "no route set is active");
-    refused(&run(hub.folder(), &["check", "--connect"]), "1 could not be reached");
+    refused(&run(hub.folder(), &["check", "--connect"]), " cannot be reached, or are not what they should be");
 
     // without a name it is the file under [routes]
     let applied = routes(&hub, &["apply", "--comment", "the first"]);

@@ -9,6 +9,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
 use super::{
     assertion,
@@ -57,7 +58,7 @@ pub struct Shown {
 /// A token that was given. The text is shown once and not kept.
 pub struct Given {
     /// The token.
-    pub token: String,
+    pub token: Zeroizing<String>,
     /// What it is for.
     pub scopes: Scopes,
 }
@@ -225,9 +226,9 @@ impl Authority {
         if scopes.is_empty() {
             return Err(Refused::NotIts);
         }
-        let mut random = zeroize::Zeroizing::new([0; TOKEN_BYTES]);
+        let mut random = Zeroizing::new([0; TOKEN_BYTES]);
         rand::fill(random.as_mut_slice()).map_err(|_| StoreError::Unavailable("no random bytes".to_owned()))?;
-        let token = URL_SAFE_NO_PAD.encode(random.as_slice());
+        let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice()));
         let at = self.store.now();
         let kept = AccessToken {
             hash: sha256(token.as_bytes()),

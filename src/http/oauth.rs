@@ -156,7 +156,7 @@ async fn token(State(app): State<Shared>, request: Request) -> Response {
         let given = app.authority.give(shown, scope, connection(&came)).await?;
         came.of_known();
         Ok(json!({
-            "access_token": given.token,
+            "access_token": given.token.as_str(),
             "token_type": "bearer",
             "expires_in": TOKEN_S,
             "scope": given.scopes.to_string(),

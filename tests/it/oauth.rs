@@ -4,6 +4,7 @@ mod confusion;
 mod external;
 mod issued;
 mod outgoing;
+mod replicas;
 mod scopes;
 pub mod signer;
 

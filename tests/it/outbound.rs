@@ -1,4 +1,5 @@
-//! Where Onward may not connect to, tried from outside: names that come to mean this machine, addresses in every spelling, redirects.
+//! Where Onward may not connect to, tried from outside: names that come to mean this machine, addresses in every spelling, redirects; and
+//! answers that have no end.
 
 use std::{
     io,
@@ -12,6 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use onward::{
+    auth::fetched,
     client::{CallError, FhirClient},
     config::{Config, Env, Outbound, registry::Endpoint},
     demo::double::{Double, Options},
@@ -102,6 +104,82 @@ async fn a_name_that_is_rebound_between_two_looks_leads_nowhere() {
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(client.get(&to, "metadata", &[]).await.unwrap_err(), CallError::NotAllowed);
     assert_eq!(connections.load(Ordering::SeqCst), 0);
+}
+
+/// The public keys of clients, and the description and keys of an issuer, are fetched by the same.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_rebound_gives_no_keys() {
+    let (port, connections) = watched().await;
+    let beyond = Outbound { allow: vec!["127.0.0.2/32".parse().unwrap()], ..Outbound::default() };
+    let client = client(vec![vec!["127.0.0.2".parse().unwrap()], vec![OWN]], &beyond);
+    let url = format!("http://evil.example:{port}/jwks");
+    assert_eq!(fetched(&client, &url).await.unwrap_err(), CallError::Connect.to_string());
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(fetched(&client, &url).await.unwrap_err(), CallError::NotAllowed.to_string());
+    assert_eq!(connections.load(Ordering::SeqCst), 0);
+}
+
+/// Whatever connects to another server is in one of these files, and each of them asks `[outbound]` where it may; but for the broker, and the
+/// store by its own client, which are where the configuration says.
+#[test]
+fn nobody_connects_past_the_guard() {
+    let makers = ["TcpStream::connect", "HttpConnector::", "AsyncSmtpConnection::connect"];
+    let guarded = ["src/client/connections.rs", "src/notices/smtp.rs", "src/onboarding/probe.rs"];
+    let files = crate::secrets::all();
+    let connects = |code: &str| makers.iter().any(|maker| code.contains(maker));
+    let mut found: Vec<&str> = files.iter().filter(|(_, code)| connects(code)).map(|(name, _)| name.as_str()).collect();
+    found.sort_unstable();
+    assert_eq!(found, [&["src/broker/rabbitmq/connect.rs"][..], &guarded].concat());
+    for (name, code) in files.iter().filter(|(name, _)| guarded.contains(&name.as_str())) {
+        assert!(code.contains("utbound"), "{name} does not ask where it may go");
+    }
+}
+
+/// What answers and never ends: as fast as it is taken, or a byte at a time. How much was sent of it.
+async fn endless(slowly: bool) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (url, sent) = (format!("http://{}", listener.local_addr().unwrap()), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&sent);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let counted = Arc::clone(&counted);
+            tokio::spawn(async move {
+                let mut asked = [0; 2048];
+                let _ = stream.read(&mut asked).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/fhir+json\r\n\r\n").await;
+                let mut pace = tokio::time::interval(Duration::from_millis(10));
+                let piece = vec![b'['; if slowly { 1 } else { 64 * 1024 }];
+                while stream.write_all(&piece).await.is_ok() {
+                    counted.fetch_add(piece.len(), Ordering::SeqCst);
+                    if slowly {
+                        pace.tick().await;
+                    }
+                }
+            });
+        }
+    });
+    (url, sent)
+}
+
+/// Of an answer that does not end no more is taken than may be, nor for longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_without_end_is_given_up() {
+    const MIB: usize = 1024 * 1024;
+    let client = FhirClient::new(&Outbound::anywhere()).unwrap();
+    let (url, sent) = endless(false).await;
+    let told = client.get(&endpoint(format!("{url}/fhir")), "metadata", &[]).await.unwrap_err();
+    assert!(matches!(&told, CallError::Unreadable(why) if why.contains("larger than")), "{told}");
+    let told = fetched(&client, &format!("{url}/jwks")).await.unwrap_err();
+    assert!(told.contains("larger than"), "{told}");
+    // two answers of 8 MiB, and what lay on the way
+    assert!(sent.load(Ordering::SeqCst) < 32 * MIB, "{} bytes were sent", sent.load(Ordering::SeqCst));
+    let (url, _) = endless(true).await;
+    let begun = std::time::Instant::now();
+    let to = Endpoint { timeout: Duration::from_millis(300), ..endpoint(format!("{url}/fhir")) };
+    let told = client.get(&to, "metadata", &[]).await.unwrap_err();
+    assert!(matches!(told, CallError::TimedOut(_)), "{told}");
+    let told = fetched(&client, &format!("{url}/jwks")).await.unwrap_err();
+    assert!(told.contains("no answer within") && begun.elapsed() < Duration::from_secs(15), "{told}");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Secrets are compared by one function, in constant time: read from the source, so that a comparison by `==` fails here.
+//! Secrets are compared by one function, in constant time, and wiped when they are let go: read from the source, so that a comparison by `==`,
+//! or a secret in a plain text, fails here.
 
 use std::{fs, path::Path, sync::LazyLock};
 
@@ -60,7 +61,7 @@ fn sources(at: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-fn all() -> Vec<(String, String)> {
+pub fn all() -> Vec<(String, String)> {
     let mut found = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
     found
@@ -103,6 +104,120 @@ fn what_holds_a_secret_derives_no_comparison() {
         }
     }
     assert_eq!(seen, 4, "each has a derive of its own");
+}
+
+/// What bears the name of a secret and is held in plain: why it may be.
+const IN_PLAIN: &[(&str, &str)] = &[
+    // argon2id of it, as it lies in the store
+    ("src/store/people.rs", "pub password: String"),
+    ("src/store/postgres/people.rs", "password: Option<String>"),
+    ("src/store/sqlite/people.rs", "password: Option<String>"),
+    ("src/people/local.rs", "password: String"),
+    // wiped by what it is put into in the next lines
+    ("src/store/sqlite/people.rs", "totp: Option<Vec<u8>>"),
+    // of one log-in, of use with its cookie alone, and kept as text in the store until it ends
+    ("src/people/oidc.rs", "nonce: String"),
+    ("src/people/oidc.rs", "verifier: String"),
+    // written into the page that shows it once
+    ("src/web/console/add.rs", "token: Option<String>"),
+    // of a service that is measured, made for that
+    ("src/bench/directory.rs", "token: String"),
+];
+
+/// A text or bytes that nothing wipes, under the name of a secret.
+static PLAINLY_HELD: LazyLock<Regex> = LazyLock::new(|| {
+    let name = r"(?:\w*password|\w*secret|totp|passphrase|verifier|nonce|token|private_key|cookie)";
+    let plain = r"(?:String|Vec<u8>|Box<str>|Arc<str>|Bytes|\[u8; ?\w+\])";
+    Regex::new(&format!(r"(?:pub(?:\([a-z ]+\))? )?\b{name}: (?:Option<)?{plain}>?")).unwrap()
+});
+
+/// Whatever holds a secret wipes it when it lets it go.
+#[test]
+fn secrets_are_held_in_what_wipes_them() {
+    let (mut wrong, mut seen) = (Vec::new(), vec![0; IN_PLAIN.len()]);
+    for (name, code) in all() {
+        for line in code.lines().map(|line| line.split("//").next().unwrap_or_default()) {
+            let Some(found) = PLAINLY_HELD.find(line) else { continue };
+            let known = IN_PLAIN.iter().position(|(file, text)| *file == name && found.as_str() == *text);
+            match known {
+                Some(at) => seen[at] += 1,
+                None => wrong.push(format!("{name}: {}", line.trim())),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "use Secret, Token, Code or Zeroizing:\n{}", wrong.join("\n"));
+    let unseen: Vec<_> = IN_PLAIN.iter().zip(&seen).filter(|(_, seen)| **seen == 0).map(|(one, _)| one).collect();
+    assert!(unseen.is_empty(), "these are not there any more: {unseen:?}");
+    // and those that are for it do wipe
+    let files = all();
+    for (file, held) in [
+        ("src/config/secret.rs", "pub struct Secret(Zeroizing<String>);"),
+        ("src/people/secret.rs", "pub struct Token(Zeroizing<String>);"),
+        ("src/people/secret.rs", "pub struct Code(Zeroizing<String>);"),
+        ("src/store/people.rs", "pub totp: Zeroizing<Vec<u8>>,"),
+        ("src/people/local.rs", "pub key: Zeroizing<Vec<u8>>,"),
+        ("src/auth/authority.rs", "pub token: Zeroizing<String>,"),
+    ] {
+        assert!(files.iter().any(|(name, code)| name == file && code.contains(held)), "{file}: {held}");
+    }
+    for (line, is) in [
+        ("    password: String,", true),
+        ("pub(super) client_secret: Option<String>,", true),
+        ("let totp: Vec<u8> = x;", true),
+        ("password: Zeroizing<String>,", false),
+        ("token: Option<&str>", false),
+        ("token_url: String", false),
+        ("password: Secret,", false),
+    ] {
+        assert_eq!(PLAINLY_HELD.is_match(line), is, "{line}");
+    }
+}
+
+/// Of these what they have on by themselves is `std` alone, or is used: cache of statements (`rusqlite`), help and usage (`clap`), attributes
+/// (`tracing`), UTF-8 and errors.
+const AS_THEY_COME: &[&str] = &[
+    "anyhow",
+    "arc-swap",
+    "async-trait",
+    "base64",
+    "bytes",
+    "clap",
+    "csv",
+    "fastrand",
+    "http-body-util",
+    "httpdate",
+    "hyper",
+    "hyper-util",
+    "metrics",
+    "percent-encoding",
+    "quick-xml",
+    "rusqlite",
+    "rustls-native-certs",
+    "serde",
+    "serde_json",
+    "socket2",
+    "thiserror",
+    "tokio",
+    "tokio-util",
+    "toml",
+    "tower-service",
+    "tracing",
+    "unicode-normalization",
+    "uuid",
+    "zeroize",
+];
+
+/// Each crate is built with no more of it than is used: what it has on by itself is off, or it stands in the list above. One that is new is
+/// thought about.
+#[test]
+fn no_dependency_brings_what_nobody_asked_for() {
+    let manifest: toml::Table = toml::from_str(include_str!("../../Cargo.toml")).unwrap();
+    let dependencies = manifest["dependencies"].as_table().unwrap();
+    let by_default = |of: &toml::Value| of.get("default-features").and_then(toml::Value::as_bool) != Some(false);
+    let mut found: Vec<&str> =
+        dependencies.iter().filter(|(_, of)| by_default(of)).map(|(name, _)| name.as_str()).collect();
+    found.sort_unstable();
+    assert_eq!(found, AS_THEY_COME);
 }
 
 #[test]

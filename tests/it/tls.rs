@@ -33,9 +33,14 @@ pub struct Secured {
 
 /// One whose clients show a certificate as `clients` says ("optional", "required" or "" for not at all); `rio` are lines for the system.
 pub async fn secured(clients: &str, rio: &str, limits: &str) -> Secured {
+    secured_by(|servers| servers.issue("own", &[NAME]), clients, rio, limits).await
+}
+
+/// The same that shows this certificate.
+async fn secured_by(own: impl FnOnce(&Authority) -> Issued, clients: &str, rio: &str, limits: &str) -> Secured {
     let folder = tempfile::tempdir().unwrap();
     let (servers, of_clients) = (Authority::new(folder.path(), "servers"), Authority::new(folder.path(), "clients"));
-    let own = servers.issue("own", &[NAME]);
+    let own = own(&servers);
     let asked = match clients {
         "" => String::new(),
         _ => format!("clients = \"{clients}\"\nclient-roots = \"{}\"\n", of_clients.file().display()),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
+    KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, date_time_ymd,
 };
 
 /// The name of the service.
@@ -62,6 +62,12 @@ impl Authority {
         self.write(file, params)
     }
 
+    /// A certificate for these names that holds today, of an RSA key.
+    pub fn issue_rsa(&self, file: &str, names: &[&str]) -> Issued {
+        let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+        self.write_for(file, params(file, names), &key)
+    }
+
     /// A certificate for these names that holds from this day on.
     pub fn issue_from(&self, file: &str, names: &[&str], (year, month, day): (i32, u8, u8)) -> Issued {
         let mut params = params(file, names);
@@ -71,8 +77,11 @@ impl Authority {
     }
 
     fn write(&self, file: &str, params: CertificateParams) -> Issued {
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        self.write_for(file, params, &KeyPair::generate().unwrap())
+    }
+
+    fn write_for(&self, file: &str, params: CertificateParams, key: &KeyPair) -> Issued {
+        let certificate = params.signed_by(key, &self.issuer).unwrap();
         let of = |what: &str, text: String| {
             let path = self.folder.join(format!("{file}.{what}"));
             // whole at once, as those who renew certificates should do it

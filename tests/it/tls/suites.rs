@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{curl, has_tools, s_client, secured};
+use super::{NAME, Secured, curl, has_tools, s_client, secured, secured_by};
 
 /// Everything that this OpenSSL can offer of TLS 1.2, the weak included.
 fn all_suites() -> Vec<String> {
@@ -13,12 +13,8 @@ fn all_suites() -> Vec<String> {
     said.trim().split(':').filter(|name| !name.starts_with("TLS_")).map(str::to_owned).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn old_versions_and_weak_suites_are_refused_one_by_one() {
-    if !has_tools("tls::suites") {
-        return;
-    }
-    let it = secured("", "", "").await;
+/// Forward secrecy and authenticated encryption, for this kind of key: no others.
+async fn speaks(it: Secured, current: [&str; 3]) {
     let roots = it.servers.file().to_str().unwrap().to_owned();
     for old in ["-tls1", "-tls1_1"] {
         let (agreed, said) = s_client(it.port, &[old, "-cipher", "ALL:@SECLEVEL=0", "-CAfile", &roots]).await;
@@ -35,8 +31,6 @@ async fn old_versions_and_weak_suites_are_refused_one_by_one() {
             spoken.insert(suite.as_str());
         }
     }
-    // forward secrecy and authenticated encryption, for the certificate's kind of key: no others
-    let current = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"];
     assert_eq!(spoken, current.into());
     let (agreed, said) = s_client(it.port, &["-tls1_3", "-CAfile", &roots]).await;
     assert!(agreed && said.contains("TLSv1.3"), "{said}");
@@ -46,6 +40,25 @@ async fn old_versions_and_weak_suites_are_refused_one_by_one() {
         assert_eq!(status, 200, "{body}");
     }
     it.hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_versions_and_weak_suites_are_refused_one_by_one() {
+    if !has_tools("tls::suites") {
+        return;
+    }
+    let current = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"];
+    speaks(secured("", "", "").await, current).await;
+}
+
+/// A certificate of an RSA key, as most authorities still give them: not the suites in which that key itself carries the secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_an_rsa_key_the_same_is_spoken() {
+    if !has_tools("tls::suites") {
+        return;
+    }
+    let current = ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"];
+    speaks(secured_by(|servers| servers.issue_rsa("own", &[NAME]), "", "", "").await, current).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,7 +66,6 @@ const STATES: [(&str, &[&str]); 12] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes: `tests/long crawl`"]
 async fn every_page_in_every_state_is_for_everybody() {
     let Some(browser) = browser("crawl") else { return };
     let (hub, referral) = kept_routes().await;

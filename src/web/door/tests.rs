@@ -111,6 +111,25 @@ async fn who_was_logged_in_counts_for_it_once() {
     assert!(hers * 2 > pages, "{hers} where a stranger has {pages}");
 }
 
+/// What is sent with a session that was made up is read only where its address may still ask.
+#[tokio::test]
+async fn a_form_with_a_session_that_was_made_up_is_counted_before_it_is_read() {
+    let scene = scene();
+    let from = Some(IpAddr::from([192, 0, 2, 1]));
+    let mut stranger = scene.browser();
+    stranger.from = from;
+    until_too_often(&mut stranger, "/login").await;
+    let session = Token::mint().unwrap();
+    let endless = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+    let request = Request::builder().method(Method::POST).uri("/inbox/7/message").header(header::ORIGIN, BASE);
+    let request = request.header(header::COOKIE, format!("__Host-onward={}", session.reveal()));
+    let mut request = request.body(endless).unwrap();
+    request.extensions_mut().insert(Came { address: from, ..Came::default() });
+    let answered = scene.browser().router.call(request);
+    let answer = tokio::time::timeout(Duration::from_secs(5), answered).await.expect("it is read").unwrap();
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+}
+
 #[tokio::test]
 async fn of_an_address_from_which_too_much_comes_one_cookie_at_a_time_is_looked_up() {
     let folder = tempfile::tempdir().unwrap();

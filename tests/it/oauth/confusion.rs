@@ -206,19 +206,45 @@ async fn what_is_asked_must_be_asked_rightly() {
     hub.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// On one thread, so that a minute can be let pass.
+#[tokio::test]
 async fn keys_at_a_url_are_fetched_and_changed_there() {
     let (old, new) = (Signer::es384("old"), Signer::es384("new"));
     let served = std::sync::Arc::new(std::sync::Mutex::new(set(&[&old]).to_string()));
     let at = serve(std::sync::Arc::clone(&served)).await;
-    let hub = Hub::build().rio(&format!("jwks-url = \"http://{at}/jwks\"")).start().await;
+    let mut hub = Hub::build().rio(&format!("jwks-url = \"http://{at}/jwks\"")).start().await;
     token(&hub, &old, SCOPE).await;
     // a key that is not there is not asked for again at once, by whoever makes names up
     *served.lock().unwrap() = set(&[&old, &new]).to_string();
     let answer = ask(&hub, &new.assertion(&rio(), &token_url(&hub)), SCOPE).await;
     refused(&answer, 401, "invalid_client");
     token(&hub, &old, SCOPE).await;
+    // after that the new one is found, beside the old one, …
+    a_minute_passes(&mut hub).await;
+    token(&hub, &new, SCOPE).await;
+    token(&hub, &old, SCOPE).await;
+    // … and the old one is worth nothing once it is gone there and the set is read anew: at a name that is not in it, or after five minutes
+    let newest = Signer::es384("newest");
+    *served.lock().unwrap() = set(&[&new, &newest]).to_string();
+    a_minute_passes(&mut hub).await;
+    token(&hub, &newest, SCOPE).await;
+    refused(&ask(&hub, &old.assertion(&rio(), &token_url(&hub)), SCOPE).await, 401, "invalid_client");
+    *served.lock().unwrap() = set(&[&newest]).to_string();
+    token(&hub, &new, SCOPE).await;
+    for _ in 0..5 {
+        a_minute_passes(&mut hub).await;
+    }
+    refused(&ask(&hub, &new.assertion(&rio(), &token_url(&hub)), SCOPE).await, 401, "invalid_client");
+    token(&hub, &newest, SCOPE).await;
     hub.stop().await;
+}
+
+/// Connections that do nothing do not last so long.
+async fn a_minute_passes(hub: &mut Hub) {
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(61)).await;
+    tokio::time::resume();
+    hub.connect_anew();
 }
 
 /// Serves this text, whatever is asked, at the address it gives.

@@ -314,6 +314,11 @@ impl Hub {
         Actor { base_url: self.base_url.clone(), token: token.map(str::to_owned), caller: self.caller.clone() }
     }
 
+    /// With no connection that is open already.
+    pub fn connect_anew(&mut self) {
+        self.caller = Caller::new();
+    }
+
     pub fn sender(&self, id: &str) -> Sender {
         Sender(self.actor(Some(&token_of(id))))
     }

@@ -14,6 +14,7 @@ use crate::{
 };
 
 pub mod account;
+mod colleagues;
 mod device;
 mod glass;
 mod local;
@@ -25,6 +26,7 @@ mod session;
 mod throttle;
 pub mod totp;
 
+pub use colleagues::{LetIn, WorkerNames};
 pub use device::DEVICE_HOLDS;
 pub use glass::{GlassError, REASON_CHARS_MAX, REASON_CHARS_MIN};
 pub use local::{Enrolling, LogIn, NotEnrolled, PASSWORD_CHARS_MIN};

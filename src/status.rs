@@ -184,6 +184,8 @@ impl Status {
         let now = self.store.now();
         let mut steps = Steps { events: Vec::new(), state: task.state, back, now, task };
         let unconfirmed = steps.confirm_delivery(&registry, current);
+        // whoever only gives it to a colleague has not opened it
+        let given = !asks && change::gives_only(current, &new);
         let way = match source {
             Source::Request { .. } => vec![to],
             Source::Copy { .. } => match steps.state.way_to(to) {
@@ -196,7 +198,11 @@ impl Status {
             let implied = n < last;
             let has_reason = implied || fhir_task::has_reason(&new);
             let from = steps.state.status;
-            let state = steps.state.answer(Answer { to: step, has_reason, aware })?;
+            let (step, state) = if given {
+                (from, steps.state.given()?)
+            } else {
+                (step, steps.state.answer(Answer { to: step, has_reason, aware })?)
+            };
             let body = if implied { current } else { &new };
             let state = TaskState { information_requested: state.information_requested || (asks && !implied), ..state };
             steps.push(Event::Answered { from, to: step, implied }, body, state);

@@ -16,6 +16,7 @@ use crate::domain::{
 
 mod asked;
 mod chain;
+mod colleagues;
 pub(crate) mod counts;
 mod directory;
 mod heard;
@@ -40,6 +41,7 @@ pub(crate) mod tokens;
 mod trouble;
 
 pub use asked::AskedBy;
+pub use colleagues::{COLLEAGUES_MAX, Colleague, ColleagueStore};
 pub use directory::{
     DIRECTORY_BODY_MAX_BYTES, DIRECTORY_SOURCE_MAX_BYTES, DIRECTORY_WRITES_MAX, Decided, Decision, DirectoryEntry,
     DirectoryError, DirectoryRewrite, DirectoryStore, DirectoryWrite, NewProposal, PROPOSALS_PENDING_MAX, Proposal,
@@ -324,6 +326,7 @@ pub trait Store:
     + PeopleStore
     + NoticeStore
     + HeardStore
+    + ColleagueStore
 {
     /// The store's clock.
     fn now(&self) -> Timestamp;

@@ -35,6 +35,7 @@ mod backchannel;
 mod changes;
 mod console;
 mod cookie;
+mod dates;
 mod door;
 mod enrol;
 mod form;

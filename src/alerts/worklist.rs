@@ -105,8 +105,16 @@ pub async fn gathered(store: &dyn Store, registry: &Registry, count: usize) -> R
         about: letter.to,
         task: Some(letter.task),
         text: match letter.side {
-            Side::Delivery => format!("step {} to the provider: {}", letter.seq, letter.why),
-            Side::WriteBack => format!("step {} back to the record: {}", letter.seq, letter.why),
+            Side::Delivery if letter.seq == 1 => format!("the referral, to the provider: {}", letter.why),
+            Side::Delivery => {
+                format!(
+                    "what came after the referral (step {} of its journal), to the provider: {}",
+                    letter.seq, letter.why
+                )
+            }
+            Side::WriteBack => {
+                format!("what became of it (step {} of its journal), back into the record: {}", letter.seq, letter.why)
+            }
         },
         advice: AlertKind::DeadLetter.advice(),
         tick: false,
@@ -226,11 +234,14 @@ pub async fn tick(store: &dyn Store, id: &str, operator: &str, reason: &str) -> 
         vec![NewEvent { event, actor: Actor::Operator(operator.to_owned()), body: None, lanes: vec![] }]
     };
     if let Some(alert) = store.open_alerts(usize::MAX).await?.into_iter().find(|alert| alert.id == uuid) {
-        let (true, Some(task)) = (alert.kind.needs_a_person(), alert.task) else {
+        if !alert.kind.needs_a_person() {
             return otherwise("it goes away by itself with what it is about");
-        };
-        let done = append(store, task, |task| Some(Append { events: seen(alert.kind.code()), ..Append::to(task) }));
-        done.await?;
+        }
+        // one that is about no Task stands in no journal; whoever asks for it tells the log
+        if let Some(task) = alert.task {
+            let done = append(store, task, |task| Some(Append { events: seen(alert.kind.code()), ..Append::to(task) }));
+            done.await?;
+        }
         store.end_alert(alert.kind, &alert.subject).await?;
         return Ok(());
     }

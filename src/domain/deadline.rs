@@ -306,6 +306,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_given_to_somebody_is_still_to_be_opened() {
+        let given = awaited().handed_over().given().unwrap();
+        assert_eq!(given.deadlines.open_by, Some(at("2026-03-04T10:00:00Z")));
+        let (told, late) = given.lapse(at("2026-03-04T10:00:00Z"));
+        assert_eq!(names(&told), ["not-opened"]);
+        assert_eq!(
+            late.given().unwrap().transport,
+            Some(TransportStatus::NotOpened),
+            "nor does it hide that it was not"
+        );
+    }
+
+    #[test]
     fn both_that_passed_while_nobody_looked_are_told_in_order() {
         let (told, state) = awaited().handed_over().lapse(at("2027-01-01T00:00:00Z"));
         assert_eq!(names(&told), ["not-opened", "overdue"]);

@@ -220,6 +220,18 @@ impl TaskState {
         })
     }
 
+    /// The state once the Task was given to somebody of its provider, and nothing else was said: that neither opens it nor answers
+    /// anything, a request to cancel included.
+    ///
+    /// # Errors
+    /// [`Refusal::Illegal`] where the Task has ended.
+    pub fn given(self) -> Result<Self, Refusal> {
+        if self.status.is_terminal() {
+            return Err(Refusal::Illegal { from: self.status, to: self.status, allowed: self.allowed(By::Provider) });
+        }
+        Ok(Self { deadlines: Deadlines { deliver_by: None, ..self.deadlines }, sent: true, ..self })
+    }
+
     /// The state after what the referrer asks, or the same where it has asked that before.
     ///
     /// # Errors

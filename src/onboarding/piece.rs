@@ -192,9 +192,22 @@ fn said(key: &str, message: &str) -> Said {
         "token" => Field::TokenFile,
         _ => Field::All,
     };
-    let mut letters = message.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    Said { field, told: first.into_iter().chain(letters).collect() }
+    Said { field, told: in_words(message) }
+}
+
+/// What the configuration says of a value, for somebody who has typed it and sees no file: `found "X"; allowed: Y`.
+fn in_words(message: &str) -> String {
+    let upper = |text: &str| {
+        let mut letters = text.chars();
+        letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
+    };
+    let Some((found, allowed)) = message.strip_prefix("found ").and_then(|rest| rest.split_once("; allowed: ")) else {
+        return upper(message);
+    };
+    match found.trim_matches('"') {
+        "" => format!("Fill this in with {allowed}"),
+        found => format!("“{found}” cannot be used here. Use {allowed}"),
+    }
 }
 
 #[cfg(test)]
@@ -256,6 +269,16 @@ mod tests {
         for field in [Field::Id, Field::Name, Field::OdsCode, Field::BaseUrl, Field::TokenFile] {
             assert!(faults.iter().any(|fault| fault.field == field), "{field:?}: {faults:?}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_marks_of_a_file() {
+        assert_eq!(in_words("found \"\"; allowed: an ODS code"), "Fill this in with an ODS code");
+        assert_eq!(in_words("found \"A b\"; allowed: an id: 1 to 48"), "“A b” cannot be used here. Use an id: 1 to 48");
+        assert_eq!(in_words("is there twice"), "Is there twice");
+        let empty = Draft { ods_code: String::new(), ..draft(Adds::Provider, Meets::Pages) };
+        let faults = empty.checked(&Registry::default()).unwrap_err();
+        assert!(faults.iter().all(|fault| !fault.told.contains("Found")), "{faults:?}");
     }
 
     #[test]

@@ -43,12 +43,18 @@ pub enum Shown {
 /// All of it in short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// There and back.
+    /// There and back, and the provider has said something of it.
     Works,
-    /// There; nothing is written back.
+    /// The same; nothing is written back.
     WorksThere,
     /// It is not known yet.
     Waits,
+    /// It is there, and the provider has said nothing of it yet.
+    Delivered,
+    /// It is over, and the provider has said nothing of it.
+    Unanswered,
+    /// The provider has it, and what it says of it cannot be taken.
+    FailsAnswered,
     /// It does not get to the provider.
     FailsThere,
     /// It gets to the provider, and what becomes of it does not get back.
@@ -71,18 +77,22 @@ pub struct Seen<'s> {
 
 /// See the module's documentation.
 pub fn verdict(seen: &Seen<'_>) -> (Verdict, Vec<(Point, Shown)>) {
-    let (arrived, back) = (arrived(seen), written_back(seen));
-    let verdict = match (&arrived, &back) {
-        (Shown::Bad { .. }, _) => Verdict::FailsThere,
-        (_, Shown::Bad { .. }) => Verdict::FailsBack,
-        (Shown::Good(_), Shown::Good(_)) => Verdict::Works,
-        (Shown::Good(_), Shown::NotWanted(_)) => Verdict::WorksThere,
+    let (arrived, answered, back) = (arrived(seen), answered(seen), written_back(seen));
+    let verdict = match (&arrived, &answered, &back) {
+        (Shown::Bad { .. }, ..) => Verdict::FailsThere,
+        (_, Shown::Bad { .. }, _) => Verdict::FailsAnswered,
+        (.., Shown::Bad { .. }) => Verdict::FailsBack,
+        (Shown::Good(_), Shown::Good(_), Shown::Good(_)) => Verdict::Works,
+        (Shown::Good(_), Shown::Good(_), Shown::NotWanted(_)) => Verdict::WorksThere,
+        // what Onward itself writes back says nothing of the provider
+        (Shown::Good(_), Shown::Waits(_), _) if seen.status.is_terminal() => Verdict::Unanswered,
+        (Shown::Good(_), Shown::Waits(_), _) => Verdict::Delivered,
         _ => Verdict::Waits,
     };
     let points = vec![
         (Point::Taken, taken(seen)),
         (Point::Arrived, arrived),
-        (Point::Answered, answered(seen)),
+        (Point::Answered, answered),
         (Point::WrittenBack, back),
         (Point::Over, over(seen)),
     ];
@@ -287,23 +297,47 @@ mod tests {
         Event::Delivered { inbox: "mind".parse().unwrap(), remote: Some("7".into()), by_answer: false }
     }
 
+    fn answer() -> Event {
+        Event::Answered { from: TaskStatus::Received, to: TaskStatus::Cancelled, implied: false }
+    }
+
     fn written(of: u64) -> Event {
         Event::WrittenBack { of, remote: "9".into() }
     }
 
     #[test]
     fn it_works_when_it_is_there_and_what_became_of_it_is_in_the_record() {
-        let (verdict, shown) = told("rio", vec![delivered(), written(2)], &[], Point::WrittenBack);
+        let (verdict, shown) = told("rio", vec![delivered(), answer(), written(2)], &[], Point::WrittenBack);
         assert_eq!(verdict, Verdict::Works);
         assert_eq!(shown, Shown::Good("step 2 is in the originating record, there as Task/9".into()));
-        assert_eq!(told("rio", vec![delivered()], &[], Point::Over).0, Verdict::Waits, "nothing is written back yet");
+        let unwritten = told("rio", vec![delivered(), answer()], &[], Point::Over).0;
+        assert_eq!(unwritten, Verdict::Waits, "nothing is written back yet");
         assert_eq!(told("rio", vec![written(1)], &[], Point::Over).0, Verdict::Waits, "the provider does not have it");
     }
 
     #[test]
     fn where_nothing_is_written_back_nothing_is_waited_for() {
-        let (verdict, shown) = told("gp", vec![delivered()], &[], Point::WrittenBack);
+        let (verdict, shown) = told("gp", vec![delivered(), answer()], &[], Point::WrittenBack);
         assert!(verdict == Verdict::WorksThere && matches!(shown, Shown::NotWanted(_)), "{shown:?}");
+    }
+
+    #[test]
+    fn nothing_works_before_the_provider_has_said_something() {
+        for (system, events) in
+            [("rio", vec![delivered(), written(2)]), ("rio", vec![delivered()]), ("gp", vec![delivered()])]
+        {
+            let (verdict, shown) = told(system, events, &[], Point::Answered);
+            assert_eq!(verdict, Verdict::Delivered, "{system}");
+            assert!(matches!(shown, Shown::Waits(_)), "{shown:?}");
+        }
+        let (registry, journal) = (registry(), journal(vec![delivered(), written(2)]));
+        let system = registry.systems.get(&"rio".parse().unwrap());
+        let inbox = Some(&InboxKind::Worklist);
+        let over = Seen { status: TaskStatus::EnteredInError, system, inbox, journal: &journal, attempts: &[] };
+        assert_eq!(verdict(&over).0, Verdict::Unanswered, "taken back before anybody had looked at it");
+        let refused = Event::AnswerRefused { why: "it says draft".into() };
+        let (verdict, _) = told("rio", vec![delivered(), refused, written(2)], &[], Point::Over);
+        assert_eq!(verdict, Verdict::FailsAnswered);
     }
 
     #[test]

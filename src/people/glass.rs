@@ -68,7 +68,11 @@ impl People {
         );
         // each glass is told, also of one who breaks several
         let subject = format!("{} {}", visitor.person, glass.id);
-        self.store.raise(vec![Alert::new(AlertKind::GlassBroken, subject, now, text)]).await?;
+        let mut alert = Alert::new(AlertKind::GlassBroken, subject, now, text);
+        // that it was seen to stands in the journal of the referral
+        let tasks = self.store.find_tasks(&referral.to_string()).await?;
+        alert.task = tasks.iter().find(|task| task.referral == referral).map(|task| task.id);
+        self.store.raise(vec![alert]).await?;
         self.store.add_glass(glass.clone()).await?;
         tracing::warn!(person = visitor.person, referral.id = %referral, glass.id = %glass.id, "a glass was broken");
         metrics::counter!("onward_glasses_broken_total").increment(1);

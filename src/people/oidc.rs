@@ -274,6 +274,8 @@ impl Issuer {
         tracing::info!(person, roles = positions.len(), "logged in");
         let issued = said.get("sid").and_then(Value::as_str).and_then(logout::issued);
         let since = said.get("iat").and_then(Value::as_i64).unwrap_or(i64::MIN);
+        // before it: who is in is known to those who work with her
+        self.people.keep_colleague(&person, &name, &positions).await?;
         let token = self.people.begin_session(person.clone(), name, positions, issued).await?;
         // after it: an end that was told before the session was there found none to end
         if self.is_over(&person, issued, since).await? {

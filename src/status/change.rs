@@ -94,6 +94,16 @@ pub fn same(current: &Value, new: &mut Value) -> bool {
     current == *new
 }
 
+/// Whether `new` gives the Task to somebody, and says nothing else that `current` does not say.
+pub fn gives_only(current: &Value, new: &Value) -> bool {
+    let (Some(before), Some(after)) = (current.get("owner"), new.get("owner")) else { return false };
+    let mut given = current.clone();
+    if let Some(object) = given.as_object_mut() {
+        object.insert("owner".into(), after.clone());
+    }
+    before != after && same(&given, &mut new.clone())
+}
+
 /// A status that is none.
 pub fn bad_status(error: &UnknownCode) -> Issue {
     Issue::error(IssueCode::CodeInvalid, "Task.status", format!("the status must be one of {}", error.allowed))
@@ -155,6 +165,18 @@ mod tests {
         assert!(merge(&task(), &with("owner", worker), "life-rooms").is_ok());
         let other = json!({"reference": "Organization/housing"});
         assert!(merge(&task(), &with("owner", other), "life-rooms").is_err());
+    }
+
+    #[test]
+    fn to_give_it_to_somebody_is_told_from_saying_more() {
+        let worker = json!({"type": "Practitioner", "display": "Luke"});
+        let given = merge(&task(), &with("owner", worker), "life-rooms").unwrap();
+        assert!(gives_only(&task(), &given));
+        let mut noted = given.clone();
+        noted["note"] = json!([{"text": "called"}]);
+        let mut moved = given;
+        moved["status"] = "accepted".into();
+        assert!(!gives_only(&task(), &noted) && !gives_only(&task(), &moved) && !gives_only(&task(), &task()));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct JournalQuery {
     pub event: Option<String>,
     /// Who did it.
     pub actor: Option<Actor>,
+    /// The person who did it, whosever deed it counts as: as in [`super::Session::person`].
+    pub person: Option<String>,
     /// The inbox of the Task.
     pub inbox: Option<InboxId>,
     /// The originating system.
@@ -57,7 +59,8 @@ pub struct JournalPage {
 impl JournalQuery {
     /// How many lines are looked at for a page: where nothing is left out, no more than it shows, and one that says whether it goes on.
     pub(super) fn looked_at(&self) -> usize {
-        let leaves_out = self.event.is_some() || self.actor.is_some() || self.inbox.is_some() || self.system.is_some();
+        let who = self.actor.is_some() || self.person.is_some();
+        let leaves_out = self.event.is_some() || who || self.inbox.is_some() || self.system.is_some();
         if leaves_out { LINES_LOOKED_AT_MAX } else { self.count.saturating_add(1) }
     }
 
@@ -88,6 +91,7 @@ mod tests {
             after: None,
             event: None,
             actor: None,
+            person: None,
             inbox: None,
             system: None,
             count: 2,

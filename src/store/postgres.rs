@@ -32,6 +32,7 @@ pub mod bare;
 mod batch;
 mod breakers;
 mod claim;
+mod colleagues;
 mod directory;
 mod heard;
 mod journal;

@@ -25,6 +25,7 @@ mod append;
 pub mod bare;
 mod breakers;
 mod claim;
+mod colleagues;
 mod directory;
 mod heard;
 mod journal;

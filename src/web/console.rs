@@ -50,6 +50,7 @@ mod queues;
 mod reports;
 mod runs;
 mod steps;
+mod tick;
 mod todo;
 mod trace;
 mod trial;
@@ -108,6 +109,7 @@ const KEEPERS: For = For::Those(&[Deed::ReadLogs]);
 const TRACERS: For = For::Those(&[Deed::Trace]);
 const SENDERS: For = For::Those(&[Deed::SendTest]);
 const REPLAYERS: For = For::Those(&[Deed::Replay]);
+const TICKERS: For = For::Those(&[Deed::Replay, Deed::ReviewGlasses, Deed::ReviewAccounts]);
 
 /// The routes of the console.
 pub(super) fn routes(table: Table) -> Table {
@@ -115,6 +117,8 @@ pub(super) fn routes(table: Table) -> Table {
         .page("/console", KEEPERS, overview::page)
         .page("/console/now", KEEPERS, overview::now)
         .page("/console/to-do", KEEPERS, todo::page)
+        .page("/console/to-do/{id}/done", TICKERS, tick::ask)
+        .form("/console/to-do/{id}/done", TICKERS, tick::tick)
         .page("/console/trace", KEEPERS, trace::find_page)
         .form("/console/trace", KEEPERS, trace::find)
         .page("/console/trace/{task}", TRACERS, trace::page)
@@ -204,6 +208,11 @@ impl Console {
         let picture = Arc::new(Picture { at: now, backlog, failing, lines });
         *kept = Some(Arc::clone(&picture));
         Ok(picture)
+    }
+
+    /// What waits is read anew for whoever looks next: something of it was seen to here.
+    async fn forget_picture(&self) {
+        *self.picture.lock().await = None;
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) mod list;
 pub(super) mod live;
 mod meanwhile;
 mod news;
+mod noted;
 mod onward;
 mod passing;
 mod put_right;
@@ -131,7 +132,10 @@ struct Row {
     person: String,
     /// Date of birth and NHS number.
     about: String,
+    /// What else the person is or was called: why a search found her.
+    names: String,
     flagged: bool,
+    died: bool,
     is_test: bool,
     what: String,
     priority: Option<words::Tag>,
@@ -284,7 +288,8 @@ async fn found(
 }
 
 impl Web {
-    /// Who may be given referrals: the people with accounts who work these providers' referrals, who has some already, and oneself.
+    /// Who may be given referrals: the people who work these providers' referrals, with accounts or let in by their issuer, who has some
+    /// already, and oneself.
     async fn workers(
         &self,
         visitor: &Visitor,
@@ -298,8 +303,11 @@ impl Web {
         let mut workers: Vec<(String, String)> =
             open.into_iter().filter(|account| account.positions.iter().any(works)).map(of).collect();
         // who cannot log in is given nothing more
+        let let_in = self.people.let_in(providers).await?;
+        workers.extend(let_in.works);
+        let ended = ended.into_iter().map(|account| of(account).0).chain(let_in.gone);
         let mut seen: std::collections::HashSet<String> =
-            workers.iter().chain(&ended.into_iter().map(of).collect::<Vec<_>>()).map(|(id, _)| id.clone()).collect();
+            workers.iter().map(|(id, _)| id.clone()).chain(ended).collect();
         if seen.insert(visitor.person.clone()) {
             workers.push((visitor.person.clone(), visitor.name.clone()));
         }
@@ -316,16 +324,7 @@ impl Web {
         Ok(workers)
     }
 
-    /// Who works a provider's referrals or has done so, by name: also those whose account is ended. What was done stays told.
-    async fn known_people(&self, provider: &ProviderId) -> Result<Vec<(String, String)>, StoreError> {
-        let of_provider = |account: &Account| {
-            account.positions.iter().any(|held| matches!(held, Position::ProviderWorker(id) if id == provider))
-        };
-        let accounts = self.people.accounts().await?.into_iter();
-        Ok(accounts.filter(of_provider).map(|account| (person(&account.name), account.full_name)).collect())
-    }
-
-    /// The same by what stands in a URL; else the page that is answered.
+    /// A Task that somebody may do this with, by what stands in a URL; else the page that is answered.
     pub(super) async fn named(&self, seen: &Seen, task: &str, deed: Deed) -> Result<TaskRecord, Response> {
         let Ok(task) = task.parse::<TaskId>() else { return Err(absent(seen)) };
         let found = self.task_for(&seen.visitor, task, deed).await.map_err(|error| away(&error))?;
@@ -438,7 +437,9 @@ impl Row {
             task: line.task,
             person: line.person.clone(),
             about,
+            names: line.names.in_words(),
             flagged: line.flagged,
+            died: line.died,
             is_test: line.is_test,
             what: line.what.clone(),
             priority: line.priority,
@@ -446,7 +447,7 @@ impl Row {
             status: words::status(line.state.status),
             marks: line.news.iter().copied().chain(words::marks(&line.state, now)).collect(),
             came: words::day(line.came),
-            due: words::due(&line.state).map(words::day).unwrap_or_default(),
+            due: words::to_do(&line.state).unwrap_or_default(),
             worker: line.worker.as_ref().map_or_else(String::new, |worker| worker.name.clone()),
         }
     }

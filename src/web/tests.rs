@@ -309,7 +309,7 @@ async fn somebody_enrols_logs_in_sees_who_she_is_and_logs_out() {
     assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
 
     let page = browser.get("/account").await;
-    for told in ["Anna Ärzte", "local:anna", "provider-worker:local", "2 March 2026, 09:00 (here)"] {
+    for told in ["Anna Ärzte", "local:anna", "You work the referrals of", "2 March 2026, 09:00 (here)"] {
         assert!(page.text.contains(told), "{told}: {}", page.text);
     }
     let policy = page.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
@@ -457,7 +457,7 @@ async fn who_is_kept_out_is_out_at_once() {
     scene.people.set_positions("command:test", "anna", vec!["operator".parse().unwrap()]).await.unwrap();
     assert!(!browser.is_in().await, "what she was before she is no longer anywhere");
     let mut browser = scene.logged_in("anna", &key).await;
-    assert!(browser.get("/account").await.text.contains("operator"));
+    assert!(browser.get("/account").await.text.contains("You keep Onward running"));
 
     scene.people.reset("command:test", "anna").await.unwrap();
     assert!(!browser.is_in().await);

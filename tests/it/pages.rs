@@ -323,6 +323,7 @@ async fn somebody_looks_at_what_happened_and_at_who_takes_part() {
             after: None,
             event: Some("cancellation-requested".into()),
             actor: None,
+            person: None,
             inbox: Some(LIFE_ROOMS.parse().unwrap()),
             system: None,
             count: 1,

@@ -102,6 +102,14 @@ fn an_answer_that_crosses_the_request_does_not_refuse_it() {
 }
 
 #[test]
+fn to_give_it_to_somebody_answers_nothing() {
+    let asked = TaskState { cancel_requested: true, information_requested: true, sent: true, ..state(Received) };
+    assert_eq!(asked.given(), Ok(asked), "whoever gives it to a colleague does not refuse to cancel it");
+    assert!(state(Requested).given().unwrap().sent, "somebody has it");
+    assert!(state(Completed).given().is_err());
+}
+
+#[test]
 fn a_provider_asks_for_more_until_it_is_answered() {
     let asked = state(Accepted).told(By::Provider, true).unwrap();
     assert!(asked.information_requested);

@@ -175,7 +175,7 @@ fn scene() -> Scene {
         scopes: vec!["profile".into()],
         acr_values: vec!["AAL3_ANY".into(), "AAL2_OR_AAL3_ANY".into()],
         name_claim: "name".into(),
-        roles: vec![rule("keeper", "operator"), rule("looker", "auditor")],
+        roles: vec![rule("keeper", "operator"), rule("looker", "auditor"), rule("helper", "provider-worker:mind")],
     };
     let client = FhirClient::over(Arc::new(liar.clone()));
     let issuer = Issuer::new(people.clone(), config, client, BASE.into());
@@ -249,6 +249,22 @@ async fn whoever_the_issuer_vouches_for_is_in_with_the_roles_of_her_claims() {
     let out = scene.issuer.logs_out_at().await.unwrap();
     assert!(out.starts_with("https://issuer.example/end?"), "{out}");
     assert!(out.contains("post_logout_redirect_uri=https%3A%2F%2Fonward.example%2Flogin"), "{out}");
+}
+
+#[tokio::test]
+async fn whose_referrals_somebody_works_is_kept_with_each_log_in() {
+    let scene = scene();
+    let known = async || scene.people.let_in(&["mind".parse().unwrap()]).await.unwrap();
+    assert!(scene.with(json!({"roles": ["helper"], "acr": "AAL1"}), Signed::Well).await.is_err());
+    assert!(known().await.works.is_empty(), "who is not let in is no colleague");
+    scene.with(json!({"roles": ["helper"]}), Signed::Well).await.unwrap();
+    assert_eq!(known().await.works, [("oidc:anna".to_owned(), "Anna Ärzte".to_owned())]);
+    scene.clock.advance(60);
+    scene.with(json!({"name": "Anna Weber"}), Signed::Well).await.unwrap();
+    let gone = known().await;
+    assert_eq!((gone.works.len(), gone.gone), (0, vec!["oidc:anna".to_owned()]), "the issuer gives her another role");
+    let names = scene.people.names_of(&"mind".parse().unwrap()).await.unwrap();
+    assert_eq!(names.at("oidc:anna", scene.clock.now()), Some("Anna Ärzte"), "what she did here stays told");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
-    link::Link,
+    link::{Link, Values},
     rows::{all, big, corrupt, get, json, limit, micros, moment, number, parse},
 };
 use crate::{
@@ -19,6 +19,7 @@ const FIND: &str =
           ORDER BY at DESC, task DESC, seq DESC LIMIT $5) j JOIN task t ON t.id = j.task
     WHERE j.detail IS NOT NULL AND ($6::text IS NULL OR j.event = $6) AND ($7::text IS NULL OR j.actor = $7)
       AND ($8::text IS NULL OR t.inbox = $8) AND ($9::text IS NULL OR t.system = $9)
+      AND ($11::text IS NULL OR j.person = $11)
     ORDER BY j.at DESC, j.task DESC, j.seq DESC LIMIT $10";
 /// The last of those that are looked at.
 const END: &str = "SELECT at, task, seq FROM journal WHERE at >= $1 AND (at, task, seq) < ($2, $3, $4)
@@ -49,14 +50,15 @@ pub(super) async fn find(link: &Link, query: &JournalQuery) -> Result<JournalPag
     let (at, task, seq) = query.begins_before();
     let (from, seq, looked) = (micros(query.from), big(seq), limit(query.looked_at()));
     let actor = query.actor.as_ref().map(serde_json::to_string).transpose().map_err(corrupt)?;
-    if query.event.as_ref().is_some_and(|event| event.contains('\0')) {
+    if [&query.event, &query.person].into_iter().flatten().any(|text| text.contains('\0')) {
         return Ok(JournalPage::default());
     }
     let inbox = query.inbox.as_ref().map(|inbox| inbox.as_str());
     let system = query.system.as_ref().map(|system| system.as_str());
     let count = limit(query.count.saturating_add(1));
-    let rows =
-        link.query(FIND, &[&from, &at, &task.0, &seq, &looked, &query.event, &actor, &inbox, &system, &count]).await?;
+    let (event, person) = (&query.event, &query.person);
+    let values: Values<'_> = &[&from, &at, &task.0, &seq, &looked, event, &actor, &inbox, &system, &count, person];
+    let rows = link.query(FIND, values).await?;
     let found = all(&rows, |row| {
         Ok(FoundLine {
             task: TaskId(get(row, "task")?),

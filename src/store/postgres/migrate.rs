@@ -51,6 +51,8 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0022_failing.sql"), runs_from: 7 },
     // through an older program it is not told what somebody was before
     Step { sql: include_str!("migrations/0023_account_before.sql"), runs_from: 7 },
+    // who logs in through an older program is no colleague before the next time
+    Step { sql: include_str!("migrations/0024_colleague.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

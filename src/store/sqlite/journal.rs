@@ -16,7 +16,7 @@ const FIND: &str =
           ORDER BY at DESC, task DESC, seq DESC LIMIT ?5) looked
     CROSS JOIN journal j ON j.task = looked.task AND j.seq = looked.seq CROSS JOIN task t ON t.id = j.task
     WHERE j.detail IS NOT NULL AND (?6 IS NULL OR j.event = ?6) AND (?7 IS NULL OR j.actor = ?7)
-      AND (?8 IS NULL OR t.inbox = ?8) AND (?9 IS NULL OR t.system = ?9)
+      AND (?8 IS NULL OR t.inbox = ?8) AND (?9 IS NULL OR t.system = ?9) AND (?11 IS NULL OR j.person = ?11)
     ORDER BY j.at DESC, j.task DESC, j.seq DESC LIMIT ?10";
 /// The last of those that are looked at.
 const END: &str = "SELECT at, task, seq FROM journal WHERE at >= ?1 AND (at, task, seq) < (?2, ?3, ?4)
@@ -102,7 +102,8 @@ pub(super) fn find(c: &Connection, query: &JournalQuery) -> Result<JournalPage, 
             actor,
             query.inbox.as_ref().map(|inbox| inbox.as_str()),
             query.system.as_ref().map(|system| system.as_str()),
-            count
+            count,
+            query.person
         ],
         |row| {
             Ok(FoundLine {

@@ -34,6 +34,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0023_heard.sql"),
     include_str!("migrations/0024_failing.sql"),
     include_str!("migrations/0025_account_before.sql"),
+    include_str!("migrations/0026_colleague.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

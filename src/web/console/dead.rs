@@ -69,8 +69,8 @@ struct Row {
     task: String,
     to_name: String,
     since: String,
-    what: &'static str,
-    step: u64,
+    /// What could not be sent, and which way.
+    called: String,
     why: String,
     /// Whether its referral is a test, which is about nobody.
     is_test: bool,
@@ -395,11 +395,11 @@ impl Row {
             task: letter.task.to_string(),
             to_name: named(&to, registry),
             since: moment(letter.since),
-            what: match letter.side {
-                Side::Delivery => "to the provider",
-                Side::WriteBack => "back to the record",
+            called: match (letter.side, letter.seq) {
+                (Side::Delivery, 1) => "The referral, to the provider".to_owned(),
+                (Side::Delivery, step) => format!("Step {step} of the referral, to the provider"),
+                (Side::WriteBack, step) => format!("Step {step} of the referral, back into the record"),
             },
-            step: letter.seq,
             why: plain(&letter.why),
             is_test: false,
         }
@@ -430,8 +430,8 @@ impl ConfirmPage {
         Self {
             title: "Try this dead letter again?",
             text: format!(
-                "Step {} {}, {}, is sent again at once. It was given up because of this: {}.",
-                row.step, row.what, row.to_name, row.why
+                "{}, {}, is sent again at once. It was given up because of this: {}.",
+                row.called, row.to_name, row.why
             ),
             action: format!("/console/dead/{}/replay", row.message),
             back: format!("/console/dead/{}", row.message),
@@ -444,8 +444,8 @@ impl ConfirmPage {
         Self {
             title: "Put this dead letter away?",
             text: format!(
-                "Step {} {}, {}, is then never sent, and this cannot be undone. Make sure that somebody has told the other side.",
-                row.step, row.what, row.to_name
+                "{}, {}, is then never sent, and this cannot be undone. Make sure that somebody has told the other side.",
+                row.called, row.to_name
             ),
             action: format!("/console/dead/{}/put-away", row.message),
             back: format!("/console/dead/{}", row.message),

@@ -11,6 +11,11 @@ pub(super) const REPLAYED: &str = "replayed";
 /// A dead letter is put away.
 pub(super) const PUT_AWAY: &str = "put-away";
 
+/// A line of what waits is ticked off.
+pub(super) const TICKED: &str = "ticked";
+/// There was nothing to tick off any more.
+pub(super) const GONE: &str = "gone";
+
 /// Where one is sent when this was done: this path of ours.
 pub(super) fn at(path: &str, code: &str) -> String {
     with(path, code)
@@ -22,6 +27,8 @@ pub(super) fn told(query: Option<String>) -> Option<&'static str> {
     match query.iter().find(|(name, _)| name == PARAMETER)?.1.as_str() {
         REPLAYED => Some("The message is tried again now, in the order of its referral."),
         PUT_AWAY => Some("The message is put away, and is never sent."),
+        TICKED => Some("It is ticked off."),
+        GONE => Some("It was ticked off before, or what it was about is over."),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use jiff::{SignedDuration, Timestamp, civil::DateTime};
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
@@ -20,11 +20,13 @@ use crate::{
     config::Registry,
     domain::{Actor, Event, InboxId, SystemId, TaskId},
     http::call::pairs,
+    people::account::person,
     store::{FoundLine, JournalCursor, JournalPage, JournalQuery, LINES_LOOKED_AT_MAX, Store, StoreError},
     web::{
-        Shared,
+        Shared, dates,
         form::Seen,
         frame::{Frame, Section},
+        inbox::words::folded,
         page::{self, Fault},
     },
 };
@@ -75,7 +77,17 @@ struct Wanted {
     after: String,
 }
 
+/// Who did something, as it is looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum By {
+    /// As whose deed it counts.
+    Actor(Actor),
+    /// The person herself: `local:NAME` or `oidc:SUBJECT`.
+    Person(String),
+}
+
 /// What is looked for, as it is asked.
+#[derive(Debug)]
 struct Asked {
     query: JournalQuery,
     task: Option<TaskId>,
@@ -85,7 +97,15 @@ struct Asked {
 pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, Keeper(seen): Keeper) -> Response {
     let wanted = Wanted::read(&pairs(&query.unwrap_or_default()), web.console.store.now());
     let registry = web.console.registry.load();
-    let asked = match wanted.asked() {
+    // whom a name belongs to is looked up only where one is written
+    let accounts = match wanted.actor.as_str() {
+        "" => vec![],
+        _ => match web.people.accounts().await {
+            Ok(accounts) => accounts.into_iter().map(|account| (account.name, account.full_name)).collect(),
+            Err(error) => return away(&error),
+        },
+    };
+    let asked = match wanted.asked(&registry, &accounts) {
         Ok(asked) => asked,
         Err(faults) => {
             let view = JournalView { faults, ..JournalView::of(&seen, &registry, wanted) };
@@ -123,6 +143,10 @@ fn is_wanted(found: &FoundLine, query: &JournalQuery) -> bool {
         && query.after.is_none_or(|after| (line.at, found.task, line.seq) < after)
         && query.event.as_ref().is_none_or(|event| line.event.name() == event)
         && query.actor.as_ref().is_none_or(|actor| line.actor == *actor)
+        && query
+            .person
+            .as_deref()
+            .is_none_or(|person| line.asked_by.as_ref().and_then(|asked| asked.person.as_deref()) == Some(person))
         && query.inbox.as_ref().is_none_or(|inbox| found.inbox == *inbox)
         && query.system.as_ref().is_none_or(|system| found.system == *system)
 }
@@ -137,7 +161,12 @@ impl Wanted {
             found.chars().take(ACTOR_CHARS_MAX).collect::<String>()
         };
         let written = |at: Timestamp| at.to_zoned(LONDON).strftime(MOMENT).to_string();
-        let or = |text: String, at: Timestamp| if text.is_empty() { written(at) } else { text };
+        // as a browser's own field takes it, however it was written
+        let or = |text: String, at: Timestamp| match dates::moment(&text) {
+            Some(at) => written(at),
+            None if text.is_empty() => written(at),
+            None => text,
+        };
         Self {
             from: or(text("from"), now.saturating_sub(SignedDuration::from_hours(24)).unwrap_or(now)),
             // the minute that has begun is in it
@@ -151,15 +180,15 @@ impl Wanted {
         }
     }
 
-    fn asked(&self) -> Result<Asked, Vec<Fault>> {
+    fn asked(&self, registry: &Registry, accounts: &[(String, String)]) -> Result<Asked, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut wrong = |field: &'static str, told: &str| faults.push(Fault::at(field, told));
-        let (from, before) = (at(&self.from), at(&self.to));
+        let (from, before) = (dates::moment(&self.from), dates::moment(&self.to));
         if from.is_none() {
-            wrong("from", "Write a day and a time, such as 2026-11-26T09:00");
+            wrong("from", "Write a day and a time, such as 26 November 2026, 9:00");
         }
         if before.is_none() {
-            wrong("to", "Write a day and a time, such as 2026-11-26T17:00");
+            wrong("to", "Write a day and a time, such as 26 November 2026, 17:00");
         }
         if let (Some(from), Some(before)) = (from, before)
             && before <= from
@@ -170,10 +199,13 @@ impl Wanted {
         if event.as_ref().is_some_and(|event| !Event::NAMES.contains(&event.as_str())) {
             wrong("event", "Choose one of the events");
         }
-        let actor = if self.actor.is_empty() { Some(None) } else { actor(&self.actor).map(Some) };
-        if actor.is_none() {
-            wrong("actor", "Write onward, system:ID, provider:ID or operator:NAME");
-        }
+        let by = match by(&self.actor, registry, accounts) {
+            Ok(by) => Some(by),
+            Err(told) => {
+                wrong("actor", told);
+                None
+            }
+        };
         let inbox = one_of::<InboxId>(&self.inbox);
         if inbox.is_none() {
             wrong("inbox", "Choose one of the inboxes");
@@ -187,12 +219,17 @@ impl Wanted {
             wrong("task", "Write the id of a Task");
         }
         let after = if self.after.is_empty() { Some(None) } else { cursor(&self.after).map(Some) };
-        let all = (from, before, actor, inbox, system, task, after);
+        let all = (from, before, by, inbox, system, task, after);
         match all {
-            (Some(from), Some(before), Some(actor), Some(inbox), Some(system), Some(task), Some(after))
+            (Some(from), Some(before), Some(by), Some(inbox), Some(system), Some(task), Some(after))
                 if faults.is_empty() =>
             {
-                let query = JournalQuery { from, before, after, event, actor, inbox, system, count: PAGE };
+                let (actor, person) = match by {
+                    Some(By::Actor(actor)) => (Some(actor), None),
+                    Some(By::Person(person)) => (None, Some(person)),
+                    None => (None, None),
+                };
+                let query = JournalQuery { from, before, after, event, actor, person, inbox, system, count: PAGE };
                 Ok(Asked { query, task: task.map(TaskId) })
             }
             _ => Err(faults),
@@ -220,25 +257,46 @@ impl Wanted {
     }
 }
 
-/// A moment in the time of London.
-fn at(text: &str) -> Option<Timestamp> {
-    let at: DateTime = text.parse().ok()?;
-    at.to_zoned(LONDON).ok().map(|at| at.timestamp())
-}
-
 /// A value, or none where nothing is written; nothing where it is no such value.
 fn one_of<T: FromStr>(text: &str) -> Option<Option<T>> {
     if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
 }
 
-/// Who did something, as the journal's pages write it.
-fn actor(text: &str) -> Option<Actor> {
+/// Who is meant by what is written: as the journal's pages write it, or by the name of a person, an account, a system or a provider. None
+/// where nothing is written.
+fn by(text: &str, registry: &Registry, accounts: &[(String, String)]) -> Result<Option<By>, &'static str> {
+    const UNKNOWN: &str =
+        "Write onward, or the name of a person, an account, a system or a provider that is known here";
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let actor = |actor: Actor| Ok(Some(By::Actor(actor)));
     match text.split_once(':') {
-        None => (text == "onward").then_some(Actor::Onward),
-        Some(("system", id)) => id.parse().ok().map(Actor::System),
-        Some(("provider", id)) => id.parse().ok().map(Actor::Provider),
-        Some(("operator", name)) => Some(Actor::Operator(name.to_owned())),
-        Some(_) => None,
+        Some(("system", id)) => return id.parse().map_or(Err(UNKNOWN), |id| actor(Actor::System(id))),
+        Some(("provider", id)) => return id.parse().map_or(Err(UNKNOWN), |id| actor(Actor::Provider(id))),
+        Some(("operator", name)) => return actor(Actor::Operator(name.to_owned())),
+        // also of one that is gone
+        Some(("local" | "oidc", _)) => return Ok(Some(By::Person(text.to_owned()))),
+        Some(_) => return Err(UNKNOWN),
+        None if text == "onward" => return actor(Actor::Onward),
+        None => {}
+    }
+    let folded = folded(text);
+    let is_it = |id: &str, name: &str| id == text || self::folded(name) == folded;
+    if let Some(one) = registry.systems.values().find(|one| is_it(one.id.as_str(), &one.name)) {
+        return actor(Actor::System(one.id.clone()));
+    }
+    if let Some(one) = registry.providers.values().find(|one| is_it(one.id.as_str(), &one.name)) {
+        return actor(Actor::Provider(one.id.clone()));
+    }
+    if let Some((name, _)) = accounts.iter().find(|(name, _)| name == text) {
+        return Ok(Some(By::Person(person(name))));
+    }
+    let mut called = accounts.iter().filter(|(_, name)| self::folded(name) == folded);
+    match (called.next(), called.next()) {
+        (Some((name, _)), None) => Ok(Some(By::Person(person(name)))),
+        (Some(_), Some(_)) => Err("Several people have this name. Write the name of the account"),
+        (None, _) => Err(UNKNOWN),
     }
 }
 
@@ -287,6 +345,7 @@ impl JournalView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::console::tests::config;
 
     fn now() -> Timestamp {
         "2026-07-02T09:00:01Z".parse().unwrap()
@@ -296,18 +355,51 @@ mod tests {
         Wanted::read(&pairs(query), now())
     }
 
+    /// What is asked where two people have the same name.
+    fn asked(query: &str) -> Result<Asked, Vec<Fault>> {
+        let account = |name: &str, full: &str| (name.to_owned(), full.to_owned());
+        let accounts = [account("luke", "Luke Byrne"), account("mary", "Mary Éte"), account("mary2", "Mary Ete")];
+        read(query).asked(&config().registry, &accounts)
+    }
+
+    #[test]
+    fn who_did_it_is_found_by_whatever_name_one_knows() {
+        let person = |name: &str| Some(By::Person(name.to_owned()));
+        let system = |id: &str| Some(By::Actor(Actor::System(id.parse().unwrap())));
+        let provider = |id: &str| Some(By::Actor(Actor::Provider(id.parse().unwrap())));
+        for (text, expected) in [
+            ("", None),
+            ("onward", Some(By::Actor(Actor::Onward))),
+            ("Mersey Care", system("merseycare-rio")),
+            ("merseycare-rio", system("merseycare-rio")),
+            ("the life rooms", provider("life-rooms")),
+            ("luke", person("local:luke")),
+            ("LUKE BYRNE", person("local:luke")),
+            ("oidc:77", person("oidc:77")),
+            ("local:gone", person("local:gone")),
+        ] {
+            let found = asked(&format!("actor={}", text.replace(' ', "%20"))).unwrap().query;
+            let by = found.actor.map(By::Actor).or(found.person.map(By::Person));
+            assert_eq!(by, expected, "{text}");
+        }
+        let told = asked("actor=mary%20ete").unwrap_err();
+        assert_eq!(told[0].told, "Several people have this name. Write the name of the account");
+    }
+
     #[test]
     fn what_is_written_is_asked_and_the_last_day_if_nothing_is() {
-        let asked = read("").asked().ok().unwrap();
-        let (from, before) = (asked.query.from, asked.query.before);
+        let found = asked("").unwrap();
+        let (from, before) = (found.query.from, found.query.before);
         assert_eq!(
             (from.to_string().as_str(), before.to_string().as_str()),
             ("2026-07-01T09:00:00Z", "2026-07-02T09:01:00Z")
         );
-        let asked = read("event=answered&actor=operator%3Alocal%3Aolive&inbox=a&system=b").asked().ok().unwrap().query;
-        assert_eq!(asked.event.as_deref(), Some("answered"));
-        assert_eq!(asked.actor, Some(Actor::Operator("local:olive".into())));
-        assert_eq!((asked.inbox, asked.system), ("a".parse().ok(), "b".parse().ok()));
+        let found = asked("event=answered&actor=operator%3Alocal%3Aolive&inbox=a&system=b").unwrap().query;
+        assert_eq!(found.event.as_deref(), Some("answered"));
+        assert_eq!(found.actor, Some(Actor::Operator("local:olive".into())));
+        assert_eq!((found.inbox, found.system), ("a".parse().ok(), "b".parse().ok()));
+        let written = asked("from=1%20July%202026,%209:30am").unwrap().query.from;
+        assert_eq!(written.to_string(), "2026-07-01T08:30:00Z", "as pages write it");
     }
 
     #[test]
@@ -321,10 +413,10 @@ mod tests {
             ("actor=else:x", "actor"),
             ("task=7", "task"),
         ] {
-            let faults = read(query).asked().err().unwrap();
+            let faults = asked(query).unwrap_err();
             assert_eq!(faults.iter().map(|fault| fault.field).collect::<Vec<_>>(), [field], "{query}");
         }
-        assert!(read("after=x").asked().is_err());
+        assert!(asked("after=x").is_err());
     }
 
     #[test]
@@ -332,7 +424,7 @@ mod tests {
         let next = (now(), TaskId(Uuid::nil()), 7);
         let url = read("event=answered").url(next);
         let again = read(url.split_once('?').unwrap().1);
-        assert_eq!(again.asked().ok().unwrap().query.after, Some(next));
+        assert_eq!(again.asked(&config().registry, &[]).unwrap().query.after, Some(next));
         assert_eq!((again.event.as_str(), again.from.as_str()), ("answered", "2026-07-01T10:00"));
     }
 }

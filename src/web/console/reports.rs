@@ -22,7 +22,7 @@ use crate::{
     http::call::pairs,
     reports::{By, Cell, Line, Outcome, ReportError, SMALL, Table, Times, Told, TooFew, read},
     web::{
-        Shared,
+        Shared, dates,
         form::Seen,
         frame::{Frame, Section},
         harmless,
@@ -169,14 +169,19 @@ fn wanted(query: &str, now: Timestamp) -> (String, String, Result<Days, Fault>) 
     let query = pairs(query);
     let text = |name: &str| query.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.trim()).to_owned();
     let yesterday = now.to_zoned(LONDON).date().saturating_sub(Span::new().days(1));
-    let or = |text: String, day: Date| if text.is_empty() { day.to_string() } else { text };
+    // as a browser's own field takes it, however it was written
+    let or = |text: String, day: Date| match dates::day(&text) {
+        Some(day) => day.to_string(),
+        None if text.is_empty() => day.to_string(),
+        None => text,
+    };
     let from = or(text("from"), yesterday.saturating_sub(Span::new().days(DAYS - 1)));
     let to = or(text("to"), yesterday);
     let days = match (from.parse::<Date>(), to.parse::<Date>()) {
         (Ok(first), Ok(last)) if first <= last => Ok(Days { first, last }),
         (Ok(_), Ok(_)) => Err(Fault::at("to", "Write a day that is not before the first")),
-        (Err(_), _) => Err(Fault::at("from", "Write a day, such as 2026-11-01")),
-        (_, Err(_)) => Err(Fault::at("to", "Write a day, such as 2026-11-30")),
+        (Err(_), _) => Err(Fault::at("from", "Write a day, such as 1 November 2026")),
+        (_, Err(_)) => Err(Fault::at("to", "Write a day, such as 30 November 2026")),
     };
     let short = |text: String| text.chars().take(20).collect();
     (short(from), short(to), days)

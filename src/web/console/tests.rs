@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod dead;
+mod tick;
 
 pub(super) const SYSTEM: &str = "merseycare-rio";
 /// The number of the person whom every referral here is about.

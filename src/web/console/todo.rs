@@ -8,13 +8,13 @@ use axum::{
 };
 
 use super::{
-    Keeper, LINES_MAX, absent, away,
+    Keeper, LINES_MAX, absent, away, done, tick,
     words::{kind_words, minute, plain},
 };
 use crate::{
     alerts::worklist::{Line, rank},
     config::Registry,
-    domain::{AlertKind, Destination, InboxId, Side, SystemId, TransportStatus},
+    domain::{AlertKind, Destination, InboxId, Position, Side, SystemId, TransportStatus},
     http::call::pairs,
     store::Backlog,
     web::{
@@ -64,6 +64,10 @@ pub(super) struct LineRow {
     pub task: Option<String>,
     /// The dead letter, where it is one.
     pub letter: Option<String>,
+    /// Where it is ticked off, for whoever may.
+    pub tick: Option<String>,
+    /// Who ticks it off, for whoever may not.
+    pub ticks: &'static str,
 }
 
 /// All of them.
@@ -71,6 +75,7 @@ pub(super) struct LineRow {
 #[template(path = "console/todo.html")]
 struct TodoPage {
     frame: Frame,
+    done: Option<&'static str>,
     waits: Waits,
     /// Of which kind these are; empty: of all.
     kind: &'static str,
@@ -88,6 +93,7 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, K
     };
     let registry = web.console.registry.load();
     let waits = waits(&picture.lines, &picture.backlog, &registry, LINES_MAX);
+    let done = done::told(query.clone());
     let query = pairs(&query.unwrap_or_default());
     let wanted = query.iter().find(|(key, _)| key == "kind").map_or("", |(_, kind)| kind.as_str());
     let kind = match waits.kinds.iter().find(|kind| kind.code == wanted) {
@@ -100,9 +106,11 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, K
     let mut lines: Vec<&Line> = picture.lines.iter().filter(|line| kind.is_empty() || line.kind == kind).collect();
     lines.sort_by_key(|line| rank(line.kind));
     let more = lines.len() > LINES_MAX;
-    let rows = lines.into_iter().take(LINES_MAX).map(|line| LineRow::of(line, &registry)).collect();
+    let positions = &seen.visitor.positions;
+    let rows = lines.into_iter().take(LINES_MAX).map(|line| LineRow::of(line, &registry).for_whom(positions, line));
+    let rows = rows.collect();
     let frame = Frame::of(&seen, Section::Console);
-    page::shown(StatusCode::OK, &TodoPage { frame, waits, kind, rows, more, most: LINES_MAX })
+    page::shown(StatusCode::OK, &TodoPage { frame, done, waits, kind, rows, more, most: LINES_MAX })
 }
 
 /// Of what was read (of each sort at most one more than `most`, the oldest first): how many there are of each kind, and which are worst.
@@ -157,6 +165,14 @@ fn advice(line: &Line) -> String {
     if of(&[AlertKind::DeliveryDelayed.code()]) {
         return "ask whoever runs the provider’s server; it is tried again by itself, and every try stands with the referral".to_owned();
     }
+    // what is only on a page of others leads nobody astray
+    if of(&[AlertKind::GlassBroken.code()]) {
+        return "an auditor sees under “Records opened” who gave which reason, and asks whether it was needed"
+            .to_owned();
+    }
+    if of(&[AlertKind::WorkerLetIn.code()]) {
+        return "an auditor sees under “Accounts changed” who let in whom, and asks that person whether she has set up the account herself".to_owned();
+    }
     plain(line.advice)
 }
 
@@ -172,7 +188,7 @@ pub(super) fn named(about: &str, registry: &Registry) -> String {
 // === impl LineRow ===
 
 impl LineRow {
-    fn of(line: &Line, registry: &Registry) -> Self {
+    pub(super) fn of(line: &Line, registry: &Registry) -> Self {
         let is_letter = [TransportStatus::Undeliverable.code(), AlertKind::DeadLetter.code()].contains(&line.kind);
         Self {
             what: said(line.kind),
@@ -182,7 +198,17 @@ impl LineRow {
             advice: advice(line),
             task: line.task.map(|task| task.to_string()),
             letter: is_letter.then(|| line.id.clone()),
+            tick: None,
+            ticks: "",
         }
+    }
+
+    /// The same for somebody: with where she ticks it off, or who does.
+    fn for_whom(self, positions: &[Position], line: &Line) -> Self {
+        if tick::may_tick(positions, line) {
+            return Self { tick: Some(format!("/console/to-do/{}/done", line.id)), ..self };
+        }
+        Self { ticks: tick::who_ticks(line), ..self }
     }
 }
 

@@ -315,6 +315,8 @@ fn facts(task: &TaskRecord, registry: &Registry) -> Vec<(&'static str, String)> 
         facts.push(("Part of", format!("Task {parent}")));
     }
     let Deadlines { deliver_by, open_by, answer_by } = task.state.deadlines;
+    // what was given up is not on its way
+    let deliver_by = deliver_by.filter(|_| task.state.transport != Some(TransportStatus::Undeliverable));
     for (what, by) in
         [("To be delivered by", deliver_by), ("To be opened by", open_by), ("To be answered by", answer_by)]
     {

@@ -144,7 +144,7 @@ impl NowPart {
             Verdict::Works => (
                 Tag::of("Works", "green"),
                 "The way works, there and back",
-                "Make sure that somebody on each side has seen it. Then a route may send people there.",
+                "The provider has answered, and the answer is in the record. Make sure that somebody on each side has seen it. Then a route may send people there.",
             ),
             Verdict::WorksThere => (
                 Tag::of("Works", "green"),
@@ -155,6 +155,21 @@ impl NowPart {
                 Tag::of("Waiting", "blue"),
                 "It is not known yet",
                 "Wait a little. What is written below changes by itself, or when this page is loaded again.",
+            ),
+            Verdict::Delivered => (
+                Tag::of("Delivered", "blue"),
+                "It is delivered, and waits for the provider’s answer",
+                "Ask the provider to open it, or to look into its own system. That the way works is known once the provider has said something of it.",
+            ),
+            Verdict::Unanswered => (
+                Tag::of("Not answered", "orange"),
+                "It was delivered, and the provider has said nothing of it",
+                "Ask the provider whether somebody, or its system, has seen it. Then send another one.",
+            ),
+            Verdict::FailsAnswered => (
+                Tag::of("Fails", "red"),
+                "The provider has it, and what it says of it cannot be taken",
+                "Do what is written beside what failed, and send another one.",
             ),
             Verdict::FailsThere => (
                 Tag::of("Fails", "red"),

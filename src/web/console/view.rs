@@ -12,7 +12,7 @@ use super::{
 use crate::{
     alerts::{sending, worklist::Line},
     config::{Registry, registry::InboxKind},
-    domain::{Destination, InboxId, Side, SystemId, breaker::Phase, working_days::WorkingTime},
+    domain::{AlertKind, Destination, InboxId, Side, SystemId, breaker::Phase, working_days::WorkingTime},
     health::{Condition, Part, State},
     lanes::endpoints::Seen,
     store::{Backlog, Failing},
@@ -20,6 +20,9 @@ use crate::{
 
 /// What has waited longer than this is told as late, though nothing else is wrong.
 const LATE: SignedDuration = SignedDuration::from_mins(15);
+
+/// Refused configurations that the verdict tells of; the others are among what waits.
+const REFUSED_MAX: usize = 3;
 
 /// How it is where tries fail, though the endpoint is spoken to.
 const FAILS: &str = "Cannot be sent";
@@ -121,6 +124,15 @@ fn verdict<'r>(known: &Known<'_>, waits: &Waits, ends: impl Iterator<Item = &'r 
     for (part, found) in known.parts.iter().filter(|(_, found)| found.state != State::Ready) {
         reasons.push(format!("{}: {}.", named(*part), plain(&found.detail)));
     }
+    // what is in force is not what somebody wants, though every part is well
+    let refused = known.lines.iter().filter(|line| line.kind == AlertKind::ConfigurationRefused.code());
+    reasons.extend(refused.take(REFUSED_MAX).map(|line| {
+        let why = plain(&line.text);
+        format!(
+            "A changed configuration was not taken up, and what was before it is in force: {}.",
+            why.trim_end_matches('.')
+        )
+    }));
     let of_parts = reasons.len();
     reasons.extend(ends.filter_map(|end| end.trouble.clone()));
     let (tag, heading) = match known.overall {
@@ -409,6 +421,17 @@ mod tests {
             assert_eq!(row(&view, "writeback.merseycare-rio").0, tag);
             assert_eq!(view.verdict.heading == "All is well", tag == "Well");
         }
+    }
+
+    #[test]
+    fn a_configuration_that_was_not_taken_up_is_trouble() {
+        let mut world = well();
+        world.lines =
+            vec![Line { text: "onward.toml: [[system]] needs `id`.".into(), ..line("configuration-refused") }];
+        let verdict = seen(&world).verdict;
+        assert_eq!((verdict.tag.words, verdict.heading), ("Trouble", "Onward works, and not all of it as it should"));
+        let told = "A changed configuration was not taken up, and what was before it is in force: onward.toml: [[system]] needs “id”.";
+        assert_eq!(verdict.reasons[0], told);
     }
 
     #[test]

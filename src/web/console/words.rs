@@ -22,9 +22,9 @@ impl Tag {
 /// Where people are.
 pub(in crate::web) const LONDON: TimeZone = jiff::tz::get!("Europe/London");
 
-/// A moment to the second, in the time of London.
+/// A moment to the second, in the time of London, which has two: which of them is said.
 pub(in crate::web) fn moment(at: Timestamp) -> String {
-    at.to_zoned(LONDON).strftime("%-d %B %Y, %H:%M:%S").to_string()
+    at.to_zoned(LONDON).strftime("%-d %B %Y, %H:%M:%S %Z").to_string()
 }
 
 /// A moment to the minute.
@@ -56,8 +56,19 @@ pub(in crate::web) fn spoken(code: &str) -> String {
     first.into_iter().chain(letters.map(|letter| if letter == '-' { ' ' } else { letter })).collect()
 }
 
-/// A text of ours without the marks of code, which are for a terminal: what stands between them is quoted.
+/// A text of ours as people read it: without the marks of code, which are for a terminal, and with moments in the time of London.
 pub(in crate::web) fn plain(text: &str) -> String {
+    let local = |word: &str| {
+        let bare = word.trim_end_matches(['.', ',', ';', ':', ')']);
+        let at: Timestamp = bare.parse().ok()?;
+        Some(format!("{}{}", moment(at), word.strip_prefix(bare).unwrap_or_default()))
+    };
+    let words = text.split(' ').map(|word| local(word).unwrap_or_else(|| word.to_owned()));
+    quoted(&words.collect::<Vec<_>>().join(" "))
+}
+
+/// What stands between marks of code is quoted.
+fn quoted(text: &str) -> String {
     let mut told = String::with_capacity(text.len());
     for (at, part) in text.split('`').enumerate() {
         if at > 0 {
@@ -165,6 +176,8 @@ mod tests {
     #[test]
     fn moments_are_londons() {
         let at: Timestamp = "2026-07-02T09:00:01Z".parse().unwrap();
-        assert_eq!((moment(at).as_str(), minute(at).as_str()), ("2 July 2026, 10:00:01", "2 July, 10:00"));
+        assert_eq!((moment(at).as_str(), minute(at).as_str()), ("2 July 2026, 10:00:01 BST", "2 July, 10:00"));
+        let text = "olga sees it until 2026-01-02T09:00:01Z, and `gave` a reason";
+        assert_eq!(plain(text), "olga sees it until 2 January 2026, 09:00:01 GMT, and “gave” a reason");
     }
 }

@@ -82,6 +82,9 @@ pub(in crate::web) fn choices(status: TaskStatus, allowed: &[TaskStatus], cancel
     add(may(TaskStatus::Completed), "completed", "Complete", true);
     add(may(TaskStatus::Rejected), "rejected", "Decline or redirect", true);
     add(may(TaskStatus::Failed), "failed", "End early", true);
+    // what one has ended oneself, and wrongly: the one status that leaves an end
+    let own_end = matches!(status, TaskStatus::Completed | TaskStatus::Rejected | TaskStatus::Failed);
+    add(own_end && may(TaskStatus::EnteredInError), "entered-in-error", "It was ended in error", true);
     choices
 }
 
@@ -327,10 +330,11 @@ mod tests {
             at(TaskStatus::Accepted),
             ["in-progress", "schedule", "contact", "progress", "onward", "on-hold", "completed", "rejected", "failed"]
         );
-        for ended in
-            TaskStatus::ALL.iter().filter(|status| status.is_terminal() && **status != TaskStatus::EnteredInError)
-        {
-            assert_eq!(at(*ended), [""; 0], "{ended}");
+        for ended in [TaskStatus::Completed, TaskStatus::Rejected, TaskStatus::Failed] {
+            assert_eq!(at(ended), ["entered-in-error"], "{ended}");
+        }
+        for ended in [TaskStatus::Cancelled, TaskStatus::EnteredInError] {
+            assert_eq!(at(ended), [""; 0], "{ended}");
         }
     }
 

@@ -10,7 +10,7 @@ use axum::{
 use super::{absent, away, found, line::Line, lines_of, list, list::Wanted, sought_in, words};
 use crate::{
     config::Registry,
-    domain::Timestamp,
+    domain::{Timestamp, task::TaskState},
     http::call::pairs,
     web::{
         Shared, Web,
@@ -21,7 +21,7 @@ use crate::{
 
 /// So many lines are in one table.
 const LINES_MAX: usize = 20_000;
-const HEAD: [&str; 12] = [
+const HEAD: [&str; 13] = [
     "Reference",
     "NHS number",
     "Name",
@@ -31,6 +31,7 @@ const HEAD: [&str; 12] = [
     "Status",
     "Overdue",
     "Received",
+    "Open by",
     "Answer by",
     "Worker",
     "Service",
@@ -68,6 +69,11 @@ fn file(web: &Web, seen: &Seen, lines: &[Arc<Line>], now: Timestamp) -> Response
     page::csv("referrals.csv", table(lines, now, &web.registry.load()))
 }
 
+/// A day by which something is to be done, while it still is.
+fn by(state: &TaskState, at: Option<Timestamp>) -> String {
+    at.filter(|_| !state.status.is_terminal()).map(words::iso_day).unwrap_or_default()
+}
+
 /// Lines as a table. Days are written as ISO 8601 has them, which every spreadsheet sorts and none reads as another day; tests are left out,
 /// because tables are counted.
 fn table(lines: &[Arc<Line>], now: Timestamp, registry: &Registry) -> Option<Vec<u8>> {
@@ -84,7 +90,8 @@ fn table(lines: &[Arc<Line>], now: Timestamp, registry: &Registry) -> Option<Vec
             words::status(line.state.status).words.to_owned(),
             if words::is_overdue(&line.state, now) { "Yes" } else { "No" }.to_owned(),
             words::iso_day(line.came),
-            words::due(&line.state).map(words::iso_day).unwrap_or_default(),
+            by(&line.state, line.state.deadlines.open_by),
+            by(&line.state, line.state.deadlines.answer_by),
             line.worker.as_ref().map_or_else(String::new, |worker| worker.name.clone()),
             registry.inboxes.get(&line.inbox).map_or_else(|| line.inbox.to_string(), |inbox| registry.called(inbox)),
         ];

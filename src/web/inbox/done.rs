@@ -74,6 +74,7 @@ pub(in crate::web) fn words(code: &str, way: WayBack) -> Option<String> {
         "completed" => ("You have completed this referral.", Some(Told::Outcome)),
         "failed" => ("This referral has ended early.", Some(Told::Reason)),
         "cancelled" => ("This referral is cancelled.", Some(Told::Status)),
+        "entered-in-error" => ("The end of this referral is marked as noted in error.", Some(Told::Reason)),
         "received" => ("This referral is marked as opened.", Some(Told::Status)),
         "keep" => ("You go on with this referral.", Some(Told::Note)),
         "schedule" => ("The appointment is noted.", Some(Told::Date)),

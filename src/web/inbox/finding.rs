@@ -13,7 +13,7 @@ use crate::{
     web::{Web, services},
 };
 
-/// So many are shown.
+/// So many are shown on a page.
 pub(super) const FOUND_MAX: usize = 20;
 /// So many entries of the directory are looked at, the nearest first.
 const LOOKED_AT_MAX: usize = 2_000;
@@ -21,6 +21,17 @@ const LOOKED_AT_MAX: usize = 2_000;
 const PIECE: usize = 200;
 /// No further than this from the place that is asked for.
 const NEAR_METRES: f64 = 30_000.0;
+
+/// A page of what was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Those that say that they take nobody come last.
+    pub services: Vec<Service>,
+    /// So many were passed over that come before.
+    pub from: usize,
+    /// Whether there are more.
+    pub more: bool,
+}
 
 /// Why nothing was looked for.
 #[derive(Debug)]
@@ -37,13 +48,16 @@ impl From<StoreError> for NotFound {
 }
 
 impl Web {
-    /// The services of others than `own` that have all words of what is needed, the nearest to a place first where one is given.
+    /// The services of others than `own` that have all words of what is needed, the nearest to a place first where one is given; a page of
+    /// them, behind the first `from`.
     pub(super) async fn services_for(
         &self,
         own: &ProviderId,
         need: &str,
         place: &str,
-    ) -> Result<Vec<Service>, NotFound> {
+        from: usize,
+    ) -> Result<Found, NotFound> {
+        let from = from.min(LOOKED_AT_MAX);
         let registry = self.registry.load_full();
         let near: Option<(Point, f64)> = match place {
             "" => None,
@@ -52,9 +66,11 @@ impl Web {
         let need = words::folded(need);
         let kind = EntryKind::HealthcareService;
         let active = [("active".to_owned(), "true".to_owned())];
-        let Ok(search) = Search::read(kind.code(), &active, &self.directory.base, false) else { return Ok(Vec::new()) };
+        let Ok(search) = Search::read(kind.code(), &active, &self.directory.base, false) else {
+            return Ok(Found::default());
+        };
         let candidates = self.directory.candidates(kind, &search, near).await?;
-        let mut found = Vec::new();
+        let (mut found, mut passed) = (Vec::new(), 0);
         let ids: Vec<_> =
             candidates.iter().take(LOOKED_AT_MAX).filter_map(|one| Some((kind, one.id.parse().ok()?))).collect();
         for piece in ids.chunks(PIECE) {
@@ -63,14 +79,17 @@ impl Web {
                 let metres = candidates.iter().find(|one| *one.id == stored.id.to_string()).and_then(|one| one.metres);
                 if has(&body, &need) {
                     let of = service(&registry, &self.directory.base, &stored.id.to_string(), &body, metres);
-                    found.extend(of.filter(|service| service.provider != *own));
-                }
-                if found.len() == FOUND_MAX {
-                    return Ok(with_room_first(found));
+                    match of.filter(|service| service.provider != *own) {
+                        Some(_) if passed < from => passed += 1,
+                        Some(_) if found.len() == FOUND_MAX => {
+                            return Ok(Found { services: with_room_first(found), from, more: true });
+                        }
+                        service => found.extend(service),
+                    }
                 }
             }
         }
-        Ok(with_room_first(found))
+        Ok(Found { services: with_room_first(found), from: passed, more: false })
     }
 
     /// The service with this id, where somebody of `own` may refer on to it: what is one's own is no other service.

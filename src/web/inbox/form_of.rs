@@ -2,7 +2,7 @@
 
 use jiff::{
     ToSpan as _, Zoned,
-    civil::{Date, DateTime, Time},
+    civil::{Date, DateTime},
     tz::TimeZone,
 };
 use serde_json::{Value, json};
@@ -15,7 +15,11 @@ use super::{
 use crate::{
     domain::{TaskStatus, Timestamp, clock::instant},
     fhir::tree,
-    web::{form::Form, page::Fault},
+    web::{
+        dates::{day, time},
+        form::Form,
+        page::Fault,
+    },
     writeback::detail::WayBack,
 };
 
@@ -46,7 +50,7 @@ pub(in crate::web) enum Kind {
     Text,
     /// A few words.
     Line,
-    /// A day, as `2026-03-09` or `9/3/2026`.
+    /// A day, as `9 March 2026`, `9/3/2026` or `2026-03-09`.
     Day,
     /// A time of day, as `14:30` or `2:30pm`.
     Time,
@@ -254,40 +258,14 @@ impl Asked {
         }
         match self.kind {
             Kind::Choice(options) if !options.iter().any(|(value, _)| *value == text) => Some(self.missing.to_owned()),
-            Kind::Day if day(text).is_none() => Some(format!("{}: enter a date like 9/3/2026", self.label)),
+            Kind::Day if day(text).is_none() => {
+                Some(format!("{}: enter a date like 9/3/2026 or 9 March 2026", self.label))
+            }
             Kind::Time if time(text).is_none() => Some(format!("{}: enter a time like 2:30pm", self.label)),
             Kind::Score if score(text).is_none() => Some(format!("{}: enter a whole number from 0 to 10", self.label)),
             Kind::Choice(_) | Kind::Day | Kind::Time | Kind::Score | Kind::Text | Kind::Line => None,
         }
     }
-}
-
-/// A day as people type it, or as a browser's own field sends it.
-fn day(text: &str) -> Option<Date> {
-    let parts: Vec<&str> = text.split(['/', '.', '-', ' ']).filter(|part| !part.is_empty()).collect();
-    let [a, b, c] = parts[..] else { return None };
-    let (year, month, day) = if a.len() == 4 { (a, b, c) } else { (c, b, a) };
-    let year: i16 = year.parse().ok()?;
-    Date::new(year, month.parse().ok()?, day.parse().ok()?).ok().filter(|_| (2000..2200).contains(&year))
-}
-
-/// A time of day as people type it: `14:30`, `2.30pm`, `9am`. A number alone might be morning or afternoon.
-fn time(text: &str) -> Option<Time> {
-    let text = text.to_lowercase().replace(' ', "");
-    let (clock, half) = match (text.strip_suffix("am"), text.strip_suffix("pm")) {
-        (Some(clock), _) => (clock, Some(0)),
-        (_, Some(clock)) => (clock, Some(12)),
-        _ => (text.as_str(), None),
-    };
-    let (hour, minute) = match clock.split_once([':', '.']) {
-        Some((hour, minute)) => (hour.parse::<i8>().ok()?, minute.parse::<i8>().ok().filter(|_| minute.len() == 2)?),
-        None => (clock.parse::<i8>().ok().filter(|_| half.is_some())?, 0),
-    };
-    let hour = match half {
-        Some(half) => (1..=12).contains(&hour).then_some(hour % 12 + half)?,
-        None => hour,
-    };
-    Time::new(hour, minute, 0, 0).ok()
 }
 
 const LONDON: TimeZone = jiff::tz::get!("Europe/London");

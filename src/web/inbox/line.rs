@@ -16,6 +16,8 @@ use crate::{
 
 /// System of the identifier by which a Task names the person who works it.
 pub(in crate::web) const WORKER_SYSTEM: &str = "https://onward.example/fhir/NamingSystem/person";
+/// So many names of a person are looked at.
+const NAMES_MAX: usize = 20;
 /// Words by which a Flag that is over is shown all the same.
 const SAFEGUARDING: [&str; 2] = ["safeguarding", "at risk"];
 
@@ -40,6 +42,8 @@ pub(in crate::web) struct Line {
     pub changed: Timestamp,
     /// The person's name.
     pub person: String,
+    /// What else she is or was called.
+    pub names: OtherNames,
     /// The date of birth as FHIR has it.
     pub born: String,
     /// Ten digits.
@@ -54,6 +58,8 @@ pub(in crate::web) struct Line {
     pub priority: Option<words::Tag>,
     /// Somebody has flagged a risk.
     pub flagged: bool,
+    /// The record says that the person has died.
+    pub died: bool,
     /// It says that it stands for nobody.
     pub is_test: bool,
     pub worker: Option<Worker>,
@@ -63,7 +69,7 @@ pub(in crate::web) struct Line {
     pub led_to: Vec<Uuid>,
     /// What was said of it that nobody here has looked at (`news.rs`).
     pub news: Vec<words::Tag>,
-    /// What a search looks at: name, NHS number, reference, folded.
+    /// What a search looks at: all names, NHS number, reference, folded.
     pub sought: String,
     /// The name as it is sorted.
     pub sorted: String,
@@ -96,12 +102,19 @@ impl Line {
             urgency,
             priority,
             flagged: resources.iter().any(is_safeguarding),
+            died: person.is_some_and(has_died),
             is_test: test_data::is_test(request),
             worker: worker_of(body),
             system: record.system.clone(),
             led_to: passing::led_to(body).into_iter().map(|(request, _)| request).take(LED_TO_MAX).collect(),
             news: Vec::new(),
-            sought: format!("{} {number} {}", words::folded(&name), words::folded(&reference)),
+            names: person.map(OtherNames::of).unwrap_or_default(),
+            sought: format!(
+                "{} {number} {} {}",
+                words::folded(&name),
+                words::folded(&reference),
+                person.map(names_sought).unwrap_or_default()
+            ),
             sorted: family_first(person, &name),
             person: name,
             nhs_number: number,
@@ -140,7 +153,28 @@ pub(in crate::web) fn subject<'r>(request: &'r Value, resources: &'r [Value]) ->
 
 /// The name by which somebody is called, as its parts stand in FHIR; a text where there is one.
 pub(in crate::web) fn name_of(person: &Value) -> String {
-    let Some(name) = name_used(person) else { return String::new() };
+    name_used(person).map(written).unwrap_or_default()
+}
+
+/// The HumanName by which somebody is called now: one that is over only where there is no other.
+fn name_used(person: &Value) -> Option<&Value> {
+    let names = tree::items(person, "name");
+    let with_use = |wanted: &str| {
+        let of = names.iter().filter(|name| tree::text(name, "use") == Some(wanted));
+        of.min_by_key(|name| is_former(name))
+    };
+    let current = |name: &&Value| !is_former(name);
+    let called = with_use("usual").filter(current).or_else(|| with_use("official").filter(current));
+    called.or_else(|| names.iter().find(current)).or(names.first())
+}
+
+/// Whether a HumanName is one that somebody had before (R4 name-use `old`, `maiden`; Period).
+fn is_former(name: &Value) -> bool {
+    matches!(tree::text(name, "use"), Some("old" | "maiden")) || tree::text(name, "period.end").is_some()
+}
+
+/// A HumanName as it is written: its text, else its parts.
+fn written(name: &Value) -> String {
     if let Some(text) = tree::text(name, "text") {
         return text.to_owned();
     }
@@ -148,11 +182,68 @@ pub(in crate::web) fn name_of(person: &Value) -> String {
     given.chain(tree::text(name, "family")).collect::<Vec<_>>().join(" ")
 }
 
-/// The HumanName by which somebody is called now.
-fn name_used(person: &Value) -> Option<&Value> {
-    let names = tree::items(person, "name");
-    let with_use = |wanted: &str| names.iter().find(|name| tree::text(name, "use") == Some(wanted));
-    with_use("usual").or_else(|| with_use("official")).or(names.first())
+/// The names of somebody beside the one by which she is called: those she has as well, in another script or for another use, and those she
+/// had before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::web) struct OtherNames {
+    /// With what each is, where that is said.
+    pub also: Vec<String>,
+    /// With until when.
+    pub former: Vec<String>,
+}
+
+// === impl OtherNames ===
+
+impl OtherNames {
+    /// Those of a Patient, [`NAMES_MAX`] at most.
+    pub(in crate::web) fn of(person: &Value) -> Self {
+        let used = name_used(person);
+        let shown = used.map(written).unwrap_or_default();
+        let mut names = Self::default();
+        for name in tree::items(person, "name").iter().take(NAMES_MAX) {
+            let text = written(name);
+            if text.is_empty() || text == shown || used.is_some_and(|used| std::ptr::eq(used, name)) {
+                continue;
+            }
+            let kind = match tree::text(name, "use") {
+                Some("official") => "official name",
+                Some("nickname") => "nickname",
+                Some("temp") => "for the time being",
+                Some("anonymous") => "a name that hides who they are",
+                Some("maiden") => "before marriage",
+                _ => "",
+            };
+            let until = tree::text(name, "period.end").map(|day| format!("until {}", words::date(day)));
+            let about = [Some(kind.to_owned()), until].into_iter().flatten().filter(|text| !text.is_empty());
+            let about = about.collect::<Vec<_>>().join(", ");
+            let told = if about.is_empty() { text } else { format!("{text} ({about})") };
+            let list = if is_former(name) { &mut names.former } else { &mut names.also };
+            if !list.contains(&told) {
+                list.push(told);
+            }
+        }
+        names
+    }
+
+    /// In a line: `also known as …; formerly …`. Empty where there are none.
+    pub(in crate::web) fn in_words(&self) -> String {
+        let said = |words: &str, names: &[String]| (!names.is_empty()).then(|| format!("{words} {}", names.join(", ")));
+        let parts = [said("also known as", &self.also), said("formerly", &self.former)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// What a search looks at of all names of somebody, each as it is written and by its parts.
+fn names_sought(person: &Value) -> String {
+    let of = |name: &Value| {
+        let parts = ["given", "family", "prefix", "suffix"].map(|part| match name.get(part) {
+            Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+            Some(Value::String(one)) => one.clone(),
+            _ => String::new(),
+        });
+        words::folded(&format!("{} {}", tree::text(name, "text").unwrap_or_default(), parts.join(" ")))
+    };
+    tree::items(person, "name").iter().take(NAMES_MAX).map(of).collect::<Vec<_>>().join(" ")
 }
 
 fn family_first(person: Option<&Value>, name: &str) -> String {
@@ -167,6 +258,11 @@ pub(in crate::web) fn nhs_number_of(request: &Value, person: Option<&Value>) -> 
         found.and_then(|(_, value, _)| value.parse::<NhsNumber>().ok()).map(|number| number.as_str().to_owned())
     };
     person.and_then(of).or_else(|| request.get("subject").and_then(of)).unwrap_or_default()
+}
+
+/// Whether a record says that somebody has died (R4 Patient.deceased).
+pub(in crate::web) fn has_died(person: &Value) -> bool {
+    person.get("deceasedBoolean").and_then(Value::as_bool) == Some(true) || person.get("deceasedDateTime").is_some()
 }
 
 /// What is asked for, in the words of the request.
@@ -203,7 +299,9 @@ pub(in crate::web) fn worker_of(task: &Value) -> Option<Worker> {
     }
     let id =
         tree::identifiers(owner).find(|(system, ..)| *system == Some(WORKER_SYSTEM)).map(|(_, id, _)| id.to_owned());
-    let name = tree::text(owner, "display").map(str::to_owned).or_else(|| id.clone())?;
+    let name = tree::text(owner, "display").filter(|name| !name.trim().is_empty()).map(str::to_owned);
+    // an id is no name that people would know
+    let name = name.or_else(|| id.as_ref().map(|_| "Somebody without a name".to_owned()))?;
     Some(Worker { id, name })
 }
 
@@ -267,6 +365,30 @@ pub(in crate::web) mod tests {
         assert_eq!((line.urgency, line.worker.is_none(), line.flagged), (2, true, false));
         assert!(line.sought.contains("declan j rimmer 9990742677 rio 2026 000103"), "{}", line.sought);
         assert_eq!(line.sorted, "rimmer declan j rimmer");
+    }
+
+    #[test]
+    fn whoever_has_several_names_is_found_by_each_and_called_by_one() {
+        let mut person = patient();
+        person["name"] = json!([
+            {"use": "maiden", "family": "Nagy", "given": ["Ann"]},
+            {"use": "official", "text": "آنا كوفاتش"},
+            {"use": "usual", "family": "Old", "given": ["Ann"], "period": {"end": "2026-01-31"}},
+            {"use": "usual", "family": "Kovács", "given": ["Anna"]},
+            {"use": "nickname", "text": "Panni"},
+        ]);
+        let line = Line::of(&record(), &json!({}), &[person.clone(), request()]);
+        assert_eq!((line.person.as_str(), line.sorted.as_str()), ("Anna Kovács", "kovacs anna kovacs"));
+        assert_eq!(
+            line.names.in_words(),
+            "also known as آنا كوفاتش (official name), Panni (nickname); \
+             formerly Ann Nagy (before marriage), Ann Old (until 31 January 2026)"
+        );
+        for sought in ["nagy", "old", "panni", "kovacs", "كوفاتش"] {
+            assert!(line.sought.split(' ').any(|word| word == sought), "{sought}: {}", line.sought);
+        }
+        person["name"] = json!([{"use": "old", "text": "Ann Old"}]);
+        assert_eq!(name_of(&person), "Ann Old", "one that is over where there is no other");
     }
 
     #[test]

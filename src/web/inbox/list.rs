@@ -21,6 +21,8 @@ pub(in crate::web) enum View {
     Urgent,
     /// It was to be opened or answered by now.
     Overdue,
+    /// The referrer asks to cancel it, and nobody has said what becomes of that.
+    Cancel,
     /// It waits for the referrer, or for a better time.
     Waiting,
     /// Something was said of it that nobody here has looked at.
@@ -70,12 +72,13 @@ pub(in crate::web) struct Wanted {
 }
 
 /// Each view: its word in URLs, its name.
-pub(in crate::web) const VIEWS: [(View, &str, &str); 8] = [
+pub(in crate::web) const VIEWS: [(View, &str, &str); 9] = [
     (View::Open, "open", "All open"),
     (View::New, "new", "New"),
     (View::Urgent, "urgent", "Urgent"),
     (View::Overdue, "overdue", "Overdue"),
-    (View::News, "news", "New messages"),
+    (View::Cancel, "cancel", "Asked to cancel"),
+    (View::News, "news", "New messages and changes"),
     (View::Waiting, "waiting", "Waiting"),
     (View::Active, "active", "Active"),
     (View::Closed, "closed", "Closed lately"),
@@ -104,6 +107,7 @@ impl View {
             Self::Urgent => line.is_open() && line.priority.is_some(),
             Self::Overdue => words::is_overdue(state, now),
             Self::News => line.is_open() && !line.news.is_empty(),
+            Self::Cancel => line.is_open() && state.cancel_requested,
             Self::Waiting => line.is_open() && (state.status == TaskStatus::OnHold || state.information_requested),
             Self::Active => {
                 matches!(state.status, TaskStatus::Accepted | TaskStatus::InProgress) && !state.information_requested
@@ -328,7 +332,13 @@ mod tests {
         assert_eq!(ids("view=waiting"), [3]);
         assert_eq!(ids("view=active"), [2]);
         assert_eq!(ids("view=closed"), [4]);
-        assert_eq!(shown(&lines(), &asked("view=new"), now(), PAGE).counts, [4, 2, 2, 0, 0, 1, 1, 1]);
+        assert_eq!(shown(&lines(), &asked("view=new"), now(), PAGE).counts, [4, 2, 2, 0, 0, 0, 1, 1, 1]);
+        let mut all = lines();
+        let mut asked_to = (*all[1]).clone();
+        asked_to.state.cancel_requested = true;
+        all[1] = Arc::new(asked_to);
+        let cancel = shown(&all, &asked("view=cancel"), now(), PAGE);
+        assert_eq!((cancel.counts[4], cancel.lines[0].task.0.as_u128(), cancel.total), (1, 2, 1));
     }
 
     #[test]

@@ -41,11 +41,12 @@ impl Web {
     /// What happened to a referral since this version of it, the newest first.
     pub(super) async fn meanwhile(&self, record: &TaskRecord, version: u64) -> Result<Vec<Moment>, StoreError> {
         let mut journal = self.store.journal(record.id).await?;
+        let noted = self.noted_in(record, &journal).await?;
         journal.retain(|line| line.seq > version);
         let resources = self.visible(record).await?;
         let (kinds, way) = (timeline::kinds(&resources), self.way_back(record, &resources));
-        let people = self.known_people(&record.provider).await?;
-        let eyes = Eyes { own: &record.provider, people: &people, kinds: &kinds, way };
+        let people = self.people.names_of(&record.provider).await?;
+        let eyes = Eyes { own: &record.provider, people: &people, kinds: &kinds, noted: &noted, new: &[], way };
         let mut moments = timeline::moments(&journal, &self.registry.load(), eyes);
         moments.truncate(TOLD_MAX);
         Ok(moments)

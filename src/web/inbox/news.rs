@@ -18,7 +18,11 @@ pub(super) const WATCHED_MAX: usize = 5_000;
 
 const MESSAGE: Tag = tag("New message", "blue");
 const CHANGED: Tag = tag("Changed by the referrer", "blue");
+const RISK: Tag = tag("New risk", "red");
 const ONWARD: Tag = tag("News from another service", "blue");
+
+/// All of them, the gravest first.
+const GRAVEST: [Tag; 4] = [RISK, MESSAGE, CHANGED, ONWARD];
 
 /// On which side of a Task one stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +56,11 @@ pub(super) fn last_said<'j>(
         let moves = matches!(event, Event::Answered { from, to, .. } if from != to);
         let is_message = matches!(event, Event::Message { .. });
         last = match (side, actor) {
-            (Side::Provider, Actor::System(_)) if is_message => new(MESSAGE),
-            // a message before it is the graver one
-            (Side::Provider, Actor::System(_)) if matches!(event, Event::Amended { .. }) => {
-                new(last.map_or(CHANGED, |before| before.tag))
+            // of what came one after the other the gravest is told
+            (Side::Provider, Actor::System(_)) if is_message => new(gravest(last, MESSAGE)),
+            (Side::Provider, Actor::System(_)) if let Event::Amended { with, .. } = event => {
+                let is_risk = with.iter().any(|one| one.starts_with("Flag/"));
+                new(gravest(last, if is_risk { RISK } else { CHANGED }))
             }
             (Side::Referrer, Actor::Provider(_)) if is_message || moves => new(ONWARD),
             (Side::Provider, Actor::Provider(_)) | (Side::Referrer, Actor::System(_)) if is_message || moves => None,
@@ -65,9 +70,29 @@ pub(super) fn last_said<'j>(
     last
 }
 
+/// What is told of what was said before and now: the gravest.
+fn gravest(before: Option<New>, now: Tag) -> Tag {
+    let said = [before.map(|before| before.tag), Some(now)];
+    GRAVEST.into_iter().find(|tag| said.contains(&Some(*tag))).unwrap_or(now)
+}
+
+/// The seqs of what the referrer wrote or changed since the provider answered last, and that nobody of it has looked at: `heard` is the seq up
+/// to which somebody has.
+pub(super) fn unheard(journal: &[JournalLine], heard: u64) -> Vec<u64> {
+    let is_answer = |line: &&JournalLine| {
+        let moves = matches!(line.event, Event::Answered { from, to, .. } if from != to);
+        matches!(line.actor, Actor::Provider(_)) && (moves || matches!(line.event, Event::Message { .. }))
+    };
+    let from = journal.iter().rev().find(is_answer).map_or(heard, |line| heard.max(line.seq));
+    let is_said = |line: &&JournalLine| {
+        matches!(line.actor, Actor::System(_)) && matches!(line.event, Event::Message { .. } | Event::Amended { .. })
+    };
+    journal.iter().filter(is_said).map(|line| line.seq).filter(|seq| *seq > from).collect()
+}
+
 /// The tags of what is new, each once.
 fn tags(news: &[New]) -> Vec<Tag> {
-    [MESSAGE, CHANGED, ONWARD].into_iter().filter(|tag| news.iter().any(|new| new.tag == *tag)).collect()
+    GRAVEST.into_iter().filter(|tag| news.iter().any(|new| new.tag == *tag)).collect()
 }
 
 /// What of the news of a provider's lines is known.
@@ -252,10 +277,15 @@ mod tests {
         journal.push(line(4, "rio", message()));
         journal.push(line(5, "rio", amended()));
         assert_eq!(said(&journal, Side::Provider), Some((5, "New message")), "a change hides no message");
+        assert_eq!((unheard(&journal, 0), unheard(&journal, 3)), (vec![3, 4, 5], vec![4, 5]));
         journal.push(line(6, "mind", answered(Requested)));
         assert_eq!(said(&journal, Side::Provider).unwrap().0, 5, "given to somebody is not answered");
         journal.push(line(7, "mind", message()));
         assert_eq!(said(&journal, Side::Provider), None);
+        assert_eq!(unheard(&journal, 0), [0; 0], "who answers has read what was said before");
+        let flagged = Event::Amended { request: 3, order: None, with: vec!["Flag/1".into()] };
+        journal.extend([line(8, "rio", flagged), line(9, "rio", message())]);
+        assert_eq!(said(&journal, Side::Provider), Some((9, "New risk")), "nor does a message hide a risk");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     absent, act, away, done,
-    finding::NotFound,
+    finding::{FOUND_MAX, Found, NotFound},
     line,
     meanwhile::{too_late, written_as},
     passing::{self, Passed, Service},
@@ -58,7 +58,9 @@ struct OnwardPage {
     person: String,
     has_risks: bool,
     /// What was found; none where nothing was looked for.
-    found: Option<Vec<Service>>,
+    found: Option<Found>,
+    /// Which of all that is, in words; empty where it is all.
+    which: String,
 }
 
 /// The page on which it is looked at once more.
@@ -85,6 +87,8 @@ struct CheckPage {
 struct Typed {
     need: String,
     place: String,
+    /// How many of what was found were passed over; empty where nothing was looked for.
+    from: String,
     service: String,
     why: String,
     matters: String,
@@ -112,6 +116,7 @@ impl Typed {
         Self {
             need: short("need"),
             place: short("place"),
+            from: short("from"),
             service: short("service"),
             why: text("why"),
             matters: text("matters"),
@@ -178,14 +183,22 @@ pub(in crate::web) async fn form(State(web): State<Shared>, seen: Seen, Path(tas
 /// `POST /inbox/{task}/onward`
 pub(in crate::web) async fn step(State(web): State<Shared>, Path(task): Path<String>, signed: Signed) -> Response {
     let seen = signed.seen();
-    let typed = Typed::of(&signed.form);
+    let mut typed = Typed::of(&signed.form);
     let known = match web.known_for_onward(&seen, &task, &typed).await {
         Ok(known) => known,
         Err(page) => return page,
     };
     let step = signed.form.text("step");
     if !matches!(step, "check" | "send") {
-        return shown_with(&web, &seen, &known, typed, (vec![], step == "find")).await;
+        let from: usize = typed.from.parse().unwrap_or(0);
+        let from = match step {
+            "more" => Some(from.saturating_add(FOUND_MAX)),
+            "before" => Some(from.saturating_sub(FOUND_MAX)),
+            "find" => Some(0),
+            _ => typed.from.parse().ok(),
+        };
+        typed.from = from.map(|from| from.to_string()).unwrap_or_default();
+        return shown(&web, &seen, &known, typed, vec![]).await;
     }
     let mut faults = typed.faults();
     let service = match web.service_for(&known.provider.id, &typed.service).await {
@@ -266,24 +279,14 @@ async fn refused(web: &Web, seen: &Seen, known: &Known, typed: Typed, error: Int
     shown(web, seen, known, typed, faults).await
 }
 
-async fn shown(web: &Web, seen: &Seen, known: &Known, typed: Typed, faults: Vec<Fault>) -> Response {
-    shown_with(web, seen, known, typed, (faults, false)).await
-}
-
-/// The same; `asks_all`: services were looked for, whatever was typed.
-async fn shown_with(
-    web: &Web,
-    seen: &Seen,
-    known: &Known,
-    typed: Typed,
-    (mut faults, asks_all): (Vec<Fault>, bool),
-) -> Response {
-    // whoever presses “Find services” without a word sees them all
-    let looks = !typed.need.is_empty() || !typed.place.is_empty() || asks_all;
+async fn shown(web: &Web, seen: &Seen, known: &Known, typed: Typed, mut faults: Vec<Fault>) -> Response {
+    // whoever presses “Find services” without a word looks through all of them
+    let looks = !typed.need.is_empty() || !typed.place.is_empty() || !typed.from.is_empty();
     let mut found = None;
     if looks {
-        match web.services_for(&known.provider.id, &typed.need, &typed.place).await {
-            Ok(services) => found = Some(services),
+        let from = typed.from.parse().unwrap_or(0);
+        match web.services_for(&known.provider.id, &typed.need, &typed.place, from).await {
+            Ok(page) => found = Some(page),
             Err(NotFound::Place) => {
                 faults.push(Fault::at(
                     "place",
@@ -293,9 +296,10 @@ async fn shown_with(
             Err(NotFound::Store(error)) => return away(&error),
         }
     }
+    let which = found.as_ref().map(which).unwrap_or_default();
     // what was chosen stays, also where something else is looked for by now
     if let Ok(Some(chosen)) = web.service_for(&known.provider.id, &typed.service).await {
-        let services = found.get_or_insert_default();
+        let services = &mut found.get_or_insert_default().services;
         if services.iter().all(|one| one.id != chosen.id) {
             services.insert(0, chosen);
         }
@@ -303,7 +307,17 @@ async fn shown_with(
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let (frame, made_for, task) = (Frame::of(seen, Section::Inbox), seen.made_for.clone(), known.record.id);
     let (person, has_risks) = (known.called.clone(), !known.risks.is_empty());
-    page::shown(status, &OnwardPage { frame, faults, made_for, task, typed, person, has_risks, found })
+    page::shown(status, &OnwardPage { frame, faults, made_for, task, typed, person, has_risks, found, which })
+}
+
+/// Which of all services a page shows; nothing where it shows all.
+fn which(found: &Found) -> String {
+    let (first, last) = (found.from + 1, found.from + found.services.len());
+    match (found.from, found.more) {
+        (0, false) => String::new(),
+        (_, true) => format!("Services {first} to {last}. There are more"),
+        (_, false) => format!("Services {first} to {last}. These are the last"),
+    }
 }
 
 impl Known {

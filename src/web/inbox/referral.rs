@@ -134,6 +134,7 @@ impl Web {
         let priority = request.and_then(|request| tree::text(request, "priority")).unwrap_or_default();
         let mut tags = vec![words::status(record.state.status)];
         tags.extend(words::marks(&record.state, now));
+        tags.extend(story.died.then(|| words::tag("Has died", "grey")));
         let providers = [record.provider.clone()];
         let lines = self.live.lines(&record.provider).await?;
         let mut workers = self.workers(&seen.visitor, &providers, &lines).await?;
@@ -148,13 +149,16 @@ impl Web {
             None => None,
         };
         let led_to = self.led_to(record, &body).await?;
+        let heard = self.store.heard(&record.provider, vec![record.id]).await?;
+        let new = news::unheard(&journal, heard.first().map_or(0, |(_, seq)| *seq));
         let mut news: Vec<news::New> = led_to.iter().filter_map(|one| one.new).collect();
         news.extend(news::last_said(record.id, &journal, news::Side::Provider));
         self.looks_at(&record.provider, news).await;
         let way = self.way_back(record, &resources);
         let kinds = timeline::kinds(&resources);
-        let people = self.known_people(&record.provider).await?;
-        let eyes = Eyes { own: &record.provider, people: &people, kinds: &kinds, way };
+        let people = self.people.names_of(&record.provider).await?;
+        let noted = self.noted_in(record, &journal).await?;
+        let eyes = Eyes { own: &record.provider, people: &people, kinds: &kinds, noted: &noted, new: &new, way };
         let moments = timeline::moments(&journal, &registry, eyes);
         Ok(ReferralPage {
             frame: Frame::of(seen, Section::Inbox),

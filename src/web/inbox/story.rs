@@ -20,6 +20,7 @@ use crate::{
 mod labels;
 mod reach;
 
+pub(super) use labels::{first_low, spaced};
 use reach::reach;
 
 /// So many lines of what has no place of its own are shown of each resource.
@@ -52,6 +53,8 @@ pub(in crate::web) struct Details {
 #[derive(Debug, Default)]
 pub(in crate::web) struct Story {
     pub person: String,
+    /// The record says that she has died.
+    pub died: bool,
     pub what: String,
     pub risks: Vec<Fact>,
     pub reach: Vec<Fact>,
@@ -85,6 +88,7 @@ impl Story {
         let display = || tree::text(request, "subject.display").map(str::to_owned);
         Self {
             person: named.or_else(display).unwrap_or_else(|| "Name not given".to_owned()),
+            died: person.as_ref().is_some_and(line::has_died),
             what: line::asked_for(request),
             risks: of_kind("Flag").into_iter().filter(|flag| line::is_safeguarding(flag)).map(risk).collect(),
             reach: reach(request, person.as_ref(), &of_kind("RelatedPerson"), now),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{done::Told, words};
+use super::{done::Told, noted::Noted, words};
 use crate::{
     config::registry::{Detail, Registry},
     domain::{Actor, Event, ProviderId, TaskStatus, Timestamp},
@@ -11,6 +11,7 @@ use crate::{
         task::{BUSINESS_SYSTEM, CONTACT_ATTEMPT, INFORMATION_REQUESTED, PUT_RIGHT},
         tree,
     },
+    people::WorkerNames,
     store::{JournalLine, StoredResource},
     writeback::detail::WayBack,
 };
@@ -53,6 +54,8 @@ impl Eyes<'_> {
 pub(in crate::web) struct Moment {
     pub at: String,
     pub told: String,
+    /// Nobody of the provider has looked at it before.
+    pub is_new: bool,
 }
 
 /// A message, or a contact that was noted.
@@ -69,10 +72,14 @@ pub(in crate::web) struct Message {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::web) struct Eyes<'e> {
     pub own: &'e ProviderId,
-    /// The people of it by their ids (`local:NAME`), with their names.
-    pub people: &'e [(String, String)],
+    /// The names of its people.
+    pub people: &'e WorkerNames,
     /// What those of the messages are that are more than that.
     pub kinds: &'e [(Uuid, Kind)],
+    /// What lines say more than the journal does.
+    pub noted: &'e [Noted],
+    /// The seqs of what nobody has looked at.
+    pub new: &'e [u64],
     /// How far what is said of it gets.
     pub way: WayBack,
 }
@@ -90,6 +97,7 @@ struct Entry {
     not_in_record: bool,
     /// What is said of that where it has.
     has: &'static str,
+    is_new: bool,
 }
 
 /// What happened, the newest first, one line for what belongs together: what was done is told with whether the record has it, and the same
@@ -112,16 +120,19 @@ pub(in crate::web) fn moments(journal: &[JournalLine], registry: &Registry, eyes
             continue;
         }
         let Some(told) = told(line, registry, eyes) else { continue };
-        let has = in_record(&line.event, eyes.way);
+        let is_given = eyes.noted.iter().any(|noted| noted.seq == line.seq && noted.is_given);
+        let has = if is_given { "" } else { in_record(&line.event, eyes.way) };
+        let is_new = eyes.new.contains(&line.seq);
         match entries.last_mut() {
             Some(entry) if entry.told == told && line.at.duration_since(entry.last) <= TOGETHER => {
                 (entry.last, entry.times) = (line.at, entry.times + 1);
                 (entry.in_record, entry.not_in_record) = (false, false);
+                entry.is_new |= is_new;
             }
             _ => {
                 let (seq, at, counts) = (line.seq, line.at, line.actor != Actor::Onward);
                 let (in_record, not_in_record) = (false, false);
-                entries.push(Entry { seq, last: at, told, times: 1, counts, in_record, not_in_record, has });
+                entries.push(Entry { seq, last: at, told, times: 1, counts, in_record, not_in_record, has, is_new });
             }
         }
         line_of.push((line.seq, entries.len() - 1));
@@ -138,7 +149,8 @@ impl From<Entry> for Moment {
             (_, true) => ". The referrer’s record could not be brought up to date; IT are told",
             _ => "",
         };
-        Self { at: words::moment(entry.last), told: format!("{}{times}{record}", entry.told) }
+        let told = format!("{}{times}{record}", entry.told);
+        Self { at: words::moment(entry.last), told, is_new: entry.is_new }
     }
 }
 
@@ -168,6 +180,9 @@ fn in_record(event: &Event, way: WayBack) -> &'static str {
 
 fn told(line: &JournalLine, registry: &Registry, eyes: Eyes<'_>) -> Option<String> {
     let who = doer(line, registry, eyes);
+    if let Some(noted) = eyes.noted.iter().find(|noted| noted.seq == line.seq) {
+        return Some(format!("{who} {}", noted.did));
+    }
     Some(match &line.event {
         Event::Submitted { .. } => format!("{who} sent the referral"),
         Event::Delivered { .. } | Event::Listed { .. } | Event::HandedOver { .. } => "The referral arrived".to_owned(),
@@ -200,8 +215,8 @@ fn told(line: &JournalLine, registry: &Registry, eyes: Eyes<'_>) -> Option<Strin
 fn doer(line: &JournalLine, registry: &Registry, eyes: Eyes<'_>) -> String {
     let person = line.asked_by.as_ref().and_then(|asked| asked.person.as_deref());
     let is_own = matches!(&line.actor, Actor::Provider(id) if id == eyes.own);
-    let name = person.filter(|_| is_own).and_then(|person| eyes.people.iter().find(|(id, _)| id == person));
-    name.map_or_else(|| who(&line.actor, registry), |(_, name)| name.clone())
+    let name = person.filter(|_| is_own).and_then(|person| eyes.people.at(person, line.at));
+    name.map_or_else(|| who(&line.actor, registry), str::to_owned)
 }
 
 fn answered(who: &str, to: TaskStatus) -> String {
@@ -214,7 +229,7 @@ fn answered(who: &str, to: TaskStatus) -> String {
         TaskStatus::Rejected => "declined it",
         TaskStatus::Failed => "ended it early",
         TaskStatus::Cancelled => "cancelled it",
-        TaskStatus::EnteredInError => "marked it as sent in error",
+        TaskStatus::EnteredInError => "marked it as ended in error",
     };
     format!("{who} {did}")
 }
@@ -316,9 +331,17 @@ mod tests {
     }
 
     fn told_by_way(own: &str, journal: &[JournalLine], way: WayBack) -> Vec<String> {
-        let people = [("local:luke".to_owned(), "Luke Byrne".to_owned())];
+        let people = WorkerNames::of(vec![("local:luke".to_owned(), "Luke Byrne".to_owned())], vec![]);
         let own = own.parse().unwrap();
-        let eyes = Eyes { own: &own, people: &people, kinds: &[(Uuid::from_u128(6), Kind::Contact)], way };
+        let noted = [Noted { seq: 12, did: "gave it to Luke Byrne".into(), is_given: true }];
+        let eyes = Eyes {
+            own: &own,
+            people: &people,
+            kinds: &[(Uuid::from_u128(6), Kind::Contact)],
+            noted: &noted,
+            new: &[12],
+            way,
+        };
         let all = moments(journal, &Registry::default(), eyes);
         all.into_iter().map(|moment| format!("{} {}", moment.at.rsplit(' ').next().unwrap(), moment.told)).collect()
     }
@@ -390,6 +413,24 @@ mod tests {
         let codes = told(Detail::Codes, true);
         assert!(codes[2].ends_with("Its words are not in the referrer’s record"), "{codes:?}");
         assert_eq!(all(codes, "It is in the referrer’s record"), 0);
+    }
+
+    #[test]
+    fn what_is_noted_is_told_and_what_nobody_has_looked_at_is_marked() {
+        let answered = Event::Answered { from: TaskStatus::Accepted, to: TaskStatus::Accepted, implied: false };
+        let journal = [
+            at(12, 0, provider(), Some("local:luke"), answered.clone()),
+            at(13, 0, Actor::Onward, None, Event::WrittenBack { of: 12, remote: "1".into() }),
+            at(14, 1, provider(), None, answered),
+        ];
+        let told = told_to("mind", &journal);
+        assert_eq!(told, ["2:01pm mind noted something", "2pm Luke Byrne gave it to Luke Byrne"]);
+        let way = WayBack::Nowhere;
+        let own = "mind".parse().unwrap();
+        let eyes = Eyes { own: &own, people: &WorkerNames::default(), kinds: &[], noted: &[], new: &[14], way };
+        let marked: Vec<bool> =
+            moments(&journal, &Registry::default(), eyes).iter().map(|moment| moment.is_new).collect();
+        assert_eq!(marked, [true]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(in crate::web) struct Tag {
     pub colour: &'static str,
 }
 
-pub(super) const fn tag(words: &'static str, colour: &'static str) -> Tag {
+pub(in crate::web) const fn tag(words: &'static str, colour: &'static str) -> Tag {
     Tag { words, colour }
 }
 
@@ -28,7 +28,7 @@ pub(in crate::web) const fn status(of: TaskStatus) -> Tag {
         TaskStatus::Rejected => tag("Declined", "grey"),
         TaskStatus::Failed => tag("Ended early", "grey"),
         TaskStatus::Cancelled => tag("Cancelled", "grey"),
-        TaskStatus::EnteredInError => tag("Sent in error", "grey"),
+        TaskStatus::EnteredInError => tag("In error", "grey"),
     }
 }
 
@@ -68,6 +68,13 @@ pub(in crate::web) fn due_words(state: &TaskState) -> Option<String> {
     let due = due(state)?;
     let what = if state.deadlines.answer_by == Some(due) { "answered" } else { "opened" };
     Some(format!("to be {what} by {}", day(due)))
+}
+
+/// The same for a table: `Open by 3 March 2026`.
+pub(in crate::web) fn to_do(state: &TaskState) -> Option<String> {
+    let due = due(state)?;
+    let what = if state.deadlines.answer_by == Some(due) { "Answer" } else { "Open" };
+    Some(format!("{what} by {}", day(due)))
 }
 
 /// How urgent a referral is, by its code (R4 request-priority): the rank, the most urgent first, and the words.
@@ -158,6 +165,18 @@ mod tests {
         assert_eq!(instant_or_date("2026-03-03T14:05:22.125+00:00"), "3 March 2026, 2:05pm");
         assert_eq!(nhs_number("9990742677"), "999 074 2677");
         assert_eq!(iso_day(at("2026-07-01T23:30:00Z")), "2026-07-02", "in summer time");
+    }
+
+    #[test]
+    fn what_is_to_be_done_first_is_told() {
+        let by = |text: &str| Some(text.parse().unwrap());
+        let mut state = TaskState::new();
+        state.deadlines.answer_by = by("2026-03-16T10:00:00Z");
+        assert_eq!(to_do(&state).as_deref(), Some("Answer by 16 March 2026"));
+        state.deadlines.open_by = by("2026-03-04T10:00:00Z");
+        assert_eq!(to_do(&state).as_deref(), Some("Open by 4 March 2026"), "nobody has opened it");
+        state.status = TaskStatus::Completed;
+        assert_eq!(to_do(&state), None);
     }
 
     #[test]

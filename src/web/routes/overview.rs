@@ -106,20 +106,8 @@ impl Web {
             before: (number > 1).then(|| url(number - 1)),
             after: (from.saturating_add(RULES) < set.routes().len()).then(|| url(number + 1)),
         };
-        let mut facts = vec![("Version", set.version().to_owned())];
-        match (&active, &self.routes.from.file) {
-            (Some(active), _) => facts.extend([
-                ("Number", active.number.to_string()),
-                ("Active since", moment(active.at)),
-                ("Made active by", active.signed.author.clone()),
-                ("Why", active.signed.comment.clone()),
-            ]),
-            (None, Some(_)) if !self.routes.is_kept() => {
-                facts.push(("Comes from", "the route file of this installation".to_owned()));
-            }
-            (None, _) => {}
-        }
-        facts.push(("Rules", counted(set.routes().len() as u64, "rule")));
+        let from_file = self.routes.from.file.is_some() && !self.routes.is_kept();
+        let facts = facts(active.as_ref(), set.version(), from_file, set.routes().len());
         Ok(OverviewPage {
             frame: Frame::of(seen, Section::Routes),
             done: None,
@@ -133,6 +121,24 @@ impl Web {
             may_write: may_write(&seen.visitor.positions),
         })
     }
+}
+
+/// What is said of the set that is in force here. Of one that is active and not in force here yet nothing is told of this one: it is said
+/// apart what it is.
+fn facts(active: Option<&Activation>, in_force: &str, from_file: bool, rules: usize) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("Version", in_force.to_owned())];
+    match active {
+        Some(active) if active.hash == in_force => facts.extend([
+            ("Number", active.number.to_string()),
+            ("Active since", moment(active.at)),
+            ("Made active by", active.signed.author.clone()),
+            ("Why", active.signed.comment.clone()),
+        ]),
+        None if from_file => facts.push(("Comes from", "the route file of this installation".to_owned())),
+        _ => {}
+    }
+    facts.push(("Rules", counted(rules as u64, "rule")));
+    facts
 }
 
 /// What is wrong where this process decides by something else than what is active.
@@ -197,5 +203,26 @@ impl Line {
             by: one.signed.author.clone(),
             why: one.signed.comment.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Signed;
+
+    #[test]
+    fn of_a_version_that_is_not_in_force_here_yet_nothing_is_told_of_the_one_that_is() {
+        let signed = Signed { author: "local:rita".into(), comment: "people walk in".into() };
+        let active =
+            Activation { seq: 9, number: 7, hash: "new".into(), at: jiff::Timestamp::UNIX_EPOCH, is_new: true, signed };
+        let keys = |in_force: &str| {
+            let told = facts(Some(&active), in_force, false, 3);
+            told.iter().map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>()
+        };
+        assert_eq!(keys("old"), ["Version: old", "Rules: 3 rules"]);
+        assert!(trouble(Some(&active), "old", true).unwrap().contains("Version 7 (new) is active"));
+        let in_force = keys("new");
+        assert!(in_force.contains(&"Number: 7".to_owned()) && in_force.contains(&"Why: people walk in".to_owned()));
     }
 }

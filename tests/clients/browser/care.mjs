@@ -175,6 +175,14 @@ await journey(async () => {
       await button(page, 'End this referral').click();
       await told(page, 'This referral has ended early.');
     });
+    await check(`${name}: what was ended in error is said to be so, and why`, async () => {
+      await page.getByRole('button', { name: 'It was ended in error' }).click();
+      await looks(page, 'ended in error');
+      await page.getByLabel('What is wrong with it?').fill('That was somebody else.');
+      await button(page, 'Mark it as ended in error').click();
+      await told(page, 'marked as noted in error');
+      holds((await page.getByRole('heading', { name: 'What you can do' }).count()) === 0, 'something can still be done');
+    });
 
     const second = await at(variant, lena, `/inbox/${late}`);
     await check(`${name}: who was slower keeps her words and hears what happened`, async () => {
@@ -200,9 +208,15 @@ await journey(async () => {
       await second.locator('label', { hasText: 'No answer' }).click();
       await second.getByLabel('Notes').fill('Try after 5pm');
       await page.goto(`/inbox/${late}/rejected`);
-      await page.locator('label', { hasText: 'We have no room' }).click();
+      await page.locator('label', { hasText: 'Another service is better placed' }).click();
+      await button(page, 'Decline this referral').click();
+      await page.getByRole('alert').getByText('Say which service could help instead').waitFor();
+      await page.getByLabel('Which service could help instead?').fill('Citizens Advice');
       await button(page, 'Decline this referral').click();
       await told(page, 'You have declined this referral.');
+      await page.getByText('Another service is better placed (Citizens Advice)').waitFor();
+      const { json } = await referrer('GET', `Task/${late}`);
+      holds(json.statusReason.text.includes('Citizens Advice'), `the referrer is not told where else: ${JSON.stringify(json.statusReason)}`);
       await button(second, 'Save').click();
       await second.getByRole('heading', { name: 'That did not work' }).waitFor();
       await second.getByText('Try after 5pm').waitFor();

@@ -56,7 +56,25 @@ await journey(async () => {
       await button(page, 'Assign').click();
       await told('1 referral was assigned.');
     });
+    if (variant.script) {
+      await check(`${variant.name}: all of a page are given to somebody at once`, async () => {
+        await page.goto('/inbox?view=new');
+        const lines = await page.locator('input[name="task"]').count();
+        holds(lines > 0, 'the list is empty');
+        await page.locator('label[for="all"]').click();
+        holds((await page.locator('input[name="task"]:checked').count()) === lines, 'not all are ticked');
+        await page.getByLabel('Give the selected to').selectOption(`local:luke-${number}`);
+        await button(page, 'Assign').click();
+        await told(lines === 1 ? '1 referral was assigned.' : `${lines} referrals were assigned.`);
+        await page.goto(`/inbox?view=new&worker=local%3Aluke-${number}`);
+        holds((await page.locator('input[name="task"]').count()) === lines, 'not all are hers');
+      });
+    }
     await page.goto(`/inbox/${task}`);
+    await check(`${variant.name}: to be given it opens nothing, and it is told who works it`, async () => {
+      await page.getByText(/to be opened by/).first().waitFor();
+      await page.getByText(/ gave it to Sam Worker/).first().waitFor();
+    });
     await check(`${variant.name}: accepted`, async () => {
       await button(page, 'Accept').click();
       await told('You have accepted this referral.');

@@ -40,7 +40,7 @@ await journey(async () => {
       await keeper.getByLabel('As if it came from').selectOption('merseycare-rio');
       await keeper.getByRole('button', { name: 'Send a test referral' }).click();
       await check('what a test referral shows is told while it goes on', () =>
-        keeper.getByText('The way to the provider works, and nothing is written back').waitFor());
+        keeper.getByText('It is delivered, and waits for the provider’s answer').waitFor());
       trial = new URL(keeper.url()).pathname;
     } else {
       await keeper.goto(trial);

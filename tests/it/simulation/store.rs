@@ -95,6 +95,7 @@ macro_rules! reach {
 }
 
 mod alerts;
+mod colleagues;
 mod directory;
 mod heard;
 mod lanes;

@@ -2,7 +2,7 @@
 
 use onward::{
     domain::ProviderId,
-    store::{JournalPage, JournalQuery, RoutedQuery},
+    store::{AskedBy, JournalPage, JournalQuery, RoutedQuery},
 };
 
 use super::*;
@@ -14,6 +14,7 @@ fn query(from: i64, before: i64, count: usize) -> JournalQuery {
         after: None,
         event: None,
         actor: None,
+        person: None,
         inbox: None,
         system: None,
         count,
@@ -42,7 +43,8 @@ pub async fn lines_are_found_by_when_what_who_and_where(b: Bench) {
     b.clock.advance(10);
     says(&b, other, TaskStatus::Requested, TaskStatus::Rejected).await;
     b.clock.advance(10);
-    says(&b, one, TaskStatus::Accepted, TaskStatus::Completed).await;
+    let asked_by = AskedBy { request: "r".into(), correlation: None, person: Some("local:luke".into()) };
+    asked_by.within(says(&b, one, TaskStatus::Accepted, TaskStatus::Completed)).await;
 
     let all = b.store.find_journal(query(0, 100, 10)).await.unwrap();
     let (first, second) = if one < other { (other, one) } else { (one, other) };
@@ -83,6 +85,10 @@ pub async fn lines_are_found_by_when_what_who_and_where(b: Bench) {
         (JournalQuery { event: Some("\0".into()), ..whole() }, 0),
         (JournalQuery { actor: provider("life-rooms"), ..whole() }, 2),
         (JournalQuery { actor: Some(Actor::Onward), ..whole() }, 0),
+        (JournalQuery { person: Some("local:luke".into()), ..whole() }, 1),
+        (JournalQuery { person: Some("local:lu".into()), ..whole() }, 0),
+        (JournalQuery { person: Some("\0".into()), ..whole() }, 0),
+        (JournalQuery { person: Some("local:luke".into()), actor: provider("citizens-advice"), ..whole() }, 0),
         (JournalQuery { inbox: Some("citizens-advice".parse().unwrap()), ..whole() }, 2),
         (JournalQuery { system: Some("mersey-epr".parse().unwrap()), ..whole() }, 5),
         (JournalQuery { system: Some("another".parse().unwrap()), ..whole() }, 0),

@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 mod alerts;
 mod all;
+mod colleagues;
 mod directory;
 mod heard;
 mod journal;
@@ -73,6 +74,7 @@ struct All {
     tokens: Tokens,
     notices: notices::Kept,
     heard: heard::Heard,
+    colleagues: colleagues::Colleagues,
     people: People,
     answers: Vec<(InboxId, FirstAnswer)>,
 }

@@ -54,11 +54,11 @@ impl Asked {
 const ACTIVITIES: Asked =
     asked("activities", "Activities the person took part in", Kind::Text, "").hint("One on each line");
 const BEFORE: [Asked; 4] = [
-    asked("before-satisfied", "Life satisfaction, before", Kind::Score, "")
-        .hint("0 to 10; leave empty what you did not ask"),
-    asked("before-worthwhile", "Worthwhile, before", Kind::Score, "").hint("0 to 10"),
-    asked("before-happy", "Happiness, before", Kind::Score, "").hint("0 to 10"),
-    asked("before-anxious", "Anxiety, before", Kind::Score, "").hint("0 to 10"),
+    asked("before-satisfied", "ONS4: Life satisfaction, before", Kind::Score, "")
+        .hint("The four questions on well-being of the Office for National Statistics (ONS4), each 0 to 10. Leave empty what you did not ask"),
+    asked("before-worthwhile", "ONS4: Worthwhile, before", Kind::Score, "").hint("0 to 10"),
+    asked("before-happy", "ONS4: Happiness, before", Kind::Score, "").hint("0 to 10"),
+    asked("before-anxious", "ONS4: Anxiety, before", Kind::Score, "").hint("0 to 10"),
 ];
 
 /// The forms.
@@ -151,10 +151,10 @@ pub(in crate::web) const FORMS: &[FormOf] = &[
             BEFORE[1],
             BEFORE[2],
             BEFORE[3],
-            asked("after-satisfied", "Life satisfaction, after", Kind::Score, "").hint("0 to 10"),
-            asked("after-worthwhile", "Worthwhile, after", Kind::Score, "").hint("0 to 10"),
-            asked("after-happy", "Happiness, after", Kind::Score, "").hint("0 to 10"),
-            asked("after-anxious", "Anxiety, after", Kind::Score, "").hint("0 to 10"),
+            asked("after-satisfied", "ONS4: Life satisfaction, after", Kind::Score, "").hint("0 to 10"),
+            asked("after-worthwhile", "ONS4: Worthwhile, after", Kind::Score, "").hint("0 to 10"),
+            asked("after-happy", "ONS4: Happiness, after", Kind::Score, "").hint("0 to 10"),
+            asked("after-anxious", "ONS4: Anxiety, after", Kind::Score, "").hint("0 to 10"),
         ],
     },
     FormOf {
@@ -167,5 +167,13 @@ pub(in crate::web) const FORMS: &[FormOf] = &[
             asked("reason", "Why?", Kind::Choice(ENDED), "Choose why it ends"),
             asked("more", "Say more", Kind::Text, "").hint("Needed for another reason"),
         ],
+    },
+    FormOf {
+        code: "entered-in-error",
+        heading: "This referral was ended in error",
+        warning: "What was written stays to be seen, marked as noted in error. The referral does not open again: where the work goes on, ask the referrer to send it anew.",
+        goes: Some(Told::Reason),
+        button: "Mark it as ended in error",
+        asked: &[asked("reason", "What is wrong with it?", Kind::Text, "Say what is wrong with it")],
     },
 ];

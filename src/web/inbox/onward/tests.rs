@@ -248,6 +248,34 @@ async fn only_services_that_take_referrals_are_found() {
     assert!(luke.post(&at, &find).await.text.contains("No service that takes referrals through Onward was found"));
 }
 
+/// However many there are, all of them can be looked through, and what was chosen stays.
+#[tokio::test]
+async fn more_services_than_are_on_a_page_are_on_the_next() {
+    let (scene, mut luke, task, choir) = begun().await;
+    for n in 0..24 {
+        scene.service(&format!("Singing {n}"), "mind").await;
+    }
+    let at = format!("/inbox/{task}/onward");
+    let page = luke.get(&at).await;
+    let step = async |luke: &mut Browser, step: &str, from: &str, service: &str| {
+        let own = [("made-for", page.made_for()), ("once", page.once())];
+        let typed = [("step", step), ("from", from), ("service", service)];
+        luke.post(&at, &[own.as_slice(), &typed].concat()).await.text
+    };
+    let shown = |text: &str| text.matches("name=\"service\" type=\"radio\"").count();
+    let first = step(&mut luke, "find", "", "").await;
+    assert!(first.contains("Services 1 to 20. There are more.") && shown(&first) == 20, "{first}");
+    assert!(first.contains("name=\"from\" value=\"0\"") && !first.contains("Show those before"), "{first}");
+    let next = step(&mut luke, "more", "0", "").await;
+    assert!(next.contains("Services 21 to 25. These are the last.") && shown(&next) == 5, "{next}");
+    assert!(!next.contains("Show the next ones"), "{next}");
+    let kept = if first.contains(&choir.to_string()) { next } else { first.clone() };
+    assert!(!kept.contains(&choir.to_string()));
+    let other = if kept == first { "before" } else { "more" };
+    let kept = step(&mut luke, other, if other == "more" { "0" } else { "20" }, &choir.to_string()).await;
+    assert!(kept.contains(&format!("value=\"{choir}\"")) && kept.contains(" checked"), "{kept}");
+}
+
 /// Whoever referred on hears what a record would hear, and answers as it would; nobody else does.
 #[tokio::test]
 async fn who_referred_on_hears_what_is_asked_and_answered_and_why_it_ended() {

@@ -80,7 +80,7 @@ fn name_of(url: &str) -> &str {
 }
 
 /// A name of FHIR as words: `birthDate` is “Birth date”, `NHSNumberStatus` is “NHS number status”.
-pub(super) fn spaced(name: &str) -> String {
+pub(in crate::web::inbox) fn spaced(name: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     let all: Vec<char> = name.chars().collect();
     let mut begins = true;
@@ -110,7 +110,7 @@ fn is_acronym(word: &str) -> bool {
 }
 
 /// Words within a sentence: an acronym at their head stays whole.
-pub(super) fn first_low(text: &str) -> String {
+pub(in crate::web::inbox) fn first_low(text: &str) -> String {
     if text.split(' ').next().is_some_and(is_acronym) {
         return text.to_owned();
     }

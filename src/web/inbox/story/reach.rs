@@ -183,6 +183,7 @@ pub(super) fn reach(request: &Value, person: Option<&Value>, related: &[&Value],
         .map(str::to_owned)
         .collect();
     let has_notes = !notes.is_empty();
+    let names = line::OtherNames::of(of);
     let wishes = Wishes::of(of);
     let contact = |contact: &Value, name: String, wishes: &Wishes| {
         let kind = tree::items(contact, "relationship").iter().map(concept).find(|text| !text.is_empty());
@@ -202,18 +203,28 @@ pub(super) fn reach(request: &Value, person: Option<&Value>, related: &[&Value],
         contact(one, name, &Wishes::of(one))
     });
     let relatives = related.iter().map(|one| contact(one, line::name_of(one), &Wishes::of(one)));
+    let died = line::has_died(of);
+    let died_on = tree::text(of, "deceasedDateTime");
     let born = tree::text(of, "birthDate").map(|day| match age(day, now) {
-        Some(age) => format!("{} ({age} years old)", words::date(day)),
-        None => words::date(day),
+        // of somebody who has died no age is told that she did not reach
+        Some(age) if !died => format!("{} ({age} years old)", words::date(day)),
+        _ => words::date(day),
+    });
+    let died_at = died_on.zip(tree::text(of, "birthDate")).and_then(|(died, born)| age_on(born, died));
+    let death = died.then(|| {
+        let on = died_on.map(|day| format!(" on {}", words::instant_or_date(day))).unwrap_or_default();
+        let aged = died_at.map(|age| format!(", {age} years old")).unwrap_or_default();
+        format!("The record says that this person has died{on}{aged}.")
     });
     let gp =
         tree::items(of, "generalPractitioner").iter().filter_map(|gp| tree::text(gp, "display")).map(str::to_owned);
-    let died = of.get("deceasedBoolean").and_then(Value::as_bool) == Some(true) || of.get("deceasedDateTime").is_some();
     let own = telecoms(of, &today).into_iter().map(|(way, text)| format!("{text}\n{}", wishes.may(way, has_notes)));
     let lived = tree::items(of, "address").iter().filter(|one| is_used(one, &today));
     let lived = lived.map(|one| format!("{}\n{}", address(one), wishes.may(Way::Post, has_notes)));
     let facts = [
-        fact("Has died", if died { vec!["The record says that this person has died.".to_owned()] } else { vec![] }),
+        fact("Has died", death.into_iter().collect()),
+        fact("Also known as", names.also),
+        fact("Former names", names.former),
         fact("Interpreter", interpreter(of)),
         fact("How they want to be contacted", wishes.told()),
         fact("What the referrer wrote", notes),
@@ -338,8 +349,16 @@ fn needs(of: &Value) -> Vec<String> {
 }
 
 fn age(born: &str, now: Timestamp) -> Option<i16> {
+    age_at(born, now.to_zoned(jiff::tz::TimeZone::UTC).date())
+}
+
+/// The age on a day as FHIR writes it; none where it is not a whole day.
+fn age_on(born: &str, day: &str) -> Option<i16> {
+    age_at(born, day.get(..10)?.parse().ok()?)
+}
+
+fn age_at(born: &str, today: jiff::civil::Date) -> Option<i16> {
     let born: jiff::civil::Date = born.parse().ok()?;
-    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let had = (today.month(), today.day()) >= (born.month(), born.day());
     let years = today.year().checked_sub(born.year())? - i16::from(!had);
     (0..130).contains(&years).then_some(years)
@@ -448,6 +467,24 @@ mod tests {
             told(&facts, "Not to be used now"),
             ["1 (until 31 December 2025)", "2 (an old one)", "3 (from 1 April 2026)", "Hers before (until 1 May 2024)"]
         );
+    }
+
+    #[test]
+    fn of_who_has_died_it_is_told_when_and_at_what_age() {
+        let person = |died: Value| {
+            let mut person = json!({"birthDate": "1950-06-30"});
+            person.as_object_mut().unwrap().extend(died.as_object().unwrap().clone());
+            facts(person, json!({}))
+        };
+        let on = person(json!({"deceasedDateTime": "2020-06-29T10:00:00+01:00"}));
+        assert_eq!(
+            told(&on, "Has died"),
+            ["The record says that this person has died on 29 June 2020, 10am, 69 years old."]
+        );
+        assert_eq!(told(&on, "Date of birth"), ["30 June 1950"], "no age that she did not reach");
+        let some_day = person(json!({"deceasedBoolean": true}));
+        assert_eq!(told(&some_day, "Has died"), ["The record says that this person has died."]);
+        assert_eq!(told(&person(json!({"deceasedBoolean": false})), "Date of birth"), ["30 June 1950 (75 years old)"]);
     }
 
     #[test]

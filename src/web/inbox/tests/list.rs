@@ -126,6 +126,14 @@ async fn referrals_are_given_to_somebody_one_and_many() {
     assert_eq!(luke.post("/inbox/assign", &fields).await.to(), "/inbox?view=new&done=assigned-2-0");
     assert_eq!(scene.body(tasks[0]).await["owner"]["identifier"]["value"], "local:mary");
     assert_eq!(scene.status(tasks[0]).await, TaskStatus::Requested, "to give it to somebody is no answer");
+    let due = scene.store.task(tasks[0]).await.unwrap().unwrap().state.deadlines.open_by;
+    assert!(due.is_some(), "nor has anybody opened it by that");
+    let page = luke.get(&format!("/inbox/{}", tasks[0])).await;
+    assert!(
+        page.text.contains("to be opened by") && page.text.contains("Anna Ärzte gave it to Anna Ärzte"),
+        "{}",
+        page.text
+    );
     assert!(luke.get("/inbox?worker=none").await.text.contains("There are no referrals here."));
     assert!(luke.get("/inbox?worker=local%3Amary").await.text.contains("Declan Rimmer"));
     fields[1].1 = "none";
@@ -212,6 +220,52 @@ async fn a_search_finds_by_name_number_and_reference_and_stands_in_no_url() {
     let made_for = mary.get("/inbox").await.made_for().to_owned();
     let found = mary.post("/inbox/search", &[("made-for", made_for.as_str()), ("sought", "9991149988")]).await;
     assert!(found.text.contains(&task.to_string()), "{}", found.text);
+}
+
+/// Whom an issuer lets in has no account: she is given referrals before she has any, and told by the name that she had then.
+#[tokio::test]
+async fn whom_an_issuer_lets_in_is_a_colleague() {
+    let (scene, mut luke) = scene().await;
+    let task = scene.refers(WHOLE, "R-1").await;
+    let ours = || vec!["link-workers".parse().unwrap()];
+    scene.store.keep_colleague("oidc:77", "Nadia Able", ours()).await.unwrap();
+    let at = format!("/inbox/{task}");
+    let page = luke.get(&at).await;
+    assert!(page.text.contains("<option value=\"oidc:77\">Nadia Able</option>"), "{}", page.text);
+    let made_for = page.made_for().to_owned();
+    let give = [("made-for", made_for.as_str()), ("to", "oidc:77")];
+    assert_eq!(luke.post(&format!("{at}/give"), &give).await.to(), format!("{at}?done=given"));
+    // her issuer gives her another role: she keeps what she has and is given nothing more
+    scene.clock.advance(60);
+    scene.store.keep_colleague("oidc:77", "Nadia Able", vec![]).await.unwrap();
+    let page = luke.get(&at).await;
+    assert!(page.text.contains("<option value=\"oidc:77\" selected>Nadia Able</option>"), "{}", page.text);
+    assert!(!luke.get("/inbox").await.text.contains("<option value=\"oidc:77\">"), "of others she is offered no more");
+    assert_eq!(luke.post(&format!("{at}/give"), &give).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+/// Whoever has another name in her papers, or had one, is found by it, and it is said which it is.
+#[tokio::test]
+async fn a_search_finds_by_every_name_and_says_which_was_before() {
+    let (scene, mut luke) = scene().await;
+    let named = |body: &mut Value| {
+        let people = body["entry"].as_array_mut().unwrap().iter_mut().map(|entry| &mut entry["resource"]);
+        let person = people.into_iter().find(|one| one["resourceType"] == "Patient").unwrap();
+        person["name"] = json!([
+            {"use": "usual", "family": "Rimmer", "given": ["Declan"]},
+            {"use": "official", "text": "Діклан Ріммер"},
+            {"use": "old", "family": "Quill", "given": ["Declan"], "period": {"end": "2019-05-01"}},
+        ]);
+    };
+    let task = scene.refers_changed(WHOLE, "R-1", named).await;
+    let made_for = luke.get("/inbox").await.made_for().to_owned();
+    for sought in ["Ріммер", "quill"] {
+        let found = luke.post("/inbox/search", &[("made-for", made_for.as_str()), ("sought", sought)]).await;
+        let told = "also known as Діклан Ріммер (official name); formerly Declan Quill (until 1 May 2019)";
+        assert!(found.text.contains("Declan Rimmer") && found.text.contains(told), "{sought}: {}", found.text);
+    }
+    let page = luke.get(&format!("/inbox/{task}")).await.text;
+    assert!(page.contains("Also known as") && page.contains("Former names") && page.contains("Declan Quill"), "{page}");
 }
 
 /// So many referrals lie in the store, a twentieth of them open and the link workers'. `ONWARD_TEST_REFERRALS=100000` measures what the

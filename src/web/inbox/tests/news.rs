@@ -32,3 +32,41 @@ async fn a_message_is_new_until_its_referral_is_opened_by_whoever_works_there() 
     scene.writes(task, "The bell is broken").await;
     assert_eq!(news(&luke.get("/inbox").await), "1", "and what comes next is new again");
 }
+
+#[tokio::test]
+async fn what_the_referrer_changes_is_named_and_new_until_somebody_looks() {
+    let (scene, mut luke) = scene().await;
+    let task = scene.refers(WHOLE, "R-1").await;
+    scene.changes(task, |request| request["priority"] = "stat".into()).await;
+    let list = luke.get("/inbox").await;
+    assert_eq!(
+        (news(&list), list.text.matches(">Changed by the referrer</strong>").count()),
+        ("1", 1),
+        "{}",
+        list.text
+    );
+    let at = format!("/inbox/{task}");
+    let told = "RiO changed the referral: how urgent it is";
+    let marked = format!("{told} <strong class=\"nhsuk-tag nhsuk-tag--blue\">New</strong>");
+    assert!(luke.get(&at).await.text.contains(&marked), "whoever looks first sees what is new");
+    let again = luke.get(&at).await;
+    assert!(again.text.contains(told) && !again.text.contains(&marked), "{}", again.text);
+    assert_eq!(news(&luke.get("/inbox").await), "0");
+}
+
+#[tokio::test]
+async fn who_is_asked_to_be_cancelled_is_counted_and_stays_so_when_it_is_given_to_somebody() {
+    let (scene, mut luke) = scene().await;
+    let task = scene.refers(WHOLE, "R-1").await;
+    let page = luke.get(&format!("/inbox/{task}")).await;
+    let fields = [("made-for", page.made_for().to_owned()), ("version", page.version().to_owned())];
+    let fields = fields.each_ref().map(|(name, text)| (*name, text.as_str()));
+    luke.post(&format!("/inbox/{task}/accepted"), &fields).await;
+    scene.changes(task, |request| request["status"] = "revoked".into()).await;
+    let asked = luke.get("/inbox?view=cancel").await;
+    assert!(asked.text.contains("<b>1</b>Asked to cancel") && asked.text.contains("Declan Rimmer"), "{}", asked.text);
+    let id = task.to_string();
+    let give = [("made-for", asked.made_for()), ("to", "local:luke"), ("task", id.as_str())];
+    luke.post("/inbox/assign", &give).await;
+    assert!(luke.get("/inbox").await.text.contains("<b>1</b>Asked to cancel"), "nobody has said that it goes on");
+}

@@ -100,3 +100,32 @@ async fn what_was_noted_in_error_is_put_right_and_kept() {
     let theirs = [("made-for", &*made_for), ("version", "3"), ("item", "note-0"), ("reason", "x")];
     assert_eq!(bert.post(&format!("{at}/put-right"), &theirs).await.status, StatusCode::NOT_FOUND);
 }
+
+/// Whoever has ended a referral by mistake can say so, and why; nothing else leaves an end.
+#[tokio::test]
+async fn an_end_that_was_wrong_is_marked_as_that_with_the_reason() {
+    let (scene, mut luke) = scene().await;
+    let task = scene.refers(WHOLE, "R-1").await;
+    let at = format!("/inbox/{task}");
+    let mut acts = async |action: &str, fields: &[(&str, &str)]| {
+        let page = luke.get(&at).await;
+        let version = scene.store.task(task).await.unwrap().unwrap().version.to_string();
+        let own = [("made-for", page.made_for()), ("version", version.as_str())];
+        luke.post(&format!("{at}/{action}"), &[own.as_slice(), fields].concat()).await
+    };
+    assert_eq!(acts("entered-in-error", &[("reason", "x")]).await.status, StatusCode::CONFLICT, "it has not ended");
+    acts("accepted", &[]).await;
+    acts("completed", &[("outcome", "Joined the choir")]).await;
+    assert_eq!(scene.status(task).await, TaskStatus::Completed);
+    assert_eq!(acts("entered-in-error", &[]).await.status, StatusCode::UNPROCESSABLE_ENTITY, "why?");
+    let done = acts("entered-in-error", &[("reason", "This was about somebody else")]).await;
+    assert_eq!(done.to(), format!("{at}?done=entered-in-error"));
+    assert_eq!(scene.status(task).await, TaskStatus::EnteredInError);
+    let body = scene.body(task).await;
+    assert_eq!(body["statusReason"]["text"], "This was about somebody else");
+    assert_eq!(acts("entered-in-error", &[("reason", "x")]).await.status, StatusCode::CONFLICT, "once");
+    let page = luke.get(&at).await.text;
+    for told in ["In error", "marked it as ended in error", "This was about somebody else", "Joined the choir"] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+}

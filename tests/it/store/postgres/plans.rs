@@ -123,8 +123,17 @@ async fn every_search_goes_by_an_index() {
     measured.push(("referrals in the order in which they were stored".into(), measure(&place, in_order).await));
     let journal = async |store: &dyn Store| {
         let (from, before) = (at(30_000).unwrap(), at(30_100).unwrap());
-        let query =
-            JournalQuery { from, before, after: None, event: None, actor: None, inbox: None, system: None, count: 10 };
+        let query = JournalQuery {
+            from,
+            before,
+            after: None,
+            event: None,
+            actor: None,
+            person: None,
+            inbox: None,
+            system: None,
+            count: 10,
+        };
         assert_eq!(store.find_journal(JournalQuery { count: 200, ..query.clone() }).await.unwrap().lines.len(), 100);
         let one = JournalQuery { inbox: Some(known.inbox.clone()), ..query };
         store.find_journal(one).await.unwrap().lines.len()

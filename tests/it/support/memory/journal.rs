@@ -25,6 +25,9 @@ impl All {
                 && query.after.is_none_or(|after| at(one) < after)
                 && query.event.as_ref().is_none_or(|event| one.line.event.name() == event)
                 && query.actor.as_ref().is_none_or(|actor| one.line.actor == *actor)
+                && query.person.as_deref().is_none_or(|person| {
+                    one.line.asked_by.as_ref().and_then(|asked| asked.person.as_deref()) == Some(person)
+                })
                 && query.inbox.as_ref().is_none_or(|inbox| one.inbox == *inbox)
                 && query.system.as_ref().is_none_or(|system| one.system == *system)
         });

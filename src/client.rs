@@ -28,6 +28,7 @@ use crate::{
 
 mod connections;
 mod grants;
+mod no_connection;
 mod notify;
 mod rehearsal;
 pub mod signer;
@@ -35,6 +36,7 @@ mod verdict;
 
 use connections::Connections;
 use grants::Grants;
+pub use no_connection::NoConnection;
 pub use rehearsal::{Rehearsal, Written};
 use verdict::Verdict;
 
@@ -85,8 +87,8 @@ impl Held {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// No connection, so nothing was sent.
-    #[error("cannot connect")]
-    Connect,
+    #[error("cannot connect: {0}")]
+    Connect(NoConnection),
     /// It may not be connected to, so nothing was sent.
     #[error("not connected to: {NOT_ALLOWED}")]
     NotAllowed,

@@ -14,7 +14,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -26,6 +26,9 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use crate::config::{Clients, Tls};
 
 pub use shower::Shower;
+
+/// A certificate that ends so soon is told: renewing one takes a trust's IT team and its authority a while.
+pub const TOLD_BEFORE: SignedDuration = SignedDuration::from_hours(21 * 24);
 
 /// Why a listener's certificate cannot be used, with what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -55,15 +58,29 @@ pub enum TlsError {
         why: String,
     },
     /// The certificate does not hold yet, or no longer.
-    #[error("{}: the certificate holds from {from} to {to}, and not now; get another one", file.display())]
+    #[error("{}: {} holds from {from} to {to}, and not now; get another one", file.display(), whose(authority.as_deref()))]
     OutOfDate {
         /// The file.
         file: PathBuf,
+        /// Whose certificate it is, where it is one of those behind the first.
+        authority: Option<String>,
         /// From when on it holds.
         from: Timestamp,
         /// Until when.
         to: Timestamp,
     },
+}
+
+/// When it ends that a certificate can be shown: with the first that ends of it and those behind it that lead to its authority, for whoever
+/// is shown them needs each. The authority's own does not count: whoever trusts it has it already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ends {
+    /// Since when that one holds.
+    pub from: Timestamp,
+    /// When it ends.
+    pub at: Timestamp,
+    /// Whose it is, as its subject says; none: it is the first itself.
+    pub authority: Option<String>,
 }
 
 /// What a client's certificate says, which one of the listener's authorities has signed.
@@ -85,7 +102,7 @@ pub struct Acceptor {
 struct Current {
     config: Arc<ServerConfig>,
     stamps: Vec<Stamp>,
-    expires: Timestamp,
+    ends: Ends,
 }
 
 /// A file as it lay when it was read.
@@ -113,17 +130,17 @@ impl Acceptor {
             return Ok(false);
         }
         let found = read(&self.tls, self.http2)?;
-        if found.expires <= now {
-            let (from, to) = pem::validity(&self.tls.certificate)?;
-            return Err(TlsError::OutOfDate { file: self.tls.certificate.clone(), from, to });
+        if found.ends.at <= now {
+            let Ends { from, at: to, authority } = found.ends;
+            return Err(TlsError::OutOfDate { file: self.tls.certificate.clone(), authority, from, to });
         }
         self.current.store(Arc::new(found));
         Ok(true)
     }
 
-    /// When the certificate in use ends.
-    pub fn expires(&self) -> Timestamp {
-        self.current.load().expires
+    /// When the certificate in use ends, or one of those behind it.
+    pub fn ends(&self) -> Ends {
+        self.current.load().ends.clone()
     }
 
     /// Agrees on TLS over a connection; what the client showed, where it showed a certificate.
@@ -138,6 +155,10 @@ impl Acceptor {
         let shown = shown.map(|certificate| Shown { names: pem::names(certificate), sha256: pem::sha256(certificate) });
         Ok((stream, shown))
     }
+}
+
+fn whose(authority: Option<&str>) -> String {
+    authority.map_or("the certificate".to_owned(), |subject| format!("the certificate of {subject} in it"))
 }
 
 fn files(tls: &Tls) -> Vec<&Path> {
@@ -166,7 +187,7 @@ fn read(tls: &Tls, http2: bool) -> Result<Current, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let chain = pem::certificates(&tls.certificate)?;
     let key = pem::key(&tls.key)?;
-    let (_, expires) = pem::validity(&tls.certificate)?;
+    let ends = chain::ends(&tls.certificate, &chain)?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(&tls.certificate, &error))?;
@@ -181,7 +202,7 @@ fn read(tls: &Tls, http2: bool) -> Result<Current, TlsError> {
         error => unusable(&tls.certificate, &error),
     })?;
     config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
-    Ok(Current { config: Arc::new(config), stamps, expires })
+    Ok(Current { config: Arc::new(config), stamps, ends })
 }
 
 fn verifier(

@@ -115,7 +115,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::client::{CallError, Transport};
+    use crate::client::{CallError, NoConnection, Transport};
 
     /// A place that counts how often it is asked, and has one key more each time.
     struct Counting(AtomicUsize);
@@ -125,7 +125,7 @@ mod tests {
         async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, CallError> {
             let times = self.0.fetch_add(1, Ordering::SeqCst) + 1;
             if request.uri().path() == "/away" {
-                return Err(CallError::Connect);
+                return Err(CallError::Connect(NoConnection::Refused));
             }
             let key = |n: usize| json!({"kty": "RSA", "kid": format!("k{n}"), "n": "A".repeat(342), "e": "AQAB"});
             let keys: Vec<_> = (1..=times).map(key).collect();

@@ -1,6 +1,10 @@
 //! `onward check`
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -22,7 +26,7 @@ use crate::{
     routing::RouteSet,
     service::profiles,
     store::{postgres::PostgresStore, sqlite::SqliteStore},
-    tls::look::{Looked, key_lies_open, look, look_outwards},
+    tls::look::{Looked, key_lies_open, look, look_at_roots, look_outwards, secret_lies_open},
 };
 
 /// How long an issuer is given to describe itself, …
@@ -44,7 +48,8 @@ pub(super) struct Options {
 
 pub(super) async fn run(options: &Options) -> Ended {
     let config = options.file.load(&Env::of_process())?;
-    let (mut faults, risks) = beyond_the_file(&config);
+    let own = options.file.path();
+    let (mut faults, risks) = beyond_the_file(&config, own.as_deref());
     let validator = profiles::validator(&config);
     faults.extend(validator.as_ref().err().map(ToString::to_string));
     for risk in risks {
@@ -155,7 +160,7 @@ async fn answers(client: &FhirClient, hook: &Endpoint) -> Result<String, String>
 }
 
 /// What is wrong, and what looks so, with what the configuration names and does not hold: certificates, keys, and where the store is.
-fn beyond_the_file(config: &Config) -> (Vec<String>, Vec<String>) {
+fn beyond_the_file(config: &Config, own: Option<&Path>) -> (Vec<String>, Vec<String>) {
     let now = Timestamp::now();
     let name = config.server.base_url.as_deref().filter(|url| url.starts_with("https://")).and_then(host_of);
     let listened = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).map(|tls| (tls, None));
@@ -163,8 +168,11 @@ fn beyond_the_file(config: &Config) -> (Vec<String>, Vec<String>) {
     let inwards = shown.map(|(tls, name)| look(tls, config.http.http2, name, now));
     let outwards = identities(config).into_iter().map(|(to, identity)| look_outwards(&to, identity, now));
     let keys = signing_keys(config).filter_map(key_lies_open);
-    let keys = keys.map(|risk| Looked { faults: Vec::new(), risks: vec![risk] });
-    let Looked { mut faults, risks } = inwards.chain(outwards).chain(keys).fold(Looked::default(), Looked::and);
+    let secrets = secret_files(config, own).filter_map(secret_lies_open);
+    let open = keys.chain(secrets).map(|risk| Looked { faults: Vec::new(), risks: vec![risk] });
+    let of_mail = config.smtp.iter().filter_map(|smtp| smtp.roots.as_deref()).map(|roots| look_at_roots(roots, now));
+    let all = inwards.chain(outwards).chain(of_mail).chain(open);
+    let Looked { mut faults, risks } = all.fold(Looked::default(), Looked::and);
     if let StoreUrl::Postgres(url) = &config.store.url {
         faults.extend(PostgresStore::check_url(url.reveal()).err().map(|error| format!("[store] url: {error}")));
     }
@@ -205,6 +213,19 @@ fn signing_keys(config: &Config) -> impl Iterator<Item = &Path> {
         _ => None,
     };
     inboxes.chain(systems).filter_map(|access| Some(access.grant.as_ref()?.key.as_path())).chain(of_people)
+}
+
+/// The files with tokens and passwords: all that were read but the configuration's `own`, the table of postcodes, which is the first behind
+/// it, and those of the routes.
+fn secret_files<'c>(config: &'c Config, own: Option<&'c Path>) -> impl Iterator<Item = &'c Path> {
+    let routes = config.routes.file.as_deref();
+    let folder = routes.and_then(Path::parent).unwrap_or(Path::new(""));
+    let of_routes = move |file: &Path| {
+        let beside = file.strip_prefix(folder).ok().and_then(Path::to_str);
+        Some(file) == routes || beside.is_some_and(|name| config.registry.routes.files().contains_key(name))
+    };
+    let files = config.files.iter().map(PathBuf::as_path).filter(move |file| Some(*file) != own);
+    files.skip(usize::from(!config.registry.places.is_empty())).filter(move |file| !of_routes(file))
 }
 
 /// The host of a URL, without its port and the brackets of an address.

@@ -24,7 +24,10 @@ use hyper_util::{
 };
 use tokio::time::Instant;
 
-use super::{ANSWER_MAX_BYTES, CallError, NOT_ALLOWED, NoRoots, Transport};
+use super::{
+    ANSWER_MAX_BYTES, CallError, NOT_ALLOWED, NoRoots, Transport,
+    no_connection::{NoAddress, NoConnection, causes},
+};
 use crate::{
     config::{Identity, Outbound},
     resolve::Resolver,
@@ -86,7 +89,8 @@ impl tower_service::Service<dns::Name> for Names {
     fn call(&mut self, name: dns::Name) -> Self::Future {
         let Self(resolver, outbound) = self.clone();
         Box::pin(async move {
-            let mut found = resolver.resolve(name.as_str()).await?;
+            let found = resolver.resolve(name.as_str()).await;
+            let mut found = found.map_err(|_| std::io::Error::other(NoAddress))?;
             found.retain(|address| outbound.allows(*address));
             if found.is_empty() {
                 return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, NotAllowed));
@@ -190,7 +194,7 @@ impl Transport for Connections {
         };
         let response = http.request(request).await.map_err(|error| match error {
             error if is_not_allowed(&error) => CallError::NotAllowed,
-            error if error.is_connect() => CallError::Connect,
+            error if error.is_connect() => CallError::Connect(NoConnection::of(&error)),
             _ => CallError::Broken,
         })?;
         let (parts, body) = response.into_parts();
@@ -208,13 +212,5 @@ impl Transport for Connections {
 
 /// Whether no connection was made because of where it would have gone.
 fn is_not_allowed(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<NotAllowed>() || within.is_some_and(|within| within.is::<NotAllowed>()) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    causes(error).any(|error| error.is::<NotAllowed>())
 }

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, Response, StatusCode, header};
 use serde_json::Value;
 
-use super::{CallError, FhirClient, Transport};
+use super::{CallError, FhirClient, NoConnection, Transport};
 
 /// As what a token is asked for (RFC 6749, 4.4.2).
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -82,7 +82,7 @@ impl Transport for ReadOnly {
             body: serde_json::from_slice(&bytes).unwrap_or_default(),
         };
         self.seen.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(written);
-        Err(CallError::Connect)
+        Err(CallError::Connect(NoConnection::Unknown))
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
     impl Transport for Away {
         async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, CallError> {
             self.0.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
-            Err(CallError::Connect)
+            Err(CallError::Connect(NoConnection::Refused))
         }
     }
 
@@ -129,7 +129,7 @@ mod tests {
         let away = Arc::new(Away::default());
         let (client, seen) = FhirClient::over(away.clone()).rehearsing();
         let (to, task) = (endpoint(), json!({"resourceType": "Task"}));
-        assert_eq!(client.get(&to, "Task/1", &[]).await.unwrap_err(), CallError::Connect);
+        assert_eq!(client.get(&to, "Task/1", &[]).await.unwrap_err(), CallError::Connect(NoConnection::Refused));
         assert!(client.send(&to, Method::POST, "Task", &[], &task).await.is_err());
         assert_eq!(*away.0.lock().unwrap(), ["GET https://lr.example/fhir/Task/1"]);
         assert_eq!(seen.written().unwrap().body, task);

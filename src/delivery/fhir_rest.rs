@@ -43,7 +43,7 @@ pub async fn deliver(
     let answer = match sent {
         Ok(answer) => answer,
         Err(
-            error @ (CallError::Connect
+            error @ (CallError::Connect(_)
             | CallError::NotAllowed
             | CallError::NoToken(_)
             | CallError::NoCertificate(_)

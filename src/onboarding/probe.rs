@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 use crate::{
-    client::{Answer, CallError, FhirClient},
+    client::{Answer, CallError, FhirClient, NoConnection},
     config::registry::Endpoint,
     fhir::tree,
     resolve::Resolver,
@@ -97,7 +97,7 @@ pub async fn probe(client: &FhirClient, resolver: &Resolver, endpoint: &Endpoint
     let answer = client.get(endpoint, "metadata", &[]).await;
     // only where the client tried to connect, so that it may be connected to
     let below = match (&addresses, &answer) {
-        (Ok(addresses), Err(CallError::Connect)) => Some(connected(addresses, port).await),
+        (Ok(addresses), Err(CallError::Connect(_))) => Some(connected(addresses, port).await),
         _ => None,
     };
     let has_access = endpoint.access.token.is_some() || endpoint.access.grant.is_some();
@@ -167,7 +167,7 @@ fn connection(seen: &Seen) -> Found {
         (Err(CallError::NotAllowed), _) => {
             bad("it may not be connected to from here", "add its host or addresses to allow under [outbound]")
         }
-        (Err(CallError::Connect), Some(Err(why))) => {
+        (Err(CallError::Connect(_)), Some(Err(why))) => {
             bad(why, "see that the server runs, and that no firewall between keeps this machine away")
         }
         (Err(CallError::Unusable(why)), _) => bad(why, "check base-url"),
@@ -182,8 +182,17 @@ fn tls(seen: &Seen, is_https: bool) -> Found {
         Err(CallError::NoCertificate(why)) => {
             bad(why, "put right the certificate that is shown to it, under its tls in the configuration")
         }
-        Err(CallError::Connect) => bad(
-            "it answers, and no TLS comes about: its certificate is not trusted here or is for another name, or it wants to be shown one",
+        Err(CallError::Connect(why)) => bad(
+            match why {
+                NoConnection::UnknownIssuer
+                | NoConnection::OutOfDate
+                | NoConnection::WrongName
+                | NoConnection::Certificate
+                | NoConnection::Version
+                | NoConnection::TurnedAway => format!("it answers, and no TLS comes about: {why}"),
+                _ => "it answers, and no TLS comes about: its certificate is not trusted here or is for another name, or it wants to be shown one"
+                    .to_owned(),
+            },
             "have the authority of its certificate trusted on this machine; check the name in base-url; ask its operators whether it \
              wants a certificate of its clients",
         ),
@@ -314,9 +323,13 @@ mod tests {
     #[test]
     fn each_failure_is_told_at_its_stage_and_what_comes_after_is_not_tried() {
         use Stage::{Able, Address, Connection, Server, Tls, Token};
-        let no_name = Seen { addresses: Err("no such name".into()), ..seen(Err(CallError::Connect)) };
-        let refused = Seen { below: Some(Err("192.0.2.7 port 443: refused".into())), ..seen(Err(CallError::Connect)) };
-        let no_tls = Seen { below: Some(Ok(())), ..seen(Err(CallError::Connect)) };
+        let no_name =
+            Seen { addresses: Err("no such name".into()), ..seen(Err(CallError::Connect(NoConnection::Handshake))) };
+        let refused = Seen {
+            below: Some(Err("192.0.2.7 port 443: refused".into())),
+            ..seen(Err(CallError::Connect(NoConnection::Handshake)))
+        };
+        let no_tls = Seen { below: Some(Ok(())), ..seen(Err(CallError::Connect(NoConnection::Handshake))) };
         for (seen, stage, after) in [
             (no_name, Address, vec![Connection, Tls, Token, Server, Able]),
             (seen(Err(CallError::NotAllowed)), Connection, vec![Tls, Token, Server, Able]),

@@ -17,13 +17,11 @@ use crate::{
     config::{Config, Identity, Listener, Registry},
     health::{Health, Part, State},
     http::serve::Door,
-    tls::{Acceptor, Shower, TlsError},
+    tls::{Acceptor, Ends, Shower, TOLD_BEFORE, TlsError},
 };
 
 /// The files of certificates are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// A certificate that ends so soon is told: renewing one takes a trust's IT team and its authority a while.
-const TOLD_BEFORE: SignedDuration = SignedDuration::from_hours(21 * 24);
 
 /// Where it listens.
 pub(super) struct Listeners {
@@ -97,14 +95,14 @@ impl Certificates {
         for (address, acceptor) in &self.shown {
             let renewed = acceptor.renew(now);
             if let Ok(true) = renewed {
-                tracing::info!(%address, until = %acceptor.expires(), "another certificate is in use");
+                tracing::info!(%address, until = %acceptor.ends().at, "another certificate is in use");
             }
-            let ends = acceptor.expires();
-            let seconds = ends.as_second() as f64;
+            let ends = acceptor.ends();
+            let seconds = ends.at.as_second() as f64;
             metrics::gauge!("onward_certificate_expires_timestamp_seconds", "listener" => address.to_string())
                 .set(seconds);
             let what = format!("shown at {address}");
-            let found = of_certificate(&what, ends.duration_since(now), renewed.err().as_ref());
+            let found = of_certificate(&what, &ends, now, renewed.err().as_ref());
             if worst.as_ref().is_none_or(|worst| found.0 > worst.0) {
                 worst = Some(found);
             }
@@ -136,11 +134,11 @@ impl Certificates {
                 Err(why) => Some(why),
             };
             let what = format!("shown to {to}");
-            match (showers.get(identity).map(Shower::expires), refused) {
+            match (showers.get(identity).map(Shower::ends), refused) {
                 (Some(Some(ends)), refused) => {
                     metrics::gauge!("onward_certificate_expires_timestamp_seconds", "endpoint" => to)
-                        .set(ends.as_second() as f64);
-                    let (state, told, advice) = of_certificate(&what, ends.duration_since(now), refused.as_ref());
+                        .set(ends.at.as_second() as f64);
+                    let (state, told, advice) = of_certificate(&what, ends, now, refused.as_ref());
                     found.push((state.min(State::Degraded), told, advice));
                 }
                 (None, Some(why)) => {
@@ -154,10 +152,21 @@ impl Certificates {
     }
 }
 
-fn of_certificate(what: &str, left: SignedDuration, refused: Option<&TlsError>) -> (State, String, &'static str) {
+fn of_certificate(
+    what: &str,
+    ends: &Ends,
+    now: Timestamp,
+    refused: Option<&TlsError>,
+) -> (State, String, &'static str) {
+    let left = ends.at.duration_since(now);
     let days = left.as_hours() / 24;
+    // who is shown a certificate needs those behind it as well
+    let whose = match &ends.authority {
+        Some(subject) => format!("the certificate of {subject}, behind the one {what},"),
+        None => format!("the certificate {what}"),
+    };
     if left <= SignedDuration::ZERO {
-        let told = format!("the certificate {what} has ended");
+        let told = format!("{whose} has ended");
         return (
             State::Unavailable,
             told,
@@ -171,12 +180,81 @@ fn of_certificate(what: &str, left: SignedDuration, refused: Option<&TlsError>) 
         return (State::Degraded, told, "put right the file that is named: it is taken up by itself");
     }
     if left < TOLD_BEFORE {
-        let told = format!("the certificate {what} ends in {days} days");
+        let told = format!("{whose} ends in {days} days");
         return (
             State::Degraded,
             told,
             "get another one and put it in the place of the file: it is taken up by itself",
         );
     }
-    (State::Ready, format!("the certificate {what} holds for {days} days"), "")
+    (State::Ready, format!("{whose} holds for {days} days"), "")
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+
+    use super::*;
+    use crate::config::{Clients, Tls};
+
+    fn params(name: &str, (year, month, day): (i32, u8, u8)) -> CertificateParams {
+        let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(year, month, day);
+        params
+    }
+
+    fn authority(name: &str, until: (i32, u8, u8)) -> CertificateParams {
+        let mut params = params(name, until);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    }
+
+    /// Whoever is shown a certificate needs those behind it as well.
+    #[test]
+    fn that_an_authority_on_the_way_ends_soon_is_told() {
+        let (folder, keys) = (tempfile::tempdir().unwrap(), [(); 3].map(|()| KeyPair::generate().unwrap()));
+        let [root_key, first_key, key] = keys;
+        let root_params = authority("root", (2026, 1, 1));
+        let root = root_params.self_signed(&root_key).unwrap();
+        let root_issuer = Issuer::new(root_params, root_key);
+        let first_params = authority("first", (2026, 3, 4));
+        let first = first_params.signed_by(&first_key, &root_issuer).unwrap();
+        let shown = params("leaf", (2999, 1, 1)).signed_by(&key, &Issuer::new(first_params, first_key)).unwrap();
+        let [certificate, key_file, roots] = ["chain.pem", "key.pem", "roots.pem"].map(|name| folder.path().join(name));
+        std::fs::write(&certificate, shown.pem() + &first.pem() + &root.pem()).unwrap();
+        std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        std::fs::write(&roots, root.pem()).unwrap();
+
+        let tls = Tls { certificate: certificate.clone(), key: key_file.clone(), clients: Clients::Unasked };
+        let acceptor = Arc::new(Acceptor::open(tls, true).unwrap());
+        let (registry, health) = (Arc::new(ArcSwap::from_pointee(Registry::default())), Arc::new(Health::default()));
+        let shown = vec![("127.0.0.1:8443".parse().unwrap(), acceptor)];
+        let certificates = Certificates { shown, registry, showers: Mutex::default(), health: Arc::clone(&health) };
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let look = |now: &str| {
+            metrics::with_local_recorder(&recorder, || certificates.look(now.parse().unwrap()));
+            let all = health.conditions();
+            let found = &all[&Part::Certificate];
+            (found.state, found.detail.clone())
+        };
+        let (state, told) = look("2026-03-02T00:00:00Z");
+        let behind = "the certificate of CN=first, behind the one shown at 127.0.0.1:8443,";
+        assert_eq!((state, told), (State::Degraded, format!("{behind} ends in 2 days")));
+        let end: Timestamp = "2026-03-04T00:00:00Z".parse().unwrap();
+        let figure =
+            format!("onward_certificate_expires_timestamp_seconds{{listener=\"127.0.0.1:8443\"}} {}", end.as_second());
+        let figures = recorder.handle().render();
+        assert!(figures.contains(&figure), "{figure}: {figures}");
+        assert_eq!(look("2026-01-02T00:00:00Z").0, State::Ready);
+        assert_eq!(look("2026-03-04T00:00:00Z"), (State::Unavailable, format!("{behind} has ended")));
+
+        // the same of what is shown to endpoints
+        let identity = Identity { shown: Some((certificate, key_file)), roots: Some(roots) };
+        let shower = Shower::renewed(&identity, None).unwrap().unwrap();
+        assert_eq!(shower.ends().map(|ends| (ends.at, ends.authority.as_deref())), Some((end, Some("CN=first"))));
+    }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rustls::{client::verify_server_name, pki_types::ServerName, server::ParsedCertificate};
 
 use super::{
-    Acceptor, Shower, TlsError,
+    Acceptor, Shower, TOLD_BEFORE, TlsError,
     chain::{self, ShownAs},
     pem,
 };
@@ -50,6 +50,12 @@ pub(super) fn out_of_date((from, to): (Timestamp, Timestamp), now: Timestamp) ->
     }
 }
 
+/// That one which holds at a moment ends soon; nothing where it does not.
+pub(super) fn ends_soon((from, to): (Timestamp, Timestamp), now: Timestamp) -> Option<String> {
+    let is_soon = from <= now && now < to && to.duration_since(now) < TOLD_BEFORE;
+    is_soon.then(|| format!("ends soon, on {to}; get another one in time"))
+}
+
 /// What a listener shows, and by whom the certificates of its clients are signed. `name`: what clients are told to reach it by.
 pub fn look(tls: &Tls, http2: bool, name: Option<&str>, now: Timestamp) -> Looked {
     let file = tls.certificate.display();
@@ -70,7 +76,7 @@ pub fn look(tls: &Tls, http2: bool, name: Option<&str>, now: Timestamp) -> Looke
         }
     }
     match &tls.clients {
-        Clients::Asked { roots, .. } => found.and(of_authorities(roots, now)),
+        Clients::Asked { roots, .. } => found.and(look_at_roots(roots, now)),
         Clients::Unasked => found,
     }
 }
@@ -86,16 +92,36 @@ pub fn look_outwards(to: &str, identity: &Identity, now: Timestamp) -> Looked {
         let whose = format!("the certificate shown to {to}");
         shown(certificate, key, &whose, ShownAs::Client, now)
     });
-    let trusted = identity.roots.as_ref().map(|roots| of_authorities(roots, now));
+    let trusted = identity.roots.as_ref().map(|roots| look_at_roots(roots, now));
     own.into_iter().chain(trusted).fold(Looked::default(), Looked::and)
+}
+
+/// The certificates of authorities that somebody is known by.
+pub fn look_at_roots(roots: &Path, now: Timestamp) -> Looked {
+    let mut found = chain::authorities(roots, now).unwrap_or_else(|error| Looked::fault(error.to_string()));
+    found.risks.extend(key_in_lies_open(roots));
+    found
 }
 
 /// What looks wrong with how a file lies that holds a key by which Onward signs; nothing where it lies as it should.
 pub fn key_lies_open(file: &Path) -> Option<String> {
-    pem::is_open_to_all(file).then(|| {
-        let file = file.display();
-        format!("{file}: whoever is on this machine may read this key; let the user that Onward runs as read it alone (chmod 600)")
-    })
+    lies_open(file, "this key")
+}
+
+/// The same of one that holds a token or a password.
+pub fn secret_lies_open(file: &Path) -> Option<String> {
+    lies_open(file, "this secret")
+}
+
+/// The same of one that should hold certificates alone, which everybody may read.
+fn key_in_lies_open(file: &Path) -> Option<String> {
+    if pem::has_key(file) { lies_open(file, "the key that lies in it beside certificates") } else { None }
+}
+
+fn lies_open(file: &Path, what: &str) -> Option<String> {
+    let who = pem::open_to(file)?;
+    let file = file.display();
+    Some(format!("{file}: {who} {what}; let the user that Onward runs as read it alone (chmod 600)"))
 }
 
 fn shown(certificate: &Path, key: &Path, whose: &str, shown: ShownAs, now: Timestamp) -> Looked {
@@ -104,23 +130,10 @@ fn shown(certificate: &Path, key: &Path, whose: &str, shown: ShownAs, now: Times
         Err(error) => Looked::fault(error.to_string()),
     };
     found.risks.extend(key_lies_open(key));
-    found
-}
-
-/// What is wrong with the certificates of authorities that somebody is known by.
-fn of_authorities(roots: &Path, now: Timestamp) -> Looked {
-    let all = match pem::validities(roots) {
-        Ok(all) => all,
-        Err(error) => return Looked::fault(error.to_string()),
-    };
-    let ended: Vec<String> = all.iter().filter_map(|holds| out_of_date(*holds, now)).collect();
-    let told = ended.iter().map(|why| format!("{}: the certificate of an authority {why}", roots.display())).collect();
-    // beside others it may be one that is on its way out
-    if ended.len() == all.len() {
-        Looked { faults: told, risks: Vec::new() }
-    } else {
-        Looked { faults: Vec::new(), risks: told }
+    if certificate != key {
+        found.risks.extend(key_in_lies_open(certificate));
     }
+    found
 }
 
 /// Whether the certificate that a listener shows is for this name, or address (RFC 9525).
@@ -235,20 +248,54 @@ mod tests {
         ] {
             assert_eq!(looked(names, HOLDS, &[], Some(name)).risks.is_empty(), fits, "{names:?} {name}");
         }
-        // a key that everybody reads
-        let open = tls(folder.path(), &["a.example"], HOLDS, &[]);
-        for (mode, risks) in [(0o644, 1), (0o640, 0), (0o400, 0)] {
-            std::fs::set_permissions(&open.key, std::fs::Permissions::from_mode(mode)).unwrap();
-            let found = look(&open, true, None, now);
-            assert_eq!((found.faults.len(), found.risks.len()), (0, risks), "{mode:o}: {found:?}");
-            assert!(found.risks.iter().all(|risk| risk.contains("may read this key")), "{found:?}");
-        }
         // what several show is told once
+        let open = tls(folder.path(), &["a.example"], HOLDS, &[]);
         let twice = look(&open, true, Some("b.example"), now).and(look(&open, true, Some("b.example"), now));
         assert_eq!(twice.risks.len(), 1, "{twice:?}");
         let mut without_key = tls(folder.path(), &["a.example"], HOLDS, &[]);
         without_key.key = folder.path().join("none");
         let found = look(&without_key, true, None, now);
         assert!(found.faults.len() == 1 && found.faults[0].contains("cannot be read"), "{found:?}");
+    }
+
+    /// A key that others read or change, wherever it lies; certificates everybody may read.
+    #[test]
+    fn keys_and_secrets_that_lie_open_are_told() {
+        let (folder, now) = (tempfile::tempdir().unwrap(), NOW.parse().unwrap());
+        let open = tls(folder.path(), &["a.example"], HOLDS, &[HOLDS]);
+        let Clients::Asked { roots, .. } = &open.clients else { panic!("they are asked") };
+        let is_told = |file: &Path, what: &str| {
+            for (mode, who) in [
+                (0o600, None),
+                (0o400, None),
+                (0o640, None),
+                (0o644, Some("whoever is on this machine may read")),
+                (0o660, Some("others than its owner may change")),
+                (0o602, Some("others than its owner may change")),
+                (0o666, Some("may read, and others than its owner may change")),
+            ] {
+                std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+                let found = look(&open, true, None, now);
+                let told = who.map(|who| format!("{who} {what}; let the user"));
+                assert_eq!(found.risks.len(), usize::from(told.is_some()), "{mode:o}: {found:?}");
+                assert!(told.is_none_or(|told| found.risks[0].contains(&told)), "{mode:o}: {found:?}");
+                std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            }
+        };
+        is_told(&open.key, "this key");
+        std::fs::set_permissions(&open.certificate, std::fs::Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(look(&open, true, None, now), Looked::default());
+        let key = std::fs::read_to_string(&open.key).unwrap();
+        for file in [&open.certificate, roots] {
+            let text = std::fs::read_to_string(file).unwrap();
+            std::fs::write(file, text + &key).unwrap();
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            is_told(file, "the key that lies in it beside certificates");
+        }
+        // one file of both is told of once
+        let both = Tls { key: open.certificate.clone(), ..open.clone() };
+        std::fs::set_permissions(&both.key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(look(&both, true, None, now).risks.len(), 1);
+        assert!(secret_lies_open(&both.key).is_some_and(|told| told.contains("may read this secret")));
     }
 }

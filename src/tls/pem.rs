@@ -38,23 +38,6 @@ pub(super) fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| told(file, "key", error))
 }
 
-/// From when to when the first certificate of a file holds.
-pub(super) fn validity(file: &Path) -> Result<(Timestamp, Timestamp), TlsError> {
-    let all = validities(file)?;
-    all.first().copied().ok_or_else(|| TlsError::Empty { file: file.to_owned(), what: "certificate" })
-}
-
-/// The same of each certificate of a file.
-pub(super) fn validities(file: &Path) -> Result<Vec<(Timestamp, Timestamp)>, TlsError> {
-    let unusable = |why: String| TlsError::Unusable { file: file.to_owned(), why };
-    let of = |certificate: &CertificateDer<'_>| {
-        let parsed = parse_x509_certificate(certificate);
-        let (_, parsed) = parsed.map_err(|error| unusable(format!("is no certificate: {error}")))?;
-        Ok(holds(&parsed))
-    };
-    certificates(file)?.iter().map(of).collect()
-}
-
 /// From when to when a certificate holds.
 pub(super) fn holds(certificate: &X509Certificate<'_>) -> (Timestamp, Timestamp) {
     let moment = |at: x509_parser::time::ASN1Time| Timestamp::from_second(at.timestamp()).unwrap_or(Timestamp::MAX);
@@ -62,10 +45,21 @@ pub(super) fn holds(certificate: &X509Certificate<'_>) -> (Timestamp, Timestamp)
     (moment(validity.not_before), moment(validity.not_after))
 }
 
-/// Whether a key lies so that whoever is on this machine may read it.
-pub(super) fn is_open_to_all(file: &Path) -> bool {
+/// Whether a key lies in a file, beside whatever else does.
+pub(super) fn has_key(file: &Path) -> bool {
+    key(file).is_ok()
+}
+
+/// Who may do what, with a file that holds a secret, that nobody but Onward should; nothing where it lies as it should.
+pub(super) fn open_to(file: &Path) -> Option<&'static str> {
     use std::os::unix::fs::PermissionsExt as _;
-    fs::metadata(file).is_ok_and(|about| about.permissions().mode() & 0o004 != 0)
+    let mode = fs::metadata(file).ok()?.permissions().mode();
+    match (mode & 0o004 != 0, mode & 0o022 != 0) {
+        (true, true) => Some("whoever is on this machine may read, and others than its owner may change"),
+        (true, false) => Some("whoever is on this machine may read"),
+        (false, true) => Some("others than its owner may change"),
+        (false, false) => None,
+    }
 }
 
 /// The SHA-256 of a certificate.

@@ -2,10 +2,9 @@
 
 use std::{path::Path, sync::Arc};
 
-use jiff::Timestamp;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
-use super::{Stamp, TlsError, pem, stamps_of, unusable};
+use super::{Ends, Stamp, TlsError, chain, pem, stamps_of, unusable};
 use crate::config::Identity;
 
 /// A certificate to show, and authorities to trust, as their files were when they were read. Cheap to clone.
@@ -13,7 +12,7 @@ use crate::config::Identity;
 pub struct Shower {
     config: Arc<ClientConfig>,
     stamps: Vec<Stamp>,
-    expires: Option<Timestamp>,
+    ends: Option<Ends>,
 }
 
 // === impl Shower ===
@@ -35,13 +34,13 @@ impl Shower {
             .with_root_certificates(roots(identity)?);
         let Some((certificate, key)) = &identity.shown else {
             let config = Arc::new(builder.with_no_client_auth());
-            return Ok(Some(Self { config, stamps, expires: None }));
+            return Ok(Some(Self { config, stamps, ends: None }));
         };
-        let (_, expires) = pem::validity(certificate)?;
-        let config = builder
-            .with_client_auth_cert(pem::certificates(certificate)?, pem::key(key)?)
-            .map_err(|error| unusable(certificate, &error))?;
-        Ok(Some(Self { config: Arc::new(config), stamps, expires: Some(expires) }))
+        let all = pem::certificates(certificate)?;
+        let ends = chain::ends(certificate, &all)?;
+        let config =
+            builder.with_client_auth_cert(all, pem::key(key)?).map_err(|error| unusable(certificate, &error))?;
+        Ok(Some(Self { config: Arc::new(config), stamps, ends: Some(ends) }))
     }
 
     /// As a connector takes it.
@@ -49,9 +48,9 @@ impl Shower {
         ClientConfig::clone(&self.config)
     }
 
-    /// When the certificate ends; none where none is shown.
-    pub fn expires(&self) -> Option<Timestamp> {
-        self.expires
+    /// When the certificate ends, or one of those behind it; none where none is shown.
+    pub fn ends(&self) -> Option<&Ends> {
+        self.ends.as_ref()
     }
 }
 

@@ -100,7 +100,7 @@ async fn a_name_that_is_rebound_between_two_looks_leads_nowhere() {
     // first an address that is allowed (and refuses), then, when what was found is old, this machine
     let client = client(vec![vec!["127.0.0.2".parse().unwrap()], vec![OWN]], &beyond);
     let to = endpoint(format!("http://evil.example:{port}/fhir"));
-    assert_eq!(client.get(&to, "metadata", &[]).await.unwrap_err(), CallError::Connect);
+    assert!(matches!(client.get(&to, "metadata", &[]).await, Err(CallError::Connect(_))));
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(client.get(&to, "metadata", &[]).await.unwrap_err(), CallError::NotAllowed);
     assert_eq!(connections.load(Ordering::SeqCst), 0);
@@ -113,7 +113,7 @@ async fn a_name_that_is_rebound_gives_no_keys() {
     let beyond = Outbound { allow: vec!["127.0.0.2/32".parse().unwrap()], ..Outbound::default() };
     let client = client(vec![vec!["127.0.0.2".parse().unwrap()], vec![OWN]], &beyond);
     let url = format!("http://evil.example:{port}/jwks");
-    assert_eq!(fetched(&client, &url).await.unwrap_err(), CallError::Connect.to_string());
+    assert!(fetched(&client, &url).await.unwrap_err().starts_with("cannot connect"));
     tokio::time::advance(Duration::from_secs(60)).await;
     assert_eq!(fetched(&client, &url).await.unwrap_err(), CallError::NotAllowed.to_string());
     assert_eq!(connections.load(Ordering::SeqCst), 0);

@@ -256,7 +256,7 @@ async fn a_resolver_that_hangs_holds_up_its_own_endpoint_only() {
     }
     // nothing was sent to where no address is known, and everybody was told in time
     for answer in waiting.join_all().await {
-        assert_eq!(answer.unwrap_err(), CallError::Connect);
+        assert!(matches!(answer, Err(CallError::Connect(_))));
     }
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!(hanging.asked.load(Ordering::SeqCst), 1, "one look-up at a time for a name");

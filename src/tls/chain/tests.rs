@@ -1,8 +1,9 @@
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    PKCS_RSA_SHA256, RsaKeySize, date_time_ymd,
+    KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, date_time_ymd,
 };
 use tempfile::TempDir;
+use x509_parser::prelude::FromDer as _;
 
 use super::*;
 
@@ -13,6 +14,7 @@ const ENDED: (i32, u8, u8) = (2026, 1, 1);
 /// A certificate in PEM, and by what it issues others.
 struct Made {
     pem: String,
+    der: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -27,12 +29,15 @@ fn params(name: &str, until: (i32, u8, u8)) -> CertificateParams {
 }
 
 fn signed(params: CertificateParams, by: Option<&Made>) -> Made {
-    let key = KeyPair::generate().unwrap();
+    signed_for(params, by, KeyPair::generate().unwrap())
+}
+
+fn signed_for(params: CertificateParams, by: Option<&Made>, key: KeyPair) -> Made {
     let certificate = match by {
         Some(by) => params.signed_by(&key, &by.issuer).unwrap(),
         None => params.self_signed(&key).unwrap(),
     };
-    Made { pem: certificate.pem(), issuer: Issuer::new(params, key) }
+    Made { pem: certificate.pem(), der: certificate.der().clone(), issuer: Issuer::new(params, key) }
 }
 
 fn authority(name: &str, until: (i32, u8, u8), by: Option<&Made>) -> Made {
@@ -139,4 +144,129 @@ fn a_signature_over_sha1_is_a_fault() {
     assert!(link(&der).is_weak);
     let told = of_first(&link(&der), "it", ShownAs::Server, NOW.parse().unwrap());
     says(&told, &["it is signed by way of SHA-1 or MD5"], &[]);
+}
+
+/// Who has a file with others behind needs each of them: the first that ends is when it ends.
+#[test]
+fn the_first_that_ends_is_when_it_ends() {
+    let root = authority("root", ENDED, None);
+    let first = authority("first", (2026, 3, 4), Some(&root));
+    let shown = leaf(&[], &first);
+    let of = |made: &[&Made]| {
+        let all: Vec<_> = made.iter().map(|one| one.der.clone()).collect();
+        let ends = ends(Path::new("x"), &all).unwrap();
+        (ends.at.to_string(), ends.authority)
+    };
+    let soon = ("2026-03-04T00:00:00Z".to_owned(), Some("CN=first".to_owned()));
+    // not that of the authority itself, nor one beside the way, in whatever order
+    assert_eq!(of(&[&shown, &first, &root]), soon);
+    assert_eq!(of(&[&shown, &root, &first]), soon);
+    assert_eq!(of(&[&shown, &root]), ("2999-01-01T00:00:00Z".to_owned(), None));
+    let stray = authority("stray", ENDED, Some(&root));
+    assert_eq!(of(&[&shown, &stray]).1, None);
+    // of two with the same name and key the one that holds longer serves
+    let key = KeyPair::from_pem(&first.issuer.key().serialize_pem()).unwrap();
+    let mut renewed = params("first", LATE);
+    renewed.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let renewed = signed_for(renewed, Some(&root), key);
+    assert_eq!(of(&[&shown, &first, &renewed]).1, None);
+    assert_eq!(of(&[&shown, &renewed, &first]).1, None);
+}
+
+#[test]
+fn what_ends_soon_is_told_before() {
+    let root = authority("root", LATE, None);
+    let of_leaf = |until| {
+        let shown = signed(params("leaf", until), Some(&root));
+        of(&[&shown], ShownAs::Server)
+    };
+    says(&of_leaf((2026, 3, 4)), &[], &["it ends soon, on 2026-03-04"]);
+    says(&of_leaf((2026, 3, 23)), &[], &["it ends soon, on 2026-03-23"]);
+    says(&of_leaf((2026, 3, 24)), &[], &[]);
+    let first = authority("first", (2026, 3, 4), Some(&root));
+    let shown = leaf(&[], &first);
+    says(&of(&[&shown, &first], ShownAs::Server), &[], &["CN=first, in the same file, which ends soon, on 2026-03-04"]);
+}
+
+/// What bears the right names and has not signed is told apart by the signature alone.
+#[test]
+fn names_alone_prove_nothing() {
+    let root = authority("root", LATE, None);
+    let (first, twin) = (authority("first", LATE, Some(&root)), authority("first", LATE, Some(&root)));
+    let mut unkeyed = params("leaf", LATE);
+    unkeyed.use_authority_key_identifier_extension = false;
+    let shown = signed(unkeyed, Some(&first));
+    for shown_as in [ShownAs::Server, ShownAs::Client] {
+        says(&of(&[&shown, &first, &root], shown_as), &[], &[]);
+        says(&of(&[&shown, &twin], shown_as), &["they only bear the same names"], &[]);
+        says(&of(&[&shown, &twin, &root], shown_as), &["they only bear the same names"], &[]);
+    }
+}
+
+#[test]
+fn only_who_may_sign_others_leads_on() {
+    let root = authority("root", LATE, None);
+    let by = |change: &dyn Fn(&mut CertificateParams)| {
+        let mut params = params("first", LATE);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        let first = signed(params, Some(&root));
+        let shown = leaf(&[], &first);
+        of(&[&shown, &first, &root], ShownAs::Server)
+    };
+    says(&by(&|_| {}), &[], &[]);
+    says(&by(&|params| params.key_usages = vec![KeyUsagePurpose::KeyCertSign]), &[], &[]);
+    says(&by(&|params| params.is_ca = IsCa::ExplicitNoCa), &["CN=first, in the same file, which is none of an"], &[]);
+    says(&by(&|params| params.is_ca = IsCa::NoCa), &["which is none of an authority (CA)"], &[]);
+    says(&by(&|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]), &["(keyCertSign)"], &[]);
+    // so many between it and the one that is shown
+    for (max, others, is_good) in [(0, 0, true), (0, 1, false), (1, 1, true)] {
+        let mut params = params("narrow", LATE);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(max));
+        let narrow = signed(params, Some(&root));
+        let between = authority("between", LATE, Some(&narrow));
+        let (shown, below) = (leaf(&[], &narrow), leaf(&[], &between));
+        let found = match others {
+            0 => of(&[&shown, &narrow, &root], ShownAs::Server),
+            _ => of(&[&below, &between, &narrow, &root], ShownAs::Server),
+        };
+        let faults = if is_good { vec![] } else { vec!["its path length says"] };
+        says(&found, &faults, &[]);
+    }
+}
+
+#[test]
+fn those_that_others_are_known_by_are_authorities() {
+    let root = authority("root", LATE, None);
+    let (first, ordinary) = (authority("first", LATE, Some(&root)), leaf(&[], &root));
+    let own = signed(params("own", LATE), None);
+    let soon = authority("soon", (2026, 3, 4), None);
+    let of = |made: &[&Made]| {
+        let folder: TempDir = tempfile::tempdir().unwrap();
+        let file = folder.path().join("roots.pem");
+        std::fs::write(&file, made.iter().map(|one| one.pem.as_str()).collect::<String>()).unwrap();
+        authorities(&file, NOW.parse().unwrap()).unwrap()
+    };
+    // one that nobody has issued but itself is known by itself
+    says(&of(&[&root, &first, &own]), &[], &[]);
+    let told = "the certificate of CN=leaf is none of an authority (CA): nobody is known by it";
+    says(&of(&[&ordinary]), &[told], &[]);
+    says(&of(&[&ordinary, &root]), &[], &[told]);
+    says(&of(&[&soon, &root]), &[], &["the certificate of an authority, CN=soon, ends soon, on 2026-03-04"]);
+}
+
+/// RSASSA-PSS names its hash in its parameters, and where it does not it is SHA-1 (RFC 4055, 3.1).
+#[test]
+fn sha1_within_pss_is_weak() {
+    const PSS_OID: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
+    const SHA1_OID: &[u8] = &[0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a];
+    const SHA256_OID: &[u8] = &[0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
+    let of = |tag: u8, within: &[u8]| [&[tag, u8::try_from(within.len()).unwrap()], within].concat();
+    let hash = |oid: &[u8]| of(0xa0, &of(0x30, &[oid, &[0x05, 0x00]].concat()));
+    let weak = |parameters: &[u8]| {
+        let der = of(0x30, &[&PSS_OID[..], &of(0x30, parameters)].concat());
+        is_weak(&AlgorithmIdentifier::from_der(&der).unwrap().1)
+    };
+    assert!(weak(&[]) && weak(&hash(SHA1_OID)));
+    assert!(!weak(&hash(SHA256_OID)));
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, Response, StatusCode};
 use onward::{
-    client::{CallError, Transport},
+    client::{CallError, NoConnection, Transport},
     demo::double::{Double, Options},
 };
 
@@ -77,7 +77,7 @@ impl Transport for Way {
         let detail = || format!("{} {}", request.uri(), request.headers().get("if-match").is_some());
         let fate = self.replica.step(place, what, detail).await;
         let result = match fate.trouble {
-            _ if world.is_away(place) => Err(CallError::Connect),
+            _ if world.is_away(place) => Err(CallError::Connect(NoConnection::Refused)),
             Some(Trouble::FailBefore) => Err(CallError::Broken),
             Some(Trouble::FailAfter) => {
                 ask(server, &request).await;

@@ -46,7 +46,7 @@ async fn an_endpoint_is_shown_its_certificate_and_must_show_one_of_its_authoriti
         ("nothing at all", None),
     ] {
         let answer = client.get(&endpoint(&it, identity), "metadata", &[]).await;
-        assert!(matches!(answer, Err(CallError::Connect | CallError::Broken)), "{what}: {answer:?}");
+        assert!(matches!(answer, Err(CallError::Connect(_) | CallError::Broken)), "{what}: {answer:?}");
     }
     let gone = Identity { shown: Some(("/nowhere/a.pem".into(), "/nowhere/a.key".into())), roots: roots() };
     let answer = client.get(&endpoint(&it, Some(gone)), "metadata", &[]).await;

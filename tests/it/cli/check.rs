@@ -32,6 +32,7 @@ async fn a_good_configuration_is_said_to_be_good_and_nothing_is_made() {
     let away = run(hub.folder(), &["check", "--connect"]);
     assert_eq!(away.code, 1, "{away:?}");
     assert!(away.out.contains("BAD:  inbox housing-support"), "{away:?}");
+    assert!(away.out.contains("cannot connect: nobody listens there"), "{away:?}");
     assert!(away.out.contains("good: inbox life-rooms"), "{away:?}");
 }
 
@@ -116,6 +117,42 @@ async fn certificates_and_keys_are_looked_at_as_well() {
         let told = format!("{key}: whoever is on this machine may read this key");
         assert_eq!(ran.err.matches(&told).count(), 1, "{key} is told of once: {ran:?}");
     }
+}
+
+/// Files with passwords are looked at, and by whom the mail server is known.
+#[cfg(feature = "pages")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_in_files_and_the_roots_of_the_mail_server_are_looked_at_as_well() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let hub = Hub::build().without_service().start().await;
+    let good = fs::read_to_string(hub.config_path()).unwrap();
+    let (folder, authority) = (hub.folder(), Authority::new(hub.folder(), "trust"));
+    let ordinary = authority.issue("ordinary", &["mail.example"]);
+    fs::write(folder.join("postcodes.csv"), "pcds,lat,long\nL1 9ZZ,53.4,-2.98\n").unwrap();
+    let secret = folder.join("mail.password");
+    fs::write(&secret, "correct horse battery\n").unwrap();
+    let ran = |mode: u32, roots: &std::path::Path| {
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+        let mail = format!(
+            "[places]\nfile = \"postcodes.csv\"\n[smtp]\naddress = \"127.0.0.1:9\"\nfrom = \"onward@trust.example\"\n\
+             user = \"onward\"\npassword = {{ file = \"mail.password\" }}\nroots = \"{}\"\n",
+            roots.display()
+        );
+        fs::write(hub.config_path(), format!("{good}\n{mail}")).unwrap();
+        run(folder, &["check"])
+    };
+    for (mode, told) in
+        [(0o600, ""), (0o644, "whoever is on this machine may read"), (0o620, "others than its owner may")]
+    {
+        let ran = ran(mode, authority.file());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let secrets: Vec<&str> = ran.err.lines().filter(|line| line.contains("this secret")).collect();
+        assert_eq!(secrets.len(), usize::from(!told.is_empty()), "and no other file: {ran:?}");
+        assert!(secrets.iter().all(|line| line.contains("mail.password") && line.contains(told)), "{ran:?}");
+    }
+    let ran = ran(0o600, &ordinary.certificate);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("ordinary.pem: the certificate of CN=ordinary is none of an authority (CA)"), "{ran:?}");
 }
 
 /// Where keys of clients lie, and the mail server, are reached like all others.

@@ -4,12 +4,12 @@ use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use onward::{
-    client::{CallError, FhirClient},
+    client::{CallError, FhirClient, NoConnection},
     config::{Access, Identity, Outbound, registry::Endpoint},
     resolve::{Lookup, Resolver},
 };
 
-use super::{NAME, Secured, secured};
+use super::{NAME, Secured, secured, secured_by};
 use crate::support::until;
 
 /// Every name is this machine.
@@ -40,13 +40,15 @@ async fn an_endpoint_is_shown_its_certificate_and_must_show_one_of_its_authoriti
     let roots = || Some(it.servers.file().to_owned());
     let good = endpoint(&it, Some(Identity { shown: shown(), roots: roots() }));
     assert_eq!(client.get(&good, "metadata", &[]).await.unwrap().status, 200);
-    for (what, identity) in [
-        ("no certificate", Some(Identity { shown: None, roots: roots() })),
-        ("the roots of the machine", Some(Identity { shown: shown(), roots: None })),
-        ("nothing at all", None),
-    ] {
+    // that it wants a certificate is learnt behind the agreement (RFC 8446, 4.4.2.4)
+    let none = endpoint(&it, Some(Identity { shown: None, roots: roots() }));
+    let answer = client.get(&none, "metadata", &[]).await;
+    assert!(matches!(answer, Err(CallError::Connect(NoConnection::TurnedAway) | CallError::Broken)), "{answer:?}");
+    for (what, identity) in
+        [("the roots of the machine", Some(Identity { shown: shown(), roots: None })), ("nothing at all", None)]
+    {
         let answer = client.get(&endpoint(&it, identity), "metadata", &[]).await;
-        assert!(matches!(answer, Err(CallError::Connect(_) | CallError::Broken)), "{what}: {answer:?}");
+        assert_eq!(answer.unwrap_err(), CallError::Connect(NoConnection::UnknownIssuer), "{what}");
     }
     let gone = Identity { shown: Some(("/nowhere/a.pem".into(), "/nowhere/a.key".into())), roots: roots() };
     let answer = client.get(&endpoint(&it, Some(gone)), "metadata", &[]).await;
@@ -68,5 +70,27 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
         (client.get(&to, "Task?_count=0", &[]).await.unwrap().status == 200).then_some(())
     })
     .await;
+    it.hub.stop().await;
+}
+
+/// What is wrong with the certificate of the other side, or with what answers there, is told apart over connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_no_tls_comes_about_is_told() {
+    let client = client();
+    let roots = |it: &Secured| Some(Identity { shown: None, roots: Some(it.servers.file().to_owned()) });
+    let ended = secured_by(|servers| servers.issue_until("ended", &[NAME], (2021, 1, 1)), "", "", "").await;
+    let answer = client.get(&endpoint(&ended, roots(&ended)), "metadata", &[]).await;
+    assert_eq!(answer.unwrap_err(), CallError::Connect(NoConnection::OutOfDate));
+    ended.hub.stop().await;
+    let it = secured_by(|servers| servers.issue("other", &["other.example"]), "", "", "").await;
+    let to = endpoint(&it, roots(&it));
+    let told = client.get(&to, "metadata", &[]).await.unwrap_err();
+    assert_eq!(told, CallError::Connect(NoConnection::WrongName));
+    assert_eq!(told.to_string(), "cannot connect: its certificate is for another name");
+    // the listener in clear speaks no TLS
+    let clear = it.hub.service().addresses()[0].port();
+    let to = Endpoint { base_url: format!("https://{NAME}:{clear}/fhir"), ..to };
+    let told = client.get(&to, "metadata", &[]).await.unwrap_err();
+    assert_eq!(told, CallError::Connect(NoConnection::Handshake));
     it.hub.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use percent_encoding::percent_decode_str;
-use uuid::Uuid;
+use uuid::{Uuid, Variant};
 
 /// The identifier system of NHS numbers.
 pub const SYSTEM: &str = "https://fhir.nhs.uk/Id/nhs-number";
@@ -84,13 +84,18 @@ pub fn may_be_in(text: &str) -> bool {
     is_in(text) || touches(text) || touches(&percent_decode_str(text).decode_utf8_lossy())
 }
 
+/// Whether a UUID says that it was made as one (RFC 9562, section 4): a number that was padded to look like one does not.
+fn is_drawn(uuid: Uuid) -> bool {
+    uuid.get_variant() == Variant::RFC4122 && (1..=8).contains(&uuid.get_version_num())
+}
+
 /// A text with a letter in the place of each UUID: its digits were drawn, and name nobody.
 fn without_uuids(text: &str) -> String {
     let (mut rest, mut kept) = (text, String::with_capacity(text.len()));
     while let Some(first) = rest.chars().next() {
         let is_uuid = rest
             .get(..UUID_CHARS)
-            .is_some_and(|part| part.as_bytes().get(8) == Some(&b'-') && Uuid::try_parse(part).is_ok());
+            .is_some_and(|part| part.as_bytes().get(8) == Some(&b'-') && Uuid::try_parse(part).is_ok_and(is_drawn));
         let (taken, put) = if is_uuid { (UUID_CHARS, 'x') } else { (first.len_utf8(), first) };
         kept.push(put);
         rest = rest.get(taken..).unwrap_or_default();
@@ -136,7 +141,7 @@ mod tests {
             "99906069000",
             "0198b6a0-7c1e-7bd0-a5d1-000000000000",
             // the digits in its middle would be one
-            "a1b2c999-0606-900a-8abc-000000000000",
+            "a1b2c999-0606-412a-8abc-000000000000",
             "2026-03-02T09:00:00.123Z",
             "1732638000000",
             "999a060b6900",
@@ -147,11 +152,13 @@ mod tests {
 
     #[test]
     fn it_may_be_among_other_digits() {
-        for with in ["9990606900", "r-79990606900", "99906069007", "20260302-19990606900.5", "a%2099906069007"] {
+        let padded = "00000000-0000-0000-0000-009990606900";
+        for with in [padded, "9990606900", "r-79990606900", "99906069007", "20260302-19990606900.5", "a%2099906069007"]
+        {
             assert!(may_be_in(with), "{with}");
         }
         for without in
-            ["", "9990606901", "0198b6a0-7c1e-7bd0-a5d1-000000000000", "a1b2c999-0606-900a-8abc-000000000000"]
+            ["", "9990606901", "0198b6a0-7c1e-7bd0-a5d1-000000000000", "a1b2c999-0606-412a-8abc-000000000000"]
         {
             assert!(!may_be_in(without), "{without}");
         }

@@ -109,7 +109,8 @@ fn is_addressed(version: Version, headers: &HeaderMap, authority: Option<&Author
 async fn identify(mut request: Request, next: Next) -> Response {
     let own = || HeaderValue::try_from(uuid::Uuid::now_v7().to_string()).ok();
     let request_id = taken(request.headers(), &REQUEST_ID).or_else(own);
-    let correlation_id = taken(request.headers(), &CORRELATION_ID);
+    let correlates = request.headers().contains_key(&CORRELATION_ID);
+    let correlation_id = taken(request.headers(), &CORRELATION_ID).or_else(|| own().filter(|_| correlates));
     let text = |id: &Option<HeaderValue>| id.as_ref().and_then(|id| id.to_str().ok()).map(str::to_owned);
     // of the gravest level, so that it is there whatever is logged
     let span = tracing::error_span!("request", request.id = text(&request_id), correlation.id = text(&correlation_id));
@@ -126,7 +127,8 @@ async fn identify(mut request: Request, next: Next) -> Response {
 }
 
 /// An id that may go into a log and into a header as it is: a word, not too long, with nobody's NHS number in it, though other digits touch it.
-/// Where it is not, the answer says by what else the request is known: so one that is taken for a number by chance costs its client nothing.
+/// Where it is not, the answer says by what else the request is known: of ids of twenty digits and nothing else half are taken for a number by
+/// chance, and a client that sends such reads there which one counts.
 fn taken(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     let id = headers.get(name)?;
     let sound = |b: &u8| b.is_ascii_alphanumeric() || b"-._~:/+=@|".contains(b);

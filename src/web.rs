@@ -47,6 +47,7 @@ mod login;
 mod page;
 mod people;
 mod qr;
+mod role;
 mod routes;
 mod services;
 mod stay;

@@ -9,7 +9,7 @@ use super::{People, PeopleError, after, secret::Code, totp};
 use crate::{
     config::people::is_known,
     domain::{Position, ProviderId},
-    store::{Account, AccountAt, AccountDeed, AccountNote, Credentials, Enrolment, StoreError},
+    store::{ACCOUNTS_MAX, Account, AccountAt, AccountDeed, AccountNote, Credentials, Enrolment, StoreError},
 };
 
 /// A code to enrol with is of use for so long.
@@ -66,9 +66,12 @@ pub enum AccountError {
     /// A position is held in an organisation that is not there.
     #[error("{0}: there is no such system or provider in the configuration")]
     Unknown(Position),
-    /// There is one of that name, or as many accounts as may be.
-    #[error("there is an account of that name already, or there are as many as may be")]
+    /// There is one of that name.
+    #[error("there is an account of that name already")]
     Taken,
+    /// There are as many accounts as may be.
+    #[error("there are {ACCOUNTS_MAX} accounts with those that have ended, which is as many as are kept")]
+    Full,
     /// There is none of that name.
     #[error("there is no account of that name")]
     Absent,
@@ -107,7 +110,8 @@ pub fn is_name(text: &str) -> bool {
 }
 
 /// The name to log in with of an account that whoever looks after a provider's people makes: what she wants, and behind it the provider, whether
-/// she wrote that or not. So a name that is taken is one of her own organisation, and she learns of no other's. None where it is no name.
+/// she wrote that or not. So of names that are taken she learns of those alone that were made at her organisation, even where their persons have gone
+/// on to another. None where it is no name.
 pub fn name_at(wanted: &str, provider: &ProviderId) -> Option<String> {
     let end = format!("@{provider}");
     let stem = wanted.strip_suffix(&end).unwrap_or(wanted);
@@ -175,7 +179,7 @@ impl People {
         };
         let note = self.note(by, AccountDeed::Added, vec![], &account);
         if !self.store.add_account(account, Some(note)).await? {
-            return Err(AccountError::Taken);
+            return Err(self.why_not_added(name).await?);
         }
         tracing::info!(by, person = person(name), what = AccountDeed::Added.code(), "an account was changed");
         Ok(code)
@@ -211,8 +215,14 @@ impl People {
         if self.store.add_account(account, None).await? {
             Ok(Ready { password, key })
         } else {
-            Err(AccountError::Taken)
+            Err(self.why_not_added(name).await?)
         }
+    }
+
+    /// Why the store has not taken an account of this name.
+    async fn why_not_added(&self, name: &str) -> Result<AccountError, StoreError> {
+        let is_there = self.store.account(name).await?.is_some();
+        Ok(if is_there { AccountError::Taken } else { AccountError::Full })
     }
 
     /// All accounts, in the order of their names.

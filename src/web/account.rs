@@ -13,9 +13,9 @@ use super::{
     Shared,
     form::{Seen, Signed},
     frame::{Frame, Section},
-    page,
+    page, role,
 };
-use crate::{config::Registry, domain::Position, people::Visitor};
+use crate::people::Visitor;
 
 /// The page.
 #[derive(Template)]
@@ -56,7 +56,7 @@ pub(super) async fn page(State(web): State<Shared>, seen: Seen) -> Response {
     };
     let sessions = sessions.into_iter().map(line).collect();
     let registry = web.registry.load();
-    let roles = visitor.positions.iter().map(|position| role(position, &registry)).collect();
+    let roles = visitor.positions.iter().map(|position| role::to_herself(position, &registry)).collect();
     let Visitor { name, person, .. } = visitor;
     page::shown(StatusCode::OK, &AccountPage { frame, name, person, roles, sessions, made_for })
 }
@@ -84,20 +84,4 @@ pub(super) async fn end_all(State(web): State<Shared>, signed: Signed) -> Respon
 fn moment(at: Timestamp) -> String {
     const LONDON: TimeZone = jiff::tz::get!("Europe/London");
     at.to_zoned(LONDON).strftime("%-d %B %Y, %H:%M").to_string()
-}
-
-/// A position in words.
-fn role(position: &Position, registry: &Registry) -> String {
-    let provider = |id| registry.providers.get(id).map_or_else(|| id.to_string(), |one| one.name.clone());
-    match position {
-        Position::Referrer(id) => {
-            let name = registry.systems.get(id).map_or_else(|| id.to_string(), |one| one.name.clone());
-            format!("You refer people from {name}")
-        }
-        Position::ProviderWorker(id) => format!("You work the referrals of {}", provider(id)),
-        Position::ProviderAdmin(id) => format!("You look after the people and services of {}", provider(id)),
-        Position::RouteEditor => "You write the routes, and make them active".to_owned(),
-        Position::Operator => "You keep Onward running".to_owned(),
-        Position::Auditor => "You look at what happened, and at what others did".to_owned(),
-    }
 }

@@ -16,7 +16,7 @@ use super::{
     frame::{Frame, Section},
     harmless,
     inbox::absent,
-    page,
+    page, role,
 };
 use crate::{
     auth::{Deed, What, Who, may},
@@ -34,6 +34,8 @@ const IN_FILE_MAX: usize = 10_000;
 const CHUNK: usize = 500;
 /// So many are looked at for a page of one organisation's.
 const LOOKED_AT_MAX: usize = 5_000;
+/// And for a file so many for each that it may hold.
+const LOOKED_AT_EACH: usize = 5;
 
 /// The page.
 #[derive(Template)]
@@ -90,11 +92,7 @@ fn concerns(note: &AccountNote, of: &str) -> bool {
         || note.before.iter().chain(&note.positions).filter_map(Position::organisation).any(|one| word(&one) == of)
 }
 
-fn words(positions: &[Position]) -> String {
-    positions.iter().map(Position::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn row(note: AccountNote) -> Row {
+fn row(note: AccountNote, registry: &Registry) -> Row {
     let what = match note.deed {
         AccountDeed::Added => "Made",
         AccountDeed::Positions => "Given other roles",
@@ -102,8 +100,15 @@ fn row(note: AccountNote) -> Row {
         AccountDeed::Disabled => "Ended",
         AccountDeed::Enabled => "Let in again",
     };
-    let before = if note.before == note.positions { String::new() } else { words(&note.before) };
-    Row { at: moment(note.at), by: note.by, account: note.account, what, before, after: words(&note.positions) }
+    let before = if note.before == note.positions { String::new() } else { role::of_her(&note.before, registry) };
+    Row {
+        at: moment(note.at),
+        by: note.by,
+        account: note.account,
+        what,
+        before,
+        after: role::of_her(&note.positions, registry),
+    }
 }
 
 /// Every organisation that people may be of, by its name, after a choice of all.
@@ -140,7 +145,7 @@ impl Web {
             if was_last {
                 return Ok(Found { notes, before: None, goes_on: false });
             }
-            if looked_at >= LOOKED_AT_MAX && !of.is_empty() {
+            if looked_at >= LOOKED_AT_MAX.max(LOOKED_AT_EACH * count) && !of.is_empty() {
                 return Ok(Found { notes, before, goes_on: true });
             }
         }
@@ -159,7 +164,8 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, s
         return absent(&seen);
     }
     let (of, before) = asked(query);
-    let organisations = organisations(&web.registry.load());
+    let registry = web.registry.load();
+    let organisations = organisations(&registry);
     // one that is not there any more is no choice, and all of them are no answer
     let Some(of) = organisations.iter().map(|(word, _)| word).find(|word| **word == of).cloned() else {
         return absent(&seen);
@@ -176,7 +182,7 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, s
         frame: Frame::of(&seen, Section::Changes),
         of,
         organisations,
-        rows: found.notes.into_iter().map(row).collect(),
+        rows: found.notes.into_iter().map(|note| row(note, &registry)).collect(),
         older,
         goes_on: found.goes_on,
         is_first: before.is_none(),
@@ -212,8 +218,8 @@ fn table(found: Found, of: &str) -> Option<Vec<u8>> {
             harmless(&note.by),
             harmless(&note.account),
             note.deed.code().to_owned(),
-            words(&note.before),
-            words(&note.positions),
+            role::codes(&note.before),
+            role::codes(&note.positions),
         ];
         written = written.and_then(|()| table.write_record(cells));
     }

@@ -10,19 +10,19 @@ use axum::{
 use uuid::Uuid;
 
 use super::{
-    Shared, Web,
+    Shared,
     console::words::moment,
     form::Seen,
     frame::{Frame, Section},
     harmless,
     inbox::absent,
-    page,
+    page, role,
 };
 use crate::{
     auth::{Deed, What, Who, may},
     domain::{Position, clock::instant},
     http::call::pairs,
-    store::{Glass, StoreError},
+    store::{Glass, Store, StoreError},
 };
 
 /// So many on a page.
@@ -60,21 +60,45 @@ pub(super) fn may_review(positions: &[Position]) -> bool {
     may(Who::Person(positions), Deed::ReviewGlasses, What::Whole)
 }
 
-fn roles(glass: &Glass) -> String {
-    glass.positions.iter().map(Position::to_string).collect::<Vec<_>>().join(", ")
-}
-
 fn away(error: &StoreError) -> Response {
     tracing::warn!(%error, "broken glasses cannot be read");
     page::unavailable()
 }
 
-impl Web {
-    /// The ids of the Tasks of a glass's referral.
-    async fn tasks_of(&self, glass: &Glass) -> Result<Vec<String>, StoreError> {
-        let tasks = self.store.find_tasks(&glass.referral.to_string()).await?;
-        Ok(tasks.into_iter().filter(|task| task.referral == glass.referral).map(|task| task.id.to_string()).collect())
+/// The ids of the Tasks of a glass's referral.
+async fn tasks_of(store: &dyn Store, glass: &Glass) -> Result<Vec<String>, StoreError> {
+    let tasks = store.find_tasks(&glass.referral.to_string()).await?;
+    Ok(tasks.into_iter().filter(|task| task.referral == glass.referral).map(|task| task.id.to_string()).collect())
+}
+
+/// The last glasses before one, as a table of so many at the most. Where there are more, its last line says where.
+async fn table(store: &dyn Store, mut before: Option<Uuid>, most: usize) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let head = ["at", "until", "person", "name", "roles", "referral", "tasks", "reason"];
+    let (mut written, mut count) = (table.write_record(head), 0);
+    while written.is_ok() {
+        let page = store.latest_glasses(before, CHUNK.min(most.saturating_sub(count)).max(1)).await?;
+        if count == most && !page.is_empty() {
+            written = before.map_or(Ok(()), |before| table.write_record(goes_on(before)));
+            break;
+        }
+        for glass in &page {
+            let cells = [
+                instant(glass.at),
+                instant(glass.until),
+                harmless(&glass.person),
+                harmless(&glass.name),
+                role::codes(&glass.positions),
+                glass.referral.to_string(),
+                tasks_of(store, glass).await?.join(" "),
+                harmless(&glass.reason),
+            ];
+            written = written.and_then(|()| table.write_record(cells));
+        }
+        let Some(last) = page.last() else { break };
+        (before, count) = (Some(last.id), count + page.len());
     }
+    Ok(written.ok().and_then(|()| table.into_inner().ok()))
 }
 
 /// `GET /glasses?before=…`
@@ -92,11 +116,12 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, s
     let older = found.last().filter(|_| more).map(|last| format!("/glasses?before={}", last.id));
     let mut glasses = Vec::with_capacity(found.len());
     for glass in found {
-        let tasks = match web.tasks_of(&glass).await {
+        let tasks = match tasks_of(&*web.store, &glass).await {
             Ok(tasks) => tasks,
             Err(error) => return away(&error),
         };
-        let (at, until, roles) = (moment(glass.at), moment(glass.until), roles(&glass));
+        let roles = role::of_her(&glass.positions, &web.registry.load());
+        let (at, until) = (moment(glass.at), moment(glass.until));
         glasses.push(Line { at, until, roles, tasks, name: glass.name, person: glass.person, reason: glass.reason });
     }
     tracing::info!(person = seen.visitor.person, "broken glasses were looked through");
@@ -124,44 +149,12 @@ pub(super) async fn csv(State(web): State<Shared>, RawQuery(query): RawQuery, se
     if !may_review(&seen.visitor.positions) {
         return absent(&seen);
     }
-    let mut table = csv::Writer::from_writer(Vec::new());
-    let head = ["at", "until", "person", "name", "roles", "referral", "tasks", "reason"];
-    let mut written = table.write_record(head);
-    let (mut before, mut count) = (asked(query), 0);
-    while written.is_ok() {
-        if count >= IN_FILE_MAX {
-            written = before.map_or(Ok(()), |before| table.write_record(goes_on(before)));
-            break;
-        }
-        let page = match web.store.latest_glasses(before, CHUNK).await {
-            Ok(page) => page,
-            Err(error) => return away(&error),
-        };
-        for glass in &page {
-            let tasks = match web.tasks_of(glass).await {
-                Ok(tasks) => tasks.join(" "),
-                Err(error) => return away(&error),
-            };
-            let cells = [
-                instant(glass.at),
-                instant(glass.until),
-                harmless(&glass.person),
-                harmless(&glass.name),
-                roles(glass),
-                glass.referral.to_string(),
-                tasks,
-                harmless(&glass.reason),
-            ];
-            written = written.and_then(|()| table.write_record(cells));
-        }
-        count += page.len();
-        before = page.last().map(|glass| glass.id).or(before);
-        if page.len() < CHUNK {
-            break;
-        }
-    }
+    let table = match table(&*web.store, asked(query), IN_FILE_MAX).await {
+        Ok(table) => table,
+        Err(error) => return away(&error),
+    };
     tracing::info!(person = seen.visitor.person, "broken glasses were taken as CSV");
-    page::csv("broken-glasses.csv", written.ok().and_then(|()| table.into_inner().ok()))
+    page::csv("broken-glasses.csv", table)
 }
 
 #[cfg(test)]

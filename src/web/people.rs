@@ -55,6 +55,8 @@ struct ListPage {
 struct Team {
     name: String,
     people: Vec<Line>,
+    /// The names of those whom the issuer lets in to work here.
+    let_in: Vec<String>,
 }
 
 /// A person in the list.
@@ -220,6 +222,9 @@ fn fault(error: &AccountError) -> Option<Fault> {
             Fault::at("name", format!("Enter a name to log in with: 1 to {STEM_CHARS_MAX} of a to z, 0 to 9 and . _ -"))
         }
         AccountError::Taken => Fault::at("name", "Choose another name to log in with: that one is taken"),
+        AccountError::Full => {
+            Fault::of_all("There are as many accounts, of all organisations, as Onward keeps. Tell your IT team.")
+        }
         AccountError::Positions => {
             Fault::at("role", "Choose what this person does. To keep somebody out, end the account.")
         }
@@ -294,7 +299,14 @@ pub(super) async fn page(State(web): State<Shared>, seen: Seen, RawQuery(query):
         Err(answer) => return answer,
     };
     let now = web.store.now();
-    let team = |(id, name): &(ProviderId, String)| {
+    let mut let_in = Vec::with_capacity(providers.len());
+    for (id, _) in &providers {
+        match web.people.let_in(std::slice::from_ref(id)).await {
+            Ok(found) => let_in.push(found.works.into_iter().map(|(_, name)| name).collect()),
+            Err(error) => return away(&error),
+        }
+    }
+    let team = |((id, name), let_in): (&(ProviderId, String), Vec<String>)| {
         let of = |position: &Position| match position {
             Position::ProviderWorker(of) | Position::ProviderAdmin(of) if of == id => Some(role_words(position)),
             _ => None,
@@ -309,13 +321,13 @@ pub(super) async fn page(State(web): State<Shared>, seen: Seen, RawQuery(query):
                 state: state(account, now),
             })
         };
-        Team { name: name.clone(), people: accounts.iter().filter_map(line).collect() }
+        Team { name: name.clone(), people: accounts.iter().filter_map(line).collect(), let_in }
     };
     let query = pairs(&query.unwrap_or_default());
     let done = query.iter().find(|(name, _)| name == "done").map_or("", |(_, word)| word);
     let done = DONE.iter().find(|(known, _)| *known == done).map_or("", |(_, words)| words);
     let (local, issuer) = (web.people.config().local, web.people.config().oidc.is_some());
-    let teams = providers.iter().map(team).collect();
+    let teams = providers.iter().zip(let_in).map(team).collect();
     page::shown(StatusCode::OK, &ListPage { frame: Frame::of(&seen, Section::People), done, local, issuer, teams })
 }
 

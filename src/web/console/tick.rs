@@ -35,6 +35,8 @@ struct TickPage {
     made_for: String,
     id: String,
     row: LineRow,
+    /// What is about no referral stands in no journal, which is where a reason is kept.
+    asks_why: bool,
     reason: String,
 }
 
@@ -47,9 +49,11 @@ fn deed_of(kind: &str) -> Deed {
     }
 }
 
-/// Whether somebody may tick a line off.
-pub(super) fn may_tick(positions: &[Position], line: &Line) -> bool {
-    line.tick && may(Who::Person(positions), deed_of(line.kind), What::Whole)
+/// Whether somebody may tick a line off: none that is about what she did herself.
+pub(super) fn may_tick(person: &str, positions: &[Position], line: &Line) -> bool {
+    // such a line begins with who did it (`people/glass.rs`, `people/manage.rs`)
+    let is_her_own = deed_of(line.kind) != Deed::Replay && line.about.split(' ').next() == Some(person);
+    line.tick && !is_her_own && may(Who::Person(positions), deed_of(line.kind), What::Whole)
 }
 
 /// Who ticks a line off, for whoever may not; nothing where it goes by itself.
@@ -82,7 +86,8 @@ pub(super) async fn tick(State(web): State<Shared>, Path(id): Path<String>, sign
         Err(error) => return away(&error),
     };
     let typed = signed.form.text("reason").trim().to_owned();
-    let Ok(said) = reason(&typed) else {
+    let said = if line.task.is_some() { reason(&typed) } else { Ok(String::new()) };
+    let Ok(said) = said else {
         let told = format!("Say in one line what was done, in 1 to {REASON_CHARS_MAX} characters");
         return shown(&web, &seen, &line, typed, vec![Fault::at("reason", told)]);
     };
@@ -104,8 +109,9 @@ pub(super) async fn tick(State(web): State<Shared>, Path(id): Path<String>, sign
 fn shown(web: &Web, seen: &Seen, line: &Line, reason: String, faults: Vec<Fault>) -> Response {
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let row = LineRow::of(line, &web.console.registry.load());
+    let asks_why = line.task.is_some();
     let (frame, made_for, id) = (Frame::of(seen, Section::Console), seen.made_for.clone(), line.id.clone());
-    page::shown(status, &TickPage { frame, faults, made_for, id, row, reason })
+    page::shown(status, &TickPage { frame, faults, made_for, id, row, asks_why, reason })
 }
 
 impl Console {
@@ -113,7 +119,7 @@ impl Console {
     async fn line(&self, seen: &Seen, id: &str) -> Result<Option<Line>, StoreError> {
         let picture = self.picture().await?;
         let found = picture.lines.iter().find(|line| line.id == id);
-        Ok(found.filter(|line| may_tick(&seen.visitor.positions, line)).cloned())
+        Ok(found.filter(|line| may_tick(&seen.visitor.person, &seen.visitor.positions, line)).cloned())
     }
 }
 
@@ -127,12 +133,14 @@ mod tests {
         let (operator, auditor): (Position, Position) = ("operator".parse().unwrap(), "auditor".parse().unwrap());
         for kind in AlertKind::ALL.iter().map(|kind| kind.code()) {
             let line = Line { tick: true, ..line(kind) };
-            let ticks = |position: &Position| may_tick(std::slice::from_ref(position), &line);
+            let ticks = |position: &Position| may_tick("local:adam", std::slice::from_ref(position), &line);
             let is_audited = ["glass-broken", "worker-let-in"].contains(&kind);
             assert_eq!((ticks(&operator), ticks(&auditor)), (!is_audited, is_audited), "{kind}");
             assert_eq!(who_ticks(&line).contains("auditor"), is_audited, "{kind}");
+            let hers = Line { about: "local:adam 7".into(), ..line.clone() };
+            assert!(!is_audited || !may_tick("local:adam", &[auditor.clone()], &hers), "what she did herself: {kind}");
             let by_itself = Line { tick: false, ..line };
-            assert!(!may_tick(&[operator.clone(), auditor.clone()], &by_itself), "{kind}");
+            assert!(!may_tick("local:adam", &[operator.clone(), auditor.clone()], &by_itself), "{kind}");
             assert_eq!(who_ticks(&by_itself), "");
         }
     }

@@ -14,11 +14,12 @@ use super::{
 use crate::{
     alerts::worklist::{Line, rank},
     config::Registry,
-    domain::{AlertKind, Destination, InboxId, Position, Side, SystemId, TransportStatus},
+    domain::{AlertKind, Destination, InboxId, Side, SystemId, TransportStatus},
     http::call::pairs,
     store::Backlog,
     web::{
         Shared,
+        form::Seen,
         frame::{Frame, Section},
         page,
     },
@@ -106,8 +107,7 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, K
     let mut lines: Vec<&Line> = picture.lines.iter().filter(|line| kind.is_empty() || line.kind == kind).collect();
     lines.sort_by_key(|line| rank(line.kind));
     let more = lines.len() > LINES_MAX;
-    let positions = &seen.visitor.positions;
-    let rows = lines.into_iter().take(LINES_MAX).map(|line| LineRow::of(line, &registry).for_whom(positions, line));
+    let rows = lines.into_iter().take(LINES_MAX).map(|line| LineRow::of(line, &registry).for_whom(&seen, line));
     let rows = rows.collect();
     let frame = Frame::of(&seen, Section::Console);
     page::shown(StatusCode::OK, &TodoPage { frame, done, waits, kind, rows, more, most: LINES_MAX })
@@ -204,8 +204,8 @@ impl LineRow {
     }
 
     /// The same for somebody: with where she ticks it off, or who does.
-    fn for_whom(self, positions: &[Position], line: &Line) -> Self {
-        if tick::may_tick(positions, line) {
+    fn for_whom(self, seen: &Seen, line: &Line) -> Self {
+        if tick::may_tick(&seen.visitor.person, &seen.visitor.positions, line) {
             return Self { tick: Some(format!("/console/to-do/{}/done", line.id)), ..self };
         }
         Self { ticks: tick::who_ticks(line), ..self }

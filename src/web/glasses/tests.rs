@@ -39,7 +39,15 @@ async fn an_auditor_sees_who_broke_which_glass_and_why_and_nobody_else_does() {
     let mut auditor = browser_of(&scene, "auditor").await;
     let page = auditor.get("/glasses").await;
     let at = format!("/console/trace/{}", task.id);
-    for told in ["local:olga", "Olga Ops", "nobody there answers", &at, "It is kept no longer", "local:otto"] {
+    for told in [
+        "local:olga",
+        "Olga Ops",
+        "keeps Onward running",
+        "nobody there answers",
+        &at,
+        "It is kept no longer",
+        "local:otto",
+    ] {
         assert!(page.text.contains(told), "{told}: {}", page.text);
     }
     assert!(page.text.find("local:otto") < page.text.find("local:olga"), "the last one first");
@@ -80,4 +88,10 @@ async fn many_are_turned_page_by_page() {
     let there = goes_on(older.parse().unwrap())[7].rsplit_once(' ').unwrap().1.to_owned();
     let (_, _, bytes) = auditor.bytes(&there).await;
     assert_eq!(String::from_utf8(bytes).unwrap().lines().count(), 4, "{there}");
+    // one that holds all of them says nothing of more
+    let all = ON_PAGE + 3;
+    for (most, told) in [(all, false), (all - 1, true)] {
+        let table = String::from_utf8(table(&*scene.store, None, most).await.unwrap().unwrap()).unwrap();
+        assert_eq!((table.lines().count(), table.contains("not in this file")), (1 + most + usize::from(told), told));
+    }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     domain::AlertKind,
     people::{Visitor, account::OF_ORGANISATION_MAX},
-    store::AccountDeed,
+    store::{ACCOUNTS_MAX, AccountDeed},
     web::tests::{Browser, Scene, scene},
 };
 
@@ -393,4 +393,31 @@ async fn an_organisation_makes_only_so_many_accounts_and_none_that_is_not_what_i
     assert_eq!(scene.store.account("newer@local").await.unwrap(), None);
     // whom that leaves room for are the others
     scene.people.add("command:test", "olive", "Olive", vec!["operator".parse().unwrap()]).await.unwrap();
+}
+
+/// Whom an issuer lets in has no account, and an admin sees all the same that she works there.
+#[tokio::test]
+async fn whom_an_issuer_lets_in_is_named_to_an_admin() {
+    let scene = scene();
+    let mut admin = browser_of(&scene, "ada", ADMIN).await;
+    let works = |provider: &str| vec![provider.parse().unwrap()];
+    scene.store.keep_colleague("oidc:1", "Nadia Able", works("local")).await.unwrap();
+    scene.store.keep_colleague("oidc:2", "Eve Elsewhere", works("elsewhere")).await.unwrap();
+    let page = admin.get("/people").await.text;
+    assert!(page.contains("came to work referrals: Nadia Able.") && !page.contains("Eve"), "{page}");
+    scene.store.keep_colleague("oidc:1", "Nadia Able", vec![]).await.unwrap();
+    assert!(!admin.get("/people").await.text.contains("Nadia"));
+}
+
+/// Where there is no room for anybody, no other name is asked for.
+#[tokio::test]
+async fn that_there_are_too_many_accounts_is_not_told_of_a_name() {
+    let scene = scene();
+    let mut admin = browser_of(&scene, "ada", ADMIN).await;
+    for number in scene.store.accounts().await.unwrap().len()..ACCOUNTS_MAX {
+        account_with(&scene, &format!("elsewhere-{number}"), "operator").await;
+    }
+    let adds = [("name", "bert"), ("full-name", "Bert New"), ("role", "provider-worker:local")];
+    let page = sends(&mut admin, "/people/add", &adds).await;
+    assert!(page.text.contains("as Onward keeps") && !page.text.contains("Choose another name"), "{}", page.text);
 }

@@ -18,6 +18,8 @@ pub(super) const PATH: &str = "/stay";
 const TOLD_BEFORE: SignedDuration = SignedDuration::from_secs(120);
 /// … in steps of so many seconds, so that there are few style sheets.
 const STEP_S: i64 = 10;
+/// A clock of a browser and one of ours do not tick as one.
+const OVER_S: i64 = 5;
 /// How the style sheets are named: with the seconds between them.
 const SHEET: (&str, &str) = ("stay-", ".css");
 /// No session lasts longer than the configuration allows: 12 hours and some.
@@ -29,6 +31,8 @@ pub(super) struct Stays {
     pub at: String,
     /// The style sheet by which the notice is shown in time.
     pub sheet: String,
+    /// So many seconds after that the session is over.
+    pub left_s: i64,
     /// Whether it ends then whatever one does.
     pub at_last: bool,
 }
@@ -40,7 +44,8 @@ impl Stays {
         let seconds = told_after_s(visitor.looked, visitor.ends);
         let (before, after) = SHEET;
         let sheet = format!("{}{before}{seconds}{after}", super::assets::FOLDER);
-        Self { at: words::clock(visitor.ends), sheet, at_last: visitor.at_last }
+        let left_s = visitor.ends.duration_since(visitor.looked).as_secs() - seconds + OVER_S;
+        Self { at: words::clock(visitor.ends), sheet, left_s, at_last: visitor.at_last }
     }
 }
 

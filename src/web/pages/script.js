@@ -59,6 +59,18 @@ for (const part of document.querySelectorAll('[data-live]')) {
   setTimeout(look, part.dataset.every * 1000);
 }
 
+// Once its session is over a page on which nobody is writing is opened anew, which leads to the log-in: what stands on it is not to be read by
+// whoever comes next. Somebody who is writing sends it and logs in again.
+const soon = document.querySelector('.onward-soon');
+const isWritten = () => document.querySelector('.nhsuk-error-summary') !== null
+  || [...document.querySelectorAll('textarea, input:not([type="hidden"])')].some((field) => (
+    field.value !== field.defaultValue || field.checked !== field.defaultChecked));
+soon?.addEventListener('animationend', () => {
+  setTimeout(() => {
+    if (!isWritten()) location.replace(location.pathname + location.search);
+  }, soon.dataset.left * 1000);
+});
+
 // A line of a list is ticked by a click anywhere in it that is no link, no box and no text being selected.
 document.addEventListener('click', (event) => {
   const line = event.target.closest('.onward-line');

@@ -55,15 +55,36 @@ await journey(async () => {
     await olive.unroute('**/console/now');
     await away(olive).waitFor({ state: 'hidden', ...SOON });
   });
-  const shared = await at(desktop, 'olive', '/console');
-  await check('the page of who was logged in before shows nothing once somebody else is', async () => {
+  const shared = await at(desktop, 'luke', '/inbox');
+  await shared.evaluate(() => { window.loadedOnce = true; });
+  await check('the page of who was logged in before is loaded anew once somebody else of the same team is', async () => {
     const mary = await at(desktop, 'mary', '/inbox');
     await shared.context().addCookies(await mary.context().cookies());
     await mary.context().close();
-    await shared.getByText('There is no such page.').waitFor(SOON);
-    holds((await shared.getByText('All is well').count()) === 0, 'what olive saw is there');
+    await shared.waitForFunction(() => window.loadedOnce === undefined && document.querySelector('[data-live]') !== null, null, SOON);
   });
   await shared.context().close();
+  for (const [writes, told] of [[false, 'is not to be read once its session is over'], [true, 'stays where somebody is writing on it']]) {
+    await check(`a page ${told}`, async () => {
+      const page = await at(desktop, 'luke', '/inbox');
+      await page.clock.install();
+      await page.goto(await page.locator('tbody a').first().getAttribute('href'));
+      const message = page.getByLabel('Write to the referrer');
+      if (writes) await message.fill('He asks for an early place.');
+      await page.context().clearCookies();
+      // as if the time were over: the style sheet tells that it will be, and two minutes later it is
+      await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => {
+        animation.finish();
+        return new Promise((heard) => { document.querySelector('.onward-soon').addEventListener('animationend', heard); });
+      })));
+      await page.clock.fastForward(60_000);
+      holds(await message.isVisible(), 'it is gone before');
+      await page.clock.fastForward(90_000);
+      if (writes) holds((await message.inputValue()) === 'He asks for an early place.', 'what was written is gone');
+      else await page.getByRole('heading', { name: 'Log in' }).waitFor();
+      await page.context().close();
+    });
+  }
   const still = await at(VARIANTS[1], 'olive', '/console');
   await check('without script nothing is promised', async () => holds((await away(still).count()) === 0, 'there is a note'));
   await still.context().close();

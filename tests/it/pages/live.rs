@@ -14,6 +14,6 @@ async fn what_changes_is_seen_by_whoever_looks() {
     let people = [("olive", "operator"), ("luke", worker.as_str()), ("mary", worker.as_str())];
     let referrals: Vec<Value> = (0..2).map(|number| whole(&format!("live-{number}"))).collect();
     let more = vec![("ONWARD_TOKEN", token_of(GP)), ("ONWARD_REFERRALS", json!(referrals).to_string())];
-    walk("live", browser, &hub, &people, more, 13).await;
+    walk("live", browser, &hub, &people, more, 15).await;
     hub.stop().await;
 }

@@ -1,6 +1,6 @@
 //! `/inbox`: the referrals of a provider, for the people who work them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -247,8 +247,21 @@ async fn view(web: &Web, visitor: &Visitor, wanted: &Wanted) -> Result<Option<Li
     let now = web.store.now();
     let shown = list::shown(&all, wanted, now, list::PAGE);
     let workers = web.workers(visitor, &providers, &all).await?;
+    let left = left_by(&all, &workers);
     let registry = web.registry.load();
-    Ok(Some(ListView::of(&registry, &providers, workers, wanted, &shown, now)))
+    let mut list = ListView::of(&registry, &providers, workers, wanted, &shown, now);
+    list.workers.extend(left);
+    Ok(Some(list))
+}
+
+/// Who has referrals that are open, and is given none any more: somebody must look for them.
+fn left_by(lines: &[Arc<Line>], workers: &[(String, String)]) -> BTreeMap<String, String> {
+    let of = |line: &Arc<Line>| {
+        let worker = line.worker.as_ref().filter(|_| line.is_open())?;
+        Some((worker.id.clone()?, format!("{} (works here no more)", worker.name)))
+    };
+    let is_gone = |id: &String| !workers.iter().any(|(worker, _)| worker == id);
+    lines.iter().filter_map(of).filter(|(id, _)| is_gone(id)).collect()
 }
 
 /// What a search finds, as a list.
@@ -299,15 +312,15 @@ impl Web {
         let works = |position: &Position| matches!(position, Position::ProviderWorker(id) if providers.contains(id));
         let accounts = self.people.accounts().await?;
         let of = |account: &Account| (person(&account.name), account.full_name.clone());
-        let (ended, open): (Vec<_>, Vec<_>) = accounts.iter().partition(|account| account.disabled);
-        let mut workers: Vec<(String, String)> =
-            open.into_iter().filter(|account| account.positions.iter().any(works)).map(of).collect();
-        // who cannot log in is given nothing more
+        let here = |account: &&Account| !account.disabled && account.positions.iter().any(works);
+        let (open, gone): (Vec<_>, Vec<_>) = accounts.iter().partition(here);
+        let mut workers: Vec<(String, String)> = open.into_iter().map(of).collect();
+        // who cannot log in, or works here no more, is given nothing more
         let let_in = self.people.let_in(providers).await?;
         workers.extend(let_in.works);
-        let ended = ended.into_iter().map(|account| of(account).0).chain(let_in.gone);
+        let gone = gone.into_iter().map(|account| of(account).0).chain(let_in.gone);
         let mut seen: std::collections::HashSet<String> =
-            workers.iter().map(|(id, _)| id.clone()).chain(ended).collect();
+            workers.iter().map(|(id, _)| id.clone()).chain(gone).collect();
         if seen.insert(visitor.person.clone()) {
             workers.push((visitor.person.clone(), visitor.name.clone()));
         }

@@ -302,9 +302,7 @@ fn table_of(told: &Reckoned, registry: &Registry, days: Days) -> Option<Vec<u8>>
             table.write_record(cells.iter().map(|cell| harmless(cell))).ok()?;
         }
     }
-    let bytes = table.into_inner().ok()?;
-    // with a mark of UTF-8: a spreadsheet takes it for another coding otherwise
-    Some([&b"\xef\xbb\xbf"[..], &bytes].concat())
+    table.into_inner().ok()
 }
 
 // === impl ReportPage ===

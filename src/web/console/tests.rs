@@ -427,3 +427,10 @@ async fn what_is_in_a_referral_is_seen_with_a_reason_by_one_person_for_its_time_
     let page = browser.get(&path(&task)).await.text;
     assert!(!page.contains(SECRET) && page.contains("Why you must see it"), "its time is over: {page}");
 }
+
+#[tokio::test]
+async fn a_report_for_a_spreadsheet_is_marked_once() {
+    let scene = scene();
+    let (_, _, bytes) = scene.browser_of("operator").await.bytes("/console/reports.csv").await;
+    assert!(bytes.starts_with(b"\xef\xbb\xbfFrom,"), "{:?}", bytes.get(..12));
+}

@@ -1,13 +1,15 @@
 //! What a worklist knows of a referral: a line, made of its Task, its ServiceRequest and its person.
 
-use serde_json::Value;
+use std::iter;
 
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{led_to::LED_TO_MAX, passing, words};
 use crate::{
     domain::{InboxId, ProviderId, SystemId, TaskId, Timestamp, task::TaskState},
     fhir::{
+        datetime::is_current,
         nhs_number::{self, NhsNumber},
         test_data, tree,
     },
@@ -101,7 +103,7 @@ impl Line {
             what: asked_for(request),
             urgency,
             priority,
-            flagged: resources.iter().any(is_safeguarding),
+            flagged: resources.iter().flat_map(with_contained).any(is_safeguarding),
             died: person.is_some_and(has_died),
             is_test: test_data::is_test(request),
             worker: worker_of(body),
@@ -151,6 +153,11 @@ pub(in crate::web) fn subject<'r>(request: &'r Value, resources: &'r [Value]) ->
     resources.iter().find(is_it)
 }
 
+/// A resource, and those that it carries in itself: what is told of a person is told either way.
+pub(in crate::web) fn with_contained(resource: &Value) -> impl Iterator<Item = &Value> {
+    iter::once(resource).chain(tree::items(resource, "contained"))
+}
+
 /// The name by which somebody is called, as its parts stand in FHIR; a text where there is one.
 pub(in crate::web) fn name_of(person: &Value) -> String {
     name_used(person).map(written).unwrap_or_default()
@@ -170,7 +177,9 @@ fn name_used(person: &Value) -> Option<&Value> {
 
 /// Whether a HumanName is one that somebody had before (R4 name-use `old`, `maiden`; Period).
 fn is_former(name: &Value) -> bool {
-    matches!(tree::text(name, "use"), Some("old" | "maiden")) || tree::text(name, "period.end").is_some()
+    let today = words::iso_day(Timestamp::now());
+    let is_over = |end: &str| !is_current(&json!({"end": end}), Some(&today));
+    matches!(tree::text(name, "use"), Some("old" | "maiden")) || tree::text(name, "period.end").is_some_and(is_over)
 }
 
 /// A HumanName as it is written: its text, else its parts.
@@ -198,11 +207,11 @@ impl OtherNames {
     /// Those of a Patient, [`NAMES_MAX`] at most.
     pub(in crate::web) fn of(person: &Value) -> Self {
         let used = name_used(person);
-        let shown = used.map(written).unwrap_or_default();
+        let called = used.map(written).unwrap_or_default();
         let mut names = Self::default();
         for name in tree::items(person, "name").iter().take(NAMES_MAX) {
             let text = written(name);
-            if text.is_empty() || text == shown || used.is_some_and(|used| std::ptr::eq(used, name)) {
+            if text.is_empty() || text == called || used.is_some_and(|used| std::ptr::eq(used, name)) {
                 continue;
             }
             let kind = match tree::text(name, "use") {
@@ -387,6 +396,13 @@ pub(in crate::web) mod tests {
         for sought in ["nagy", "old", "panni", "kovacs", "كوفاتش"] {
             assert!(line.sought.split(' ').any(|word| word == sought), "{sought}: {}", line.sought);
         }
+        // one that will be over is one that she has
+        person["name"] = json!([
+            {"use": "official", "text": "Anna Official"},
+            {"use": "usual", "text": "Anna Chosen", "period": {"end": "9999-12"}},
+        ]);
+        let line = Line::of(&record(), &json!({}), &[person.clone(), request()]);
+        assert_eq!((line.person.as_str(), line.names.former.len()), ("Anna Chosen", 0));
         person["name"] = json!([{"use": "old", "text": "Ann Old"}]);
         assert_eq!(name_of(&person), "Ann Old", "one that is over where there is no other");
     }

@@ -395,7 +395,10 @@ impl Web {
             let frame = Frame::of(seen, Section::Inbox);
             return Err(page::told_in(frame, StatusCode::CONFLICT, told, (&to, "Back to the referral")));
         };
-        let risks = resources.iter().map(|(_, body)| body).filter(|body| line::is_safeguarding(body));
+        let risks = resources
+            .iter()
+            .flat_map(|(_, body)| line::with_contained(body))
+            .filter(|body| line::is_safeguarding(body));
         let risks = risks.take(RISKS_MAX).cloned().collect();
         Ok(Known { record, provider, request, person, risks, called })
     }

@@ -76,7 +76,7 @@ impl Story {
         resources: &[(StoredResource, Value)],
         now: Timestamp,
     ) -> Self {
-        let bodies: Vec<&Value> = resources.iter().map(|(_, body)| body).collect();
+        let bodies: Vec<&Value> = resources.iter().flat_map(|(_, body)| line::with_contained(body)).collect();
         let nothing = Value::Null;
         let found = resources.iter().find(|(s, _)| s.kind == "ServiceRequest" && s.id == request);
         let request = found.map_or(&nothing, |(_, body)| body);

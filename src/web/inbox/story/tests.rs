@@ -93,6 +93,26 @@ fn risks_stand_by_themselves_and_a_document_beside_is_opened() {
     assert!(story.documents[0].url.is_some(), "a Binary came along");
 }
 
+/// What the request carries in itself is told as what came beside it.
+#[test]
+fn a_risk_and_a_consent_that_are_contained_are_told() {
+    let (request, mut resources) = stored("04-ward-urgent-safeguarding.json");
+    let kinds = ["Flag", "Consent", "RelatedPerson"];
+    let (carried, mut beside): (Vec<_>, Vec<_>) =
+        resources.drain(..).partition(|(s, _)| kinds.contains(&s.kind.as_str()));
+    assert!(carried.iter().any(|(s, _)| s.kind == "Flag"));
+    let carried: Vec<Value> = carried.into_iter().map(|(_, body)| body).collect();
+    beside.iter_mut().find(|(s, _)| s.kind == "ServiceRequest").unwrap().1["contained"] = carried.into();
+    let at = "2026-03-10T09:00:00Z".parse().unwrap();
+    let (inside, outside) =
+        (Story::of(TaskId(Uuid::nil()), request, &Value::Null, &beside, at), story("04-ward-urgent-safeguarding.json"));
+    assert_eq!(inside.risks[0].values, outside.risks[0].values);
+    assert_eq!(told(&inside.reach, "Contacts"), told(&outside.reach, "Contacts"));
+    assert_eq!(inside.consent.len(), outside.consent.len());
+    let bodies: Vec<Value> = beside.into_iter().map(|(_, body)| body).collect();
+    assert!(bodies.iter().flat_map(line::with_contained).any(line::is_safeguarding));
+}
+
 #[test]
 fn an_interpreter_and_the_name_that_is_used_are_told() {
     let story = story("06-interpreter-arabic.json");

@@ -138,7 +138,10 @@ mod tests {
             assert_eq!((ticks(&operator), ticks(&auditor)), (!is_audited, is_audited), "{kind}");
             assert_eq!(who_ticks(&line).contains("auditor"), is_audited, "{kind}");
             let hers = Line { about: "local:adam 7".into(), ..line.clone() };
-            assert!(!is_audited || !may_tick("local:adam", &[auditor.clone()], &hers), "what she did herself: {kind}");
+            assert!(
+                !is_audited || !may_tick("local:adam", std::slice::from_ref(&auditor), &hers),
+                "what she did herself: {kind}"
+            );
             let by_itself = Line { tick: false, ..line };
             assert!(!may_tick("local:adam", &[operator.clone(), auditor.clone()], &by_itself), "{kind}");
             assert_eq!(who_ticks(&by_itself), "");

@@ -44,7 +44,9 @@ impl Stays {
         let seconds = told_after_s(visitor.looked, visitor.ends);
         let (before, after) = SHEET;
         let sheet = format!("{}{before}{seconds}{after}", super::assets::FOLDER);
-        let left_s = visitor.ends.duration_since(visitor.looked).as_secs() - seconds + OVER_S;
+        let left = visitor.ends.duration_since(visitor.looked);
+        // not to the second: of two who are answered one after the other a page says the same
+        let left_s = TOLD_BEFORE.min(left / 2).as_secs() + STEP_S + OVER_S;
         Self { at: words::clock(visitor.ends), sheet, left_s, at_last: visitor.at_last }
     }
 }

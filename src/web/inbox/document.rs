@@ -106,17 +106,7 @@ mod tests {
     use super::*;
 
     fn stored(kind: &str, n: u128, body: Value) -> (StoredResource, Value) {
-        let stored = StoredResource {
-            kind: kind.into(),
-            id: Uuid::from_u128(n),
-            version: 1,
-            last_updated: jiff::Timestamp::UNIX_EPOCH,
-            referral: crate::domain::ReferralId(Uuid::nil()),
-            origin: None,
-            task: None,
-            later: false,
-            body: body.to_string(),
-        };
+        let stored = crate::web::inbox::tests::stored(kind, Uuid::from_u128(n), &body);
         (stored, body)
     }
 

@@ -223,8 +223,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{Actor, ReferralId, TaskStatus},
+        domain::{Actor, TaskStatus},
         fhir::task::{BSER_SYSTEM, CANCELLATION_REQUESTED},
+        web::inbox::tests::stored,
     };
 
     fn noted(before: &Value, after: &Value) -> String {
@@ -262,17 +263,7 @@ mod tests {
     }
 
     fn version(version: u64, body: &Value) -> StoredResource {
-        StoredResource {
-            kind: "ServiceRequest".into(),
-            id: Uuid::nil(),
-            version,
-            last_updated: Timestamp::UNIX_EPOCH,
-            referral: ReferralId(Uuid::nil()),
-            origin: None,
-            task: None,
-            later: false,
-            body: body.to_string(),
-        }
+        StoredResource { version, ..stored("ServiceRequest", Uuid::nil(), body) }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The inbox as a browser meets it: what a provider's people see and do, and that nobody else does.
 
 use axum::http::{StatusCode, header};
+use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -8,8 +9,9 @@ use super::super::tests::{BASE, Browser, PASSWORD, Page, Scene, scene_of};
 use crate::{
     config::{Config, Env, registry::Client},
     conversation,
-    domain::{Event, TaskId, TaskStatus},
+    domain::{Event, ReferralId, TaskId, TaskStatus},
     intake::Incoming,
+    store::StoredResource,
 };
 
 mod list;
@@ -155,6 +157,21 @@ impl Scene {
 impl Page {
     pub(super) fn version(&self) -> &str {
         self.between("name=\"version\" value=\"", "\"")
+    }
+}
+
+/// A resource as the store has it after its first write.
+pub(super) fn stored(kind: &str, id: Uuid, body: &Value) -> StoredResource {
+    StoredResource {
+        kind: kind.to_owned(),
+        id,
+        version: 1,
+        last_updated: Timestamp::UNIX_EPOCH,
+        referral: ReferralId(Uuid::nil()),
+        origin: None,
+        task: None,
+        later: false,
+        body: body.to_string(),
     }
 }
 

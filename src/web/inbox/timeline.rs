@@ -447,17 +447,7 @@ mod tests {
         let id = Uuid::from_u128(5);
         let body = json!({"resourceType": "Communication", "sender": {"display": "Luke"}, "payload": [{"contentString": "Which floor?"}],
             "category": [{"coding": [{"system": BUSINESS_SYSTEM, "code": INFORMATION_REQUESTED}]}]});
-        let stored = StoredResource {
-            kind: "Communication".into(),
-            id,
-            version: 1,
-            last_updated: jiff::Timestamp::UNIX_EPOCH,
-            referral: crate::domain::ReferralId(id),
-            origin: None,
-            task: None,
-            later: true,
-            body: body.to_string(),
-        };
+        let stored = StoredResource { later: true, ..crate::web::inbox::tests::stored("Communication", id, &body) };
         let journal = [line(4, provider(), Event::Message { communication: id, with: vec![], asks: true })];
         let told = messages(&journal, &[(stored, body)], &Registry::default());
         let expected = Message {

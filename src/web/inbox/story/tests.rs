@@ -1,7 +1,7 @@
 //! What pages say of the referrals of `fixtures/`.
 
 use super::*;
-use crate::domain::ReferralId;
+use crate::web::inbox;
 
 /// A fixture's resources as the store would have them, and the ServiceRequest's id.
 fn stored(file: &str) -> (Uuid, Vec<(StoredResource, Value)>) {
@@ -23,18 +23,8 @@ fn stored(file: &str) -> (Uuid, Vec<(StoredResource, Value)>) {
         let (kind, id) = reference.split_once('/').unwrap();
         let mut body = entry["resource"].clone();
         body["id"] = id.into();
-        let stored = StoredResource {
-            kind: kind.to_owned(),
-            id: id.parse().unwrap(),
-            version: 1,
-            last_updated: Timestamp::UNIX_EPOCH,
-            referral: ReferralId(Uuid::nil()),
-            origin: None,
-            task: None,
-            later: false,
-            body: body.to_string(),
-        };
-        all.push((stored, body));
+        let one = inbox::tests::stored(kind, id.parse().unwrap(), &body);
+        all.push((one, body));
     }
     let request = all.iter().find(|(s, _)| s.kind == "ServiceRequest").unwrap().0.id;
     (request, all)

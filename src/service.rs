@@ -231,7 +231,8 @@ impl Service {
             free_disk_bytes: config.limits.free_disk_bytes,
             outbox: outbox::Bounds { messages: config.limits.outbox_messages, age: config.limits.outbox_age },
         };
-        let certificates = listeners.certificates(Arc::clone(&registry), Arc::clone(&health));
+        let mail_roots = config.smtp.as_ref().and_then(|smtp| smtp.roots.clone());
+        let certificates = listeners.certificates(Arc::clone(&registry), mail_roots, Arc::clone(&health));
         lanes.push(guarded(&died, &stop_lanes, certificates.run(CancellationToken::clone(&stop_lanes))));
         watch.first_look().await;
         lanes.push(guarded(&died, &stop_lanes, watch.run(CancellationToken::clone(&stop_lanes))));

@@ -92,6 +92,12 @@ pub struct Shown {
     pub sha256: [u8; 32],
 }
 
+/// The authorities that others are known by, in a file as it lay when it was read.
+pub struct Authorities {
+    stamps: Vec<Stamp>,
+    ends: Ends,
+}
+
 /// Takes connections over TLS.
 pub struct Acceptor {
     tls: Tls,
@@ -107,6 +113,28 @@ struct Current {
 
 /// A file as it lay when it was read.
 type Stamp = Option<(SystemTime, u64)>;
+
+// === impl Authorities ===
+
+impl Authorities {
+    /// Reads the file; none where it is as it was before. It blocks for that long.
+    ///
+    /// # Errors
+    /// [`TlsError`]
+    pub fn renewed(file: &Path, before: Option<&Self>) -> Result<Option<Self>, TlsError> {
+        // looked at before the file is read: what changes meanwhile is seen at the next look
+        let stamps = stamps_of(&[file]);
+        if before.is_some_and(|before| before.stamps == stamps) {
+            return Ok(None);
+        }
+        Ok(Some(Self { stamps, ends: chain::authorities_end(file)? }))
+    }
+
+    /// When the first of them ends; not one that another of its name follows, as where they are renewed.
+    pub fn ends(&self) -> &Ends {
+        &self.ends
+    }
+}
 
 // === impl Acceptor ===
 
@@ -136,6 +164,14 @@ impl Acceptor {
         }
         self.current.store(Arc::new(found));
         Ok(true)
+    }
+
+    /// The file with the authorities whose certificates clients show, where they are asked.
+    pub fn roots(&self) -> Option<&Path> {
+        match &self.tls.clients {
+            Clients::Asked { roots, .. } => Some(roots),
+            Clients::Unasked => None,
+        }
     }
 
     /// When the certificate in use ends, or one of those behind it.

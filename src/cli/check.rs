@@ -16,7 +16,7 @@ use crate::{
     broker::{Broker, RabbitMq},
     client::{CallError, FhirClient},
     config::{
-        Access, BrokerUrl, Config, Env, Identity, KeySource, Keys, StoreUrl,
+        Access, BrokerUrl, Clients, Config, Env, Identity, KeySource, Keys, StoreUrl,
         people::Proof,
         registry::{Endpoint, InboxKind},
         routes::Source,
@@ -26,7 +26,7 @@ use crate::{
     routing::RouteSet,
     service::profiles,
     store::{postgres::PostgresStore, sqlite::SqliteStore},
-    tls::look::{Looked, key_lies_open, look, look_at_roots, look_outwards, secret_lies_open},
+    tls::look::{Known, Looked, key_lies_open, look, look_at_roots, look_outwards, secret_lies_open},
 };
 
 /// How long an issuer is given to describe itself, …
@@ -165,8 +165,9 @@ fn beyond_the_file(config: &Config, own: Option<&Path>) -> (Vec<String>, Vec<Str
     let name = config.server.base_url.as_deref().filter(|url| url.starts_with("https://")).and_then(host_of);
     let listened = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).map(|tls| (tls, None));
     let shown = config.server.tls.iter().map(|tls| (tls, name.as_deref())).chain(listened);
-    let inwards = shown.map(|(tls, name)| look(tls, config.http.http2, name, now));
-    let outwards = identities(config).into_iter().map(|(to, identity)| look_outwards(&to, identity, now));
+    let known = roots(config).into_iter().fold(Known::of_machine(), Known::and_of);
+    let inwards = shown.map(|(tls, name)| look(tls, config.http.http2, name, &known, now));
+    let outwards = identities(config).into_iter().map(|(to, identity)| look_outwards(&to, identity, &known, now));
     let keys = signing_keys(config).filter_map(key_lies_open);
     let secrets = secret_files(config, own).filter_map(secret_lies_open);
     let open = keys.chain(secrets).map(|risk| Looked { faults: Vec::new(), risks: vec![risk] });
@@ -180,6 +181,18 @@ fn beyond_the_file(config: &Config, own: Option<&Path>) -> (Vec<String>, Vec<Str
         faults.extend(can_sign(key).err().map(|why| format!("[people.oidc] client-key: {why}")));
     }
     (faults, risks)
+}
+
+/// Every file with authorities that somebody is known by.
+fn roots(config: &Config) -> Vec<&Path> {
+    let listeners = config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).chain(&config.server.tls);
+    let of_clients = listeners.filter_map(|tls| match &tls.clients {
+        Clients::Asked { roots, .. } => Some(roots.as_path()),
+        Clients::Unasked => None,
+    });
+    let of_endpoints = config.registry.identities().filter_map(|(_, identity)| identity.roots.as_deref());
+    let of_mail = config.smtp.iter().filter_map(|smtp| smtp.roots.as_deref());
+    of_clients.chain(of_endpoints).chain(of_mail).collect()
 }
 
 /// What is shown to endpoints, and by whom they are known: each once, with all that it is shown to.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,7 +18,7 @@ use crate::{
     config::{Config, Identity, Listener, Registry},
     health::{Health, Part, State},
     http::serve::Door,
-    tls::{Acceptor, Ends, Shower, TOLD_BEFORE, TlsError},
+    tls::{Acceptor, Authorities, Ends, Shower, TOLD_BEFORE, TlsError},
 };
 
 /// The files of certificates are looked at this often.
@@ -39,6 +40,10 @@ pub(super) struct Certificates {
     registry: Arc<ArcSwap<Registry>>,
     /// What is shown to endpoints, as it was read last.
     showers: Mutex<HashMap<Arc<Identity>, Shower>>,
+    /// The authorities that the mail server is known by, where a file has them.
+    mail_roots: Option<PathBuf>,
+    /// Those that anybody is known by, as each file was read last.
+    authorities: Mutex<HashMap<PathBuf, Authorities>>,
     health: Arc<Health>,
 }
 
@@ -61,10 +66,15 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// Who looks after their certificates; what is found is told to `health`, at once for the first time.
-    pub fn certificates(&self, registry: Arc<ArcSwap<Registry>>, health: Arc<Health>) -> Certificates {
-        let certificates =
-            Certificates { shown: self.certificates.clone(), registry, showers: Mutex::default(), health };
+    /// Who looks after their certificates, and after the authorities that others are known by; what is found is told to `health`, at once
+    /// for the first time.
+    pub fn certificates(
+        &self,
+        registry: Arc<ArcSwap<Registry>>,
+        mail_roots: Option<PathBuf>,
+        health: Arc<Health>,
+    ) -> Certificates {
+        let certificates = Certificates::new(self.certificates.clone(), registry, mail_roots, health);
         certificates.look(Timestamp::now());
         certificates
     }
@@ -73,6 +83,15 @@ impl Listeners {
 // === impl Certificates ===
 
 impl Certificates {
+    fn new(
+        shown: Vec<(SocketAddr, Arc<Acceptor>)>,
+        registry: Arc<ArcSwap<Registry>>,
+        mail_roots: Option<PathBuf>,
+        health: Arc<Health>,
+    ) -> Self {
+        Self { shown, registry, showers: Mutex::default(), mail_roots, authorities: Mutex::default(), health }
+    }
+
     /// Takes up what changes, and tells what ends soon, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let this = Arc::new(self);
@@ -107,7 +126,7 @@ impl Certificates {
                 worst = Some(found);
             }
         }
-        for found in self.look_outwards(now) {
+        for found in self.look_outwards(now).into_iter().chain(self.look_at_authorities(now)) {
             if worst.as_ref().is_none_or(|worst| found.0 > worst.0) {
                 worst = Some(found);
             }
@@ -150,6 +169,63 @@ impl Certificates {
         }
         found
     }
+}
+
+impl Certificates {
+    /// How it is with the authorities that clients, endpoints and the mail server are known by. Who is known by one that has ended may be
+    /// turned away, and others are not.
+    fn look_at_authorities(&self, now: Timestamp) -> Vec<(State, String, &'static str)> {
+        let registry = self.registry.load_full();
+        let of_clients = self
+            .shown
+            .iter()
+            .filter_map(|(address, acceptor)| Some((format!("clients at {address}"), acceptor.roots()?.to_owned())));
+        let of_endpoints = registry.identities().filter_map(|(to, identity)| Some((to, identity.roots.clone()?)));
+        let of_mail = self.mail_roots.iter().map(|file| ("the mail server".to_owned(), file.clone()));
+        let all: Vec<(String, PathBuf)> = of_clients.chain(of_endpoints).chain(of_mail).collect();
+        let mut kept = self.authorities.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|file, _| all.iter().any(|(_, known)| known == file));
+        let mut found = Vec::with_capacity(all.len());
+        for (whom, file) in all {
+            let refused = match Authorities::renewed(&file, kept.get(&file)) {
+                Ok(Some(authorities)) => {
+                    kept.insert(file.clone(), authorities);
+                    None
+                }
+                Ok(None) => None,
+                Err(why) => Some(why),
+            };
+            if let Some(why) = refused {
+                let told = format!("the authorities that {whom} are known by cannot be used: {why}");
+                found.push((State::Degraded, told, "put right the file that is named: it is taken up by itself"));
+            } else if let Some(ends) = kept.get(&file).map(Authorities::ends) {
+                found.push(of_authority(&whom, ends, now));
+                metrics::gauge!("onward_certificate_expires_timestamp_seconds", "authorities" => whom)
+                    .set(ends.at.as_second() as f64);
+            }
+        }
+        found
+    }
+}
+
+fn of_authority(whom: &str, ends: &Ends, now: Timestamp) -> (State, String, &'static str) {
+    let left = ends.at.duration_since(now);
+    let subject = ends.authority.as_deref().unwrap_or_default();
+    let which = format!("the certificate of {subject}, by which {whom} may be known,");
+    if left <= SignedDuration::ZERO {
+        let told = format!("{which} has ended");
+        return (State::Degraded, told, "put the one that follows it in its place, or take it out of the file");
+    }
+    let days = left.as_hours() / 24;
+    if left < TOLD_BEFORE {
+        let told = format!("{which} ends in {days} days");
+        return (
+            State::Degraded,
+            told,
+            "put the one that follows it into the file beside it: it is taken up by itself",
+        );
+    }
+    (State::Ready, format!("{which} holds for {days} days"), "")
 }
 
 fn of_certificate(
@@ -233,7 +309,7 @@ mod tests {
         let acceptor = Arc::new(Acceptor::open(tls, true).unwrap());
         let (registry, health) = (Arc::new(ArcSwap::from_pointee(Registry::default())), Arc::new(Health::default()));
         let shown = vec![("127.0.0.1:8443".parse().unwrap(), acceptor)];
-        let certificates = Certificates { shown, registry, showers: Mutex::default(), health: Arc::clone(&health) };
+        let certificates = Certificates::new(shown, registry, None, Arc::clone(&health));
         let recorder = PrometheusBuilder::new().build_recorder();
         let look = |now: &str| {
             metrics::with_local_recorder(&recorder, || certificates.look(now.parse().unwrap()));
@@ -256,5 +332,71 @@ mod tests {
         let identity = Identity { shown: Some((certificate, key_file)), roots: Some(roots) };
         let shower = Shower::renewed(&identity, None).unwrap().unwrap();
         assert_eq!(shower.ends().map(|ends| (ends.at, ends.authority.as_deref())), Some((end, Some("CN=first"))));
+    }
+
+    /// Whoever is known by an authority is known no more when it has ended.
+    #[test]
+    fn that_an_authority_that_others_are_known_by_ends_soon_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let root = |until| {
+            let key = KeyPair::generate().unwrap();
+            authority("Trust root", until).self_signed(&key).unwrap().pem()
+        };
+        let other = || authority("Other root", (2999, 1, 1)).self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
+        let key = KeyPair::generate().unwrap();
+        let shown = params("leaf", (2999, 1, 1)).self_signed(&key).unwrap();
+        std::fs::write(file("server.pem"), shown.pem()).unwrap();
+        std::fs::write(file("server.key"), key.serialize_pem()).unwrap();
+        for name in ["clients.pem", "inbox.pem", "mail.pem"] {
+            std::fs::write(file(name), other()).unwrap();
+        }
+        let tls = Tls {
+            certificate: file("server.pem"),
+            key: file("server.key"),
+            clients: Clients::Asked { roots: file("clients.pem"), required: true },
+        };
+        let acceptor = Arc::new(Acceptor::open(tls, true).unwrap());
+        let text = format!(
+            "[[provider]]\nid = \"mind\"\nname = \"Mind\"\nods-code = \"ZH999\"\n\
+             inbox = {{ kind = \"fhir-rest\", base-url = \"https://mind.example/fhir\", tls = {{ roots = \"{}\" }} }}\n",
+            file("inbox.pem").display()
+        );
+        let (config, _) = Config::parse(&text, &file("onward.toml"), &Default::default()).unwrap();
+        let registry = Arc::new(ArcSwap::from_pointee(config.registry));
+        let health = Arc::new(Health::default());
+        let shown = vec![("127.0.0.1:8443".parse().unwrap(), acceptor)];
+        let certificates = Certificates::new(shown, registry, Some(file("mail.pem")), Arc::clone(&health));
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let look = |now: &str| {
+            metrics::with_local_recorder(&recorder, || certificates.look(now.parse().unwrap()));
+            let found = health.conditions()[&Part::Certificate].clone();
+            (found.state, found.detail)
+        };
+        const NOW: &str = "2026-03-02T00:00:00Z";
+        let ends: Timestamp = "2026-03-04T00:00:00Z".parse().unwrap();
+        assert_eq!(look(NOW).0, State::Ready);
+        for (name, whom) in
+            [("clients.pem", "clients at 127.0.0.1:8443"), ("inbox.pem", "inbox mind"), ("mail.pem", "the mail server")]
+        {
+            let before = std::fs::read_to_string(file(name)).unwrap();
+            std::fs::write(file(name), before.clone() + &root((2026, 3, 4))).unwrap();
+            let which = format!("the certificate of CN=Trust root, by which {whom} may be known,");
+            assert_eq!(look(NOW), (State::Degraded, format!("{which} ends in 2 days")));
+            let figure =
+                format!("onward_certificate_expires_timestamp_seconds{{authorities=\"{whom}\"}} {}", ends.as_second());
+            let figures = recorder.handle().render();
+            assert!(figures.contains(&figure), "{figure}: {figures}");
+            // nobody else is turned away by that
+            assert_eq!(look("2026-03-04T00:00:00Z"), (State::Degraded, format!("{which} has ended")));
+            // so one is renewed: beside it, until it has ended
+            std::fs::write(file(name), before.clone() + &root((2026, 3, 4)) + &root((2999, 1, 1))).unwrap();
+            assert_eq!(look("2026-03-05T00:00:00Z").0, State::Ready, "{whom}");
+            std::fs::write(file(name), "nothing").unwrap();
+            let (state, told) = look(NOW);
+            assert!(state == State::Degraded && told.contains(name), "{told}");
+            std::fs::write(file(name), before).unwrap();
+            assert_eq!(look(NOW).0, State::Ready, "{whom}");
+        }
     }
 }

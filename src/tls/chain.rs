@@ -50,6 +50,8 @@ struct Link {
     subject: String,
     subject_der: Vec<u8>,
     issuer_der: Vec<u8>,
+    /// Who has issued it, as it says.
+    issuer: String,
     /// By what its key and that of its issuer are known, where it says so (RFC 5280, 4.2.1.1 and 4.2.1.2).
     key: Option<Vec<u8>>,
     issuer_key: Option<Vec<u8>>,
@@ -64,6 +66,31 @@ struct Link {
     /// For whom it may be shown; none where it says nothing of that.
     server_and_client: Option<(bool, bool)>,
     is_weak: bool,
+}
+
+/// Authorities that are known beside those in a file.
+#[derive(Debug, Default)]
+pub struct Known(Vec<Link>);
+
+// === impl Known ===
+
+impl Known {
+    /// Those that this machine trusts. It reads files and blocks for that long.
+    pub fn of_machine() -> Self {
+        // one that cannot be read is passed over, as everywhere
+        let all = rustls_native_certs::load_native_certs().certs;
+        Self(all.iter().filter_map(|one| Link::of(Path::new("the authorities of this machine"), one).ok()).collect())
+    }
+
+    /// And those of a file; of one that cannot be read nothing, which is told where it is looked at itself.
+    pub fn and_of(mut self, roots: &Path) -> Self {
+        self.0.extend(links(roots).unwrap_or_default());
+        self
+    }
+
+    fn has_issued(&self, link: &Link) -> bool {
+        self.0.iter().any(|one| link.is_issued_by(one))
+    }
 }
 
 // === impl Link ===
@@ -81,6 +108,7 @@ impl Link {
             subject: parsed.subject().to_string(),
             subject_der: parsed.subject().as_raw().to_vec(),
             issuer_der: parsed.issuer().as_raw().to_vec(),
+            issuer: parsed.issuer().to_string(),
             key: key(&parsed, |extension| match extension {
                 ParsedExtension::SubjectKeyIdentifier(key) => Some(key.0),
                 _ => None,
@@ -164,8 +192,28 @@ pub(super) fn ends(file: &Path, all: &[CertificateDer<'_>]) -> Result<Ends, TlsE
     Ok(ends)
 }
 
-/// What a file says that is shown. `whose` begins each sentence: “the certificate shown to inbox a”.
-pub(super) fn looked(file: &Path, whose: &str, shown: ShownAs, now: Timestamp) -> Result<Looked, TlsError> {
+/// When the first of the authorities in a file ends that others are known by. One that another of its name follows in the same file may end:
+/// so they are renewed.
+pub(super) fn authorities_end(file: &Path) -> Result<Ends, TlsError> {
+    let links = links(file)?;
+    let is_followed =
+        |one: &Link| links.iter().any(|other| other.subject_der == one.subject_der && other.holds.1 > one.holds.1);
+    let last = links.iter().filter(|one| !is_followed(one));
+    let first = last.min_by_key(|one| one.holds.1);
+    let first = first.ok_or_else(|| TlsError::Empty { file: file.to_owned(), what: "certificate" })?;
+    let (from, at) = first.holds;
+    Ok(Ends { from, at, authority: Some(first.subject.clone()) })
+}
+
+/// What a file says that is shown. `whose` begins each sentence: “the certificate shown to inbox a”. `known`: by whom its last may be issued
+/// without being in it.
+pub(super) fn looked(
+    file: &Path,
+    whose: &str,
+    shown: ShownAs,
+    known: &Known,
+    now: Timestamp,
+) -> Result<Looked, TlsError> {
     let links = links(file)?;
     let Some((first, behind)) = links.split_first() else {
         return Err(TlsError::Empty { file: file.to_owned(), what: "certificate" });
@@ -185,7 +233,17 @@ pub(super) fn looked(file: &Path, whose: &str, shown: ShownAs, now: Timestamp) -
     if found.faults.is_empty() && !first.is_authority {
         proven(&way, behind, whose, shown, now, &mut found);
     }
+    let short = way.last().and_then(|last| falls_short(last, &links, known).map(|issuer| (*last, issuer)));
+    found.risks.extend(short.map(|(last, issuer)| {
+        format!(
+            "{whose} leads no further than to that of {}: the certificate of {issuer}, which has issued that one, is neither in its file nor an \
+             authority that this machine knows; put it behind, for whoever does not know it turns the first away",
+            last.subject
+        )
+    }));
     let stray = links.iter().zip(behind).find(|(one, next)| !one.is_issued_by(next));
+    // what is missing is told above
+    let stray = stray.filter(|(one, _)| short.is_none_or(|(last, _)| !std::ptr::eq(*one, last)));
     found.risks.extend(stray.map(|(one, next)| {
         format!(
             "{whose}: in its file that of {} comes behind that of {}, and has not issued it: put behind each the one of its issuer, for some \
@@ -194,6 +252,12 @@ pub(super) fn looked(file: &Path, whose: &str, shown: ShownAs, now: Timestamp) -
         )
     }));
     Ok(found)
+}
+
+/// Who has issued the last on the way, where that one's certificate is missing: it is not known, and none of its name lies in the file.
+fn falls_short<'l>(last: &'l Link, all: &[Link], known: &Known) -> Option<&'l str> {
+    let is_named = all.iter().any(|one| one.subject_der == last.issuer_der);
+    (!is_named && !known.has_issued(last)).then_some(last.issuer.as_str())
 }
 
 /// What is wrong with the certificates of authorities that others are known by, in a file.

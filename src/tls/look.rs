@@ -12,6 +12,8 @@ use super::{
 };
 use crate::config::{Clients, Identity, Tls};
 
+pub use super::chain::Known;
+
 /// What was found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Looked {
@@ -56,15 +58,16 @@ pub(super) fn ends_soon((from, to): (Timestamp, Timestamp), now: Timestamp) -> O
     is_soon.then(|| format!("ends soon, on {to}; get another one in time"))
 }
 
-/// What a listener shows, and by whom the certificates of its clients are signed. `name`: what clients are told to reach it by.
-pub fn look(tls: &Tls, http2: bool, name: Option<&str>, now: Timestamp) -> Looked {
+/// What a listener shows, and by whom the certificates of its clients are signed. `name`: what clients are told to reach it by. `known`: the
+/// authorities that need not be in its file.
+pub fn look(tls: &Tls, http2: bool, name: Option<&str>, known: &Known, now: Timestamp) -> Looked {
     let file = tls.certificate.display();
     // everything that is wrong with what it shows is told by this alone
     if let Err(error) = Acceptor::open(tls.clone(), http2) {
         return Looked::fault(error.to_string());
     }
     let whose = format!("{file}: the certificate");
-    let mut found = shown(&tls.certificate, &tls.key, &whose, ShownAs::Server, now);
+    let mut found = shown(&tls.certificate, &tls.key, &whose, ShownAs::Server, known, now);
     if let Some(name) = name {
         match is_for(tls, name) {
             Ok(true) => {}
@@ -82,7 +85,7 @@ pub fn look(tls: &Tls, http2: bool, name: Option<&str>, now: Timestamp) -> Looke
 }
 
 /// What is shown to an endpoint, and whom Onward trusts there.
-pub fn look_outwards(to: &str, identity: &Identity, now: Timestamp) -> Looked {
+pub fn look_outwards(to: &str, identity: &Identity, known: &Known, now: Timestamp) -> Looked {
     if let Err(error) = Shower::renewed(identity, None) {
         return Looked::fault(format!(
             "the certificate shown to {to}, or the authorities that it is known by: {error}"
@@ -90,7 +93,7 @@ pub fn look_outwards(to: &str, identity: &Identity, now: Timestamp) -> Looked {
     }
     let own = identity.shown.as_ref().map(|(certificate, key)| {
         let whose = format!("the certificate shown to {to}");
-        shown(certificate, key, &whose, ShownAs::Client, now)
+        shown(certificate, key, &whose, ShownAs::Client, known, now)
     });
     let trusted = identity.roots.as_ref().map(|roots| look_at_roots(roots, now));
     own.into_iter().chain(trusted).fold(Looked::default(), Looked::and)
@@ -124,8 +127,8 @@ fn lies_open(file: &Path, what: &str) -> Option<String> {
     Some(format!("{file}: {who} {what}; let the user that Onward runs as read it alone (chmod 600)"))
 }
 
-fn shown(certificate: &Path, key: &Path, whose: &str, shown: ShownAs, now: Timestamp) -> Looked {
-    let mut found = match chain::looked(certificate, whose, shown, now) {
+fn shown(certificate: &Path, key: &Path, whose: &str, shown: ShownAs, known: &Known, now: Timestamp) -> Looked {
+    let mut found = match chain::looked(certificate, whose, shown, known, now) {
         Ok(found) => found,
         Err(error) => Looked::fault(error.to_string()),
     };
@@ -182,6 +185,7 @@ mod tests {
     /// A listener whose certificate is for these names.
     fn tls(folder: &Path, names: &[&str], holds: (Day, Day), roots: &[(Day, Day)]) -> Tls {
         let (issuer, key) = (authority(HOLDS), KeyPair::generate().unwrap());
+        written(folder, "issuer.pem", &issuer.pem());
         let certificate = params(names, holds).signed_by(&key, &issuer).unwrap();
         let pems: String = roots.iter().map(|holds| authority(*holds).pem()).collect();
         let clients = match roots {
@@ -192,6 +196,12 @@ mod tests {
         Tls { certificate, key: written(folder, "server.key", &key.serialize_pem()), clients }
     }
 
+    /// Looks at a listener, where the authority that has issued its certificate is known.
+    fn look(tls: &Tls, http2: bool, name: Option<&str>, now: Timestamp) -> Looked {
+        let issuer = tls.certificate.with_file_name("issuer.pem");
+        super::look(tls, http2, name, &Known::default().and_of(&issuer), now)
+    }
+
     /// Of an endpoint both are looked at: what is shown to it, and by whom it is known.
     #[test]
     fn what_an_endpoint_is_known_by_is_looked_at_as_well() {
@@ -199,10 +209,11 @@ mod tests {
         let ended = ((2020, 1, 1), (2026, 1, 1));
         let shown = tls(folder.path(), &["a.example"], HOLDS, &[]);
         let shown = Some((shown.certificate, shown.key));
+        let known = Known::default().and_of(&folder.path().join("issuer.pem"));
         let of = |roots: &[(Day, Day)], shown: &Option<(PathBuf, PathBuf)>| {
             let pems: String = roots.iter().map(|holds| authority(*holds).pem()).collect();
             let roots = written(folder.path(), "known.pem", &pems);
-            look_outwards("inbox a", &Identity { shown: shown.clone(), roots: Some(roots) }, now)
+            look_outwards("inbox a", &Identity { shown: shown.clone(), roots: Some(roots) }, &known, now)
         };
         for shown in [None, shown] {
             assert_eq!(of(&[HOLDS], &shown), Looked::default());
@@ -215,7 +226,8 @@ mod tests {
             let found = of(&[HOLDS, ended], &shown);
             assert_eq!((found.faults.len(), found.risks.len()), (0, 1), "{found:?}");
         }
-        let none = look_outwards("inbox a", &Identity { shown: None, roots: Some(folder.path().join("none")) }, now);
+        let none = Identity { shown: None, roots: Some(folder.path().join("none")) };
+        let none = look_outwards("inbox a", &none, &known, now);
         assert!(none.faults.len() == 1 && none.faults[0].contains("cannot be read"), "{none:?}");
     }
 

@@ -1,3 +1,4 @@
+use base64::Engine as _;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, date_time_ymd,
@@ -16,6 +17,8 @@ struct Made {
     pem: String,
     der: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
+    /// The authority that it leads to in the end.
+    root: CertificateDer<'static>,
 }
 
 fn params(name: &str, until: (i32, u8, u8)) -> CertificateParams {
@@ -37,7 +40,9 @@ fn signed_for(params: CertificateParams, by: Option<&Made>, key: KeyPair) -> Mad
         Some(by) => params.signed_by(&key, &by.issuer).unwrap(),
         None => params.self_signed(&key).unwrap(),
     };
-    Made { pem: certificate.pem(), der: certificate.der().clone(), issuer: Issuer::new(params, key) }
+    let der = certificate.der().clone();
+    let root = by.map_or_else(|| der.clone(), |by| by.root.clone());
+    Made { pem: certificate.pem(), der, issuer: Issuer::new(params, key), root }
 }
 
 fn authority(name: &str, until: (i32, u8, u8), by: Option<&Made>) -> Made {
@@ -52,12 +57,17 @@ fn leaf(usages: &[ExtendedKeyUsagePurpose], by: &Made) -> Made {
     signed(params, Some(by))
 }
 
-/// What is found of a file with these.
+/// What is found of a file with these, where the authorities in which they end are known.
 fn of(made: &[&Made], shown: ShownAs) -> Looked {
+    let roots = made.iter().map(|one| Link::of(Path::new("x"), &one.root).unwrap());
+    of_known(made, shown, &Known(roots.collect()))
+}
+
+fn of_known(made: &[&Made], shown: ShownAs, known: &Known) -> Looked {
     let folder: TempDir = tempfile::tempdir().unwrap();
     let file = folder.path().join("chain.pem");
     std::fs::write(&file, made.iter().map(|one| one.pem.as_str()).collect::<String>()).unwrap();
-    looked(&file, "it", shown, NOW.parse().unwrap()).unwrap()
+    looked(&file, "it", shown, known, NOW.parse().unwrap()).unwrap()
 }
 
 /// Whether this is said, alone.
@@ -75,9 +85,40 @@ fn a_whole_chain_in_its_order_is_good() {
     let second = authority("root", LATE, None);
     let first = authority("first", LATE, Some(&second));
     let shown = leaf(&[ExtendedKeyUsagePurpose::ServerAuth], &first);
-    says(&of(&[&shown], ShownAs::Server), &[], &[]);
     says(&of(&[&shown, &first], ShownAs::Server), &[], &[]);
     says(&of(&[&shown, &first, &second], ShownAs::Server), &[], &[]);
+    // that of the authority itself stands in for its being known
+    says(&of_known(&[&shown, &first, &second], ShownAs::Server, &Known::default()), &[], &[]);
+}
+
+/// Whoever is shown a certificate must have each of those between it and an authority that she knows.
+#[test]
+fn one_that_is_missing_on_the_way_is_told() {
+    let root = authority("root", LATE, None);
+    let second = authority("second", LATE, Some(&root));
+    let first = authority("first", LATE, Some(&second));
+    let shown = leaf(&[], &first);
+    let missing = |from: &str, issuer: &str| {
+        format!("than to that of CN={from}: the certificate of CN={issuer}, which has issued")
+    };
+    for shown_as in [ShownAs::Server, ShownAs::Client] {
+        says(&of(&[&shown], shown_as), &[], &[&missing("leaf", "first")]);
+        says(&of(&[&shown, &first], shown_as), &[], &[&missing("first", "second")]);
+        // told once, whatever lies behind the gap
+        says(&of(&[&shown, &second, &root], shown_as), &[], &[&missing("leaf", "first")]);
+        says(&of(&[&shown, &root], shown_as), &[], &[&missing("leaf", "first")]);
+        says(&of(&[&shown, &first, &root], shown_as), &[], &[&missing("first", "second")]);
+        says(&of(&[&shown, &first, &second], shown_as), &[], &[]);
+        // the authority is not known here: it may be another in between
+        says(&of_known(&[&shown, &first, &second], shown_as, &Known::default()), &[], &[&missing("second", "root")]);
+    }
+    // known by a file of roots is known as well
+    let folder = tempfile::tempdir().unwrap();
+    let roots = folder.path().join("roots.pem");
+    std::fs::write(&roots, &first.pem).unwrap();
+    let known = Known::default().and_of(&folder.path().join("none")).and_of(&roots);
+    says(&of_known(&[&shown], ShownAs::Server, &known), &[], &[]);
+    assert!(!Known::of_machine().0.is_empty(), "there are authorities that everybody knows");
 }
 
 #[test]
@@ -112,7 +153,7 @@ fn what_lies_behind_it_must_lead_on_and_hold() {
     let same_name = authority("first", LATE, Some(&root));
     let below_first = leaf(&[], &first);
     let stray = "has not issued it";
-    says(&of(&[&below_first, &other], ShownAs::Server), &[], &[stray]);
+    says(&of(&[&below_first, &first, &other], ShownAs::Server), &[], &[stray]);
     says(&of(&[&below_first, &same_name], ShownAs::Server), &[], &[stray]);
     says(&of(&[&below_first, &root, &first], ShownAs::Server), &[], &[stray]);
     // an authority on the way that has ended is a fault in whatever order; the last one nobody looks at, nor one beside the way
@@ -132,18 +173,70 @@ fn what_lies_behind_it_must_lead_on_and_hold() {
 fn a_signature_over_sha1_is_a_fault() {
     let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
     let certificate = params("old", LATE).self_signed(&key).unwrap();
-    let sha256 = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
-    let mut der = certificate.der().to_vec();
-    let places: Vec<usize> = (0..der.len() - sha256.len()).filter(|at| der[*at..].starts_with(&sha256)).collect();
-    assert_eq!(places.len(), 2, "once in what is signed, once beside it");
     let link = |der: &[u8]| Link::of(Path::new("x"), &CertificateDer::from(der.to_vec())).unwrap();
-    assert!(!link(&der).is_weak);
-    for at in places {
-        der[at + sha256.len() - 1] = 0x05;
-    }
+    assert!(!link(certificate.der()).is_weak);
+    let der = weakened(certificate.der());
     assert!(link(&der).is_weak);
     let told = of_first(&link(&der), "it", ShownAs::Server, NOW.parse().unwrap());
     says(&told, &["it is signed by way of SHA-1 or MD5"], &[]);
+}
+
+/// The same certificate, as if it were signed over SHA-1.
+fn weakened(der: &[u8]) -> Vec<u8> {
+    let sha256 = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
+    let mut der = der.to_vec();
+    let places: Vec<usize> = (0..der.len() - sha256.len()).filter(|at| der[*at..].starts_with(&sha256)).collect();
+    assert_eq!(places.len(), 2, "once in what is signed, once beside it");
+    for at in places {
+        der[at + sha256.len() - 1] = 0x05;
+    }
+    der
+}
+
+/// Whoever trusts a root looks at no signature of it; that of an authority which another has signed is looked at.
+#[test]
+fn an_authority_that_is_signed_over_sha1_is_told() {
+    let rsa = || KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+    let mut params_of_root = params("root", LATE);
+    params_of_root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = signed_for(params_of_root, None, rsa());
+    let first = authority("first", LATE, Some(&root));
+    let told = |certificates: &[Vec<u8>]| {
+        let folder: TempDir = tempfile::tempdir().unwrap();
+        let file = folder.path().join("roots.pem");
+        let pem = |der: &Vec<u8>| {
+            let text = base64::engine::general_purpose::STANDARD.encode(der);
+            format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+        };
+        std::fs::write(&file, certificates.iter().map(pem).collect::<String>()).unwrap();
+        authorities(&file, NOW.parse().unwrap()).unwrap()
+    };
+    says(&told(&[root.der.to_vec(), first.der.to_vec()]), &[], &[]);
+    says(&told(&[weakened(&root.der)]), &[], &[]);
+    let weak = "the certificate of an authority, CN=first, is signed by way of SHA-1 or MD5";
+    says(&told(&[root.der.to_vec(), weakened(&first.der)]), &[], &[weak]);
+}
+
+/// Of several authorities the first that ends is told, but for one that another of its name follows.
+#[test]
+fn the_first_authority_that_ends_is_when_they_end() {
+    let of = |made: &[&Made]| {
+        let folder: TempDir = tempfile::tempdir().unwrap();
+        let file = folder.path().join("roots.pem");
+        std::fs::write(&file, made.iter().map(|one| one.pem.as_str()).collect::<String>()).unwrap();
+        let ends = authorities_end(&file).unwrap();
+        (ends.at.to_string(), ends.authority.unwrap())
+    };
+    let (one, other) = (authority("one", (2026, 3, 4), None), authority("other", LATE, None));
+    let soon = ("2026-03-04T00:00:00Z".to_owned(), "CN=one".to_owned());
+    let late = |name: &str| ("2999-01-01T00:00:00Z".to_owned(), format!("CN={name}"));
+    assert_eq!(of(&[&other, &one]), soon);
+    assert_eq!(of(&[&other]), late("other"));
+    let renewed = authority("one", LATE, None);
+    assert_eq!(of(&[&one, &renewed]), late("one"));
+    assert_eq!(of(&[&renewed, &one]), late("one"));
+    let ended = authority("one", ENDED, None);
+    assert_eq!(of(&[&other, &ended]).1, "CN=one", "nor is it forgotten once it has ended");
 }
 
 /// Who has a file with others behind needs each of them: the first that ends is when it ends.

@@ -34,7 +34,7 @@ pub(super) struct Took {
 /// A certificate and until when it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Certificate {
-    /// Where it is shown.
+    /// Where it is shown, or who is known by it.
     pub what: String,
     /// The second at which it ends.
     pub ends_s: i64,
@@ -64,14 +64,18 @@ pub(super) fn took(before: &Timed, after: &Timed) -> Vec<Took> {
     TIMED.into_iter().zip(before.iter().zip(after)).map(one).collect()
 }
 
-/// Every certificate that is shown, to clients and to endpoints.
+/// Every certificate that is shown, to clients and to endpoints, and of the authorities that others are known by the first that ends.
 pub(super) fn certificates(text: &str) -> Vec<Certificate> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("onward_certificate_expires_timestamp_seconds{"));
     let read = |line: &str| {
         let (labels, value) = line.rsplit_once("} ")?;
         let (kind, to) = labels.trim_end_matches(',').split_once("=\"")?;
         let to = to.trim_end_matches('"');
-        let what = if kind == "listener" { format!("Shown at {to}") } else { format!("Shown to the {to}") };
+        let what = match kind {
+            "listener" => format!("Shown at {to}"),
+            "endpoint" => format!("Shown to the {to}"),
+            _ => format!("An authority, for {to}"),
+        };
         Some(Certificate { what, ends_s: value.parse::<f64>().ok()? as i64 })
     };
     let mut all: Vec<Certificate> = lines.filter_map(read).collect();
@@ -211,10 +215,12 @@ mod tests {
         let text = format!(
             "onward_certificate_expires_timestamp_seconds{{listener=\"0.0.0.0:8443\"}} {}\n\
              onward_certificate_expires_timestamp_seconds{{endpoint=\"inbox mind\"}} {}\n\
-             onward_certificate_expires_timestamp_seconds{{endpoint=\"system rio\"}} {}\n",
+             onward_certificate_expires_timestamp_seconds{{endpoint=\"system rio\"}} {}\n\
+             onward_certificate_expires_timestamp_seconds{{authorities=\"clients at 0.0.0.0:8443\"}} {}\n",
             at(90),
             at(5),
-            at(-1)
+            at(-1),
+            at(30)
         );
         let told = holds(&certificates(&text), now);
         let told: Vec<(&str, &str, &str)> =
@@ -224,6 +230,7 @@ mod tests {
             [
                 ("Shown to the system rio", "none", "Has ended"),
                 ("Shown to the inbox mind", "5 days", "Ends very soon"),
+                ("An authority, for clients at 0.0.0.0:8443", "30 days", "Holds"),
                 ("Shown at 0.0.0.0:8443", "90 days", "Holds"),
             ]
         );

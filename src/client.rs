@@ -15,6 +15,7 @@ use hyper::{
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::{
     config::{Outbound, Secret, registry::Endpoint},
@@ -42,6 +43,10 @@ use verdict::Verdict;
 
 /// An answer larger than this is not read.
 const ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// So many bytes an answer may have, where its reader takes fewer than [`ANSWER_MAX_BYTES`]: an extension of the request. More are not read.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerMax(pub usize);
 
 /// The client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -297,7 +302,8 @@ fn request(
         request = request.header(*name, *value);
     }
     if let Some(token) = token {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
+        let text = Zeroizing::new(format!("Bearer {}", token.reveal()).into_bytes());
+        let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text))
             .map_err(|_| unusable("the token has characters that a header cannot carry"))?;
         value.set_sensitive(true);
         request = request.header(header::AUTHORIZATION, value);

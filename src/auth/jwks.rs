@@ -12,7 +12,7 @@ use hyper::{Request, StatusCode, header};
 use tokio::time::Instant;
 
 use crate::{
-    client::FhirClient,
+    client::{AnswerMax, FhirClient},
     config::{JWKS_MAX_BYTES, KeySet},
 };
 
@@ -92,16 +92,13 @@ pub async fn fetched(client: &FhirClient, url: &str) -> Result<usize, String> {
     Ok(read.count())
 }
 
-/// What is at a URL, if that is JSON of no more than so many bytes.
+/// What is at a URL, if it has no more than so many bytes; no more of it is read.
 pub(super) async fn get(client: &FhirClient, url: &str, bytes_max: usize) -> Result<Bytes, String> {
-    let request = Request::get(url).header(header::ACCEPT, "application/json").body(Full::default());
-    let request = request.map_err(|_| "the URL cannot be used".to_owned())?;
+    let request = Request::get(url).header(header::ACCEPT, "application/json").extension(AnswerMax(bytes_max));
+    let request = request.body(Full::default()).map_err(|_| "the URL cannot be used".to_owned())?;
     let answer = client.exchange(request, FETCH_MAX).await.map_err(|error| error.to_string())?;
     if answer.status() != StatusCode::OK {
         return Err(format!("answered {}", answer.status().as_u16()));
-    }
-    if answer.body().len() > bytes_max {
-        return Err(format!("more than {bytes_max} bytes"));
     }
     Ok(answer.into_body())
 }

@@ -61,7 +61,7 @@ pub(super) fn run(keys: &Keys) -> Ended {
         }
         Keys::Assertion(Assertion { key, client, audience }) => {
             let grant = grant(key, client, audience)?;
-            say!("{}", signer::assertion(&grant, Timestamp::now()).map_err(Finding)?);
+            say!("{}", signer::assertion(&grant, Timestamp::now()).map_err(Finding)?.as_str());
         }
     }
     Ok(())

@@ -25,7 +25,7 @@ use hyper_util::{
 use tokio::time::Instant;
 
 use super::{
-    ANSWER_MAX_BYTES, CallError, NOT_ALLOWED, NoRoots, Transport,
+    ANSWER_MAX_BYTES, AnswerMax, CallError, NOT_ALLOWED, NoRoots, Transport,
     no_connection::{NoAddress, NoConnection, causes},
 };
 use crate::{
@@ -188,6 +188,7 @@ impl Transport for Connections {
         if !self.outbound.allows_url(uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default()) {
             return Err(CallError::NotAllowed);
         }
+        let bytes_max = request.extensions_mut().remove().map_or(ANSWER_MAX_BYTES, |AnswerMax(bytes)| bytes);
         let http = match request.extensions_mut().remove::<Arc<Identity>>() {
             Some(identity) => self.under(&identity).await?,
             None => self.http.clone(),
@@ -198,10 +199,10 @@ impl Transport for Connections {
             _ => CallError::Broken,
         })?;
         let (parts, body) = response.into_parts();
-        let bytes = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
+        let bytes = Limited::new(body, bytes_max).collect().await;
         let bytes = bytes.map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
-                CallError::Unreadable(format!("larger than {ANSWER_MAX_BYTES} bytes"))
+                CallError::Unreadable(format!("larger than {bytes_max} bytes"))
             } else {
                 CallError::Broken
             }

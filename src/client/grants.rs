@@ -13,8 +13,9 @@ use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio::time::Instant;
+use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{CallError, Transport, signer};
+use super::{AnswerMax, CallError, Transport, signer};
 use crate::config::{Grant, Secret};
 
 /// A token is not used when it ends so soon: it must last until it arrives.
@@ -117,15 +118,15 @@ async fn ask(transport: &dyn Transport, grant: &Arc<Grant>) -> Result<(Secret, D
         ("client_assertion", assertion.as_str()),
     ];
     form.extend(grant.scopes.as_deref().map(|scopes| ("scope", scopes)));
-    let encode = |(name, value): (&str, &str)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
-    let body: Vec<String> = form.into_iter().map(encode).collect();
+    let body = written(&form);
     let request = Request::builder()
         .method(Method::POST)
         .uri(&grant.token_url)
         .header(header::ACCEPT, "application/json")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::USER_AGENT, concat!("onward/", env!("CARGO_PKG_VERSION")))
-        .body(Full::new(Bytes::from(body.join("&"))))
+        .extension(AnswerMax(ANSWER_MAX_BYTES))
+        .body(Full::new(Bytes::from_owner(body)))
         .map_err(|_| no("token-url cannot be used"))?;
     metrics::counter!("onward_tokens_asked_total").increment(1);
     let answer = transport.exchange(request).await.map_err(|error| match error {
@@ -133,14 +134,44 @@ async fn ask(transport: &dyn Transport, grant: &Arc<Grant>) -> Result<(Secret, D
         CallError::NotAllowed => CallError::NotAllowed,
         error => CallError::NoToken(error.to_string()),
     })?;
-    read(answer.status(), answer.body())
+    let (status, body) = (answer.status(), answer.into_body());
+    let told = read(status, &body);
+    wipe(body);
+    told
+}
+
+/// A form as it is sent, which is wiped once it is.
+fn written(form: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
+    // each byte becomes three at the most; what grows leaves behind what it was
+    let bytes = form.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum();
+    let mut text = Zeroizing::new(Vec::with_capacity(bytes));
+    for (n, (name, value)) in form.iter().enumerate() {
+        if n > 0 {
+            text.push(b'&');
+        }
+        text.extend_from_slice(name.as_bytes());
+        text.push(b'=');
+        for piece in utf8_percent_encode(value, NON_ALPHANUMERIC) {
+            text.extend_from_slice(piece.as_bytes());
+        }
+    }
+    text
+}
+
+/// Wipes an answer that held a token, where nobody else holds it.
+fn wipe(body: Bytes) {
+    if let Ok(mut own) = body.try_into_mut() {
+        own.as_mut().zeroize();
+    }
 }
 
 /// What the token endpoint answers (RFC 6749, 5).
 fn read(status: StatusCode, body: &[u8]) -> Result<(Secret, Duration), CallError> {
-    let said: Value = match body.len() {
-        ..=ANSWER_MAX_BYTES => serde_json::from_slice(body).unwrap_or_default(),
-        _ => Value::Null,
+    let mut said: Value = serde_json::from_slice(body).unwrap_or_default();
+    // out of what was read, so that it lies nowhere else
+    let given = match said.get_mut("access_token") {
+        Some(Value::String(token)) => Some(Zeroizing::new(std::mem::take(token))),
+        _ => None,
     };
     let text = |name: &str| said.get(name).and_then(Value::as_str);
     if status != StatusCode::OK {
@@ -152,7 +183,7 @@ fn read(status: StatusCode, body: &[u8]) -> Result<(Secret, Duration), CallError
     let usable =
         |token: &&str| (1..=TOKEN_MAX_BYTES).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic());
     let is_bearer = text("token_type").is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
-    let token = text("access_token").filter(usable).filter(|_| is_bearer);
+    let token = given.as_ref().map(|token| token.as_str()).filter(usable).filter(|_| is_bearer);
     let token = token.ok_or_else(|| CallError::NoToken("the answer holds no bearer token".to_owned()))?;
     // some write the number as a text
     let holds = match said.get("expires_in") {
@@ -169,6 +200,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_form_is_written_into_what_wipes_it() {
+        let form = [("grant_type", "client_credentials"), ("scope", "system/*.rs é")];
+        let text = written(&form);
+        assert_eq!(text.as_slice(), b"grant_type=client%5Fcredentials&scope=system%2F%2A%2Ers%20%C3%A9");
+        assert!(written(&[("a", "%%%%%%%%%%%%")]).capacity() >= 2 + 36, "it never grows");
+    }
+
+    #[test]
+    fn an_answer_is_wiped_where_it_is_nobody_elses() {
+        let body = bytes::BytesMut::from(&b"secret"[..]).freeze();
+        let shared = body.clone();
+        wipe(body);
+        assert_eq!(shared, &b"secret"[..], "another holds it");
+        wipe(shared);
+    }
 
     fn of(status: u16, body: &Value) -> Result<(Secret, Duration), CallError> {
         read(StatusCode::from_u16(status).unwrap(), body.to_string().as_bytes())

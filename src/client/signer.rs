@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jsonwebtoken::Header;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::config::Grant;
 
@@ -13,7 +14,7 @@ const ASSERTION_S: i64 = 240;
 ///
 /// # Errors
 /// Why it cannot be signed, in words that hold nothing secret.
-pub fn assertion(grant: &Grant, now: Timestamp) -> Result<String, String> {
+pub fn assertion(grant: &Grant, now: Timestamp) -> Result<Zeroizing<String>, String> {
     let key = grant.signing_key().map_err(|why| format!("{}: the file {why}", grant.key.display()))?;
     let at = now.as_second();
     let claims = json!({
@@ -25,5 +26,6 @@ pub fn assertion(grant: &Grant, now: Timestamp) -> Result<String, String> {
         "jti": uuid::Uuid::now_v7().to_string(),
     });
     let header = Header { kid: Some(grant.key_id.clone()), ..Header::new(grant.algorithm) };
-    jsonwebtoken::encode(&header, &claims, &key).map_err(|_| "the assertion cannot be signed".to_owned())
+    let signed = jsonwebtoken::encode(&header, &claims, &key).map(Zeroizing::new);
+    signed.map_err(|_| "the assertion cannot be signed".to_owned())
 }

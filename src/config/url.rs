@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use zeroize::Zeroizing;
 
 use super::Secret;
 use crate::toml_reader::{Node, quoted};
@@ -153,7 +154,7 @@ fn with_password(node: &Node<'_>, parts: &Parts<'_>, password: Option<&Secret>, 
             None
         }
         (None, Some(password)) => {
-            let encoded = utf8_percent_encode(password.reveal(), NON_ALPHANUMERIC).to_string();
+            let encoded = Zeroizing::new(utf8_percent_encode(password.reveal(), NON_ALPHANUMERIC).to_string());
             Some(HiddenUrl::of(parts, Some(&encoded)))
         }
         (in_url, None) => {

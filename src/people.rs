@@ -16,6 +16,7 @@ use crate::{
 pub mod account;
 mod colleagues;
 mod device;
+mod forget;
 mod glass;
 mod local;
 mod manage;
@@ -23,6 +24,7 @@ pub mod oidc;
 mod password;
 mod secret;
 mod session;
+mod sought;
 mod throttle;
 pub mod totp;
 
@@ -101,6 +103,9 @@ impl People {
             let idle = before(now, self.config.idle);
             if let Err(error) = self.store.sweep_people(idle, now.saturating_sub(FORGIVEN_AFTER).unwrap_or(now)).await {
                 tracing::warn!(%error, "sessions that are over could not be forgotten; they are of no use all the same");
+            }
+            if let Err(error) = self.forget_ended().await {
+                tracing::warn!(%error, "accounts that ended long ago could not be forgotten; nobody can log in with them");
             }
         }
     }

@@ -54,8 +54,8 @@ pub use measured::MeasuredStore;
 pub use namesakes::NAMESAKES_MAX;
 pub use notices::NoticeStore;
 pub use people::{
-    ACCOUNTS_MAX, Account, AccountAt, AccountDeed, AccountNote, Credentials, Digest, Enrolment, Failures, Glass,
-    LOGINS_MAX, PeopleStore, SESSIONS_MAX, Session,
+    ACCOUNTS_MAX, Account, AccountAt, AccountDeed, AccountName, AccountNote, Credentials, Digest, Enrolment, Failures,
+    Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX, Session,
 };
 pub use routed::{Routed, RoutedQuery, RoutedStore, Sent};
 pub use routes::{

@@ -31,6 +31,8 @@ pub enum Purpose {
     Search,
     /// To be known as a browser in which somebody has logged in.
     Device,
+    /// To go on with a search of the journal for what a person did.
+    Journal,
 }
 
 /// Why nothing was sealed or opened.

@@ -28,6 +28,9 @@ pub(super) enum Commands {
     Disable(Named),
     /// Lets somebody in again.
     Enable(Named),
+    /// Forgets an account that is disabled, as happens by itself after a time: what was done under it stays told, and its name is given to
+    /// nobody else.
+    Forget(Named),
     /// What somebody is from now on; her sessions end.
     Roles(SetRoles),
     /// Takes password and device away, and prints a new code to enrol with; her sessions end.
@@ -101,6 +104,10 @@ pub(super) async fn run(command: &Commands) -> Ended {
         Commands::Enable(asked) => {
             open(&asked.file).await?.0.disable(&by(), &asked.name, false).await?;
             say!("{}: can log in again", asked.name);
+        }
+        Commands::Forget(asked) => {
+            open(&asked.file).await?.0.forget_account(&by(), &asked.name).await?;
+            say!("{}: is forgotten; what was done under it stays told", asked.name);
         }
         Commands::Roles(asked) => {
             open(&asked.file).await?.0.set_positions(&by(), &asked.name, asked.roles.clone()).await?;

@@ -18,6 +18,7 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const TEXT_CHARS_MAX: usize = 500;
 const SCOPES_MAX: usize = 20;
 const LEVELS_MAX: usize = 10;
@@ -35,6 +36,8 @@ pub struct People {
     pub longest: Duration,
     /// The glass of a referral that was broken stays open for so long. Default 30 minutes.
     pub glass: Duration,
+    /// An account that has ended is forgotten after so long. Default 365 days.
+    pub forget_after: Duration,
     /// Who says who somebody is, by OpenID Connect.
     pub oidc: Option<Oidc>,
 }
@@ -130,7 +133,8 @@ pub enum Says {
 
 impl Default for People {
     fn default() -> Self {
-        Self { local: false, idle: 15 * MINUTE, longest: 12 * HOUR, glass: 30 * MINUTE, oidc: None }
+        let (idle, longest, glass) = (15 * MINUTE, 12 * HOUR, 30 * MINUTE);
+        Self { local: false, idle, longest, glass, forget_after: 365 * DAY, oidc: None }
     }
 }
 
@@ -155,8 +159,10 @@ impl People {
         let longest =
             table.get("longest").and_then(|node| node.duration(5 * MINUTE, 24 * HOUR)).unwrap_or(default.longest);
         let glass = table.get("glass").and_then(|node| node.duration(MINUTE, 12 * HOUR)).unwrap_or(default.glass);
+        let forget_after =
+            table.get("forget-after").and_then(|node| node.duration(DAY, 3650 * DAY)).unwrap_or(default.forget_after);
         let oidc = table.get("oidc").and_then(|node| Oidc::read(node.table("a table")?, (secrets, folder), registry));
-        let people = Self { local, idle, longest, glass, oidc };
+        let people = Self { local, idle, longest, glass, forget_after, oidc };
         if people.idle > people.longest {
             table.fault("idle", "found a longer time than longest; allowed: at most that");
         }

@@ -60,7 +60,7 @@ pub enum AccountError {
     Many,
     /// As many of its accounts have ended.
     #[error(
-        "{OF_ORGANISATION_MAX} accounts of this organisation have ended, and those who look after its people make no more"
+        "{OF_ORGANISATION_MAX} accounts of this organisation have ended, and those who look after its people make no more until some are forgotten"
     )]
     ManyEnded,
     /// A position is held in an organisation that is not there.
@@ -69,9 +69,19 @@ pub enum AccountError {
     /// There is one of that name.
     #[error("there is an account of that name already")]
     Taken,
+    /// There was one of that name, which is forgotten.
+    #[error(
+        "there was an account of that name: what was done under it is told by that name, so it is given to nobody else"
+    )]
+    Used,
     /// There are as many accounts as may be.
-    #[error("there are {ACCOUNTS_MAX} accounts with those that have ended, which is as many as are kept")]
+    #[error(
+        "there are {ACCOUNTS_MAX} accounts with those that have ended, which is as many as are kept: forget some of those with onward people forget"
+    )]
     Full,
+    /// It has not ended.
+    #[error("this account has not ended: end it first, with onward people disable")]
+    Open,
     /// There is none of that name.
     #[error("there is no account of that name")]
     Absent,
@@ -101,6 +111,11 @@ const PERSON: &str = "local:";
 /// Who somebody with a local account is, in sessions and everywhere else.
 pub fn person(name: &str) -> String {
     format!("{PERSON}{name}")
+}
+
+/// The name to log in with of who somebody is; none where she has no local account.
+pub fn name_of(person: &str) -> Option<&str> {
+    person.strip_prefix(PERSON)
 }
 
 /// Whether one can log in with it.
@@ -221,11 +236,14 @@ impl People {
 
     /// Why the store has not taken an account of this name.
     async fn why_not_added(&self, name: &str) -> Result<AccountError, StoreError> {
-        let is_there = self.store.account(name).await?.is_some();
-        Ok(if is_there { AccountError::Taken } else { AccountError::Full })
+        if self.store.account(name).await?.is_some() {
+            return Ok(AccountError::Taken);
+        }
+        let was_there = !self.store.account_names(vec![name.to_owned()]).await?.is_empty();
+        Ok(if was_there { AccountError::Used } else { AccountError::Full })
     }
 
-    /// All accounts, in the order of their names.
+    /// All accounts but those that are forgotten, in the order of their names.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -327,14 +345,14 @@ impl People {
     /// The account of whoever does something with another, as it is now: whoever was kept out a moment ago does nothing any more, and what she
     /// does counts only while her account is as it was looked at. None where she has no local account.
     async fn actor(&self, by: &str) -> Result<Option<AccountAt>, AccountError> {
-        let Some(name) = by.strip_prefix(PERSON) else { return Ok(None) };
+        let Some(name) = name_of(by) else { return Ok(None) };
         let account = self.store.account(name).await?.filter(|account| !account.disabled);
         let account = account.ok_or(AccountError::Absent)?;
         Ok(Some(AccountAt { name: account.name, version: account.version }))
     }
 
     /// That this was done with an account.
-    fn note(&self, by: &str, deed: AccountDeed, before: Vec<Position>, account: &Account) -> AccountNote {
+    pub(super) fn note(&self, by: &str, deed: AccountDeed, before: Vec<Position>, account: &Account) -> AccountNote {
         let (account, positions) = (account.name.clone(), account.positions.clone());
         AccountNote { id: Uuid::now_v7(), at: self.store.now(), by: by.to_owned(), account, deed, before, positions }
     }

@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{People, account::person};
+use super::{
+    People,
+    account::{name_of, person},
+};
 use crate::{
-    domain::{Position, ProviderId},
-    store::{Colleague, StoreError},
+    domain::{Actor, Position, ProviderId},
+    store::{Colleague, JournalLine, StoreError},
 };
 
 /// Whom an issuer has not let in for so long is given nothing more: issuers seldom tell who has left.
@@ -103,17 +106,23 @@ impl People {
         Ok(LetIn::of(&all, self.store.now()))
     }
 
-    /// The names of those who work a provider's referrals or have done so, also of those who are gone: what was done stays told.
+    /// The names of those who did something for a provider in these lines, also of those who work elsewhere by now, or whose accounts
+    /// are forgotten: what was done stays told.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub async fn names_of(&self, provider: &ProviderId) -> Result<WorkerNames, StoreError> {
-        let works = |held: &Position| matches!(held, Position::ProviderWorker(id) if id == provider);
-        let accounts = self.store.accounts().await?.into_iter();
-        let accounts = accounts.filter(|account| account.positions.iter().any(works));
-        let accounts = accounts.map(|account| (person(&account.name), account.full_name)).collect();
+    pub async fn names_of(&self, provider: &ProviderId, journal: &[JournalLine]) -> Result<WorkerNames, StoreError> {
+        let accounts: BTreeSet<&str> = journal.iter().filter_map(|line| account_in(line, provider)).collect();
+        let accounts = self.store.account_names(accounts.into_iter().map(str::to_owned).collect()).await?;
+        let accounts = accounts.into_iter().map(|one| (person(&one.name), one.full_name)).collect();
         Ok(WorkerNames::of(accounts, self.store.colleagues(provider).await?))
     }
+}
+
+/// With which account somebody did for a provider what a line tells; none where it was done otherwise.
+fn account_in<'l>(line: &'l JournalLine, provider: &ProviderId) -> Option<&'l str> {
+    let is_theirs = matches!(&line.actor, Actor::Provider(id) if id == provider);
+    line.asked_by.as_ref().filter(|_| is_theirs)?.person.as_deref().and_then(name_of)
 }
 
 #[cfg(test)]

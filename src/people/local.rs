@@ -3,14 +3,14 @@
 use std::{net::IpAddr, time::Duration};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
     People, PeopleError, Token,
     account::person,
     after,
-    secret::{Code, digest},
+    secret::{Code, digest, wiped},
     throttle::{self, wait},
     totp,
 };
@@ -45,18 +45,10 @@ pub struct Enrolling {
     /// Whose account.
     pub name: String,
     /// The key for her device.
-    #[serde(serialize_with = "write_key", deserialize_with = "read_key")]
+    #[serde(with = "wiped")]
     pub key: Zeroizing<Vec<u8>>,
     password: String,
     version: u64,
-}
-
-fn write_key<S: Serializer>(key: &[u8], to: S) -> Result<S::Ok, S::Error> {
-    key.serialize(to)
-}
-
-fn read_key<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<Vec<u8>>, D::Error> {
-    Vec::deserialize(from).map(Zeroizing::new)
 }
 
 /// Why somebody is not enrolled.
@@ -199,7 +191,8 @@ impl People {
     }
 
     async fn keep(&self, token: &Token, enrolling: &Enrolling, now: Timestamp) -> Result<(), StoreError> {
-        let kept = serde_json::to_string(enrolling).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let kept = serde_json::to_string(enrolling).map(Zeroizing::new);
+        let kept = kept.map_err(|error| StoreError::Corrupt(error.to_string()))?;
         self.store.begin_login(token.digest(), kept, after(now, SET_UP_WITHIN)).await
     }
 

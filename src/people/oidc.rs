@@ -21,11 +21,12 @@ use openidconnect::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::{sync::Mutex, time::Instant};
+use zeroize::Zeroizing;
 
-use super::{People, PeopleError, Token, after};
+use super::{People, PeopleError, Token, after, secret::wiped};
 use crate::{
     auth::jwt::LEEWAY_S,
-    client::{CallError, FhirClient},
+    client::{AnswerMax, CallError, FhirClient},
     config::{
         is_same_secret,
         people::{Oidc, Proof},
@@ -44,6 +45,8 @@ use claims::{Claims, positions, text_of};
 
 /// One request to the issuer.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+/// A larger answer of the issuer is not read.
+const ANSWER_MAX_BYTES: usize = 256 * 1024;
 /// From the first to the last step of a log-in.
 const LOG_IN_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// What the issuer says of itself, and its keys, are read anew after so long …
@@ -119,9 +122,12 @@ struct Way(FhirClient);
 /// What is kept of a log-in that was begun.
 #[derive(Serialize, Deserialize)]
 struct Begun {
-    state: String,
-    nonce: String,
-    verifier: String,
+    #[serde(with = "wiped")]
+    state: Zeroizing<String>,
+    #[serde(with = "wiped")]
+    nonce: Zeroizing<String>,
+    #[serde(with = "wiped")]
+    verifier: Zeroizing<String>,
     return_to: String,
 }
 
@@ -171,7 +177,9 @@ impl<'c> AsyncHttpClient<'c> for Way {
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move {
-            let answer = self.0.exchange(request.map(|body| Full::new(Bytes::from(body))), REQUEST_WITHIN).await?;
+            let mut request = request.map(|body| Full::new(Bytes::from(body)));
+            request.extensions_mut().insert(AnswerMax(ANSWER_MAX_BYTES));
+            let answer = self.0.exchange(request, REQUEST_WITHIN).await?;
             Ok(answer.map(|body| body.to_vec()))
         })
     }
@@ -193,8 +201,9 @@ impl Issuer {
         let client = self.registered(&*self.metadata(KNOWN_FOR).await?)?;
         let (state, nonce) = (mint()?, mint()?);
         let verifier = mint()?;
-        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.clone()));
-        let (state_sent, nonce_sent) = (CsrfToken::new(state.clone()), Nonce::new(nonce.clone()));
+        // what is handed to the library it holds as it does
+        let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.to_string()));
+        let (state_sent, nonce_sent) = (CsrfToken::new(state.to_string()), Nonce::new(nonce.to_string()));
         let flow = AuthenticationFlow::<CoreResponseType>::AuthorizationCode;
         let mut request =
             client.authorize_url(flow, move || state_sent, move || nonce_sent).set_pkce_challenge(challenge);
@@ -206,7 +215,8 @@ impl Issuer {
         }
         let (url, ..) = request.url();
         let begun = Begun { state, nonce, verifier, return_to: return_to.to_owned() };
-        let kept = serde_json::to_string(&begun).map_err(|error| NotIn::Away(error.to_string()))?;
+        let kept = serde_json::to_string(&begun).map(Zeroizing::new);
+        let kept = kept.map_err(|error| NotIn::Away(error.to_string()))?;
         let (token, now) = (Token::mint().map_err(PeopleError::from)?, self.people.store.now());
         self.people.store.begin_login(token.digest(), kept, after(now, LOG_IN_WITHIN)).await?;
         Ok((token, url.into()))
@@ -243,13 +253,13 @@ impl Issuer {
         let metadata = self.metadata(KNOWN_FOR).await?;
         let client = self.registered(&metadata)?;
         let exchange = client.exchange_code(AuthorizationCode::new(code.to_owned())).map_err(away)?;
-        let mut exchange = exchange.set_pkce_verifier(PkceCodeVerifier::new(begun.verifier));
+        let mut exchange = exchange.set_pkce_verifier(PkceCodeVerifier::new(begun.verifier.to_string()));
         if let Some(signed) = self.signed(&metadata).await? {
             exchange =
                 exchange.add_extra_param("client_assertion_type", SIGNED).add_extra_param("client_assertion", signed);
         }
         let tokens = exchange.request_async(&self.way).await.map_err(refused)?;
-        let nonce = Nonce::new(begun.nonce);
+        let nonce = Nonce::new(begun.nonce.to_string());
         let said = match self.believed(&client, &tokens, &nonce) {
             // the issuer may have changed its keys
             Err(Unbelieved::Keys(_)) => {
@@ -426,8 +436,8 @@ fn refused(error: openidconnect::RequestTokenError<CallError, StandardErrorRespo
     }
 }
 
-fn mint() -> Result<String, PeopleError> {
-    Ok(Token::mint()?.reveal().to_owned())
+fn mint() -> Result<Zeroizing<String>, PeopleError> {
+    Ok(Zeroizing::new(Token::mint()?.reveal().to_owned()))
 }
 
 /// In constant time.

@@ -37,6 +37,25 @@ pub struct Token(Zeroizing<String>);
 #[derive(Clone)]
 pub struct Code(Zeroizing<String>);
 
+/// How what is wiped is written into a text and read from one; whoever has the text has it wiped as well.
+pub(super) mod wiped {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use zeroize::{Zeroize, Zeroizing};
+
+    pub(in crate::people) fn serialize<T: Serialize + Zeroize, S: Serializer>(
+        held: &Zeroizing<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        T::serialize(held, to)
+    }
+
+    pub(in crate::people) fn deserialize<'de, T: Deserialize<'de> + Zeroize, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Zeroizing<T>, D::Error> {
+        T::deserialize(from).map(Zeroizing::new)
+    }
+}
+
 /// The SHA-256 of a text.
 pub(super) fn digest(text: &str) -> Digest {
     *TokenHash::of(text).as_bytes()

@@ -19,7 +19,7 @@ use crate::domain::{
 pub const SESSIONS_MAX: usize = 10;
 /// So many log-ins that were begun and not ended; the oldest is forgotten with the next.
 pub const LOGINS_MAX: usize = 10_000;
-/// So many local accounts.
+/// So many local accounts. One that is forgotten does not count.
 pub const ACCOUNTS_MAX: usize = 10_000;
 
 /// The SHA-256 of something that is shown, or of a name.
@@ -132,6 +132,8 @@ codes! {
         Disabled = "disabled",
         /// Its person was let in again.
         Enabled = "enabled",
+        /// It had ended, and nothing of it is left but by whose name is told what was done with it.
+        Forgotten = "forgotten",
     }
 }
 
@@ -142,7 +144,7 @@ pub struct AccountNote {
     pub id: Uuid,
     /// When.
     pub at: Timestamp,
-    /// Who: as in [`Session::person`], or `command:USER` of the operating system.
+    /// Who: as in [`Session::person`], `command:USER` of the operating system, or `onward` where its time was over.
     pub by: String,
     /// With whose account, by the name to log in with.
     pub account: String,
@@ -161,6 +163,15 @@ pub struct AccountAt {
     pub name: String,
     /// Its version then.
     pub version: u64,
+}
+
+/// By what somebody with a local account is told, also after the account was forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountName {
+    /// By which she logs in, or did.
+    pub name: String,
+    /// Her name for people.
+    pub full_name: String,
 }
 
 /// The part of the port that keeps people. Its behaviours are in the same suite (`tests/it/store/people.rs`).
@@ -186,20 +197,35 @@ pub trait PeopleStore: Send + Sync + 'static {
     async fn end_issued(&self, person: Option<&str>, issued: Option<Digest>) -> Result<u64, StoreError>;
 
     /// Keeps what belongs to a log-in that was begun, under what its browser will show. Of [`LOGINS_MAX`] the oldest is forgotten.
-    async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError>;
+    async fn begin_login(&self, key: Digest, kept: Zeroizing<String>, until: Timestamp) -> Result<(), StoreError>;
 
     /// What was kept for a log-in, once; none where it took too long.
-    async fn take_login(&self, key: Digest) -> Result<Option<String>, StoreError>;
+    async fn take_login(&self, key: Digest) -> Result<Option<Zeroizing<String>>, StoreError>;
 
-    /// A new account; false where there is one of that name, or as many as may be. What is noted of it is kept in the same commit, and
+    /// A new account; false where there is one of that name, or was one that is forgotten, or where there are as many as may be. What is noted of it is kept in the same commit, and
     /// only where it was written.
     async fn add_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError>;
 
-    /// An account.
+    /// An account, unless it is forgotten.
     async fn account(&self, name: &str) -> Result<Option<Account>, StoreError>;
 
-    /// All accounts, in the order of their names.
+    /// All accounts but those that are forgotten, in the order of their names.
     async fn accounts(&self) -> Result<Vec<Account>, StoreError>;
+
+    /// Accounts that are disabled without a break since before this, the longest first. Those that a program disabled which did not note
+    /// when count from the next [`PeopleStore::sweep_people`] on.
+    async fn ended_accounts(&self, before: Timestamp, count: usize) -> Result<Vec<Account>, StoreError>;
+
+    /// Forgets a disabled account of this version, with whatever one could log in with; false where it is another by now. It is found by
+    /// [`PeopleStore::account_names`] alone from then on, and its name is given to no other: what was done with it is told by that. What is
+    /// noted of it is kept in the same commit.
+    async fn forget_account(&self, at: AccountAt, note: AccountNote) -> Result<bool, StoreError>;
+
+    /// What the persons of these accounts are called, of those that are there or are forgotten; in no order.
+    async fn account_names(&self, accounts: Vec<String>) -> Result<Vec<AccountName>, StoreError>;
+
+    /// Whose accounts are forgotten, who was forgotten last first.
+    async fn forgotten_accounts(&self, count: usize) -> Result<Vec<AccountName>, StoreError>;
 
     /// Writes an account over the version that it has; false where that has passed, or where `by` is given and has another version by
     /// now: of two who end each other's at once one stays. What is written has the next one. What is noted of it is kept in the same

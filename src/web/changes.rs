@@ -99,6 +99,7 @@ fn row(note: AccountNote, registry: &Registry) -> Row {
         AccountDeed::Reset => "Password and device taken away",
         AccountDeed::Disabled => "Ended",
         AccountDeed::Enabled => "Let in again",
+        AccountDeed::Forgotten => "Forgotten, some time after its end",
     };
     let before = if note.before == note.positions { String::new() } else { role::of_her(&note.before, registry) };
     Row {

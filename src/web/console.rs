@@ -139,6 +139,7 @@ pub(super) fn routes(table: Table) -> Table {
         .form("/console/systems/{id}/refer", SENDERS, ends::refer_from)
         .form("/console/providers/{id}/refer", SENDERS, ends::refer_to)
         .page("/console/journal", KEEPERS, journal::page)
+        .form("/console/journal", KEEPERS, journal::look)
         .page("/console/reports", For::Those(&[Deed::Count]), reports::page)
         .page("/console/reports.csv", For::Those(&[Deed::Count]), reports::csv)
         .page("/console/dead", KEEPERS, dead::list)

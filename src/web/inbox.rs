@@ -21,7 +21,10 @@ use crate::{
     config::registry::Registry,
     domain::{Position, ProviderId, TaskId, Timestamp},
     http::call::pairs,
-    people::{Visitor, account::person},
+    people::{
+        Visitor,
+        account::{name_of, person},
+    },
     store::{Account, Parties, StoreError, TaskQuery, TaskRecord},
 };
 
@@ -313,20 +316,20 @@ impl Web {
         let accounts = self.people.accounts().await?;
         let of = |account: &Account| (person(&account.name), account.full_name.clone());
         let here = |account: &&Account| !account.disabled && account.positions.iter().any(works);
-        let (open, gone): (Vec<_>, Vec<_>) = accounts.iter().partition(here);
-        let mut workers: Vec<(String, String)> = open.into_iter().map(of).collect();
+        let mut workers: Vec<(String, String)> = accounts.iter().filter(here).map(of).collect();
         // who cannot log in, or works here no more, is given nothing more
         let let_in = self.people.let_in(providers).await?;
         workers.extend(let_in.works);
-        let gone = gone.into_iter().map(|account| of(account).0).chain(let_in.gone);
         let mut seen: std::collections::HashSet<String> =
-            workers.iter().map(|(id, _)| id.clone()).chain(gone).collect();
+            workers.iter().map(|(id, _)| id.clone()).chain(let_in.gone).collect();
         if seen.insert(visitor.person.clone()) {
             workers.push((visitor.person.clone(), visitor.name.clone()));
         }
         // of thousands of lines a few people work each
         for worker in lines.iter().filter_map(|line| line.worker.as_ref()) {
-            if let Some(id) = worker.id.as_ref().filter(|id| !seen.contains(*id)) {
+            // with a local account, also one that is forgotten, she was found above if she works here
+            let is_let_in = |id: &&String| name_of(id).is_none() && !seen.contains(*id);
+            if let Some(id) = worker.id.as_ref().filter(is_let_in) {
                 seen.insert(id.clone());
                 workers.push((id.clone(), worker.name.clone()));
             }

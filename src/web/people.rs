@@ -114,6 +114,8 @@ struct CheckPage {
     key: String,
     name: String,
     asks: &'static Asks,
+    /// So long an account that has ended can be let in again.
+    days: u64,
 }
 
 /// What is asked, and what is told before.
@@ -142,7 +144,7 @@ const ASKS: [Asks; 2] = [
         told: &[
             "This person is out at once, everywhere, and cannot log in any more.",
             "Referrals that this person works stay with this person’s name: give them to somebody else.",
-            "What was done stays told. You can let the person in again later.",
+            "What was done stays told.",
         ],
         button: "End this account",
     },
@@ -221,7 +223,10 @@ fn fault(error: &AccountError) -> Option<Fault> {
         AccountError::Name => {
             Fault::at("name", format!("Enter a name to log in with: 1 to {STEM_CHARS_MAX} of a to z, 0 to 9 and . _ -"))
         }
-        AccountError::Taken => Fault::at("name", "Choose another name to log in with: that one is taken"),
+        // the same of one that is here, has ended, is forgotten, or has gone on to another organisation
+        AccountError::Taken | AccountError::Used => {
+            Fault::at("name", "Choose another name to log in with: that one is used, or was used before")
+        }
         AccountError::Full => {
             Fault::of_all("There are as many accounts, of all organisations, as Onward keeps. Tell your IT team.")
         }
@@ -234,7 +239,7 @@ fn fault(error: &AccountError) -> Option<Fault> {
             Fault::of_all("Your organisation has as many accounts as it may. End those that nobody uses.")
         }
         AccountError::ManyEnded => Fault::of_all(
-            "As many accounts of your organisation have ended as it may have. Ask your IT team, who can make another one.",
+            "As many accounts of your organisation have ended as it may have. Ask your IT team, who can forget some of them.",
         ),
         AccountError::Beyond => {
             Fault::of_all("This person has roles outside your organisation as well. Ask your IT team, who can do that.")
@@ -243,7 +248,7 @@ fn fault(error: &AccountError) -> Option<Fault> {
             Fault::of_all("This is your own account. Ask another who looks after people, or your IT team.")
         }
         AccountError::Moved => Fault::of_all("Somebody else has changed this account just now. Look at it again."),
-        AccountError::Unknown(_) | AccountError::Absent | AccountError::People(_) => return None,
+        AccountError::Unknown(_) | AccountError::Absent | AccountError::Open | AccountError::People(_) => return None,
     })
 }
 
@@ -456,7 +461,8 @@ pub(super) async fn ask(
         return page::to(&format!("/people/{key}"));
     };
     let (frame, made_for) = (Frame::of(&seen, Section::People), seen.made_for.clone());
-    page::shown(StatusCode::OK, &CheckPage { frame, made_for, key, name: account.full_name, asks })
+    let days = web.people.config().forget_after.as_secs() / (24 * 3600);
+    page::shown(StatusCode::OK, &CheckPage { frame, made_for, key, name: account.full_name, asks, days })
 }
 
 /// `POST /people/{key}/{action}`

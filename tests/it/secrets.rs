@@ -115,9 +115,6 @@ const IN_PLAIN: &[(&str, &str)] = &[
     ("src/people/local.rs", "password: String"),
     // wiped by what it is put into in the next lines
     ("src/store/sqlite/people.rs", "totp: Option<Vec<u8>>"),
-    // of one log-in, of use with its cookie alone, and kept as text in the store until it ends
-    ("src/people/oidc.rs", "nonce: String"),
-    ("src/people/oidc.rs", "verifier: String"),
     // written into the page that shows it once
     ("src/web/console/add.rs", "token: Option<String>"),
     // of a service that is measured, made for that
@@ -157,6 +154,17 @@ fn secrets_are_held_in_what_wipes_them() {
         ("src/store/people.rs", "pub totp: Zeroizing<Vec<u8>>,"),
         ("src/people/local.rs", "pub key: Zeroizing<Vec<u8>>,"),
         ("src/auth/authority.rs", "pub token: Zeroizing<String>,"),
+        // what is kept of a log-in, as one text and out of it
+        ("src/store/people.rs", "kept: Zeroizing<String>, until: Timestamp"),
+        ("src/store/people.rs", "Result<Option<Zeroizing<String>>, StoreError>"),
+        ("src/people/oidc.rs", "nonce: Zeroizing<String>,"),
+        ("src/people/oidc.rs", "verifier: Zeroizing<String>,"),
+        ("src/people/oidc.rs", "state: Zeroizing<String>,"),
+        // what is shown to be given a token, and the token that is given
+        ("src/client/signer.rs", "-> Result<Zeroizing<String>, String>"),
+        ("src/client/grants.rs", "fn written(form: &[(&str, &str)]) -> Zeroizing<Vec<u8>>"),
+        ("src/client/grants.rs", "Some(Zeroizing::new(std::mem::take(token)))"),
+        ("src/client/grants.rs", "wipe(body);"),
     ] {
         assert!(files.iter().any(|(name, code)| name == file && code.contains(held)), "{file}: {held}");
     }
@@ -170,6 +178,57 @@ fn secrets_are_held_in_what_wipes_them() {
         ("password: Secret,", false),
     ] {
         assert_eq!(PLAINLY_HELD.is_match(line), is, "{line}");
+    }
+}
+
+/// A copy of a secret in what nothing wipes, whatever it is called: a text or bytes made of it, or what is kept of a log-in.
+static COPIED: LazyLock<Regex> = LazyLock::new(|| {
+    let made = r"(?:to_owned|to_string|into|to_vec|into_bytes|as_bytes\(\)\.to_vec)\(";
+    let of_it = format!(r"\breveal\(\)(?:, \w+\))?\.{made}");
+    let within = r"format!\([^;]*\breveal\(\)";
+    let kept = r"serde_json::to_(?:string|vec)\(&?(?:begun|enrolling)\)";
+    Regex::new(&format!("{of_it}|{within}|{kept}")).unwrap()
+});
+/// What wipes a copy that is made in it.
+const WIPES: &[&str] = &["Zeroizing::new", "Secret::of", "Token::read"];
+/// Copies that stay as they are, and why.
+const COPIES: &[(&str, &str)] = &[
+    // handed to a library, which holds it as it does
+    ("src/notices/smtp.rs", "Credentials::new(user.clone(), password.reveal().to_owned())"),
+    ("src/people/oidc.rs", "ClientSecret::new(secret.reveal().to_owned())"),
+    // written into the page that shows it once
+    ("src/web/people.rs", "code: code.reveal().to_owned(),"),
+    ("src/web/console/add.rs", "token.reveal().to_owned()"),
+];
+
+/// What is revealed is not copied into what stays in memory when it is let go, under whatever name.
+#[test]
+fn what_is_revealed_is_copied_into_what_wipes_it() {
+    let (mut wrong, mut seen) = (Vec::new(), vec![0; COPIES.len()]);
+    for (name, code) in all().iter().filter(|(name, _)| !name.starts_with("src/bench")) {
+        for line in code.lines().map(|line| line.split("//").next().unwrap_or_default()) {
+            if !COPIED.is_match(line) || WIPES.iter().any(|wipes| line.contains(wipes)) {
+                continue;
+            }
+            match COPIES.iter().position(|(file, text)| file == name && line.contains(text)) {
+                Some(at) => seen[at] += 1,
+                None => wrong.push(format!("{name}: {}", line.trim())),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "a copy that nothing wipes: put it into Zeroizing:\n{}", wrong.join("\n"));
+    let unseen: Vec<_> = COPIES.iter().zip(&seen).filter(|(_, seen)| **seen == 0).map(|(one, _)| one).collect();
+    assert!(unseen.is_empty(), "these are not there any more: {unseen:?}");
+    for (line, is) in [
+        ("let copy = secret.reveal().to_owned();", true),
+        ("let text = format!(\"Bearer {}\", token.reveal());", true),
+        ("let body = utf8_percent_encode(password.reveal(), ALL).to_string();", true),
+        ("let kept = serde_json::to_string(&begun)?;", true),
+        ("PostgresStore::check_url(url.reveal()).err().map(|error| format!(\"{error}\"))", false),
+        ("RabbitMq::connect(url.reveal(), Default::default()).map_err(|e| e.to_string())", false),
+        ("take(token.reveal())", false),
+    ] {
+        assert_eq!(COPIED.is_match(line), is, "{line}");
     }
 }
 

@@ -142,7 +142,8 @@ macro_rules! behaviours {
                 what_is_rewritten_is_another_text_in_the_same_place_or_nothing_is;
             people: a_session_is_found_by_its_secret_until_it_is_ended, an_issuer_ends_what_it_has_let_in, of_too_many_sessions_the_one_left_longest_ends,
                 a_login_is_taken_once_and_in_time, an_account_is_there_once_and_written_over_its_version,
-                of_many_who_write_an_account_one_does, who_acts_with_an_account_that_has_changed_changes_nothing, what_was_tried_in_vain_is_counted,
+                of_many_who_write_an_account_one_does, who_acts_with_an_account_that_has_changed_changes_nothing,
+                an_account_that_ended_is_forgotten_but_for_what_its_person_is_called, what_was_tried_in_vain_is_counted,
                 what_is_done_with_an_account_is_noted_where_it_was_done, a_broken_glass_is_open_for_its_time_and_kept, what_is_over_is_swept;
         );
     };

@@ -70,7 +70,7 @@ impl Issuer {
         }
         // first: a session that begins meanwhile looks for it when it has begun
         let until = store.now().saturating_add(REMEMBERED_FOR).unwrap_or(Timestamp::MAX);
-        let said = format!("{} {}", at.as_second(), person.as_deref().unwrap_or_default());
+        let said = format!("{} {}", at.as_second(), person.as_deref().unwrap_or_default()).into();
         store.begin_login(over(person.as_deref(), issued), said, until).await?;
         let ended = store.end_issued(person.as_deref(), issued).await?;
         metrics::counter!("onward_logouts_total", "by" => "issuer").increment(ended);

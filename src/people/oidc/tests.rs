@@ -263,7 +263,7 @@ async fn whose_referrals_somebody_works_is_kept_with_each_log_in() {
     scene.with(json!({"name": "Anna Weber"}), Signed::Well).await.unwrap();
     let gone = known().await;
     assert_eq!((gone.works.len(), gone.gone), (0, vec!["oidc:anna".to_owned()]), "the issuer gives her another role");
-    let names = scene.people.names_of(&"mind".parse().unwrap()).await.unwrap();
+    let names = scene.people.names_of(&"mind".parse().unwrap(), &[]).await.unwrap();
     assert_eq!(names.at("oidc:anna", scene.clock.now()), Some("Anna Ärzte"), "what she did here stays told");
 }
 

@@ -53,6 +53,8 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("migrations/0023_account_before.sql"), runs_from: 7 },
     // who logs in through an older program is no colleague before the next time
     Step { sql: include_str!("migrations/0024_colleague.sql"), runs_from: 7 },
+    // to an older program an account that is forgotten is one that has ended, which nobody can log in with
+    Step { sql: include_str!("migrations/0025_forgotten.sql"), runs_from: 7 },
 ];
 
 /// The newest schema that this program knows.

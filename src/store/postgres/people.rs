@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{
     PostgresStore, chore,
@@ -13,8 +14,8 @@ use super::{
 use crate::{
     domain::{ReferralId, clock::from_micros},
     store::{
-        ACCOUNTS_MAX, Account, AccountAt, AccountNote, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX,
-        PeopleStore, SESSIONS_MAX, Session, Store as _, StoreError, people,
+        ACCOUNTS_MAX, Account, AccountAt, AccountName, AccountNote, Credentials, Digest, Enrolment, Failures, Glass,
+        LOGINS_MAX, PeopleStore, SESSIONS_MAX, Session, Store as _, StoreError, people,
     },
 };
 
@@ -49,6 +50,10 @@ fn account(row: &Row) -> Result<Account, StoreError> {
         created: moment(row, "created")?,
         version: number(row, "version")?,
     })
+}
+
+fn account_name(row: &Row) -> Result<AccountName, StoreError> {
+    Ok(AccountName { name: get(row, "name")?, full_name: get(row, "full_name")? })
 }
 
 fn glass(row: &Row) -> Result<Glass, StoreError> {
@@ -191,16 +196,16 @@ impl PeopleStore for PostgresStore {
         counted(&self.of_people("end_issued", sql, &[&person, &issued]).await?)
     }
 
-    async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError> {
-        let values: Values<'_> = &[&key.as_slice(), &rows::micros(until), &kept, &rows::limit(LOGINS_MAX - 1)];
+    async fn begin_login(&self, key: Digest, kept: Zeroizing<String>, until: Timestamp) -> Result<(), StoreError> {
+        let values: Values<'_> = &[&key.as_slice(), &rows::micros(until), &kept.as_str(), &rows::limit(LOGINS_MAX - 1)];
         self.of_people("begin_login", BEGIN_LOGIN, values).await.map(drop)
     }
 
-    async fn take_login(&self, key: Digest) -> Result<Option<String>, StoreError> {
+    async fn take_login(&self, key: Digest) -> Result<Option<Zeroizing<String>>, StoreError> {
         let sql = "DELETE FROM login WHERE key = $1 RETURNING until, kept";
         let found = self.of_people("take_login", sql, &[&key.as_slice()]).await?;
         let Some(row) = found.first() else { return Ok(None) };
-        let kept: String = get(row, "kept")?;
+        let kept = Zeroizing::new(get::<String>(row, "kept")?);
         Ok((moment(row, "until")? > self.now()).then_some(kept))
     }
 
@@ -232,14 +237,51 @@ impl PeopleStore for PostgresStore {
     }
 
     async fn account(&self, name: &str) -> Result<Option<Account>, StoreError> {
-        let found = self.reader().query("SELECT * FROM account WHERE name = $1", &[&shown(name)]).await?;
+        let sql = "SELECT * FROM account WHERE name = $1 AND forgotten IS NULL";
+        let found = self.reader().query(sql, &[&shown(name)]).await?;
         found.first().map(account).transpose()
     }
 
     async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         // in the order of bytes, whatever the database's own is
-        let sql = "SELECT * FROM account ORDER BY name COLLATE \"C\"";
+        let sql = "SELECT * FROM account WHERE forgotten IS NULL ORDER BY name COLLATE \"C\"";
         all(&self.reader().query(sql, &[]).await?, account)
+    }
+
+    async fn ended_accounts(&self, before: Timestamp, count: usize) -> Result<Vec<Account>, StoreError> {
+        let sql = "SELECT * FROM account WHERE disabled AND ended < $1 AND forgotten IS NULL
+                   ORDER BY ended, name COLLATE \"C\" LIMIT $2";
+        let values: Values<'_> = &[&rows::micros(before), &rows::limit(count)];
+        all(&self.reader().query(sql, values).await?, account)
+    }
+
+    async fn forget_account(&self, at: AccountAt, note: AccountNote) -> Result<bool, StoreError> {
+        let (version, now, noted) = (big(at.version), rows::micros(self.now()), Noted::of(Some(note)));
+        let values: Values<'_> = &[
+            &at.name,
+            &version,
+            &now,
+            &noted.id,
+            &noted.at,
+            &noted.by,
+            &noted.account,
+            &noted.deed,
+            &noted.positions,
+            &noted.before,
+        ];
+        Ok(!self.of_people("forget_account", FORGET_ACCOUNT, values).await?.is_empty())
+    }
+
+    async fn account_names(&self, accounts: Vec<String>) -> Result<Vec<AccountName>, StoreError> {
+        let names: Vec<_> = accounts.iter().map(|name| shown(name)).collect();
+        let sql = "SELECT name, full_name FROM account WHERE name = ANY($1::text[])";
+        all(&self.reader().query(sql, &[&names]).await?, account_name)
+    }
+
+    async fn forgotten_accounts(&self, count: usize) -> Result<Vec<AccountName>, StoreError> {
+        let sql = "SELECT name, full_name FROM account WHERE forgotten IS NOT NULL
+                   ORDER BY forgotten DESC, name COLLATE \"C\" LIMIT $1";
+        all(&self.reader().query(sql, &[&rows::limit(count)]).await?, account_name)
     }
 
     async fn set_account(
@@ -250,7 +292,7 @@ impl PeopleStore for PostgresStore {
     ) -> Result<bool, StoreError> {
         let (by_name, by_version) = (by.as_ref().map(|by| by.name.as_str()), by.as_ref().map(|by| big(by.version)));
         let (written, noted) = (Written::of(&new), Noted::of(note));
-        let version = big(new.version);
+        let (version, now) = (big(new.version), rows::micros(self.now()));
         let values: Values<'_> = &[
             &new.name,
             &shown(&new.full_name),
@@ -271,6 +313,7 @@ impl PeopleStore for PostgresStore {
             &noted.before,
             &by_name,
             &by_version,
+            &now,
         ];
         Ok(!self.of_people("set_account", SET_ACCOUNT, values).await?.is_empty())
     }
@@ -364,7 +407,7 @@ const ADD_ACCOUNT: &str =
     "WITH written AS (INSERT INTO account (name, full_name, positions, disabled, enrolment, enrolment_until, password, totp,
                                            step, created, version)
         SELECT $1, $2, $3, $4, $5::bytea, $6::bigint, $7::text, $8::bytea, $9::bigint, $10::bigint, $11::bigint
-        WHERE (SELECT count(*) FROM account) < $12
+        WHERE (SELECT count(*) FROM account WHERE forgotten IS NULL) < $12
         ON CONFLICT DO NOTHING RETURNING 1),
     noted AS (INSERT INTO account_note (id, at, by, account, deed, positions, before)
         SELECT $13::uuid, $14::bigint, $15::text, $16::text, $17::text, $18::text, $19::text FROM written
@@ -374,15 +417,25 @@ const ADD_ACCOUNT: &str =
 /// Both accounts are held, in the order of their names, before either is looked at: what another process writes at the same moment is waited
 /// for, and seen.
 const SET_ACCOUNT: &str =
-    "WITH held AS (SELECT name, version FROM account WHERE name = $1 OR name = $18::text ORDER BY name FOR UPDATE),
+    "WITH held AS (SELECT name, version FROM account
+        WHERE (name = $1 OR name = $18::text) AND forgotten IS NULL ORDER BY name FOR UPDATE),
     written AS (UPDATE account SET full_name = $2, positions = $3, disabled = $4, enrolment = $5, enrolment_until = $6,
-            password = $7, totp = $8, step = $9, version = version + 1
-        WHERE name = $1 AND version = $10
+            password = $7, totp = $8, step = $9, version = version + 1,
+            ended = CASE WHEN $4 THEN coalesce(CASE WHEN disabled THEN ended END, $20::bigint) END
+        WHERE name = $1 AND version = $10 AND forgotten IS NULL
           AND ($18::text IS NULL OR EXISTS (SELECT 1 FROM held WHERE held.name = $18::text AND held.version = $19::bigint))
         RETURNING 1),
     noted AS (INSERT INTO account_note (id, at, by, account, deed, positions, before)
         SELECT $11::uuid, $12::bigint, $13::text, $14::text, $15::text, $16::text, $17::text FROM written
         WHERE $11::uuid IS NOT NULL)
+    SELECT 1 FROM written";
+
+const FORGET_ACCOUNT: &str =
+    "WITH written AS (UPDATE account SET forgotten = $3::bigint, enrolment = NULL, enrolment_until = NULL, password = NULL,
+            totp = NULL, step = NULL, version = version + 1
+        WHERE name = $1 AND version = $2 AND disabled AND forgotten IS NULL RETURNING 1),
+    noted AS (INSERT INTO account_note (id, at, by, account, deed, positions, before)
+        SELECT $4::uuid, $5::bigint, $6::text, $7::text, $8::text, $9::text, $10::text FROM written)
     SELECT 1 FROM written";
 
 const COUNT_FAILURE: &str = "INSERT INTO login_failure (key, count, last)
@@ -393,5 +446,7 @@ const COUNT_FAILURE: &str = "INSERT INTO login_failure (key, count, last)
 
 const SWEEP: &str = "WITH sessions AS (DELETE FROM session WHERE until <= $1 OR last_used < $2 RETURNING 1),
          logins AS (DELETE FROM login WHERE until <= $1 RETURNING 1),
-         failures AS (DELETE FROM login_failure WHERE last < $3 RETURNING 1)
+         failures AS (DELETE FROM login_failure WHERE last < $3 RETURNING 1),
+         -- what an older program ended, or let in again, it has not noted the moment of
+         noted AS (UPDATE account SET ended = CASE WHEN disabled THEN $1 END WHERE disabled <> (ended IS NOT NULL))
     SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM logins) + (SELECT count(*) FROM failures) AS changed";

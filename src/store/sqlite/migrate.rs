@@ -35,6 +35,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0024_failing.sql"),
     include_str!("migrations/0025_account_before.sql"),
     include_str!("migrations/0026_colleague.sql"),
+    include_str!("migrations/0027_forgotten.sql"),
 ];
 
 /// Runs the steps that the file has not seen, each in its own commit.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{
     SqliteStore,
@@ -12,8 +13,8 @@ use super::{
 use crate::{
     domain::{Position, ReferralId, clock::from_micros},
     store::{
-        ACCOUNTS_MAX, Account, AccountAt, AccountNote, Credentials, Digest, Enrolment, Failures, Glass, LOGINS_MAX,
-        PeopleStore, SESSIONS_MAX, Session, Store as _, StoreError, people,
+        ACCOUNTS_MAX, Account, AccountAt, AccountName, AccountNote, Credentials, Digest, Enrolment, Failures, Glass,
+        LOGINS_MAX, PeopleStore, SESSIONS_MAX, Session, Store as _, StoreError, people,
     },
 };
 
@@ -61,6 +62,10 @@ fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         created: moment(row, "created")?,
         version: row.get("version")?,
     })
+}
+
+fn account_name(row: &Row<'_>) -> rusqlite::Result<AccountName> {
+    Ok(AccountName { name: row.get("name")?, full_name: row.get("full_name")? })
 }
 
 fn glass(row: &Row<'_>) -> rusqlite::Result<Glass> {
@@ -145,10 +150,10 @@ fn begin_login(c: &Connection, key: Digest, kept: &str, until: Timestamp) -> Res
     Ok(())
 }
 
-fn take_login(c: &Connection, key: Digest, now: Timestamp) -> Result<Option<String>, StoreError> {
+fn take_login(c: &Connection, key: Digest, now: Timestamp) -> Result<Option<Zeroizing<String>>, StoreError> {
     let mut statement = c.prepare_cached("DELETE FROM login WHERE key = ? RETURNING until, kept")?;
-    let found: Option<(i64, String)> =
-        statement.query_row([&key[..]], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, Zeroizing::new(row.get(1)?)));
+    let found = statement.query_row([&key[..]], read).optional()?;
     Ok(found.filter(|(until, _)| *until > micros(now)).map(|(_, kept)| kept))
 }
 
@@ -157,7 +162,7 @@ fn add_account(c: &Connection, new: &Account) -> Result<bool, StoreError> {
         .prepare_cached(
             "INSERT INTO account (name, full_name, positions, disabled, enrolment, enrolment_until, password, totp, step,
                                   created, version)
-             SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11 WHERE (SELECT count(*) FROM account) < ?12
+             SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11 WHERE (SELECT count(*) FROM account WHERE forgotten IS NULL) < ?12
              ON CONFLICT DO NOTHING",
         )?
         .execute(params![
@@ -177,10 +182,11 @@ fn add_account(c: &Connection, new: &Account) -> Result<bool, StoreError> {
     Ok(added > 0)
 }
 
-fn set_account(c: &Connection, new: &Account, by: Option<&AccountAt>) -> Result<bool, StoreError> {
+fn set_account(c: &Connection, new: &Account, by: Option<&AccountAt>, now: Timestamp) -> Result<bool, StoreError> {
     // writes come one after the other
     if let Some(by) = by {
-        let mut statement = c.prepare_cached("SELECT 1 FROM account WHERE name = ? AND version = ?")?;
+        let mut statement =
+            c.prepare_cached("SELECT 1 FROM account WHERE name = ? AND version = ? AND forgotten IS NULL")?;
         if !statement.exists(params![by.name, by.version])? {
             return Ok(false);
         }
@@ -188,7 +194,9 @@ fn set_account(c: &Connection, new: &Account, by: Option<&AccountAt>) -> Result<
     let set = c
         .prepare_cached(
             "UPDATE account SET full_name = ?2, positions = ?3, disabled = ?4, enrolment = ?5, enrolment_until = ?6,
-                    password = ?7, totp = ?8, step = ?9, version = version + 1 WHERE name = ?1 AND version = ?10",
+                    password = ?7, totp = ?8, step = ?9, version = version + 1,
+                    ended = CASE WHEN ?4 THEN coalesce(iif(disabled, ended, NULL), ?11) END
+             WHERE name = ?1 AND version = ?10 AND forgotten IS NULL",
         )?
         .execute(params![
             new.name,
@@ -201,8 +209,29 @@ fn set_account(c: &Connection, new: &Account, by: Option<&AccountAt>) -> Result<
             new.credentials.as_ref().map(|c| c.totp.as_slice()),
             new.credentials.as_ref().map(|c| c.step),
             new.version,
+            micros(now),
         ])?;
     Ok(set > 0)
+}
+
+fn forget_account(c: &Connection, at: &AccountAt, now: Timestamp) -> Result<bool, StoreError> {
+    let forgotten = c
+        .prepare_cached(
+            "UPDATE account SET forgotten = ?3, enrolment = NULL, enrolment_until = NULL, password = NULL, totp = NULL,
+                    step = NULL, version = version + 1
+             WHERE name = ?1 AND version = ?2 AND disabled AND forgotten IS NULL",
+        )?
+        .execute(params![at.name, at.version, micros(now)])?;
+    Ok(forgotten > 0)
+}
+
+fn account_names(c: &Connection, accounts: &[String]) -> Result<Vec<AccountName>, StoreError> {
+    let mut statement = c.prepare_cached("SELECT name, full_name FROM account WHERE name = ?")?;
+    let mut found = Vec::with_capacity(accounts.len());
+    for name in accounts {
+        found.extend(statement.query_row([name], account_name).optional()?);
+    }
+    Ok(found)
 }
 
 fn failures(c: &Connection, key: Digest) -> Result<Option<Failures>, StoreError> {
@@ -279,11 +308,11 @@ impl PeopleStore for SqliteStore {
         self.writer.run("end_issued", write).await
     }
 
-    async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError> {
+    async fn begin_login(&self, key: Digest, kept: Zeroizing<String>, until: Timestamp) -> Result<(), StoreError> {
         self.writer.run("begin_login", move |c| begin_login(c, key, &kept, until)).await
     }
 
-    async fn take_login(&self, key: Digest) -> Result<Option<String>, StoreError> {
+    async fn take_login(&self, key: Digest) -> Result<Option<Zeroizing<String>>, StoreError> {
         let now = self.now();
         self.writer.run("take_login", move |c| take_login(c, key, now)).await
     }
@@ -296,7 +325,7 @@ impl PeopleStore for SqliteStore {
     async fn account(&self, name: &str) -> Result<Option<Account>, StoreError> {
         let name = name.to_owned();
         let read = move |c: &Connection| {
-            let mut statement = c.prepare_cached("SELECT * FROM account WHERE name = ?")?;
+            let mut statement = c.prepare_cached("SELECT * FROM account WHERE name = ? AND forgotten IS NULL")?;
             Ok(statement.query_row([name], account).optional()?)
         };
         self.readers.run(read).await
@@ -304,8 +333,38 @@ impl PeopleStore for SqliteStore {
 
     async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         let read = move |c: &Connection| {
-            let mut statement = c.prepare_cached("SELECT * FROM account ORDER BY name")?;
+            let mut statement = c.prepare_cached("SELECT * FROM account WHERE forgotten IS NULL ORDER BY name")?;
             Ok(statement.query_map([], account)?.collect::<Result<_, _>>()?)
+        };
+        self.readers.run(read).await
+    }
+
+    async fn ended_accounts(&self, before: Timestamp, count: usize) -> Result<Vec<Account>, StoreError> {
+        let read = move |c: &Connection| {
+            let mut statement = c.prepare_cached(
+                "SELECT * FROM account WHERE disabled AND ended < ? AND forgotten IS NULL ORDER BY ended, name LIMIT ?",
+            )?;
+            Ok(statement.query_map(params![micros(before), count], account)?.collect::<Result<_, _>>()?)
+        };
+        self.readers.run(read).await
+    }
+
+    async fn forget_account(&self, at: AccountAt, note: AccountNote) -> Result<bool, StoreError> {
+        let now = self.now();
+        let write = move |c: &Connection| noted(c, forget_account(c, &at, now)?, Some(&note));
+        self.writer.run("forget_account", write).await
+    }
+
+    async fn account_names(&self, accounts: Vec<String>) -> Result<Vec<AccountName>, StoreError> {
+        self.readers.run(move |c| account_names(c, &accounts)).await
+    }
+
+    async fn forgotten_accounts(&self, count: usize) -> Result<Vec<AccountName>, StoreError> {
+        let read = move |c: &Connection| {
+            let mut statement = c.prepare_cached(
+                "SELECT name, full_name FROM account WHERE forgotten IS NOT NULL ORDER BY forgotten DESC, name LIMIT ?",
+            )?;
+            Ok(statement.query_map([count], account_name)?.collect::<Result<_, _>>()?)
         };
         self.readers.run(read).await
     }
@@ -316,7 +375,8 @@ impl PeopleStore for SqliteStore {
         note: Option<AccountNote>,
         by: Option<AccountAt>,
     ) -> Result<bool, StoreError> {
-        let write = move |c: &Connection| noted(c, set_account(c, &account, by.as_ref())?, note.as_ref());
+        let now = self.now();
+        let write = move |c: &Connection| noted(c, set_account(c, &account, by.as_ref(), now)?, note.as_ref());
         self.writer.run("set_account", write).await
     }
 
@@ -412,6 +472,11 @@ impl PeopleStore for SqliteStore {
                 .execute(params![micros(now), micros(idle)])?;
             gone += c.prepare_cached("DELETE FROM login WHERE until <= ?")?.execute([micros(now)])?;
             gone += c.prepare_cached("DELETE FROM login_failure WHERE last < ?")?.execute([micros(forgiven)])?;
+            // what an older program ended, or let in again, it has not noted the moment of
+            c.prepare_cached(
+                "UPDATE account SET ended = iif(disabled, ?1, NULL) WHERE disabled <> (ended IS NOT NULL)",
+            )?
+            .execute([micros(now)])?;
             Ok(gone as u64)
         };
         self.writer.run("sweep_people", write).await

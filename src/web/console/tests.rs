@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod dead;
+mod journal;
 mod tick;
 
 pub(super) const SYSTEM: &str = "merseycare-rio";
@@ -292,9 +293,10 @@ fn all_pages(task: TaskId, message: Uuid) -> Vec<String> {
 }
 
 /// The forms of the console, likewise.
-fn all_forms(message: Uuid) -> [String; 4] {
+fn all_forms(message: Uuid) -> [String; 5] {
     [
         "/console/trace".to_owned(),
+        "/console/journal".to_owned(),
         "/console/dead/replay".to_owned(),
         format!("/console/dead/{message}/replay"),
         format!("/console/dead/{message}/put-away"),
@@ -314,7 +316,7 @@ async fn an_auditor_looks_and_does_nothing() {
         assert!(!page.text.contains("/put-away") && !page.text.contains("/replay"), "{path}: {}", page.text);
     }
     let made_for = browser.get("/console/trace").await.made_for().to_owned();
-    for path in &all_forms(message)[1..] {
+    for path in &all_forms(message)[2..] {
         let fields = [("made-for", made_for.as_str()), ("to", "inbox.life-rooms"), ("reason", "x")];
         assert_eq!(browser.post(path, &fields).await.status, StatusCode::NOT_FOUND, "{path}");
     }

@@ -45,7 +45,7 @@ impl Web {
         journal.retain(|line| line.seq > version);
         let resources = self.visible(record).await?;
         let (kinds, way) = (timeline::kinds(&resources), self.way_back(record, &resources));
-        let people = self.people.names_of(&record.provider).await?;
+        let people = self.people.names_of(&record.provider, &journal).await?;
         let eyes = Eyes { own: &record.provider, people: &people, kinds: &kinds, noted: &noted, new: &[], way };
         let mut moments = timeline::moments(&journal, &self.registry.load(), eyes);
         moments.truncate(TOLD_MAX);

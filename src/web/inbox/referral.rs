@@ -156,7 +156,7 @@ impl Web {
         self.looks_at(&record.provider, news).await;
         let way = self.way_back(record, &resources);
         let kinds = timeline::kinds(&resources);
-        let people = self.people.names_of(&record.provider).await?;
+        let people = self.people.names_of(&record.provider, &journal).await?;
         let noted = self.noted_in(record, &journal).await?;
         let eyes = Eyes { own: &record.provider, people: &people, kinds: &kinds, noted: &noted, new: &new, way };
         let moments = timeline::moments(&journal, &registry, eyes);

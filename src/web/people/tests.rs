@@ -71,7 +71,11 @@ async fn an_admin_looks_after_the_people_of_her_organisation() {
     assert_eq!(code.len(), 29, "{code}");
     assert!(page.text.contains("Name to log in with: <b>bert@local</b>"), "{}", page.text);
     let again = sends(&mut admin, "/people/add", &fields).await;
-    assert!(again.text.contains("that one is taken") && !again.text.contains("onward-key"), "{}", again.text);
+    assert!(
+        again.text.contains("that one is used, or was used before") && !again.text.contains("onward-key"),
+        "{}",
+        again.text
+    );
     let page = admin.get("/people").await;
     for told in ["Bert Bell", "works referrals", "Has yet to set up the account"] {
         assert!(page.text.contains(told), "{told}: {}", page.text);
@@ -232,11 +236,14 @@ async fn an_admin_learns_of_no_name_of_others() {
     for (taken, free) in [("olga", "olgb"), ("eve@elsewhere", "evf@elsewhere")] {
         let (taken, free) = (adds(&mut admin, taken).await, adds(&mut admin, free).await);
         assert_eq!(taken.0, free.0);
-        assert!(!taken.1.contains("is taken"), "{}", taken.1);
+        assert!(!taken.1.contains("was used before"), "{}", taken.1);
     }
     assert!(held(&scene, "olga@local").await.positions == held(&scene, "olgb@local").await.positions);
     assert_eq!(held(&scene, "olga").await.version, 1);
-    assert!(adds(&mut admin, "olga@local").await.1.contains("that one is taken"), "of her own she is told");
+    assert!(
+        adds(&mut admin, "olga@local").await.1.contains("that one is used, or was used before"),
+        "of her own she is told"
+    );
     assert!(admin.get("/people/add").await.text.contains("It ends with @local"));
 }
 
@@ -391,6 +398,10 @@ async fn an_organisation_makes_only_so_many_accounts_and_none_that_is_not_what_i
     let page = sends(&mut admin, "/people/add", &fields).await;
     assert!(page.text.contains("have ended as it may have"), "{}", page.text);
     assert_eq!(scene.store.account("newer@local").await.unwrap(), None);
+    // until some of them are forgotten
+    scene.people.forget_account("command:test", "worker-2").await.unwrap();
+    let page = sends(&mut admin, "/people/add", &fields).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
     // whom that leaves room for are the others
     scene.people.add("command:test", "olive", "Olive", vec!["operator".parse().unwrap()]).await.unwrap();
 }
@@ -420,4 +431,43 @@ async fn that_there_are_too_many_accounts_is_not_told_of_a_name() {
     let adds = [("name", "bert"), ("full-name", "Bert New"), ("role", "provider-worker:local")];
     let page = sends(&mut admin, "/people/add", &adds).await;
     assert!(page.text.contains("as Onward keeps") && !page.text.contains("Choose another name"), "{}", page.text);
+}
+
+/// A name to log in with is somebody's for good. To whoever looks after people it is the same answer whether she has it now, has left, is
+/// forgotten, or works for another organisation, where it is none of hers.
+#[tokio::test]
+async fn that_a_name_was_given_tells_of_nobody_elsewhere() {
+    let scene = scene();
+    let mut admin = browser_of(&scene, "ada", ADMIN).await;
+    for name in ["here", "ended", "forgotten"] {
+        account_with(&scene, &format!("{name}@local"), "provider-worker:local").await;
+    }
+    account_with(&scene, "elsewhere@local", "provider-worker:elsewhere").await;
+    for name in ["ended@local", "forgotten@local"] {
+        scene.people.disable("command:test", name, true).await.unwrap();
+    }
+    scene.people.forget_account("command:test", "forgotten@local").await.unwrap();
+    let list = admin.get("/people").await.text;
+    assert!(!list.contains("forgotten@local") && !list.contains("elsewhere@local"), "{list}");
+    let mut told = std::collections::BTreeSet::new();
+    for name in ["here", "ended", "forgotten", "elsewhere"] {
+        let fields = [("name", name), ("full-name", "Zoë O’Neil"), ("role", "provider-worker:local")];
+        let page = sends(&mut admin, "/people/add", &fields).await;
+        assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}");
+        told.insert(page.text.replace(&format!("value=\"{name}\""), "").replace(page.made_for(), ""));
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    // nor is it found by what stands for it in URLs
+    let at = format!("/people/{}", named(&scene, "forgotten@local").await);
+    assert_eq!(admin.get(&at).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(sends(&mut admin, &format!("{at}/again"), &[]).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn for_how_long_an_end_can_be_taken_back_is_told_before_it() {
+    let scene = scene();
+    let mut admin = browser_of(&scene, "ada", ADMIN).await;
+    account_with(&scene, "bert", "provider-worker:local").await;
+    let page = admin.get(&format!("/people/{}/end", named(&scene, "bert").await)).await;
+    assert!(page.text.contains("again within 365 days"), "{}", page.text);
 }

@@ -53,6 +53,15 @@ async fn accounts_are_made_changed_and_closed_and_no_password_is_anywhere() {
     let by = |change: &Value| change["by"].as_str().unwrap().starts_with("command:") && change["account"] == "anna";
     assert!(changes.iter().all(by), "{changes:?}");
     assert_eq!((run(hub.folder(), &["people", "glasses"]).code, list()[0]["state"].clone()), (0, json!("to enrol")));
+    // what has ended is forgotten when somebody says so, and is nobody else's
+    let open = run(hub.folder(), &["people", "forget", "anna"]);
+    assert!(open.code == 1 && open.err.contains("has not ended"), "{open:?}");
+    assert_eq!(run(hub.folder(), &["people", "disable", "anna"]).code, 0);
+    assert_eq!(run(hub.folder(), &["people", "forget", "anna"]).code, 0);
+    assert_eq!(list(), json!([]));
+    let again = run(hub.folder(), &["people", "add", "anna", "--role", "operator"]);
+    assert!(again.code == 1 && again.err.contains("given to nobody else"), "{again:?}");
+    assert!(run(hub.folder(), &["people", "changes"]).out.contains("  anna  forgotten  "));
     hub.stop().await;
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use onward::{
     domain::Position,
     store::{
-        Account, AccountAt, AccountDeed, AccountNote, Credentials, Enrolment, Glass, LOGINS_MAX, SESSIONS_MAX, Session,
+        ACCOUNTS_MAX, Account, AccountAt, AccountDeed, AccountName, AccountNote, Credentials, Enrolment, Glass,
+        LOGINS_MAX, SESSIONS_MAX, Session,
     },
 };
 
@@ -30,7 +31,7 @@ fn session(b: &Bench, secret: &str, person: &str) -> Session {
     }
 }
 
-fn account(b: &Bench, name: &str) -> Account {
+pub fn account(b: &Bench, name: &str) -> Account {
     let now = b.store.now();
     Account {
         name: name.into(),
@@ -124,23 +125,23 @@ pub async fn of_too_many_sessions_the_one_left_longest_ends(b: Bench) {
 pub async fn a_login_is_taken_once_and_in_time(b: Bench) {
     let until = b.store.now() + secs(600);
     for key in ["a", "b"] {
-        b.store.begin_login(digest(key), format!("kept for {key}"), until).await.unwrap();
+        b.store.begin_login(digest(key), format!("kept for {key}").into(), until).await.unwrap();
     }
     assert_eq!(b.store.take_login(digest("c")).await.unwrap(), None);
-    assert_eq!(b.store.take_login(digest("a")).await.unwrap().as_deref(), Some("kept for a"));
+    assert_eq!(b.store.take_login(digest("a")).await.unwrap().as_deref().map(String::as_str), Some("kept for a"));
     assert_eq!(b.store.take_login(digest("a")).await.unwrap(), None);
     b.clock.advance(600);
     assert_eq!(b.store.take_login(digest("b")).await.unwrap(), None, "it took too long");
 
     // two who show the same at once
-    b.store.begin_login(digest("d"), "once".into(), b.store.now() + secs(1)).await.unwrap();
+    b.store.begin_login(digest("d"), "once".to_owned().into(), b.store.now() + secs(1)).await.unwrap();
     let takes = (0..8).map(|_| b.store.take_login(digest("d")));
     let taken = futures_util::future::join_all(takes).await;
     assert_eq!(taken.into_iter().filter(|taken| taken.as_ref().unwrap().is_some()).count(), 1);
 
     // more than may be: the oldest is forgotten
     let now = b.store.now();
-    let begin = |n: usize| b.store.begin_login(digest(&n.to_string()), String::new(), now + secs(1 + n as i64));
+    let begin = |n: usize| b.store.begin_login(digest(&n.to_string()), Default::default(), now + secs(1 + n as i64));
     for from in (0..=LOGINS_MAX).step_by(500) {
         let some = (from..(from + 500).min(LOGINS_MAX + 1)).map(begin);
         futures_util::future::join_all(some).await.into_iter().for_each(Result::unwrap);
@@ -205,6 +206,84 @@ pub async fn who_acts_with_an_account_that_has_changed_changes_nothing(b: Bench)
             }
         }
     }
+}
+
+/// What is left of an account that is forgotten is what its person is called. Its name is given to nobody else, and leaves room for others.
+pub async fn an_account_that_ended_is_forgotten_but_for_what_its_person_is_called(b: Bench) {
+    let start = b.store.now();
+    for (name, full_name) in [("anna", "Anna Ärzte"), ("bert", "Bert"), ("cara", "Cara")] {
+        let new = Account { full_name: full_name.into(), ..account(&b, name) };
+        assert!(b.store.add_account(new, None).await.unwrap());
+    }
+    let note = |account: &str| AccountNote {
+        id: Uuid::now_v7(),
+        at: b.store.now(),
+        by: "onward".into(),
+        account: account.into(),
+        deed: AccountDeed::Forgotten,
+        before: positions(),
+        positions: positions(),
+    };
+    let set = async |name: &str, disabled| {
+        let held = b.store.account(name).await.unwrap().unwrap();
+        assert!(b.store.set_account(Account { disabled, ..held }, None, None).await.unwrap());
+    };
+    let ended = async |before, count| -> Vec<String> {
+        b.store.ended_accounts(before, count).await.unwrap().into_iter().map(|one| one.name).collect()
+    };
+    for name in ["bert", "anna"] {
+        set(name, true).await;
+    }
+    b.clock.advance(10);
+    // who is let in again begins anew; another change of who has ended is no new end
+    set("bert", false).await;
+    set("bert", true).await;
+    set("anna", true).await;
+    assert_eq!(ended(start, 9).await, [""; 0], "not before it");
+    assert_eq!(ended(start + secs(1), 9).await, ["anna"]);
+    assert_eq!(ended(start + secs(11), 9).await, ["anna", "bert"], "the longest first");
+    assert_eq!(ended(start + secs(11), 1).await, ["anna"]);
+
+    let at = |name: &str, version| AccountAt { name: name.into(), version };
+    assert!(!b.store.forget_account(at("cara", 1), note("cara")).await.unwrap(), "it has not ended");
+    assert!(!b.store.forget_account(at("anna", 2), note("anna")).await.unwrap(), "another version");
+    assert!(!b.store.forget_account(at("nobody", 1), note("nobody")).await.unwrap());
+    let noted = note("anna");
+    assert!(b.store.forget_account(at("anna", 3), noted.clone()).await.unwrap());
+    assert!(!b.store.forget_account(at("anna", 4), note("anna")).await.unwrap(), "it is forgotten once");
+    assert_eq!(b.store.account_notes(None, 9).await.unwrap(), [noted], "with what was done, and not without");
+
+    assert_eq!(b.store.account("anna").await.unwrap(), None);
+    let left: Vec<_> = b.store.accounts().await.unwrap().into_iter().map(|one| one.name).collect();
+    assert_eq!(left, ["bert", "cara"]);
+    assert_eq!(ended(start + secs(11), 9).await, ["bert"]);
+    for version in 3..6 {
+        let again = Account { version, ..account(&b, "anna") };
+        assert!(!b.store.set_account(again.clone(), None, None).await.unwrap(), "{version}");
+        let held = b.store.account("cara").await.unwrap().unwrap();
+        assert!(
+            !b.store.set_account(held, None, Some(at("anna", version))).await.unwrap(),
+            "nor does she act: {version}"
+        );
+        assert!(!b.store.add_account(again, None).await.unwrap(), "nor is it another's");
+    }
+    let called = |name: &str, full_name: &str| AccountName { name: name.into(), full_name: full_name.into() };
+    let mut names = b.store.account_names(vec!["cara".into(), "anna".into(), "nobody".into()]).await.unwrap();
+    names.sort_by(|one, other| one.name.cmp(&other.name));
+    assert_eq!(names, [called("anna", "Anna Ärzte"), called("cara", "Cara")]);
+    assert_eq!(b.store.account_names(vec![]).await.unwrap(), []);
+    b.clock.advance(10);
+    assert!(b.store.forget_account(at("bert", 4), note("bert")).await.unwrap());
+    assert_eq!(b.store.forgotten_accounts(9).await.unwrap(), [called("bert", "Bert"), called("anna", "Anna Ärzte")]);
+    assert_eq!(b.store.forgotten_accounts(1).await.unwrap(), [called("bert", "Bert")]);
+    // they count no more: as many as may be are there beside them
+    let left = b.store.accounts().await.unwrap().len();
+    let add = |n: usize| b.store.add_account(account(&b, &format!("new-{n}")), None);
+    for from in (left..ACCOUNTS_MAX).step_by(500) {
+        let some = (from..(from + 500).min(ACCOUNTS_MAX)).map(add);
+        assert!(futures_util::future::join_all(some).await.into_iter().all(Result::unwrap));
+    }
+    assert!(!add(ACCOUNTS_MAX).await.unwrap(), "one too many");
 }
 
 pub async fn what_is_done_with_an_account_is_noted_where_it_was_done(b: Bench) {
@@ -295,8 +374,8 @@ pub async fn a_broken_glass_is_open_for_its_time_and_kept(b: Bench) {
 pub async fn what_is_over_is_swept(b: Bench) {
     let start = b.store.now();
     b.store.add_session(session(&b, "idle", "local:anna")).await.unwrap();
-    b.store.begin_login(digest("late"), String::new(), start + secs(10)).await.unwrap();
-    b.store.begin_login(digest("in time"), String::new(), start + secs(100)).await.unwrap();
+    b.store.begin_login(digest("late"), Default::default(), start + secs(10)).await.unwrap();
+    b.store.begin_login(digest("in time"), Default::default(), start + secs(100)).await.unwrap();
     b.store.count_failure(digest("long ago"), None).await.unwrap();
     b.clock.advance(20);
     b.store.add_session(session(&b, "used", "local:anna")).await.unwrap();

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use super::*;
-use onward::store::Poll;
+use onward::store::{Account, Poll};
 
 /// For `behaviours!`.
 pub fn bench() -> Bench {
@@ -292,4 +292,31 @@ async fn a_copy_that_was_being_read_when_its_reader_died_is_due_at_once() {
     let again = bench_in(&folder, &clock);
     let due = again.store.claim_polls(Shares::even(10, 10), MINUTE).await.unwrap();
     assert_eq!(due.iter().map(|(task, _)| task.id).collect::<Vec<_>>(), [read]);
+}
+
+/// A program that knew of no end noted none: what it ended counts from when that is seen, and what it let in again has not ended.
+#[tokio::test]
+async fn an_account_that_an_older_program_ended_is_forgotten_in_its_time() {
+    let (folder, clock) = closed();
+    let b = bench_in(&folder, &clock);
+    let names = async || -> Vec<String> {
+        let ended = b.store.ended_accounts(b.store.now(), 9).await.unwrap();
+        ended.into_iter().map(|one| one.name).collect()
+    };
+    for name in ["anna", "bert"] {
+        let new = people::account(&b, name);
+        assert!(b.store.add_account(new.clone(), None).await.unwrap());
+        assert!(b.store.set_account(Account { disabled: true, ..new }, None, None).await.unwrap());
+    }
+    let older = raw(folder.path());
+    older.execute("UPDATE account SET ended = NULL WHERE name = 'anna'", []).unwrap();
+    older.execute("UPDATE account SET disabled = 0 WHERE name = 'bert'", []).unwrap();
+    clock.advance(10);
+    assert_eq!(names().await, [""; 0]);
+    b.store.sweep_people(start(), start()).await.unwrap();
+    assert_eq!(names().await, [""; 0], "it was seen now");
+    clock.advance(1);
+    assert_eq!(names().await, ["anna"]);
+    older.execute("UPDATE account SET disabled = 1 WHERE name = 'bert'", []).unwrap();
+    assert_eq!(names().await, ["anna"], "its first end is forgotten");
 }

@@ -182,6 +182,16 @@ async fn whose_account_has_ended_keeps_her_name_and_is_given_nothing() {
     scene.people.set_positions("command:test", "mary", vec!["auditor".parse().unwrap()]).await.unwrap();
     assert_eq!(luke.post("/inbox/assign", &fields).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(luke.get("/inbox").await.text.contains("Mary Moss (works here no more)"));
+    let told = luke.get(&format!("/inbox/{task}")).await.text;
+    assert!(told.contains("Mary Moss accepted the referral"), "what she did here stays told: {told}");
+    // and with whom nobody knows any more but by that
+    scene.people.disable("command:test", "mary", true).await.unwrap();
+    scene.people.forget_account("command:test", "mary").await.unwrap();
+    let told = luke.get(&format!("/inbox/{task}")).await.text;
+    assert!(told.contains("Mary Moss accepted the referral"), "{told}");
+    assert!(told.contains("<option value=\"local:mary\" selected>Mary Moss</option>"), "{told}");
+    assert_eq!(luke.post("/inbox/assign", &fields).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(luke.get("/inbox").await.text.contains("Mary Moss (works here no more)"));
 }
 
 #[tokio::test]

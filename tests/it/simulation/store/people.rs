@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use onward::{
     domain::ReferralId,
-    store::{Account, AccountAt, AccountNote, Digest, Failures, Glass, PeopleStore, Session, StoreError},
+    store::{Account, AccountAt, AccountName, AccountNote, Digest, Failures, Glass, PeopleStore, Session, StoreError},
 };
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::Reached;
 
@@ -41,16 +42,32 @@ impl PeopleStore for Reached {
         reach!(self, end_issued(person.as_deref(), issued))
     }
 
-    async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError> {
+    async fn begin_login(&self, key: Digest, kept: Zeroizing<String>, until: Timestamp) -> Result<(), StoreError> {
         reach!(self, begin_login(key, kept, until))
     }
 
-    async fn take_login(&self, key: Digest) -> Result<Option<String>, StoreError> {
+    async fn take_login(&self, key: Digest) -> Result<Option<Zeroizing<String>>, StoreError> {
         reach!(self, take_login(key))
     }
 
     async fn add_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
         reach!(self, add_account(account, note))
+    }
+
+    async fn ended_accounts(&self, before: Timestamp, count: usize) -> Result<Vec<Account>, StoreError> {
+        reach!(self, ended_accounts(before, count))
+    }
+
+    async fn forget_account(&self, at: AccountAt, note: AccountNote) -> Result<bool, StoreError> {
+        reach!(self, forget_account(at, note))
+    }
+
+    async fn account_names(&self, accounts: Vec<String>) -> Result<Vec<AccountName>, StoreError> {
+        reach!(self, account_names(accounts))
+    }
+
+    async fn forgotten_accounts(&self, count: usize) -> Result<Vec<AccountName>, StoreError> {
+        reach!(self, forgotten_accounts(count))
     }
 
     async fn account(&self, name: &str) -> Result<Option<Account>, StoreError> {

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use onward::{
     domain::ReferralId,
     store::{
-        ACCOUNTS_MAX, Account, AccountAt, AccountNote, Digest, Failures, Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX,
-        Session, Store, StoreError,
+        ACCOUNTS_MAX, Account, AccountAt, AccountName, AccountNote, Digest, Failures, Glass, LOGINS_MAX, PeopleStore,
+        SESSIONS_MAX, Session, Store, StoreError,
     },
 };
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::Memory;
 
@@ -19,8 +20,10 @@ use super::Memory;
 #[derive(Default)]
 pub struct People {
     sessions: Vec<Session>,
-    logins: BTreeMap<Digest, (Timestamp, String)>,
+    logins: BTreeMap<Digest, (Timestamp, Zeroizing<String>)>,
     accounts: BTreeMap<String, Account>,
+    ended: BTreeMap<String, Timestamp>,
+    forgotten: Vec<AccountName>,
     failures: BTreeMap<Digest, Failures>,
     glasses: BTreeMap<Uuid, Glass>,
     notes: BTreeMap<Uuid, AccountNote>,
@@ -76,7 +79,7 @@ impl PeopleStore for Memory {
         Ok((before - all.people.sessions.len()) as u64)
     }
 
-    async fn begin_login(&self, key: Digest, kept: String, until: Timestamp) -> Result<(), StoreError> {
+    async fn begin_login(&self, key: Digest, kept: Zeroizing<String>, until: Timestamp) -> Result<(), StoreError> {
         let mut all = self.open()?;
         let logins = &mut all.people.logins;
         while logins.len() >= LOGINS_MAX {
@@ -87,7 +90,7 @@ impl PeopleStore for Memory {
         Ok(())
     }
 
-    async fn take_login(&self, key: Digest) -> Result<Option<String>, StoreError> {
+    async fn take_login(&self, key: Digest) -> Result<Option<Zeroizing<String>>, StoreError> {
         let now = self.now();
         let taken = self.open()?.people.logins.remove(&key);
         Ok(taken.filter(|(until, _)| *until > now).map(|(_, kept)| kept))
@@ -96,7 +99,9 @@ impl PeopleStore for Memory {
     async fn add_account(&self, account: Account, note: Option<AccountNote>) -> Result<bool, StoreError> {
         let mut all = self.open()?;
         let people = &mut all.people;
-        let fits = people.accounts.len() < ACCOUNTS_MAX && !people.accounts.contains_key(&account.name);
+        let is_known =
+            people.accounts.contains_key(&account.name) || people.forgotten.iter().any(|one| one.name == account.name);
+        let fits = people.accounts.len() < ACCOUNTS_MAX && !is_known;
         if fits {
             people.accounts.insert(account.name.clone(), account);
             people.notes.extend(note.map(|note| (note.id, note)));
@@ -110,6 +115,37 @@ impl PeopleStore for Memory {
 
     async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         Ok(self.all()?.people.accounts.values().cloned().collect())
+    }
+
+    async fn ended_accounts(&self, before: Timestamp, count: usize) -> Result<Vec<Account>, StoreError> {
+        let all = self.all()?;
+        let mut ended: Vec<_> = all.people.ended.iter().filter(|(_, at)| **at < before).collect();
+        ended.sort_by_key(|(name, at)| (**at, *name));
+        Ok(ended.into_iter().filter_map(|(name, _)| all.people.accounts.get(name).cloned()).take(count).collect())
+    }
+
+    async fn forget_account(&self, at: AccountAt, note: AccountNote) -> Result<bool, StoreError> {
+        let mut all = self.open()?;
+        let people = &mut all.people;
+        let found = people.accounts.get(&at.name).filter(|held| held.version == at.version && held.disabled).cloned();
+        let Some(Account { name, full_name, .. }) = found else { return Ok(false) };
+        people.accounts.remove(&name);
+        people.ended.remove(&name);
+        people.forgotten.insert(0, AccountName { name, full_name });
+        people.notes.insert(note.id, note);
+        Ok(true)
+    }
+
+    async fn account_names(&self, accounts: Vec<String>) -> Result<Vec<AccountName>, StoreError> {
+        let all = self.all()?;
+        let here = all.people.accounts.values();
+        let here = here.map(|one| AccountName { name: one.name.clone(), full_name: one.full_name.clone() });
+        let known = here.chain(all.people.forgotten.iter().cloned());
+        Ok(known.filter(|one| accounts.contains(&one.name)).collect())
+    }
+
+    async fn forgotten_accounts(&self, count: usize) -> Result<Vec<AccountName>, StoreError> {
+        Ok(self.all()?.people.forgotten.iter().take(count).cloned().collect())
     }
 
     async fn account_notes(&self, after: Option<Uuid>, count: usize) -> Result<Vec<AccountNote>, StoreError> {
@@ -130,6 +166,7 @@ impl PeopleStore for Memory {
         note: Option<AccountNote>,
         by: Option<AccountAt>,
     ) -> Result<bool, StoreError> {
+        let now = self.now();
         let mut all = self.open()?;
         let stands = |by: &AccountAt| all.people.accounts.get(&by.name).is_some_and(|held| held.version == by.version);
         if !by.as_ref().is_none_or(stands) {
@@ -139,7 +176,13 @@ impl PeopleStore for Memory {
         else {
             return Ok(false);
         };
+        let (name, disabled) = (account.name.clone(), account.disabled);
         *held = Account { version: account.version + 1, created: held.created, ..account };
+        if disabled {
+            all.people.ended.entry(name).or_insert(now);
+        } else {
+            all.people.ended.remove(&name);
+        }
         all.people.notes.extend(note.map(|note| (note.id, note)));
         Ok(true)
     }

@@ -7,7 +7,7 @@ mod marked;
 mod paths;
 mod raw;
 mod scene;
-mod whole;
+pub mod whole;
 mod wire;
 
 use std::sync::LazyLock;

@@ -6,6 +6,7 @@ mod issued;
 mod outgoing;
 mod replicas;
 mod scopes;
+mod searches;
 pub mod signer;
 
 use std::path::Path;

@@ -24,7 +24,7 @@ use crate::{
 const TOPIC: &str = "https://onward.example/fhir/SubscriptionTopic/Task";
 
 /// Whatever can be open is: pages for people, and the directory to everybody.
-const SECTIONS: &str = "[people]\nlocal = true\n[directory]\nopen = true\n";
+pub const SECTIONS: &str = "[people]\nlocal = true\n[directory]\nopen = true\n";
 
 /// See the module's documentation.
 pub struct Scene {

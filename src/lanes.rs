@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     broker::Delivery,
-    domain::{Alert, AlertKind, Destination, Side, TaskId, TransportStatus, WakeUp, retry::Next},
+    domain::{Actor, Destination, Event, Side, TaskId, WakeUp, retry::Next},
     store::{
-        Append, AppendError, Attempt, Claim, LaneHead, LaneState, Settle, Settled, Shares, Store, StoreError,
+        Append, AppendError, Attempt, Claim, LaneHead, LaneState, NewEvent, Settle, Settled, Shares, Store, StoreError,
         TaskRecord,
     },
 };
@@ -26,12 +26,14 @@ pub mod heart;
 pub mod prober;
 pub mod relay;
 pub mod scheduler;
+mod told;
 
 pub use carrier::{Carried, Carrier, Cause, Meaning, Outcome, Verdict};
 pub use endpoints::Endpoints;
 pub use relay::Relay;
 
 use endpoints::{Entry, Place};
+use told::count_astray;
 
 /// A lane is its worker's for so long.
 pub const LANE_LEASE: Duration = Duration::from_secs(150);
@@ -46,6 +48,8 @@ const LIFE_EVERY: Duration = Duration::from_millis(500);
 const MOVED_MAX: usize = 20;
 /// How often a wake-up is looked at again because its endpoint's breaker changed in between.
 const SHUT_MAX: usize = 3;
+/// Why the message of a test that came to nothing is not kept as a dead letter.
+const OF_TEST: &str = "it is of a test: another one is sent instead";
 /// How many messages a probe looks at, where the first ones turn out not to need sending.
 const PROBE_MESSAGES: usize = 3;
 /// A message that a probe was begun with is anyone's again after this long.
@@ -285,8 +289,21 @@ impl Worker {
         attempt: Option<Attempt>,
     ) -> Result<Option<(TaskRecord, LaneHead)>, StoreError> {
         let side = self.carrier.side();
+        let of_test = match &verdict {
+            Verdict::Dead { .. } | Verdict::Deferred { delayed: true, .. } => self.carrier.is_own_test(&task).await?,
+            _ => false,
+        };
+        let outcome = match outcome {
+            // what becomes of a test is told by the test; to send another one is to try again
+            Settled::Dead { .. } if of_test => Settled::Done { memory: None },
+            outcome => outcome,
+        };
         for _ in 0..MOVED_MAX {
-            let meaning = self.carrier.meaning(&task, head, &verdict).await?;
+            let mut meaning = self.carrier.meaning(&task, head, &verdict).await?;
+            if of_test && let Settled::Done { .. } = outcome {
+                let event = Event::Discarded { side, of: head.seq, reason: OF_TEST.to_owned() };
+                meaning.events.push(NewEvent { event, actor: Actor::Onward, body: None, lanes: vec![] });
+            }
             let names: Vec<_> = meaning.events.iter().map(|e| e.event.name()).collect();
             let step = Append {
                 events: meaning.events,
@@ -300,13 +317,13 @@ impl Worker {
                 }),
                 attempt: attempt.clone(),
                 poll: meaning.poll,
-                alerts: self.alerts(&task, head, &verdict),
+                alerts: self.alerts(&task, head, &verdict, of_test),
                 ..Append::to(&task)
             };
             let appended = self.carrier.commit(&task, step).await;
             match appended {
                 Ok(appended) => {
-                    self.tell(&task, head, &verdict, &outcome, &names);
+                    self.tell(&task, head, &verdict, &outcome, &names, of_test);
                     self.relay.settled(head.message);
                     self.relay.publish_all(appended.wake_ups).await;
                     if matches!(outcome, Settled::Deferred { .. }) {
@@ -365,32 +382,6 @@ impl Worker {
         }
     }
 
-    /// What somebody must be told, in the same commit.
-    fn alerts(&self, task: &TaskRecord, head: &LaneHead, verdict: &Verdict) -> Vec<Alert> {
-        let (to, side) = (self.destination(task), self.carrier.side());
-        let (why, astray) = match verdict {
-            Verdict::Dead { why, astray } => (why, astray),
-            // once, with the event that tells the record
-            Verdict::Deferred { delayed: true, .. }
-                if side == Side::Delivery && task.state.transport != Some(TransportStatus::DeliveryDelayed) =>
-            {
-                let text = format!("a referral has not been delivered since {}; it is tried on", head.since);
-                let delayed = Alert::new(AlertKind::DeliveryDelayed, to, head.since, text);
-                return vec![delayed.of_task(task.id).of_message(head.message)];
-            }
-            _ => return vec![],
-        };
-        let text = format!("a {side} message will not be tried again by itself: {why}");
-        let dead = Alert::new(AlertKind::DeadLetter, to, head.since, text);
-        let alerts = [dead].into_iter().chain(astray.then(|| self.astray(to, why)));
-        alerts.map(|alert| alert.of_task(task.id).of_message(head.message)).collect()
-    }
-
-    /// Something is not where it belongs. That is never a matter of course.
-    fn astray(&self, to: &str, why: &str) -> Alert {
-        Alert::new(AlertKind::DestinationMismatch, to, self.store.now(), why)
-    }
-
     /// Where a Task's lane of this side leads.
     fn own(&self, task: &TaskRecord) -> Destination {
         Destination::new(self.carrier.side(), self.destination(task))
@@ -402,43 +393,6 @@ impl Worker {
             Side::WriteBack => task.system.as_str(),
         }
     }
-
-    fn tell(&self, task: &TaskRecord, head: &LaneHead, verdict: &Verdict, outcome: &Settled, events: &[&str]) {
-        let lane = self.carrier.side().code();
-        let result = match verdict {
-            Verdict::Arrived { .. } => "arrived",
-            Verdict::Deferred { .. } => "deferred",
-            Verdict::Dead { .. } => "dead",
-            Verdict::Superseded => "superseded",
-        };
-        metrics::counter!("onward_lane_messages_total", "lane" => lane, "result" => result).increment(1);
-        if let Verdict::Arrived { .. } = verdict {
-            let took = self.store.now().duration_since(head.since).as_secs_f64().max(0.0);
-            metrics::histogram!("onward_lane_seconds", "lane" => lane).record(took);
-        }
-        for event in events {
-            metrics::counter!("onward_events_total", "event" => (*event).to_owned()).increment(1);
-        }
-        let to = self.destination(task);
-        match (verdict, outcome) {
-            (Verdict::Dead { why, astray }, _) => {
-                if *astray {
-                    count_astray();
-                }
-                metrics::counter!("onward_alerts_total", "alert" => "dead-letter").increment(1);
-                tracing::error!(task.id = %task.id, lane, to, message.seq = head.seq, why, "a dead letter: see `onward dead list`");
-            }
-            // once a message at its first failure, and once when the record is told of the delay
-            (_, Settled::Deferred { why, .. }) if head.attempts == 0 || !events.is_empty() => {
-                tracing::warn!(task.id = %task.id, lane, to, message.seq = head.seq, why, "not sent; it is tried again");
-            }
-            _ => tracing::debug!(task.id = %task.id, lane, to, message.seq = head.seq, result, "a lane message"),
-        }
-    }
-}
-
-fn count_astray() {
-    metrics::counter!("onward_alerts_total", "alert" => AlertKind::DestinationMismatch.code()).increment(1);
 }
 
 fn silenced() -> StoreError {

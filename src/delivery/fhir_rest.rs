@@ -127,9 +127,11 @@ pub(super) async fn look(client: &FhirClient, to: &Endpoint, task: TaskId) -> Re
     if let Some(failure) = answer.failure() {
         return Err(match failure {
             // a server that cannot be asked now is not one that has lost the referral
-            Failure::Permanent { why } => {
-                Failure::Transient { retry_after: None, throttled: false, why: format!("looking for our Task: {why}") }
-            }
+            Failure::Permanent { why } => Failure::Transient {
+                retry_after: None,
+                throttled: false,
+                why: format!("it could not be asked whether it has the referral: {why}"),
+            },
             transient => transient,
         });
     }

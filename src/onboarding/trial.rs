@@ -1,12 +1,10 @@
-//! A test referral: marked as such, about nobody, to one inbox whatever the routes say. It goes the way of every other, so what fails is
-//! told where it is told of every other; and its cancellation is asked for when it has arrived. One that is still open after a quarter of an
-//! hour is taken back, whatever its provider has said and whichever process sent it.
+//! A test referral: marked as such, about nobody, to one inbox whatever the routes say. It goes the way of every other; its cancellation is asked
+//! for when it has arrived, and one that was given up is taken back at once, for nobody has it. What fails of it is told by its own verdict alone:
+//! it leaves no dead letter (`../lanes/told.rs`). One that is still open after a quarter of an hour is taken back, whatever its provider has said
+//! and whichever process sent it.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -21,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     config::Registry,
     conversation::Conversation,
-    domain::{InboxId, SystemId, TaskId},
+    domain::{InboxId, SystemId, TaskId, TransportStatus},
     fhir::{Issue, names::name, test_data},
     intake::{Incoming, Intake, IntakeError},
     store::{Store, StoreError},
@@ -46,7 +44,17 @@ pub struct Trial {
     intake: Intake,
     conversation: Conversation,
     stop: CancellationToken,
-    is_busy: Arc<AtomicBool>,
+    under_way: Arc<Mutex<Option<UnderWay>>>,
+}
+
+/// A test that this process has sent and not ended yet.
+#[derive(Debug, Clone)]
+struct UnderWay {
+    id: Uuid,
+    /// Its Task, once it was taken.
+    task: Option<TaskId>,
+    /// It is waited for no longer.
+    give_up: CancellationToken,
 }
 
 /// One that was sent.
@@ -73,12 +81,44 @@ pub enum TrialError {
     Store(#[from] StoreError),
 }
 
-/// Ends with whatever it stands for.
-struct Busy(Arc<AtomicBool>);
+/// The place of a test among those under way, of which there is one: free again when it is dropped, unless another test has taken it.
+struct Place {
+    under_way: Arc<Mutex<Option<UnderWay>>>,
+    own: UnderWay,
+}
 
-impl Drop for Busy {
+/// What became of a test while it was waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    /// Its provider has it, or it has ended.
+    There,
+    /// It will not be tried again, and nobody has it.
+    GivenUp,
+    /// It may still arrive.
+    NotYet,
+}
+
+fn locked(under_way: &Mutex<Option<UnderWay>>) -> MutexGuard<'_, Option<UnderWay>> {
+    under_way.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Its Task is known by now.
+    fn of(&self, task: TaskId) {
+        if let Some(here) = locked(&self.under_way).as_mut().filter(|here| here.id == self.own.id) {
+            here.task = Some(task);
+        }
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        let mut here = locked(&self.under_way);
+        if here.as_ref().is_some_and(|here| here.id == self.own.id) {
+            *here = None;
+        }
     }
 }
 
@@ -87,7 +127,7 @@ impl Drop for Busy {
 impl Trial {
     /// Over these; what is under way is given up with `stop`. [`Trial::sweep`] takes it back later.
     pub fn new(intake: Intake, conversation: Conversation, stop: CancellationToken) -> Self {
-        Self { intake, conversation, stop, is_busy: Arc::default() }
+        Self { intake, conversation, stop, under_way: Arc::default() }
     }
 
     /// Sends one to an inbox as if it came from a system, and sees to it that it is cancelled. `by` is who has it sent.
@@ -99,10 +139,7 @@ impl Trial {
         if !registry.systems.contains_key(system) || !registry.inboxes.contains_key(inbox) {
             return Err(TrialError::Unknown);
         }
-        if self.is_busy.swap(true, Ordering::AcqRel) {
-            return Err(TrialError::UnderWay);
-        }
-        let busy = Busy(Arc::clone(&self.is_busy));
+        let place = self.place().await?;
         let routes = registry.routes.of_test(system.clone(), inbox.clone());
         let registry = Arc::new(ArcSwap::from_pointee(Registry { routes, ..Registry::clone(&registry) }));
         let intake = Intake { registry, ..self.intake.clone() };
@@ -122,14 +159,47 @@ impl Trial {
         let sent = accepted.referrals.first().and_then(|one| Some((one.request, *one.tasks.first()?)));
         let (request, task) = sent.ok_or_else(|| TrialError::Refused("it has no Task".to_owned()))?;
         tracing::info!(person = by, task.id = %task, inbox.id = %inbox, "a test referral was sent");
+        place.of(task);
         let this = self.clone();
         tokio::spawn(async move {
-            let _busy = busy;
-            if this.stop.run_until_cancelled(arrived(&*this.intake.store, task)).await.is_some() {
-                this.change(request, task, "revoked").await;
-            }
+            let came = place.own.give_up.run_until_cancelled(arrived(&*this.intake.store, task)).await;
+            match came.unwrap_or(Came::NotYet) {
+                // another process takes it back later
+                _ if this.stop.is_cancelled() => false,
+                Came::GivenUp => this.change(request, task, "entered-in-error").await,
+                Came::There | Came::NotYet => this.change(request, task, "revoked").await,
+            };
         });
         Ok(Begun { task })
+    }
+
+    /// A place for a test, where there is none under way, or that one has failed: then it is waited for no longer.
+    async fn place(&self) -> Result<Place, TrialError> {
+        let before = locked(&self.under_way).clone();
+        if let Some(before) = &before
+            && !self.has_failed(before).await?
+        {
+            return Err(TrialError::UnderWay);
+        }
+        let own = UnderWay { id: Uuid::now_v7(), task: None, give_up: self.stop.child_token() };
+        let mut here = locked(&self.under_way);
+        // of two who ask at once one has it
+        if here.as_ref().is_some_and(|here| before.as_ref().is_none_or(|before| before.id != here.id)) {
+            return Err(TrialError::UnderWay);
+        }
+        *here = Some(own.clone());
+        drop(here);
+        if let Some(before) = before {
+            before.give_up.cancel();
+        }
+        Ok(Place { under_way: Arc::clone(&self.under_way), own })
+    }
+
+    /// Whether the last try to send anything of a test came to nothing.
+    async fn has_failed(&self, test: &UnderWay) -> Result<bool, StoreError> {
+        let Some(task) = test.task else { return Ok(false) };
+        let attempts = self.intake.store.attempts(task).await?;
+        Ok(attempts.last().is_some_and(|last| last.why.is_some()))
     }
 
     /// Takes back what is open for too long, until the process stops.
@@ -188,18 +258,20 @@ impl Trial {
     }
 }
 
-/// Waits until it has arrived or has ended, or will not soon.
-async fn arrived(store: &dyn Store, task: TaskId) {
+/// Waits until it has arrived or has ended, was given up, or will not arrive soon.
+async fn arrived(store: &dyn Store, task: TaskId) -> Came {
     let until = Instant::now() + ARRIVES_WITHIN;
     while Instant::now() < until {
         match store.task(task).await {
+            Ok(Some(task)) if task.state.transport == Some(TransportStatus::Undeliverable) => return Came::GivenUp,
             Ok(Some(task)) if !task.state.sent && !task.state.status.is_terminal() => {}
-            Ok(Some(_) | None) => return,
+            Ok(Some(_) | None) => return Came::There,
             // it may be there again shortly
             Err(_) => {}
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+    Came::NotYet
 }
 
 fn refused(error: IntakeError) -> TrialError {

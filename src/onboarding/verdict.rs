@@ -1,6 +1,8 @@
 //! What a test referral showed: whether it arrived, and whether what became of it arrived at the originating record; if not, what failed.
 //! Pure: read from the journal and the tries, as of every other referral.
 
+use jiff::Timestamp;
+
 use crate::{
     config::registry::{InboxKind, System},
     domain::{Event, Side, TaskStatus},
@@ -118,14 +120,17 @@ fn arrived(seen: &Seen<'_>) -> Shown {
         Event::HandedOver { .. } => Some(Shown::Good("it is in the queue that the provider reads".to_owned())),
         Event::Undeliverable { why } => Some(Shown::Bad {
             why: format!("it was given up: {why}"),
-            advice: "look at the provider step by step; its dead letter shows what was sent and can be tried again"
-                .to_owned(),
+            advice: "look at the provider step by step, and send another one".to_owned(),
         }),
         Event::Cancelled { request: Some(_) } => Some(Shown::Bad {
             why: "it was cancelled before it could be sent".to_owned(),
             advice: "look at the provider step by step, and send another one".to_owned(),
         }),
-        Event::Replayed { side: Side::Delivery, .. } => Some(Shown::Waits("it is tried again".to_owned())),
+        // what was tried before says nothing any more
+        Event::Replayed { side: Side::Delivery, .. } => {
+            let failing = failing(seen.attempts, Side::Delivery, Some(line.at), "look at the provider step by step");
+            Some(failing.unwrap_or_else(|| Shown::Waits("it is tried again".to_owned())))
+        }
         _ => None,
     });
     let not_yet = match seen.inbox {
@@ -133,7 +138,7 @@ fn arrived(seen: &Seen<'_>) -> Shown {
         Some(_) => "it is on its way",
     };
     last.unwrap_or_else(|| {
-        failing(seen.attempts, Side::Delivery, "look at the provider step by step")
+        failing(seen.attempts, Side::Delivery, None, "look at the provider step by step")
             .unwrap_or_else(|| Shown::Waits(not_yet.to_owned()))
     })
 }
@@ -173,14 +178,15 @@ fn written_back(seen: &Seen<'_>) -> Shown {
         }
         Event::WriteBackFailed { of, why } => Some(Shown::Bad {
             why: format!("writing step {of} back was given up: {why}"),
-            advice: "look at the system step by step; its dead letter shows what was sent and can be tried again"
-                .to_owned(),
+            advice: "look at the system step by step, and send another one".to_owned(),
         }),
         Event::Replayed { side: Side::WriteBack, .. } => Some(Shown::Waits("it is tried again".to_owned())),
         _ => None,
     });
     // what failed after something had arrived is told rather than that
-    let failing = failing(seen.attempts, Side::WriteBack, "look at the system step by step");
+    let replayed = |line: &&JournalLine| matches!(line.event, Event::Replayed { side: Side::WriteBack, .. });
+    let since = seen.journal.iter().rev().find(replayed).map(|line| line.at);
+    let failing = failing(seen.attempts, Side::WriteBack, since, "look at the system step by step");
     match (last, failing) {
         (Some(bad @ Shown::Bad { .. }), _) => bad,
         (_, Some(failing)) => failing,
@@ -189,8 +195,10 @@ fn written_back(seen: &Seen<'_>) -> Shown {
     }
 }
 
-/// Where the last try towards a side failed, and it is tried on: that.
-fn failing(attempts: &[Attempt], side: Side, advice: &str) -> Option<Shown> {
+/// Where the last try towards a side failed, and it is tried on: that. Of what was tried again since a moment, only what was tried then.
+fn failing(attempts: &[Attempt], side: Side, since: Option<Timestamp>, advice: &str) -> Option<Shown> {
+    let first = attempts.iter().position(|one| since.is_none_or(|since| one.at >= since))?;
+    let attempts = attempts.get(first..)?;
     let last = attempts.iter().rev().find(|attempt| attempt.side == side)?;
     let why = last.why.as_deref().filter(|_| last.result != "arrived")?;
     let tries = attempts.iter().rev().take_while(|one| one.side != side || one.of == last.of);
@@ -221,8 +229,6 @@ fn over(seen: &Seen<'_>) -> Shown {
 mod tests {
     use std::time::Duration;
 
-    use jiff::Timestamp;
-
     use super::*;
     use crate::{
         config::{Config, Env, Registry},
@@ -247,6 +253,11 @@ mod tests {
         Config::parse(text, std::path::Path::new("onward.toml"), &env).unwrap().0.registry
     }
 
+    /// What stands at this place in a journal happened in this second.
+    fn second(seq: u64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(seq as i64)
+    }
+
     fn journal(events: Vec<Event>) -> Vec<JournalLine> {
         let submitted = Event::Submitted {
             route: None,
@@ -255,13 +266,7 @@ mod tests {
             instead_of: None,
             beside: None,
         };
-        let line = |(at, event)| JournalLine {
-            seq: at,
-            at: Timestamp::UNIX_EPOCH,
-            actor: Actor::Onward,
-            event,
-            asked_by: None,
-        };
+        let line = |(seq, event)| JournalLine { seq, at: second(seq), actor: Actor::Onward, event, asked_by: None };
         (1..).zip(std::iter::once(submitted).chain(events)).map(line).collect()
     }
 
@@ -355,14 +360,26 @@ mod tests {
         let given_up = Event::Undeliverable { why: "HTTP 422".into() };
         let (verdict, shown) = told("rio", vec![given_up.clone()], &failed, Point::Arrived);
         assert!(verdict == Verdict::FailsThere && format!("{shown:?}").contains("given up: HTTP 422"), "{shown:?}");
+        // what was tried before it was tried again says nothing any more, and what is tried then does
         let again = Event::Replayed { side: Side::Delivery, of: 1 };
-        assert_eq!(told("rio", vec![given_up, again], &[], Point::Arrived).0, Verdict::Waits);
+        let events = || vec![given_up.clone(), again.clone()];
+        let at = |seq, attempt: &Attempt| Attempt { at: second(seq), ..attempt.clone() };
+        let before = failed.each_ref().map(|one| at(1, one));
+        assert_eq!(told("rio", events(), &before, Point::Arrived).0, Verdict::Waits);
+        let after = [before.as_slice(), &[at(4, &failed[1])]].concat();
+        let (verdict, shown) = told("rio", events(), &after, Point::Arrived);
+        assert!(verdict == Verdict::FailsThere && format!("{shown:?}").contains("tried once"), "{shown:?}");
 
         let back =
             [attempt(Side::WriteBack, 1, "arrived", None), attempt(Side::WriteBack, 2, "deferred", Some("HTTP 401"))];
         let (verdict, shown) = told("rio", vec![delivered(), written(1)], &back, Point::WrittenBack);
         assert!(verdict == Verdict::FailsBack && format!("{shown:?}").contains("tried once"), "{shown:?}");
         let failed = Event::WriteBackFailed { of: 2, why: "HTTP 403".into() };
-        assert_eq!(told("rio", vec![delivered(), written(1), failed], &[], Point::Over).0, Verdict::FailsBack);
+        let events = vec![delivered(), written(1), failed];
+        assert_eq!(told("rio", events.clone(), &[], Point::Over).0, Verdict::FailsBack);
+        let again = Event::Replayed { side: Side::WriteBack, of: 2 };
+        let tried = [at(2, &back[0]), at(3, &back[1])];
+        let shown = told("rio", [events.as_slice(), &[again]].concat(), &tried, Point::WrittenBack).1;
+        assert_eq!(shown, Shown::Waits("it is tried again".into()));
     }
 }

@@ -9,7 +9,8 @@ use hyper::{Method, StatusCode};
 use onward::{
     config::registry::InboxKind,
     demo::double::{Abilities, Fault, Rule, When},
-    domain::Event,
+    domain::{AlertKind, Event},
+    fhir::test_data,
 };
 use serde_json::json;
 
@@ -96,6 +97,38 @@ async fn what_the_provider_refuses_is_a_dead_letter_at_once() {
     onward::lanes::dead::replay(&*stage.store, &letter, "tester").await.unwrap();
     let told = stage.told_at_last(&id, "received").await;
     assert!(told.get("businessStatus").is_none(), "{told}");
+}
+
+/// What becomes of a test of Onward's own is told by the test: it is no trouble among the others, on either way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_test_of_onwards_own_leaves_no_dead_letter_and_calls_nobody() {
+    let stage = Stage::set(Setting::default()).await;
+    stage.provider.fault(transactions(Fault::Refuse(StatusCode::UNPROCESSABLE_ENTITY), When::Always));
+    let refused = Fault::Refuse(StatusCode::UNPROCESSABLE_ENTITY);
+    stage.record.fault(Rule::new(refused, When::Always).method(Method::POST));
+    let mut test = one("01", "own-test");
+    let mut body = test.json();
+    body["meta"]["tag"] = json!([test_data::tag()]);
+    body["identifier"].as_array_mut().unwrap().push(test_data::own_identifier());
+    test.body = body.to_string();
+    let id = stage.onward.refer(&test).await;
+    stage.happened(&id, "undeliverable").await;
+    stage.happened(&id, "write-back-failed").await;
+    let put_away = until("both ways are given up and put away", || async {
+        let journal = stage.journal(&id).await;
+        let sides = journal.into_iter().filter_map(|line| match line.event {
+            Event::Discarded { side, .. } => Some(side),
+            _ => None,
+        });
+        Some(sides.collect::<std::collections::BTreeSet<_>>()).filter(|sides| sides.len() == 2)
+    });
+    put_away.await;
+    assert!(stage.store.dead_letters(9).await.unwrap().is_empty());
+    assert_eq!(stage.store.backlog().await.unwrap().iter().map(|of| of.dead).sum::<u64>(), 0);
+    let raised = stage.store.claim_alerts(99, Duration::from_secs(1)).await.unwrap();
+    assert!(!raised.iter().any(|one| one.alert.kind == AlertKind::DeadLetter), "{raised:?}");
+    assert_eq!(alerts(&stage.onward, "dead-letter").await, 0.0);
+    assert_eq!(sent(&stage), 1, "it is not tried again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,19 +1,20 @@
 //! Test referrals (`onboarding`) over the whole of what looks at referrals: they go past the routes, are taken back by themselves, and are
 //! counted nowhere.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{WHOLE, scene};
 use crate::{
-    domain::{Event, TaskStatus},
+    domain::{Event, Side, TaskId, TaskStatus, TransportStatus, task::TaskState},
     fhir::{Limits, test_data},
-    onboarding::Trial,
+    onboarding::{Trial, TrialError},
     reports,
     route_sets::{rehearse::Rehearsal, tally::Tally},
     routing::{RouteSet, TEST_ROUTE},
+    store::{Append, Attempt, LaneState, Settle, Settled},
     web::tests::Scene,
 };
 
@@ -50,6 +51,58 @@ async fn a_test_names_the_set_in_force_and_is_taken_back_by_itself() {
     for task in others {
         assert_eq!(scene.status(task).await, TaskStatus::Requested);
     }
+}
+
+/// A try to send it that came to this.
+async fn tried(scene: &Scene, task: TaskId, outcome: Settled) {
+    let minute = Duration::from_secs(60);
+    let leased = scene.store.lease_lane(task, Side::Delivery, minute).await.unwrap();
+    let LaneState::Leased { lease, head, task } = leased else { panic!("the lane is not free") };
+    let (at, why) = (scene.store.now(), Some("HTTP 422".to_owned()));
+    let attempt = Attempt {
+        side: Side::Delivery,
+        of: head.seq,
+        at,
+        duration: Duration::ZERO,
+        endpoint: "https://mind.example".into(),
+        result: "refused".into(),
+        why,
+    };
+    let given_up = matches!(outcome, Settled::Done { .. });
+    let transport = given_up.then_some(TransportStatus::Undeliverable);
+    let settle = Settle { side: Side::Delivery, seq: head.seq, lease: Some(lease), extend: minute, outcome };
+    let state = TaskState { transport, ..task.state };
+    let step = Append { settle: Some(settle), attempt: Some(attempt), state, ..Append::to(&task) };
+    scene.store.append(step).await.unwrap();
+}
+
+async fn becomes(scene: &Scene, task: TaskId, status: TaskStatus) {
+    let ends = async {
+        while scene.status(task).await != status {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ends).await.unwrap_or_else(|_| panic!("it becomes {status}"));
+}
+
+#[tokio::test]
+async fn a_test_that_has_failed_keeps_no_other_waiting() {
+    let (scene, _) = scene().await;
+    let (trial, system) = (trial(&scene), "rio".parse().unwrap());
+    let inbox = "link-workers".parse().unwrap();
+    let first = trial.begin(&system, &inbox, "local:olive").await.unwrap().task;
+    let second = trial.begin(&system, &inbox, "local:olive").await;
+    assert!(matches!(second, Err(TrialError::UnderWay)), "nothing is known of the first: {second:?}");
+    let until = scene.store.now() + jiff::SignedDuration::from_secs(600);
+    tried(&scene, first, Settled::Deferred { until, memory: None, why: "HTTP 503".into() }).await;
+    let second = trial.begin(&system, &inbox, "local:olive").await.unwrap().task;
+    becomes(&scene, first, TaskStatus::Cancelled).await;
+    let third = trial.begin(&system, &inbox, "local:olive").await;
+    assert!(matches!(third, Err(TrialError::UnderWay)), "what has ended frees no other's place: {third:?}");
+    // what was given up is nobody's, and over at once
+    tried(&scene, second, Settled::Done { memory: None }).await;
+    becomes(&scene, second, TaskStatus::EnteredInError).await;
+    trial.begin(&system, &inbox, "local:olive").await.unwrap();
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod account;
 pub mod assets;
 mod astray;
 mod backchannel;
+mod called;
 mod changes;
 mod console;
 mod cookie;

@@ -36,6 +36,8 @@ struct Changed {
     body: Value,
     brought: Vec<Placed>,
     ask: Ask,
+    /// It tells of a risk that was not told of before.
+    risk: bool,
 }
 
 impl Conversation {
@@ -140,7 +142,8 @@ impl Conversation {
         place.loose(&resource.body, &brought, false).into_iter().for_each(|issue| faults.rule(issue));
         unchangeable(place, current, &resource.body, &read).into_iter().for_each(|issue| faults.rule(issue));
         faults.into_result()?;
-        Ok(Some(Changed { body: resource.body, brought, ask }))
+        let risk = tells_of_risk(current, &resource.body, &brought);
+        Ok(Some(Changed { body: resource.body, brought, ask, risk }))
     }
 
     /// One step for each Task that the change concerns; what is stored comes with the first.
@@ -174,7 +177,10 @@ impl Conversation {
             let own = self.own_order(&body, &changed.body).await?;
             let order = own.as_ref().map(|own| own.version);
             let (event, told, unsent) = match changed.ask {
-                Ask::Amend => (Event::Amended { request: version, order, with: with.clone() }, true, false),
+                Ask::Amend => {
+                    let (with, risk) = (with.clone(), changed.risk);
+                    (Event::Amended { request: version, order, with, risk }, true, false)
+                }
                 Ask::Cancel if after.status == TaskStatus::Cancelled => {
                     (Event::Cancelled { request: Some(version) }, false, true)
                 }
@@ -215,6 +221,21 @@ impl Conversation {
         let order = parent::order_of(&stored)?;
         Ok(Some(parent::next_version(&stored, &filler_order::renew(&order, request))))
     }
+}
+
+/// Whether a change tells of a risk (R4 Flag) of which the referral did not tell: one that came with it, or one that it carries in itself and did
+/// not carry so before. That one is over is no new risk.
+fn tells_of_risk(before: &Value, after: &Value, brought: &[Placed]) -> bool {
+    let known = tree::items(before, "contained");
+    let is_flag = |one: &&Value| tree::resource_type(one) == Some("Flag");
+    let is_over = |one: &Value| matches!(tree::text(one, "status"), Some("inactive" | "entered-in-error"));
+    let is_new = |one: &Value| !known.contains(one) && !is_over(one);
+    let brings = brought.iter().any(|placed| placed.kind == "Flag" || flags_in(&placed.body));
+    brings || tree::items(after, "contained").iter().filter(is_flag).any(is_new)
+}
+
+fn flags_in(resource: &Value) -> bool {
+    tree::items(resource, "contained").iter().any(|one| tree::resource_type(one) == Some("Flag"))
 }
 
 /// What of a referral is not the referrer's to change, because another could be meant by it or it would go elsewhere.

@@ -134,6 +134,9 @@ pub enum Event {
         order: Option<u64>,
         /// What was read from its record for it, as `Type/id`.
         with: Vec<String>,
+        /// It tells of a risk that the referral did not tell of: a Flag that came with it, or that it carries in itself.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        risk: bool,
     },
     /// The referrer asked for cancellation of what was sent.
     CancellationRequested {

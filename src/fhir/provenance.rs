@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn it_says_who_changed_which_version() {
         let task: TaskId = "0190f0f0-0000-7000-8000-000000000001".parse().unwrap();
-        let event = Event::Amended { request: 2, order: None, with: vec![] };
+        let event = Event::Amended { request: 2, order: None, with: vec![], risk: false };
         let actor = Actor::System("mersey-epr".parse().unwrap());
         let change = Change {
             task,

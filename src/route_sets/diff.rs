@@ -91,12 +91,17 @@ pub fn line(change: &Value) -> String {
 /// A change in a sentence.
 pub fn sentence(change: &Value) -> String {
     let text = |key: &str| change[key].as_str().unwrap_or_default();
-    let (from, to) = (spoken(&change["from"]), spoken(&change["to"]));
+    let value = |key: &str| match text("key") {
+        "share" => shared(&change[key]).to_owned(),
+        _ => spoken(&change[key]),
+    };
+    let (from, to) = (value("from"), value("to"));
     let what = match (text("route"), text("key")) {
         (route, "") => format!("The route “{route}”"),
         ("", "needs") => "What receivers insist on".to_owned(),
         ("", "triage") => "Where what no route matches goes".to_owned(),
         ("", key) => format!("The {key}"),
+        (route, "share") => format!("The route “{route}” shares a referral to several otherwise"),
         (route, key) => match key.strip_prefix("when.") {
             Some(condition) => format!("The route “{route}” asks for {condition} otherwise"),
             None => format!("The route “{route}” has another {key}"),
@@ -109,6 +114,11 @@ pub fn sentence(change: &Value) -> String {
     }
 }
 
+/// How a referral to several is shared among them, as people read it.
+fn shared(value: &Value) -> &'static str {
+    if value == "split" { "each gets an order of its own" } else { "each gets it whole" }
+}
+
 /// A value as people read it.
 fn spoken(value: &Value) -> String {
     match value {
@@ -117,10 +127,14 @@ fn spoken(value: &Value) -> String {
         Value::Array(items) if items.iter().all(Value::is_null) => "nothing".to_owned(),
         Value::Array(items) => items.iter().filter(|item| !item.is_null()).map(spoken).collect::<Vec<_>>().join(", "),
         Value::Object(all) => {
-            let told = all.iter().filter(|(_, value)| spoken(value) != "nothing");
-            told.map(|(key, value)| format!("{} {}", key.trim_start_matches("when."), spoken(value)))
-                .collect::<Vec<_>>()
-                .join("; ")
+            // that each of several targets gets it whole is the usual
+            let is_usual = |key: &str, value: &Value| key == "share" && value != "split";
+            let told = all.iter().filter(|(key, value)| spoken(value) != "nothing" && !is_usual(key, value));
+            let told = told.map(|(key, value)| match key.as_str() {
+                "share" => shared(value).to_owned(),
+                key => format!("{} {}", key.trim_start_matches("when."), spoken(value)),
+            });
+            told.collect::<Vec<_>>().join("; ")
         }
         other => other.to_string(),
     }
@@ -142,10 +156,17 @@ mod tests {
                 "The route “a” asks for code otherwise: nothing before, 1 now.",
             ),
             (
-                json!({"route": "a", "change": "added", "to": {"priority": 7, "to": ["x"], "fallback": [], "terms": [null, null]}}),
+                json!({"route": "a", "change": "added", "to": {"priority": 7, "to": ["x"], "fallback": [], "terms": [null, null], "share": "copy"}}),
                 "The route “a” is new: priority 7; to x.",
             ),
-            (json!({"route": "a", "change": "removed", "from": {"to": ["x"]}}), "The route “a” is gone: to x."),
+            (
+                json!({"route": "a", "change": "removed", "from": {"to": ["x", "y"], "share": "split"}}),
+                "The route “a” is gone: to x, y; each gets an order of its own.",
+            ),
+            (
+                json!({"route": "a", "change": "changed", "key": "share", "from": "copy", "to": "split"}),
+                "The route “a” shares a referral to several otherwise: each gets it whole before, each gets an order of its own now.",
+            ),
             (
                 json!({"change": "changed", "key": "triage", "from": null, "to": "x"}),
                 "Where what no route matches goes: nothing before, x now.",

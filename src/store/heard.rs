@@ -7,12 +7,12 @@ use super::{JournalLine, StoreError};
 use crate::domain::{ProviderId, TaskId};
 
 /// The events that one side hears of the other.
-pub(super) const SAID: [&str; 3] = ["message", "amended", "answered"];
+pub(super) const SAID: [&str; 4] = ["message", "amended", "retracted", "answered"];
 
 /// The part of the port that keeps them. Its behaviours are in the same suite (`tests/it/store/heard.rs`).
 #[async_trait]
 pub trait HeardStore: Send + Sync + 'static {
-    /// What was said of these Tasks: the lines `message`, `amended` and `answered` of their journals, in any order of Tasks, each Task's in its
+    /// What was said of these Tasks: the lines `message`, `amended`, `retracted` and `answered` of their journals, in any order of Tasks, each Task's in its
     /// own.
     async fn said_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError>;
 

@@ -19,10 +19,10 @@ pub struct JournalQuery {
     pub after: Option<JournalCursor>,
     /// The name of the event ([`crate::domain::Event::name`]).
     pub event: Option<String>,
-    /// Who did it.
-    pub actor: Option<Actor>,
-    /// The person who did it, whosever deed it counts as: as in [`super::Session::person`].
-    pub person: Option<String>,
+    /// Whose deed it is, one of these; or …
+    pub actors: Vec<Actor>,
+    /// … who did it, one of these persons, whosever deed it counts as: as in [`super::Session::person`]. Whoever it was, where both are empty.
+    pub persons: Vec<String>,
     /// The inbox of the Task.
     pub inbox: Option<InboxId>,
     /// The originating system.
@@ -59,9 +59,20 @@ pub struct JournalPage {
 impl JournalQuery {
     /// How many lines are looked at for a page: where nothing is left out, no more than it shows, and one that says whether it goes on.
     pub(super) fn looked_at(&self) -> usize {
-        let who = self.actor.is_some() || self.person.is_some();
+        let who = self.asks_who();
         let leaves_out = self.event.is_some() || who || self.inbox.is_some() || self.system.is_some();
         if leaves_out { LINES_LOOKED_AT_MAX } else { self.count.saturating_add(1) }
+    }
+
+    /// Whether it matters who did it.
+    pub fn asks_who(&self) -> bool {
+        !self.actors.is_empty() || !self.persons.is_empty()
+    }
+
+    /// Whether a line is of one of those that are looked for.
+    pub fn is_by(&self, line: &JournalLine) -> bool {
+        let person = line.asked_by.as_ref().and_then(|asked| asked.person.as_ref());
+        !self.asks_who() || self.actors.contains(&line.actor) || person.is_some_and(|one| self.persons.contains(one))
     }
 
     /// What the page begins after, backwards: time, Task and seq.
@@ -90,8 +101,8 @@ mod tests {
             before: Timestamp::MAX,
             after: None,
             event: None,
-            actor: None,
-            person: None,
+            actors: vec![],
+            persons: vec![],
             inbox: None,
             system: None,
             count: 2,

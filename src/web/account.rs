@@ -6,11 +6,10 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use jiff::{Timestamp, tz::TimeZone};
 use uuid::Uuid;
 
 use super::{
-    Shared,
+    Shared, called, dates,
     form::{Seen, Signed},
     frame::{Frame, Section},
     page, role,
@@ -50,14 +49,15 @@ pub(super) async fn page(State(web): State<Shared>, seen: Seen) -> Response {
     };
     let line = |session: crate::store::Session| Line {
         id: session.id,
-        created: moment(session.created),
-        last_used: moment(session.last_used),
+        created: dates::written(session.created),
+        last_used: dates::written(session.last_used),
         is_this: session.id == visitor.session,
     };
     let sessions = sessions.into_iter().map(line).collect();
     let registry = web.registry.load();
     let roles = visitor.positions.iter().map(|position| role::to_herself(position, &registry)).collect();
     let Visitor { name, person, .. } = visitor;
+    let person = called::bare(&person).to_owned();
     page::shown(StatusCode::OK, &AccountPage { frame, name, person, roles, sessions, made_for })
 }
 
@@ -78,10 +78,4 @@ pub(super) async fn end_all(State(web): State<Shared>, signed: Signed) -> Respon
         Ok(_) => page::with_cookie(page::to("/login"), web.cookies().set_session("")),
         Err(_) => page::unavailable(),
     }
-}
-
-/// A moment for people: to the minute, in the time of London.
-fn moment(at: Timestamp) -> String {
-    const LONDON: TimeZone = jiff::tz::get!("Europe/London");
-    at.to_zoned(LONDON).strftime("%-d %B %Y, %H:%M").to_string()
 }

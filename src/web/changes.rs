@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     Shared, Web,
+    called::Called,
     console::words::moment,
     form::Seen,
     frame::{Frame, Section},
@@ -92,7 +93,7 @@ fn concerns(note: &AccountNote, of: &str) -> bool {
         || note.before.iter().chain(&note.positions).filter_map(Position::organisation).any(|one| word(&one) == of)
 }
 
-fn row(note: AccountNote, registry: &Registry) -> Row {
+fn row(note: AccountNote, registry: &Registry, called: &Called) -> Row {
     let what = match note.deed {
         AccountDeed::Added => "Made",
         AccountDeed::Positions => "Given other roles",
@@ -104,7 +105,7 @@ fn row(note: AccountNote, registry: &Registry) -> Row {
     let before = if note.before == note.positions { String::new() } else { role::of_her(&note.before, registry) };
     Row {
         at: moment(note.at),
-        by: note.by,
+        by: called.of(&note.by),
         account: note.account,
         what,
         before,
@@ -175,6 +176,10 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, s
         Ok(found) => found,
         Err(error) => return away(&error),
     };
+    let called = match Called::read(&web, []).await {
+        Ok(called) => called,
+        Err(error) => return away(&error),
+    };
     let encoded = percent_encoding::utf8_percent_encode(&of, percent_encoding::NON_ALPHANUMERIC);
     let older = found.before.map(|before| format!("/changes?of={encoded}&before={before}"));
     let csv = csv_path(&of, None);
@@ -183,7 +188,7 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, s
         frame: Frame::of(&seen, Section::Changes),
         of,
         organisations,
-        rows: found.notes.into_iter().map(|note| row(note, &registry)).collect(),
+        rows: found.notes.into_iter().map(|note| row(note, &registry, &called)).collect(),
         older,
         goes_on: found.goes_on,
         is_first: before.is_none(),

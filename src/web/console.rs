@@ -26,7 +26,7 @@ use crate::{
     auth::{Deed, What, Who, may},
     broker::Broker,
     config::Registry,
-    domain::Position,
+    domain::{Destination, Position},
     health::Health,
     lanes::Endpoints,
     preview::Previews,
@@ -37,6 +37,7 @@ use crate::{
 mod add;
 mod chart;
 mod dead;
+mod doer;
 mod done;
 mod ends;
 mod figures;
@@ -49,6 +50,7 @@ mod preview;
 mod queues;
 mod reports;
 mod runs;
+mod stands;
 mod steps;
 mod tick;
 mod todo;
@@ -161,6 +163,11 @@ pub(super) fn may_look(positions: &[Position]) -> bool {
 // === impl Console ===
 
 impl Console {
+    /// Whether a destination is left alone at present because its server does not answer.
+    pub(in crate::web) fn is_shut(&self, of: &Destination) -> bool {
+        self.endpoints.is_shut(of)
+    }
+
     /// A console of this service. What it has begun ends with `stop`.
     pub fn new(previews: Previews, health: Arc<Health>, endpoints: Endpoints, stop: CancellationToken) -> Self {
         Self {

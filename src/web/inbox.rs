@@ -460,7 +460,7 @@ impl Row {
             what: line.what.clone(),
             priority: line.priority,
             inbox,
-            status: words::status(line.state.status),
+            status: words::status_of(line.state.status, line.taken_back),
             marks: line.news.iter().copied().chain(words::marks(&line.state, now)).collect(),
             came: words::day(line.came),
             due: words::to_do(&line.state).unwrap_or_default(),

@@ -17,9 +17,9 @@ const FIND: &str =
     "SELECT j.task, j.seq, j.at, j.actor, j.detail, j.request, j.correlation, j.person, t.inbox, t.system
     FROM (SELECT * FROM journal WHERE at >= $1 AND (at, task, seq) < ($2, $3, $4)
           ORDER BY at DESC, task DESC, seq DESC LIMIT $5) j JOIN task t ON t.id = j.task
-    WHERE j.detail IS NOT NULL AND ($6::text IS NULL OR j.event = $6) AND ($7::text IS NULL OR j.actor = $7)
+    WHERE j.detail IS NOT NULL AND ($6::text IS NULL OR j.event = $6)
       AND ($8::text IS NULL OR t.inbox = $8) AND ($9::text IS NULL OR t.system = $9)
-      AND ($11::text IS NULL OR j.person = $11)
+      AND ($7::text[] IS NULL OR j.actor = ANY($7) OR j.person = ANY($11::text[]))
     ORDER BY j.at DESC, j.task DESC, j.seq DESC LIMIT $10";
 /// The last of those that are looked at.
 const END: &str = "SELECT at, task, seq FROM journal WHERE at >= $1 AND (at, task, seq) < ($2, $3, $4)
@@ -49,15 +49,19 @@ fn line(row: &Row) -> Result<JournalLine, StoreError> {
 pub(super) async fn find(link: &Link, query: &JournalQuery) -> Result<JournalPage, StoreError> {
     let (at, task, seq) = query.begins_before();
     let (from, seq, looked) = (micros(query.from), big(seq), limit(query.looked_at()));
-    let actor = query.actor.as_ref().map(serde_json::to_string).transpose().map_err(corrupt)?;
-    if [&query.event, &query.person].into_iter().flatten().any(|text| text.contains('\0')) {
+    let actors = query.actors.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>().map_err(corrupt)?;
+    // no text with such a character is stored
+    let is_stored = |text: &&String| !text.contains('\0');
+    if query.event.iter().any(|event| !is_stored(&event)) {
         return Ok(JournalPage::default());
     }
+    let persons: Vec<&String> = query.persons.iter().filter(is_stored).collect();
+    let actors = query.asks_who().then_some(actors);
     let inbox = query.inbox.as_ref().map(|inbox| inbox.as_str());
     let system = query.system.as_ref().map(|system| system.as_str());
     let count = limit(query.count.saturating_add(1));
-    let (event, person) = (&query.event, &query.person);
-    let values: Values<'_> = &[&from, &at, &task.0, &seq, &looked, event, &actor, &inbox, &system, &count, person];
+    let event = &query.event;
+    let values: Values<'_> = &[&from, &at, &task.0, &seq, &looked, event, &actors, &inbox, &system, &count, &persons];
     let rows = link.query(FIND, values).await?;
     let found = all(&rows, |row| {
         Ok(FoundLine {

@@ -28,10 +28,10 @@ fn a_change_concerns_where_its_person_was_and_where_she_is() {
     }
     // organisations that are there no more are called as they were configured
     let registry = Registry::default();
-    let row = row(moved, &registry);
+    let row = row(moved, &registry, &Called::default());
     assert_eq!(row.before, "works the referrals of choir");
     assert_eq!(row.after, "looks after the people and services of mind; refers people from epr");
-    let same = super::row(note(AccountDeed::Reset, "operator", "operator"), &registry);
+    let same = super::row(note(AccountDeed::Reset, "operator", "operator"), &registry, &Called::default());
     assert_eq!(
         (same.before.as_str(), same.after.as_str()),
         ("", "keeps Onward running"),
@@ -75,14 +75,14 @@ async fn an_auditor_sees_who_gave_whom_what_and_nobody_else_does() {
 
     let page = auditor.get("/changes").await;
     for told in [
-        "command:olive",
+        "</span>olive</td>",
         "worker-0",
         "works the referrals of",
         "keeps Onward running",
         "Given other roles",
         "otto",
         "Made",
-        "local:ada",
+        "</span>ada</td>",
     ] {
         assert!(page.text.contains(told), "{told}: {}", page.text);
     }

@@ -1,5 +1,7 @@
-//! `/console/journal`: what happened when, by whom and where, over all referrals. Codes and ids; nothing of what is in a referral. A search
-//! has a URL that can be kept, and no person is named in it.
+//! `/console/journal`: what happened when, by whom and where, over all referrals, and which routes were in force. Codes and ids; nothing of
+//! what is in a referral. A search has a URL that can be kept, and no person is named in it.
+
+use std::collections::BTreeSet;
 
 use askama::Template;
 use axum::{
@@ -8,19 +10,22 @@ use axum::{
     response::Response,
 };
 
+use jiff::Timestamp;
+
 use super::{
-    Keeper, absent, away, may_look,
+    Keeper, absent, away, doer, may_look,
     steps::{self, Step},
-    words::spoken,
+    words::{happened, moment},
 };
 use crate::{
     config::Registry,
-    domain::{Event, TaskId},
+    domain::{Actor, Event, TaskId},
     http::call::pairs,
     people::PeopleError,
-    store::{Account, AccountName, FoundLine, JournalPage, JournalQuery, LINES_LOOKED_AT_MAX, Store, StoreError},
+    store::{Activation, FoundLine, JournalPage, JournalQuery, LINES_LOOKED_AT_MAX, Store, StoreError},
     web::{
         Shared, Web,
+        called::Called,
         form::{Seen, Signed},
         frame::{Frame, Section},
         page::{self, Fault},
@@ -29,12 +34,12 @@ use crate::{
 
 mod wanted;
 
-use wanted::{Asked, Wanted};
+use wanted::{ACTIVATED, Asked, Wanted};
 
 /// Lines on a page.
 const PAGE: usize = 50;
-/// So many people whose accounts are forgotten are known by their names for people; the others by their names to log in with.
-const FORGOTTEN_MAX: usize = 10_000;
+/// So many activations of route sets are looked at, the newest.
+const ACTIVATIONS_MAX: usize = 1_000;
 /// Who was looked for through a URL that was kept.
 const HOLDS_NO_MORE: &str = "Write again who did it: this link was made for somebody else, or too long ago";
 /// Who is a person is looked for by the form alone.
@@ -63,8 +68,17 @@ struct JournalView {
 struct Row {
     step: Step,
     what: String,
-    task: TaskId,
+    /// The Task that it is about.
+    task: Option<TaskId>,
     inbox: String,
+    /// Where more of it stands, and what the link says.
+    leads_to: (String, &'static str),
+}
+
+/// What was found: lines of Tasks, and what became of the routes in the same time.
+struct Found {
+    page: JournalPage,
+    activations: Vec<Activation>,
 }
 
 /// `GET /console/journal`.
@@ -77,20 +91,33 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, K
             Err(error) => return not_known(&error),
         };
     }
-    let accounts = match web.known_by_name(&wanted).await {
-        Ok(accounts) => accounts,
+    let people = match known_by_name(&web, &wanted).await {
+        Ok(people) => people,
         Err(error) => return away(&error),
     };
     let registry = web.console.registry.load();
-    if wanted.by.is_empty() && wanted.names_somebody(&registry, &accounts) {
+    if wanted.by.is_empty() && wanted.names_somebody(&registry, &people) {
         return refused(&web, &seen, wanted, vec![Fault::at("actor", IN_NO_URL)]);
     }
-    let asked = match wanted.asked(&registry, &accounts) {
+    let asked = match wanted.asked(&registry, &people) {
         Ok(asked) => asked,
         Err(faults) => return refused(&web, &seen, wanted, faults),
     };
-    match found(&*web.console.store, asked).await {
-        Ok(found) => page::shown(StatusCode::OK, &JournalView::of(&seen, &registry, wanted).with(found, &registry)),
+    match found_with_routes(&*web.console.store, asked).await {
+        Ok(found) => {
+            let of_providers = found.page.lines.iter().filter_map(|found| match &found.line.actor {
+                Actor::Provider(id) => Some(id),
+                _ => None,
+            });
+            let of_providers: BTreeSet<_> = of_providers.collect();
+            match Called::read(&web, of_providers).await {
+                Ok(called) => {
+                    let view = JournalView::of(&seen, &registry, wanted).with(&found, &registry, &called);
+                    page::shown(StatusCode::OK, &view)
+                }
+                Err(error) => away(&error),
+            }
+        }
         Err(error) => away(&error),
     }
 }
@@ -103,15 +130,15 @@ pub(super) async fn look(State(web): State<Shared>, signed: Signed) -> Response 
     }
     let mut wanted = Wanted::read(&signed.form.typed(), web.console.store.now());
     wanted.by.clear();
-    let accounts = match web.known_by_name(&wanted).await {
-        Ok(accounts) => accounts,
+    let people = match known_by_name(&web, &wanted).await {
+        Ok(people) => people,
         Err(error) => return away(&error),
     };
     let registry = web.console.registry.load_full();
-    if let Err(faults) = wanted.asked(&registry, &accounts) {
+    if let Err(faults) = wanted.asked(&registry, &people) {
         return refused(&web, &seen, wanted, faults);
     }
-    if wanted.names_somebody(&registry, &accounts) {
+    if wanted.names_somebody(&registry, &people) {
         wanted.by = match web.people.to_be_sought(&seen.visitor, &wanted.actor).await {
             Ok(sealed) => sealed,
             Err(error) => return not_known(&error),
@@ -130,17 +157,30 @@ fn not_known(error: &PeopleError) -> Response {
     page::unavailable()
 }
 
-impl Web {
-    /// Whom a name may belong to, looked up only where one is written.
-    async fn known_by_name(&self, wanted: &Wanted) -> Result<Vec<AccountName>, StoreError> {
-        if wanted.actor.is_empty() {
-            return Ok(vec![]);
-        }
-        let accounts = self.people.accounts().await?.into_iter();
-        let mut all: Vec<_> = accounts.map(|Account { name, full_name, .. }| AccountName { name, full_name }).collect();
-        all.extend(self.store.forgotten_accounts(FORGOTTEN_MAX).await?);
-        Ok(all)
+/// Whom a name may belong to, looked up only where one is written.
+async fn known_by_name(web: &Web, wanted: &Wanted) -> Result<Vec<(String, String)>, StoreError> {
+    if wanted.actor.is_empty() { Ok(vec![]) } else { doer::people(web, &web.console.registry.load()).await }
+}
+
+/// A page of the journals, with the activations of route sets from where it begins to where it ends.
+async fn found_with_routes(store: &dyn Store, asked: Asked) -> Result<Found, StoreError> {
+    let query = asked.query.clone();
+    let is_of_tasks = asked.task.is_some() || query.inbox.is_some() || query.system.is_some();
+    let event = query.event.as_deref();
+    let page = if event == Some(ACTIVATED) { JournalPage::default() } else { found(store, asked).await? };
+    if is_of_tasks || event.is_some_and(|event| event != ACTIVATED) {
+        return Ok(Found { page, activations: vec![] });
     }
+    let activations = store.routes_history(ACTIVATIONS_MAX).await?;
+    let end = page.next.map(|(at, ..)| at);
+    // what stands at the moment where a page ends is on the next
+    let is_here = |one: &Activation| {
+        let begins = query.after.map_or(one.at < query.before, |(at, ..)| one.at <= at && one.at < query.before);
+        begins && one.at >= query.from && end.is_none_or(|end| one.at > end)
+    };
+    let is_by = |one: &Activation| !query.asks_who() || query.persons.contains(&one.signed.author);
+    let activations = activations.into_iter().filter(|one| is_here(one) && is_by(one)).collect();
+    Ok(Found { page, activations })
 }
 
 /// Of one Task its whole journal is read, and what is not wanted left out.
@@ -167,11 +207,7 @@ fn is_wanted(found: &FoundLine, query: &JournalQuery) -> bool {
         && line.at < query.before
         && query.after.is_none_or(|after| (line.at, found.task, line.seq) < after)
         && query.event.as_ref().is_none_or(|event| line.event.name() == event)
-        && query.actor.as_ref().is_none_or(|actor| line.actor == *actor)
-        && query
-            .person
-            .as_deref()
-            .is_none_or(|person| line.asked_by.as_ref().and_then(|asked| asked.person.as_deref()) == Some(person))
+        && query.is_by(line)
         && query.inbox.as_ref().is_none_or(|inbox| found.inbox == *inbox)
         && query.system.as_ref().is_none_or(|system| found.system == *system)
 }
@@ -182,7 +218,7 @@ impl JournalView {
     fn of(seen: &Seen, registry: &Registry, wanted: Wanted) -> Self {
         let any = |words: &str| vec![(String::new(), words.to_owned())];
         let mut events = any("any");
-        events.extend(Event::NAMES.iter().map(|name| ((*name).to_owned(), spoken(name))));
+        events.extend(Event::NAMES.iter().chain([&ACTIVATED]).map(|name| ((*name).to_owned(), happened(name))));
         let (mut inboxes, mut systems) = (any("any"), any("any"));
         inboxes.extend(registry.inboxes.keys().map(|id| (id.to_string(), id.to_string())));
         systems.extend(registry.systems.values().map(|one| (one.id.to_string(), one.name.clone())));
@@ -201,14 +237,46 @@ impl JournalView {
         }
     }
 
-    fn with(mut self, found: JournalPage, registry: &Registry) -> Self {
-        self.goes_on = found.next.is_some() && found.lines.len() < PAGE;
-        self.next = found.next.map(|next| self.wanted.url(Some(next)));
-        let row = |found: &FoundLine| {
-            let step = steps::of_line(&found.line, registry);
-            Row { what: step.name.clone(), step, task: found.task, inbox: found.inbox.to_string() }
-        };
-        self.rows = found.lines.iter().map(row).collect();
+    fn with(mut self, Found { page, activations }: &Found, registry: &Registry, called: &Called) -> Self {
+        self.goes_on = page.next.is_some() && page.lines.len() < PAGE;
+        self.next = page.next.map(|next| self.wanted.url(Some(next)));
+        let mut rows: Vec<(Timestamp, Row)> =
+            page.lines.iter().map(|found| (found.line.at, Row::of(found, registry, called))).collect();
+        rows.extend(activations.iter().map(|one| (one.at, Row::of_activation(one, called))));
+        // of one moment in the order in which they were found
+        rows.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        self.rows = rows.into_iter().map(|(_, row)| row).collect();
         self
+    }
+}
+
+// === impl Row ===
+
+impl Row {
+    fn of(found: &FoundLine, registry: &Registry, called: &Called) -> Self {
+        let step = steps::of_line(&found.line, registry, called);
+        Self {
+            what: step.name.clone(),
+            step,
+            task: Some(found.task),
+            inbox: found.inbox.to_string(),
+            leads_to: (format!("/console/trace/{}", found.task), "The way of this referral"),
+        }
+    }
+
+    /// That a route set became the active one.
+    fn of_activation(one: &Activation, called: &Called) -> Self {
+        let again = if one.is_new { "" } else { " again" };
+        let step = Step {
+            at: moment(one.at),
+            name: happened(ACTIVATED),
+            number: None,
+            said: format!("Version {} of the routes is in force{again}: {}", one.number, one.signed.comment),
+            by: called.of(&one.signed.author),
+            asked: String::new(),
+            tasks: vec![],
+        };
+        let leads_to = (format!("/console/routes/versions/{}", one.number), "This version of the routes");
+        Self { what: step.name.clone(), step, task: None, inbox: String::new(), leads_to }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     domain::Destination,
     lanes::dead::{pace, replay_many},
     store::{DeadQuery, Store},
+    web::called::bare,
 };
 
 /// So many are tried again in a second.
@@ -128,7 +129,7 @@ impl Run {
             Some(Over::Stopped) => "it was broken off; begin anew for those that are left",
         };
         let all = counted(*all, "dead letter");
-        format!("{of}: {replayed} of {all} tried again{refused}, begun {} by {by}; {end}.", minute(*since))
+        format!("{of}: {replayed} of {all} tried again{refused}, begun {} by {}; {end}.", minute(*since), bare(by))
     }
 }
 
@@ -168,7 +169,7 @@ mod tests {
         runs.note_begun(&of(1), 3, "local:olive", "2026-03-02T09:00:00Z".parse().unwrap()).unwrap();
         runs.count(&of(1), true);
         runs.count(&of(1), false);
-        let begun = "begun 2 March, 09:00 by local:olive";
+        let begun = "begun 2 March 2026, 9am by olive";
         let told =
             format!("inbox.inbox-1: 1 of 3 dead letters tried again, 1 cannot be any more, {begun}; it goes on.");
         assert_eq!(runs.told(), [told]);

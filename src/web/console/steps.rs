@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::words::{came_of, kind_words, moment, plain, spoken};
+use super::words::{came_of, happened, kind_words, moment, plain};
 use crate::{
     config::Registry,
-    domain::{Actor, Event, Side},
+    domain::{Actor, Event, Side, TaskId},
     store::{AskedBy, Attempt, JournalLine},
+    web::called::Called,
 };
 
 /// One step.
@@ -23,18 +24,21 @@ pub(super) struct Step {
     pub by: String,
     /// By what its client knows the request that it came of.
     pub asked: String,
+    /// Other Tasks that it is about, whose ways can be followed.
+    pub tasks: Vec<TaskId>,
 }
 
 /// All of them in the order of their moments. A try begins before what it led to.
-pub(super) fn of(journal: &[JournalLine], attempts: &[Attempt], registry: &Registry) -> Vec<Step> {
-    let mut all: Vec<(Timestamp, Step)> = journal.iter().map(|line| (line.at, of_line(line, registry))).collect();
+pub(super) fn of(journal: &[JournalLine], attempts: &[Attempt], registry: &Registry, called: &Called) -> Vec<Step> {
+    let mut all: Vec<(Timestamp, Step)> =
+        journal.iter().map(|line| (line.at, of_line(line, registry, called))).collect();
     all.extend(attempts.iter().map(|attempt| (attempt.at, of_attempt(attempt))));
     all.sort_by_key(|(at, _)| *at);
     all.into_iter().map(|(_, step)| step).collect()
 }
 
 /// A line of a journal.
-pub(super) fn of_line(line: &JournalLine, registry: &Registry) -> Step {
+pub(super) fn of_line(line: &JournalLine, registry: &Registry, called: &Called) -> Step {
     let asked = match &line.asked_by {
         Some(AskedBy { request, correlation: Some(correlation), .. }) => {
             format!("request {request}, correlation {correlation}")
@@ -45,16 +49,30 @@ pub(super) fn of_line(line: &JournalLine, registry: &Registry) -> Step {
     // who looks at this may see who does what
     let person = line.asked_by.as_ref().and_then(|asked| asked.person.as_deref());
     let by = match (&line.actor, person) {
-        (Actor::System(_) | Actor::Provider(_), Some(person)) => format!("{}, by {person}", by(&line.actor, registry)),
-        _ => by(&line.actor, registry),
+        (Actor::System(_) | Actor::Provider(_), Some(person)) => {
+            format!("{}, by {}", by(&line.actor, registry, called), called.of(person))
+        }
+        _ => by(&line.actor, registry, called),
     };
     Step {
         at: moment(line.at),
-        name: spoken(line.event.name()),
+        name: happened(line.event.name()),
         number: Some(line.seq),
         said: plain(&said(&line.event)),
         by,
         asked,
+        tasks: tasks(&line.event),
+    }
+}
+
+/// The other Tasks that an event names.
+fn tasks(event: &Event) -> Vec<TaskId> {
+    match event {
+        Event::Escalated { task, .. }
+        | Event::Followed { part: task, .. }
+        | Event::PartChanged { part: task, .. }
+        | Event::Submitted { beside: Some(task), .. } => vec![*task],
+        _ => vec![],
     }
 }
 
@@ -72,6 +90,7 @@ fn of_attempt(attempt: &Attempt) -> Step {
         ),
         by: "Onward".to_owned(),
         asked: String::new(),
+        tasks: vec![],
     }
 }
 
@@ -82,19 +101,19 @@ fn towards(side: Side) -> &'static str {
     }
 }
 
-fn by(actor: &Actor, registry: &Registry) -> String {
+fn by(actor: &Actor, registry: &Registry, called: &Called) -> String {
     match actor {
         Actor::Onward => "Onward".to_owned(),
         Actor::System(id) => registry.systems.get(id).map_or_else(|| id.to_string(), |one| one.name.clone()),
         Actor::Provider(id) => registry.providers.get(id).map_or_else(|| id.to_string(), |one| one.name.clone()),
-        Actor::Operator(who) => format!("{who}, who keeps Onward running"),
+        Actor::Operator(who) => format!("{}, who keeps Onward running", called.of(who)),
     }
 }
 
 /// An event in a sentence or two.
 fn said(event: &Event) -> String {
     match event {
-        Event::Submitted { route, route_set, inbox, instead_of, .. } => {
+        Event::Submitted { route, route_set, inbox, instead_of, beside } => {
             let to = if inbox.is_of_parent() {
                 "to several targets, each with a Task of its own,".to_owned()
             } else {
@@ -102,10 +121,11 @@ fn said(event: &Event) -> String {
             };
             let instead =
                 instead_of.as_ref().map(|one| format!(" It stands in for {}, which is {}.", one.inbox, one.why));
-            let instead = instead.unwrap_or_default();
+            let beside = beside.map(|_| " Another referral of the same person was open there.").unwrap_or_default();
+            let more = format!("{}{beside}", instead.unwrap_or_default());
             match route {
-                Some(route) => format!("Taken, and routed {to} by the route “{route}” of set {route_set}.{instead}"),
-                None => format!("Taken, and routed {to} for triage: no route of set {route_set} matched.{instead}"),
+                Some(route) => format!("Taken, and routed {to} by the route “{route}” of set {route_set}.{more}"),
+                None => format!("Taken, and routed {to} for triage: no route of set {route_set} matched.{more}"),
             }
         }
         Event::Delivered { inbox, remote, by_answer } => {
@@ -119,14 +139,14 @@ fn said(event: &Event) -> String {
         Event::DeliveryDelayed => "Not delivered in the time promised; it is still being tried.".to_owned(),
         Event::NotOpened => "The provider did not open it in time.".to_owned(),
         Event::Overdue => "The provider did not answer it in time.".to_owned(),
-        Event::Escalated { to, task } => format!("Sent to the inbox {to} as well, as Task {task}."),
+        Event::Escalated { to, .. } => format!("Sent to the inbox {to} as well, as a Task of its own."),
         Event::Undeliverable { why } => format!("Delivery was given up: {why}. It lies among the dead letters."),
         Event::Answered { from, to, implied } => {
             let implied = if *implied { ", a step that its system left out" } else { "" };
             format!("The provider's status went from {from} to {to}{implied}.")
         }
-        Event::Followed { part, status, to } => format!("Its part, Task {part}, is {status}; so this is {to}."),
-        Event::PartChanged { part, status } => format!("Its part, Task {part}, is {status}."),
+        Event::Followed { status, to, .. } => format!("A part of it is {status}; so this is {to}."),
+        Event::PartChanged { status, .. } => format!("A part of it is {status}."),
         Event::Amended { request, .. } => {
             format!("The referrer changed the referral: version {request} of the ServiceRequest.")
         }
@@ -197,7 +217,7 @@ mod tests {
             result: "arrived".into(),
             why: None,
         };
-        let steps = of(&journal, &[attempt], &config().registry);
+        let steps = of(&journal, &[attempt], &config().registry, &Called::default());
         let told: Vec<(&str, &str)> = steps.iter().map(|step| (step.said.as_str(), step.by.as_str())).collect();
         assert_eq!(
             told,
@@ -213,18 +233,42 @@ mod tests {
     }
 
     #[test]
+    fn another_task_is_led_to_and_not_told_by_its_id() {
+        let other = TaskId(uuid::Uuid::from_u128(7));
+        let status = TaskStatus::Accepted;
+        let submitted = Event::Submitted {
+            route: None,
+            route_set: "1".into(),
+            inbox: "life-rooms".parse().unwrap(),
+            instead_of: None,
+            beside: Some(other),
+        };
+        for event in [
+            submitted,
+            Event::Followed { part: other, status, to: status },
+            Event::PartChanged { part: other, status },
+            Event::Escalated { to: "life-rooms".parse().unwrap(), task: other },
+        ] {
+            let step = of(&[line(1, 0, event, Actor::Onward)], &[], &config().registry, &Called::default()).remove(0);
+            assert_eq!(step.tasks, [other]);
+            assert!(!step.said.contains(&other.to_string()), "{}", step.said);
+        }
+    }
+
+    #[test]
     fn by_what_its_client_knows_a_request_is_told() {
         let mut of_client = line(1, 0, Event::CopyReadable, Actor::Operator("local:olive".into()));
         let asked =
             AskedBy { request: "r-1".into(), correlation: Some("c-1".into()), person: Some("local:olive".into()) };
         of_client.asked_by = Some(asked.clone());
-        let step = of(&[of_client], &[], &config().registry).remove(0);
+        let called = Called::made(&[("local:olive", "Olive Oak")]);
+        let step = of(&[of_client], &[], &config().registry, &called).remove(0);
         assert_eq!(
             (step.asked.as_str(), step.by.as_str()),
-            ("request r-1, correlation c-1", "local:olive, who keeps Onward running")
+            ("request r-1, correlation c-1", "Olive Oak (olive), who keeps Onward running")
         );
         let mut of_worker = line(1, 0, Event::CopyReadable, Actor::Provider("life-rooms".parse().unwrap()));
         of_worker.asked_by = Some(AskedBy { person: Some("local:luke".into()), ..asked });
-        assert_eq!(of(&[of_worker], &[], &config().registry).remove(0).by, "The Life Rooms, by local:luke");
+        assert_eq!(of(&[of_worker], &[], &config().registry, &called).remove(0).by, "The Life Rooms, by luke");
     }
 }

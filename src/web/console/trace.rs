@@ -13,8 +13,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Keeper, absent, away, done, glass, may_look, steps,
-    steps::Step,
+    Keeper, absent, away, done, glass, may_look,
+    stands::{self, Said},
+    steps::{self, Step},
     words::{Tag, moment},
 };
 use crate::{
@@ -22,9 +23,10 @@ use crate::{
     config::Registry,
     domain::{Position, TaskId, TaskStatus, TransportStatus, deadline::Deadlines},
     fhir::{names::name, tree},
-    store::{Attempt, JournalLine, Parties, Store, StoreError, TaskQuery, TaskRecord},
+    store::{Attempt, DeadLetter, DeadQuery, JournalLine, Parties, Store, StoreError, TaskQuery, TaskRecord},
     web::{
         Shared,
+        called::Called,
         form::{Seen, Signed},
         frame::{Frame, Section},
         page::{self, Fault},
@@ -66,6 +68,8 @@ struct TaskPage {
     done: Option<&'static str>,
     status: Tag,
     transport: Option<Tag>,
+    /// How it stands, in sentences.
+    stands: Vec<Said>,
     facts: Vec<(&'static str, String)>,
     others: Vec<Found>,
     steps: Vec<Step>,
@@ -129,12 +133,16 @@ pub(super) async fn page(
         Ok(_) => return absent(&seen),
         Err(error) => return away(&error),
     };
+    let called = match Called::read(&web, [&known.task.provider]).await {
+        Ok(called) => called,
+        Err(error) => return away(&error),
+    };
     let registry = web.console.registry.load();
     let frame = Frame::of(&seen, Section::Console);
     let may_break = glass::may_break(&seen.visitor.positions, &known.task);
     page::shown(
         StatusCode::OK,
-        &TaskPage { done: done::told(query), ..TaskPage::of(frame, &known, &registry, may_break) },
+        &TaskPage { done: done::told(query), ..TaskPage::of(frame, &known, &registry, &called, may_break) },
     )
 }
 
@@ -145,6 +153,7 @@ struct Known {
     others: Vec<TaskRecord>,
     journal: Vec<JournalLine>,
     attempts: Vec<Attempt>,
+    dead: Vec<DeadLetter>,
 }
 
 async fn known(store: &dyn Store, id: TaskId) -> Result<Option<Known>, StoreError> {
@@ -153,7 +162,8 @@ async fn known(store: &dyn Store, id: TaskId) -> Result<Option<Known>, StoreErro
     others.retain(|other| other.id != id);
     others.truncate(FOUND_MAX);
     let (journal, attempts) = (store.journal(id).await?, store.attempts(id).await?);
-    Ok(Some(Known { task, others, journal, attempts }))
+    let dead = store.find_dead(DeadQuery { task: Some(id), count: FOUND_MAX, ..DeadQuery::default() }).await?;
+    Ok(Some(Known { task, others, journal, attempts, dead }))
 }
 
 /// Tasks by what a person has in hand: an id, the sender's reference with or without its system, what a client knows a request by. What is
@@ -279,9 +289,9 @@ fn destination(task: &TaskRecord, registry: &Registry) -> String {
 // === impl TaskPage ===
 
 impl TaskPage {
-    fn of(frame: Frame, known: &Known, registry: &Registry, may_break: bool) -> Self {
-        let Known { task, others, journal, attempts } = known;
-        let mut steps = steps::of(journal, attempts, registry);
+    fn of(frame: Frame, known: &Known, registry: &Registry, called: &Called, may_break: bool) -> Self {
+        let Known { task, others, journal, attempts, dead } = known;
+        let mut steps = steps::of(journal, attempts, registry, called);
         let left_out = steps.len().saturating_sub(STEPS_MAX);
         steps.drain(..left_out);
         Self {
@@ -289,6 +299,7 @@ impl TaskPage {
             done: None,
             status: status_tag(task.state.status),
             transport: task.state.transport.map(transport_tag),
+            stands: stands::Known { task, journal, attempts, dead, registry }.said(),
             facts: facts(task, registry),
             others: others.iter().map(|other| Found::of(other, registry)).collect(),
             steps,

@@ -395,7 +395,7 @@ mod tests {
         world.endpoints = vec![endpoint("inbox.life-rooms", Phase::Open { until: now() })];
         let view = seen(&world);
         let (tag, why) = row(&view, "inbox.life-rooms");
-        assert_eq!((tag, why.as_str()), ("Not answering", "since 2 March, 09:00; the last answer: HTTP 503"));
+        assert_eq!((tag, why.as_str()), ("Not answering", "since 2 March 2026, 9am; the last answer: HTTP 503"));
         assert_eq!(view.inboxes[0].in_flight, 2);
         assert!(view.verdict.reasons[0].contains("The Life Rooms"), "{:?}", view.verdict);
         for (phase, tag, reasons) in [

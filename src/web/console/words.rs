@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use crate::store::Attempt;
+use crate::{store::Attempt, web::dates};
 
 /// A status in a word or two, with the colour of its tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,14 +22,14 @@ impl Tag {
 /// Where people are.
 pub(in crate::web) const LONDON: TimeZone = jiff::tz::get!("Europe/London");
 
-/// A moment to the second, in the time of London, which has two: which of them is said.
+/// A moment to the second.
 pub(in crate::web) fn moment(at: Timestamp) -> String {
-    at.to_zoned(LONDON).strftime("%-d %B %Y, %H:%M:%S %Z").to_string()
+    dates::written_to_the_second(at)
 }
 
 /// A moment to the minute.
 pub(in crate::web) fn minute(at: Timestamp) -> String {
-    at.to_zoned(LONDON).strftime("%-d %B, %H:%M").to_string()
+    dates::written(at)
 }
 
 /// How long something took, or lasts: in the largest whole unit.
@@ -77,6 +77,44 @@ fn quoted(text: &str) -> String {
         told.push_str(part);
     }
     told
+}
+
+/// What the journal calls an event, for people; a code that is none as words.
+pub(super) fn happened(code: &str) -> String {
+    let words = match code {
+        "submitted" => "Sent by the referrer",
+        "delivered" => "Arrived",
+        "listed" => "In the worklist",
+        "handed-over" => "In the provider’s queue",
+        "delivery-delayed" => "Not delivered yet",
+        "not-opened" => "Not opened in time",
+        "overdue" => "Not answered in time",
+        "escalated" => "Sent to another inbox as well",
+        "undeliverable" => "Delivery given up",
+        "answered" => "Answered by the provider",
+        "followed" => "Followed one of its parts",
+        "part-changed" => "A part of it changed",
+        "amended" => "Changed by the referrer",
+        "cancellation-requested" => "Asked to be cancelled",
+        "retracted" => "Taken back by the referrer",
+        "message" => "A message was written",
+        "passed-on" => "What was said has reached the provider",
+        "answer-refused" => "An answer that cannot be taken",
+        "copy-unreadable" => "The provider’s copy cannot be read",
+        "copy-readable" => "The provider’s copy can be read again",
+        "written-back" => "Written into the record",
+        "record-not-found" => "Not found in the record",
+        "request-closed" => "Closed in the record",
+        "request-not-closed" => "Not closed in the record",
+        "write-back-failed" => "Writing into the record given up",
+        "superseded" => "Need not be sent any more",
+        "replayed" => "Tried again",
+        "discarded" => "Put away",
+        "seen-to" => "Seen to",
+        "route-set-activated" => "Other routes in force",
+        other => return spoken(other),
+    };
+    words.to_owned()
 }
 
 /// What came of a try to send something, in words.
@@ -163,6 +201,9 @@ mod tests {
     fn codes_are_words() {
         assert_eq!(spoken("delivery-delayed"), "Delivery delayed");
         assert_eq!(spoken(""), "");
+        for name in crate::domain::Event::NAMES {
+            assert!(happened(name) != spoken(name) || matches!(name, "cancelled" | "not-opened" | "seen-to"), "{name}");
+        }
     }
 
     #[test]
@@ -176,8 +217,8 @@ mod tests {
     #[test]
     fn moments_are_londons() {
         let at: Timestamp = "2026-07-02T09:00:01Z".parse().unwrap();
-        assert_eq!((moment(at).as_str(), minute(at).as_str()), ("2 July 2026, 10:00:01 BST", "2 July, 10:00"));
+        assert_eq!((moment(at).as_str(), minute(at).as_str()), ("2 July 2026, 10:00:01am", "2 July 2026, 10am"));
         let text = "olga sees it until 2026-01-02T09:00:01Z, and `gave` a reason";
-        assert_eq!(plain(text), "olga sees it until 2 January 2026, 09:00:01 GMT, and “gave” a reason");
+        assert_eq!(plain(text), "olga sees it until 2 January 2026, 9:00:01am, and “gave” a reason");
     }
 }

@@ -167,9 +167,9 @@ async fn shown(
     Sent { typed, faults, meanwhile }: Sent,
 ) -> Response {
     let status = match (&meanwhile, faults.is_empty()) {
-        (Some(_), _) => StatusCode::CONFLICT,
+        (_, false) => StatusCode::UNPROCESSABLE_ENTITY,
+        (Some(_), true) => StatusCode::CONFLICT,
         (None, true) => StatusCode::OK,
-        (None, false) => StatusCode::UNPROCESSABLE_ENTITY,
     };
     let read = async {
         let body = task_body(&*web.store, record.id, record.version).await?;
@@ -227,11 +227,17 @@ pub(in crate::web) async fn act(
         }
         let faults = form.faults(&typed, Within { came: record.created, now: web.store.now() });
         if !faults.is_empty() {
-            let sent = Sent { typed: Some(typed), faults, meanwhile: None };
+            let meanwhile = match web.said_meanwhile(&record, shown_at).await {
+                Ok(moments) => moments,
+                Err(error) => return away(&error),
+            };
+            // what is told of now is not told again
+            let version = if meanwhile.is_some() { record.version.to_string() } else { version };
+            let sent = Sent { typed: Some(typed), faults, meanwhile };
             return shown(&web, &seen, &record, form, (version, once), sent).await;
         }
         if form.code == "contact" {
-            return super::say::contact(&web, &seen, &record, &typed, &once).await;
+            return super::say::contact(&web, &seen, &record, &typed, super::say::Sent::of(&signed.form)).await;
         }
     }
     let answered = web.answer(&seen, record, shown_at, &action, &typed).await;

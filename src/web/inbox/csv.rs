@@ -21,7 +21,7 @@ use crate::{
 
 /// So many lines are in one table.
 const LINES_MAX: usize = 20_000;
-const HEAD: [&str; 13] = [
+const HEAD: [&str; 17] = [
     "Reference",
     "NHS number",
     "Name",
@@ -29,6 +29,10 @@ const HEAD: [&str; 13] = [
     "Referred for",
     "Priority",
     "Status",
+    "Risk",
+    "Asked to cancel",
+    "Waiting for the referrer",
+    "New",
     "Overdue",
     "Received",
     "Open by",
@@ -74,6 +78,10 @@ fn by(state: &TaskState, at: Option<Timestamp>) -> String {
     at.filter(|_| !state.status.is_terminal()).map(words::iso_day).unwrap_or_default()
 }
 
+fn yes(is_so: bool) -> String {
+    if is_so { "Yes" } else { "No" }.to_owned()
+}
+
 /// Lines as a table. Days are written as ISO 8601 has them, which every spreadsheet sorts and none reads as another day; tests are left out,
 /// because tables are counted.
 fn table(lines: &[Arc<Line>], now: Timestamp, registry: &Registry) -> Option<Vec<u8>> {
@@ -87,8 +95,12 @@ fn table(lines: &[Arc<Line>], now: Timestamp, registry: &Registry) -> Option<Vec
             line.born.clone(),
             line.what.clone(),
             line.priority.map_or("Routine", |tag| tag.words).to_owned(),
-            words::status(line.state.status).words.to_owned(),
-            if words::is_overdue(&line.state, now) { "Yes" } else { "No" }.to_owned(),
+            words::status_of(line.state.status, line.taken_back).words.to_owned(),
+            yes(line.flagged),
+            yes(line.state.cancel_requested),
+            yes(line.state.information_requested),
+            line.news.iter().map(|tag| tag.words).collect::<Vec<_>>().join(", "),
+            yes(words::is_overdue(&line.state, now)),
             words::iso_day(line.came),
             by(&line.state, line.state.deadlines.open_by),
             by(&line.state, line.state.deadlines.answer_by),

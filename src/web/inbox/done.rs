@@ -6,6 +6,9 @@ use crate::{config::registry::Detail, writeback::detail::WayBack};
 /// The parameter that has the code.
 pub(in crate::web) const PARAMETER: &str = "done";
 
+/// The parameter that has the version of the page on which it was done, where something came after that.
+pub(in crate::web) const SINCE: &str = "since";
+
 /// What of an answer goes back to the referrer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::web) enum Told {
@@ -57,6 +60,9 @@ pub(in crate::web) const fn back(told: Told, way: WayBack) -> &'static str {
         }
     }
 }
+
+/// What is said beside all that, while nothing gets into that record.
+pub(in crate::web) const RECORD_AWAY: &str = "The referrer’s record cannot be reached at present: Onward writes it there as soon as it can, and IT see that it waits.";
 
 /// A path of ours with the code.
 pub(in crate::web) fn with(path: &str, code: &str) -> String {

@@ -25,7 +25,7 @@ const NEAR_METRES: f64 = 30_000.0;
 /// A page of what was found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Those that say that they take nobody come last.
+    /// The nearest first, and of one page those that say that they take nobody last.
     pub services: Vec<Service>,
     /// So many were passed over that come before.
     pub from: usize,
@@ -103,7 +103,7 @@ impl Web {
     }
 }
 
-/// What says that it takes nobody comes last: it may have room by the time that it is asked.
+/// What says that it takes nobody comes last of its page: it may have room by the time that it is asked.
 fn with_room_first(mut found: Vec<Service>) -> Vec<Service> {
     found.sort_by_key(|service| service.is_full);
     found

@@ -53,8 +53,8 @@ pub(super) struct LedTo {
     pub is_open: bool,
     /// The question that an answer answers.
     question: Option<Uuid>,
-    /// What its provider said last.
-    pub new: Option<New>,
+    /// What its provider said of which nobody here has been shown anything.
+    pub new: Vec<New>,
 }
 
 /// The page on which one writes to the provider of such a referral.
@@ -180,7 +180,7 @@ impl Web {
             let body = task_body(&*self.store, record.id, record.version).await?;
             let all = self.led_to_tasks(&record, &body).await?;
             let Some((service, made)) = all.into_iter().find(|(_, made)| made.id == other) else { return Ok(None) };
-            Ok::<_, StoreError>(Some((self.led_to_one(service, &made).await?, made)))
+            Ok::<_, StoreError>(Some((self.led_to_one(service, &made, u64::MAX).await?, made)))
         };
         match read.await {
             Ok(Some((one, made))) => Ok((record, one, made)),
@@ -193,8 +193,11 @@ impl Web {
     /// what the record hears that it was sent for.
     pub(super) async fn led_to(&self, record: &TaskRecord, body: &Value) -> Result<Vec<LedTo>, StoreError> {
         let mut all = Vec::new();
-        for (service, made) in self.led_to_tasks(record, body).await? {
-            all.push(self.led_to_one(service, &made).await?);
+        let tasks = self.led_to_tasks(record, body).await?;
+        let heard = self.store.heard(&record.provider, tasks.iter().map(|(_, made)| made.id).collect()).await?;
+        for (service, made) in tasks {
+            let heard = heard.iter().find(|(task, _)| *task == made.id).map_or(0, |(_, seq)| *seq);
+            all.push(self.led_to_one(service, &made, heard).await?);
         }
         Ok(all)
     }
@@ -219,7 +222,8 @@ impl Web {
         Ok(named.iter().flat_map(of).collect())
     }
 
-    async fn led_to_one(&self, service: String, made: &TaskRecord) -> Result<LedTo, StoreError> {
+    /// One of them, as whoever works the first sees it who has been shown what was said up to `heard`.
+    async fn led_to_one(&self, service: String, made: &TaskRecord, heard: u64) -> Result<LedTo, StoreError> {
         let mut resources = self.visible(made).await?;
         let mut body = task_body(&*self.store, made.id, made.version).await?;
         let journal = self.store.journal(made.id).await?;
@@ -234,14 +238,14 @@ impl Web {
         Ok(LedTo {
             task: made.id,
             service,
-            status: words::status(made.state.status),
+            status: words::status_of(made.state.status, line::was_taken_back(made, &resources)),
             at: words::moment(made.created),
             facts: story::outcome(&body),
             messages: timeline::messages(&journal, &resources, &registry),
             asks,
             is_open: !made.state.status.is_terminal(),
             question: question(&journal, asks),
-            new: news::last_said(made.id, &journal, Side::Referrer),
+            new: news::unheard(made.id, &journal, Side::Referrer, heard),
         })
     }
 

@@ -85,6 +85,7 @@ impl Web {
         let registry = self.registry.load();
         let now = self.store.now();
         let story = Story::of(record.id, line::own_request(record, &body), &body, &resources, now);
+        let taken_back = line::was_taken_back(record, &resources);
         let known = record.identifier.as_deref().and_then(|token| token.rsplit_once('|')).map(|(_, value)| value);
         let content = Content {
             from: registry.providers.get(&record.provider).map_or("", |provider| provider.name.as_str()),
@@ -92,7 +93,7 @@ impl Web {
             story: &story,
             reference: known.unwrap_or_default(),
             came: &words::moment(record.created),
-            status: words::status(record.state.status).words,
+            status: words::status_of(record.state.status, taken_back).words,
             messages: &timeline::messages(&journal, &resources, &registry),
         };
         Ok(blocks(&content))

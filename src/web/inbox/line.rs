@@ -13,7 +13,7 @@ use crate::{
         nhs_number::{self, NhsNumber},
         test_data, tree,
     },
-    store::TaskRecord,
+    store::{StoredResource, TaskRecord},
 };
 
 /// System of the identifier by which a Task names the person who works it.
@@ -64,6 +64,8 @@ pub(in crate::web) struct Line {
     pub died: bool,
     /// It says that it stands for nobody.
     pub is_test: bool,
+    /// Its referrer took it back: it was sent in error.
+    pub taken_back: bool,
     pub worker: Option<Worker>,
     /// Who sent it.
     pub system: SystemId,
@@ -106,6 +108,7 @@ impl Line {
             flagged: resources.iter().flat_map(with_contained).any(is_safeguarding),
             died: person.is_some_and(has_died),
             is_test: test_data::is_test(request),
+            taken_back: is_taken_back(request),
             worker: worker_of(body),
             system: record.system.clone(),
             led_to: passing::led_to(body).into_iter().map(|(request, _)| request).take(LED_TO_MAX).collect(),
@@ -128,6 +131,23 @@ impl Line {
     pub(in crate::web) fn is_open(&self) -> bool {
         !self.state.status.is_terminal()
     }
+
+    /// Whether whoever works it must hear what is said of it: until it has ended, and that it was taken back.
+    pub(in crate::web) fn hears(&self) -> bool {
+        self.is_open() || self.taken_back
+    }
+}
+
+/// The same of a Task with the resources of its referral.
+pub(in crate::web) fn was_taken_back(record: &TaskRecord, resources: &[(StoredResource, Value)]) -> bool {
+    let mut requests = resources.iter().filter(|(stored, _)| stored.kind == "ServiceRequest");
+    requests.any(|(stored, request)| stored.id == record.request && is_taken_back(request))
+}
+
+/// Whether its referrer took a referral back as sent in error, which is the status that a ServiceRequest has then. An end that its provider
+/// marked as noted in error leaves the request as it was.
+pub(in crate::web) fn is_taken_back(request: &Value) -> bool {
+    tree::text(request, "status") == Some("entered-in-error")
 }
 
 fn is_request(resource: &Value, record: &TaskRecord) -> bool {

@@ -29,6 +29,8 @@ pub(in crate::web) enum View {
     News,
     /// It is being worked on.
     Active,
+    /// Its referrer took it back lately: it was sent in error.
+    TakenBack,
     /// It has ended lately.
     Closed,
 }
@@ -72,7 +74,7 @@ pub(in crate::web) struct Wanted {
 }
 
 /// Each view: its word in URLs, its name.
-pub(in crate::web) const VIEWS: [(View, &str, &str); 9] = [
+pub(in crate::web) const VIEWS: [(View, &str, &str); 10] = [
     (View::Open, "open", "All open"),
     (View::New, "new", "New"),
     (View::Urgent, "urgent", "Urgent"),
@@ -81,6 +83,7 @@ pub(in crate::web) const VIEWS: [(View, &str, &str); 9] = [
     (View::News, "news", "New messages and changes"),
     (View::Waiting, "waiting", "Waiting"),
     (View::Active, "active", "Active"),
+    (View::TakenBack, "taken-back", "Taken back lately"),
     (View::Closed, "closed", "Closed lately"),
 ];
 
@@ -106,7 +109,8 @@ impl View {
             }
             Self::Urgent => line.is_open() && line.priority.is_some(),
             Self::Overdue => words::is_overdue(state, now),
-            Self::News => line.is_open() && !line.news.is_empty(),
+            Self::News => line.hears() && !line.news.is_empty(),
+            Self::TakenBack => line.taken_back,
             Self::Cancel => line.is_open() && state.cancel_requested,
             Self::Waiting => line.is_open() && (state.status == TaskStatus::OnHold || state.information_requested),
             Self::Active => {
@@ -332,7 +336,7 @@ mod tests {
         assert_eq!(ids("view=waiting"), [3]);
         assert_eq!(ids("view=active"), [2]);
         assert_eq!(ids("view=closed"), [4]);
-        assert_eq!(shown(&lines(), &asked("view=new"), now(), PAGE).counts, [4, 2, 2, 0, 0, 0, 1, 1, 1]);
+        assert_eq!(shown(&lines(), &asked("view=new"), now(), PAGE).counts, [4, 2, 2, 0, 0, 0, 1, 1, 0, 1]);
         let mut all = lines();
         let mut asked_to = (*all[1]).clone();
         asked_to.state.cancel_requested = true;

@@ -22,7 +22,9 @@ pub(in crate::web) const CLOSED_MAX: usize = 1_000;
 /// The lists of so many providers are in memory; the one used longest ago is forgotten with the next.
 const SHELVES_MAX: usize = 100;
 /// What ended longer ago is found by a search alone.
-const CLOSED_FOR: SignedDuration = SignedDuration::from_hours(24 * 28);
+const CLOSED_FOR: SignedDuration = SignedDuration::from_hours(24 * CLOSED_DAYS);
+/// The same in days, for people.
+pub(in crate::web) const CLOSED_DAYS: i64 = 28;
 /// A commit becomes visible after another that bears a later time, at the most so much: so far back what changed is read again.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(10);
 /// What changed is read in pieces of so many, …

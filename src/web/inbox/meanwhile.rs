@@ -7,13 +7,14 @@ use axum::{http::StatusCode, response::Response};
 use super::{
     away,
     form_of::{FormOf, Kind, Typed},
+    news,
     story::Fact,
     timeline::{self, Eyes, Moment},
     words,
 };
 use crate::{
     domain::TaskId,
-    store::{StoreError, TaskRecord},
+    store::{JournalLine, StoreError, TaskRecord},
     web::{
         Web,
         form::Seen,
@@ -38,9 +39,31 @@ struct TooLatePage {
 }
 
 impl Web {
+    /// What the referrer did since this version of a referral; none where that is nothing.
+    pub(super) async fn said_meanwhile(
+        &self,
+        record: &TaskRecord,
+        version: u64,
+    ) -> Result<Option<Vec<Moment>>, StoreError> {
+        let journal = self.store.journal(record.id).await?;
+        if news::came_since(&journal, version).is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.moments_since(record, journal, version).await?))
+    }
+
     /// What happened to a referral since this version of it, the newest first.
     pub(super) async fn meanwhile(&self, record: &TaskRecord, version: u64) -> Result<Vec<Moment>, StoreError> {
-        let mut journal = self.store.journal(record.id).await?;
+        let journal = self.store.journal(record.id).await?;
+        self.moments_since(record, journal, version).await
+    }
+
+    async fn moments_since(
+        &self,
+        record: &TaskRecord,
+        mut journal: Vec<JournalLine>,
+        version: u64,
+    ) -> Result<Vec<Moment>, StoreError> {
         let noted = self.noted_in(record, &journal).await?;
         journal.retain(|line| line.seq > version);
         let resources = self.visible(record).await?;

@@ -1,5 +1,6 @@
-//! What was said of a referral that nobody of its provider has looked at: messages and changes of the referrer, and what came of those it led
-//! to. It is new until its page is opened, by whoever works there; what one answers one has read. Which of it is new is pure.
+//! What was said of a referral that nobody of its provider has looked at: messages and changes of the referrer, that it was taken back, and
+//! what came of those it led to. It is new until a page shows it, to whoever works there. To write about a referral is not to look at it: what
+//! comes while somebody writes stays new. Which of it is new is pure.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,13 +17,14 @@ use crate::{
 /// So many referrals that came of a provider's are watched, whose news stand with those they came of.
 pub(super) const WATCHED_MAX: usize = 5_000;
 
+const TAKEN_BACK: Tag = tag("Newly taken back", "red");
+const RISK: Tag = tag("New risk", "red");
 const MESSAGE: Tag = tag("New message", "blue");
 const CHANGED: Tag = tag("Changed by the referrer", "blue");
-const RISK: Tag = tag("New risk", "red");
 const ONWARD: Tag = tag("News from another service", "blue");
 
-/// All of them, the gravest first.
-const GRAVEST: [Tag; 4] = [RISK, MESSAGE, CHANGED, ONWARD];
+/// All that a referrer says, the gravest first.
+const GRAVEST: [Tag; 4] = [TAKEN_BACK, RISK, MESSAGE, CHANGED];
 
 /// On which side of a Task one stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,56 +45,73 @@ pub(super) struct New {
     pub tag: Tag,
 }
 
-/// What of a Task's journal the other side said last, if one has said nothing since: who answers has read what was said before. To give a
-/// referral to somebody is no answer.
-pub(super) fn last_said<'j>(
+/// What the other side said of a Task that nobody has looked at, in its order: `heard` is the seq up to which somebody has. What a provider's own
+/// system answers was made of all that was said before, for its version would be stale else; what its people write on pages was made of
+/// what these showed, which was noted as looked at then.
+pub(super) fn unheard<'j>(
     task: TaskId,
     journal: impl IntoIterator<Item = &'j JournalLine>,
     side: Side,
-) -> Option<New> {
-    let mut last: Option<New> = None;
-    for JournalLine { seq, event, actor, .. } in journal {
-        let new = |tag| Some(New { task, seq: *seq, tag });
-        let moves = matches!(event, Event::Answered { from, to, .. } if from != to);
-        let is_message = matches!(event, Event::Message { .. });
-        last = match (side, actor) {
-            // of what came one after the other the gravest is told
-            (Side::Provider, Actor::System(_)) if is_message => new(gravest(last, MESSAGE)),
-            (Side::Provider, Actor::System(_)) if let Event::Amended { with, .. } = event => {
-                let is_risk = with.iter().any(|one| one.starts_with("Flag/"));
-                new(gravest(last, if is_risk { RISK } else { CHANGED }))
-            }
-            (Side::Referrer, Actor::Provider(_)) if is_message || moves => new(ONWARD),
-            (Side::Provider, Actor::Provider(_)) | (Side::Referrer, Actor::System(_)) if is_message || moves => None,
-            _ => last,
-        };
+    heard: u64,
+) -> Vec<New> {
+    let mut all = Vec::new();
+    for line in journal {
+        match said(line, side) {
+            Some(tag) if line.seq > heard => all.push(New { task, seq: line.seq, tag }),
+            None if side == Side::Provider && is_answer_of_system(line) => all.clear(),
+            _ => {}
+        }
+    }
+    all
+}
+
+/// What one side hears of in a line of a journal.
+fn said(line: &JournalLine, side: Side) -> Option<Tag> {
+    let brings_risk = |with: &[String]| with.iter().any(|one| one.starts_with("Flag/"));
+    match (side, &line.actor, &line.event) {
+        (Side::Provider, Actor::System(_), Event::Retracted { .. }) => Some(TAKEN_BACK),
+        (Side::Provider, Actor::System(_), Event::Amended { with, risk, .. }) => {
+            Some(if *risk || brings_risk(with) { RISK } else { CHANGED })
+        }
+        (Side::Provider, Actor::System(_), Event::Message { with, .. }) => {
+            Some(if brings_risk(with) { RISK } else { MESSAGE })
+        }
+        (Side::Referrer, Actor::Provider(_), Event::Message { .. }) => Some(ONWARD),
+        (Side::Referrer, Actor::Provider(_), Event::Answered { from, to, .. }) if from != to => Some(ONWARD),
+        _ => None,
+    }
+}
+
+/// Whether a provider's own system said what becomes of it, and not somebody on a page.
+fn is_answer_of_system(line: &JournalLine) -> bool {
+    let by_person = line.asked_by.as_ref().is_some_and(|asked| asked.person.is_some());
+    let moves = matches!(line.event, Event::Answered { from, to, .. } if from != to);
+    !by_person && moves && matches!(line.actor, Actor::Provider(_))
+}
+
+/// What the referrer did of which a page does not tell that was made at `version`: all of it is told to whoever wrote on such a page.
+pub(super) fn came_since(journal: &[JournalLine], version: u64) -> Vec<u64> {
+    let is_said = |line: &&JournalLine| {
+        let asks = matches!((&line.actor, &line.event), (Actor::System(_), Event::CancellationRequested { .. }));
+        line.seq > version && (asks || said(line, Side::Provider).is_some())
+    };
+    journal.iter().filter(is_said).map(|line| line.seq).collect()
+}
+
+/// Of each kind what came last: it is heard with what came before it, and no sooner.
+fn last_of_each(news: Vec<New>) -> Vec<New> {
+    let mut last: Vec<New> = Vec::new();
+    for new in news {
+        last.retain(|before| before.tag != new.tag);
+        last.push(new);
     }
     last
 }
 
-/// What is told of what was said before and now: the gravest.
-fn gravest(before: Option<New>, now: Tag) -> Tag {
-    let said = [before.map(|before| before.tag), Some(now)];
-    GRAVEST.into_iter().find(|tag| said.contains(&Some(*tag))).unwrap_or(now)
-}
-
-/// The seqs of what the referrer wrote or changed since the provider answered last, and that nobody of it has looked at: `heard` is the seq up
-/// to which somebody has.
-pub(super) fn unheard(journal: &[JournalLine], heard: u64) -> Vec<u64> {
-    let is_answer = |line: &&JournalLine| {
-        let moves = matches!(line.event, Event::Answered { from, to, .. } if from != to);
-        matches!(line.actor, Actor::Provider(_)) && (moves || matches!(line.event, Event::Message { .. }))
-    };
-    let from = journal.iter().rev().find(is_answer).map_or(heard, |line| heard.max(line.seq));
-    let is_said = |line: &&JournalLine| {
-        matches!(line.actor, Actor::System(_)) && matches!(line.event, Event::Message { .. } | Event::Amended { .. })
-    };
-    journal.iter().filter(is_said).map(|line| line.seq).filter(|seq| *seq > from).collect()
-}
-
-/// The tags of what is new, each once.
+/// What a line of the list is marked with: the gravest of what the referrer said, and that another service said something.
 fn tags(news: &[New]) -> Vec<Tag> {
-    GRAVEST.into_iter().filter(|tag| news.iter().any(|new| new.tag == *tag)).collect()
+    let is_there = |tag: &&Tag| news.iter().any(|new| new.tag == **tag);
+    GRAVEST.iter().find(is_there).into_iter().chain([&ONWARD].into_iter().filter(is_there)).copied().collect()
 }
 
 /// What of the news of a provider's lines is known.
@@ -114,8 +133,8 @@ impl Live {
         changed: BTreeSet<TaskId>,
         from: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
-        let is_open = |line: &TaskId, shelf: &Shelf| shelf.by_task.get(line).is_some_and(|line| line.is_open());
-        let mut touched: BTreeSet<TaskId> = changed.into_iter().filter(|line| is_open(line, shelf)).collect();
+        let hears = |line: &TaskId, shelf: &Shelf| shelf.by_task.get(line).is_some_and(|line| line.hears());
+        let mut touched: BTreeSet<TaskId> = changed.into_iter().filter(|line| hears(line, shelf)).collect();
         if let Some(from) = from {
             touched.extend(self.led_changed(shelf, from).await?);
         }
@@ -133,19 +152,19 @@ impl Live {
         }
         touched.iter().for_each(|line| drop(shelf.news.by_line.remove(line)));
         for (task, journal) in &said {
-            if let Some((line, side)) = asked.get(task)
-                && let Some(new) = last_said(*task, journal, *side)
-            {
-                shelf.news.by_line.entry(*line).or_default().push(new);
+            if let Some((line, side)) = asked.get(task) {
+                let news = last_of_each(unheard(*task, journal, *side, 0));
+                shelf.news.by_line.entry(*line).or_default().extend(news);
             }
         }
         let by_task = &shelf.by_task;
-        let open = |line: &TaskId| by_task.get(line).is_some_and(|line| line.is_open());
-        shelf.news.led.retain(|_, line| open(line));
-        shelf.news.by_line.retain(|line, _| open(line));
+        let hears = |line: &TaskId| by_task.get(line).is_some_and(|line| line.hears());
+        shelf.news.led.retain(|_, line| hears(line));
+        shelf.news.by_line.retain(|line, _| hears(line));
         // what somebody has looked at since, in whichever process
         let mut heard: HashMap<TaskId, u64> = HashMap::new();
-        let new: Vec<TaskId> = shelf.news.by_line.values().flatten().map(|new| new.task).collect();
+        let new: BTreeSet<TaskId> = shelf.news.by_line.values().flatten().map(|new| new.task).collect();
+        let new: Vec<TaskId> = new.into_iter().collect();
         for some in new.chunks(PIECE) {
             heard.extend(self.store.heard(provider, some.to_vec()).await?);
         }
@@ -248,7 +267,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::TaskStatus::{Accepted, Requested};
+    use crate::{
+        domain::TaskStatus::{Accepted, InProgress, Requested},
+        store::AskedBy,
+    };
 
     fn line(seq: u64, actor: &str, event: Event) -> JournalLine {
         let actor = match actor {
@@ -258,46 +280,88 @@ mod tests {
         JournalLine { seq, at: Timestamp::UNIX_EPOCH, actor, event, asked_by: None }
     }
 
+    /// The same, done by somebody on a page.
+    fn on_page(seq: u64, actor: &str, event: Event) -> JournalLine {
+        let asked_by = AskedBy { request: "r".into(), correlation: None, person: Some("local:luke".into()) };
+        JournalLine { asked_by: Some(asked_by), ..line(seq, actor, event) }
+    }
+
     fn message() -> Event {
         Event::Message { communication: Uuid::nil(), with: vec![], asks: false }
     }
 
-    fn said(journal: &[JournalLine], side: Side) -> Option<(u64, &'static str)> {
-        last_said(TaskId(Uuid::nil()), journal, side).map(|new| (new.seq, new.tag.words))
+    fn amended(risk: bool, with: &[&str]) -> Event {
+        let with = with.iter().map(|one| (*one).to_owned()).collect();
+        Event::Amended { request: 2, order: None, with, risk }
+    }
+
+    fn marks(journal: &[JournalLine], side: Side, heard: u64) -> Vec<&'static str> {
+        let news = last_of_each(unheard(TaskId(Uuid::nil()), journal, side, 0));
+        // as a list does it, which learns what was heard afterwards
+        let news: Vec<New> = news.into_iter().filter(|new| new.seq > heard).collect();
+        tags(&news).iter().map(|tag| tag.words).collect()
+    }
+
+    fn seqs(journal: &[JournalLine], heard: u64) -> Vec<u64> {
+        unheard(TaskId(Uuid::nil()), journal, Side::Provider, heard).iter().map(|new| new.seq).collect()
     }
 
     #[test]
-    fn what_the_referrer_says_is_new_until_it_is_answered() {
-        let amended = || Event::Amended { request: 2, order: None, with: vec![] };
-        let answered = |to| Event::Answered { from: Requested, to, implied: false };
-        let mut journal = vec![line(2, "mind", answered(Accepted))];
-        assert_eq!(said(&journal, Side::Provider), None);
-        journal.push(line(3, "rio", amended()));
-        assert_eq!(said(&journal, Side::Provider), Some((3, "Changed by the referrer")));
+    fn what_the_referrer_says_is_new_until_somebody_has_looked_at_it() {
+        let answered = |from, to| Event::Answered { from, to, implied: false };
+        let mut journal = vec![line(2, "mind", answered(Requested, Accepted))];
+        assert_eq!(marks(&journal, Side::Provider, 0), [""; 0]);
+        journal.push(line(3, "rio", amended(false, &[])));
+        assert_eq!(marks(&journal, Side::Provider, 0), ["Changed by the referrer"]);
         journal.push(line(4, "rio", message()));
-        journal.push(line(5, "rio", amended()));
-        assert_eq!(said(&journal, Side::Provider), Some((5, "New message")), "a change hides no message");
-        assert_eq!((unheard(&journal, 0), unheard(&journal, 3)), (vec![3, 4, 5], vec![4, 5]));
-        journal.push(line(6, "mind", answered(Requested)));
-        assert_eq!(said(&journal, Side::Provider).unwrap().0, 5, "given to somebody is not answered");
-        journal.push(line(7, "mind", message()));
-        assert_eq!(said(&journal, Side::Provider), None);
-        assert_eq!(unheard(&journal, 0), [0; 0], "who answers has read what was said before");
-        let flagged = Event::Amended { request: 3, order: None, with: vec!["Flag/1".into()] };
-        journal.extend([line(8, "rio", flagged), line(9, "rio", message())]);
-        assert_eq!(said(&journal, Side::Provider), Some((9, "New risk")), "nor does a message hide a risk");
+        journal.push(line(5, "rio", amended(false, &[])));
+        assert_eq!(marks(&journal, Side::Provider, 0), ["New message"], "a change hides no message");
+        assert_eq!((seqs(&journal, 0), seqs(&journal, 3)), (vec![3, 4, 5], vec![4, 5]));
+        journal.push(on_page(6, "mind", answered(Accepted, Accepted)));
+        journal.push(on_page(7, "mind", answered(Accepted, InProgress)));
+        journal.push(on_page(8, "mind", message()));
+        journal.push(line(9, "mind", message()));
+        assert_eq!(seqs(&journal, 0), [3, 4, 5], "to write is not to look at what came meanwhile");
+        journal.push(line(10, "mind", answered(InProgress, Accepted)));
+        assert_eq!(seqs(&journal, 0), [0; 0], "a system's answer was made of all that had been said");
+    }
+
+    #[test]
+    fn what_was_heard_gives_its_name_to_nothing_that_comes_after() {
+        for risk in [amended(true, &[]), amended(false, &["Flag/1"])] {
+            let journal = [line(8, "rio", risk), line(9, "rio", message())];
+            assert_eq!(marks(&journal, Side::Provider, 0), ["New risk"], "no message hides a risk");
+            assert_eq!(marks(&journal, Side::Provider, 8), ["New message"], "a risk that was heard is not new");
+            assert_eq!(marks(&journal, Side::Provider, 9), [""; 0]);
+        }
+        let journal = [line(8, "rio", message()), line(9, "rio", Event::Retracted { request: 2, order: None })];
+        assert_eq!(marks(&journal, Side::Provider, 0), ["Newly taken back"]);
+    }
+
+    #[test]
+    fn what_came_while_somebody_wrote_is_what_her_page_had_not() {
+        let asks = Event::CancellationRequested { request: 3, order: None };
+        let journal = [
+            line(2, "rio", message()),
+            on_page(3, "mind", message()),
+            line(4, "rio", amended(true, &[])),
+            line(5, "rio", asks),
+        ];
+        assert_eq!((came_since(&journal, 0), came_since(&journal, 2)), (vec![2, 4, 5], vec![4, 5]));
+        assert_eq!(came_since(&journal, 5), [0; 0]);
     }
 
     #[test]
     fn whoever_referred_on_hears_of_messages_and_of_each_step() {
         let answered = |to| Event::Answered { from: Requested, to, implied: false };
         let mut journal = vec![line(2, "mind", answered(Requested))];
-        assert_eq!(said(&journal, Side::Referrer), None, "a note there is theirs");
+        assert_eq!(marks(&journal, Side::Referrer, 0), [""; 0], "a note there is theirs");
         journal.push(line(3, "mind", answered(Accepted)));
-        assert_eq!(said(&journal, Side::Referrer), Some((3, "News from another service")));
-        journal.push(line(4, "rio", message()));
-        assert_eq!(said(&journal, Side::Referrer), None);
+        assert_eq!(marks(&journal, Side::Referrer, 0), ["News from another service"]);
+        journal.push(on_page(4, "rio", message()));
+        assert_eq!(marks(&journal, Side::Referrer, 0), ["News from another service"], "who writes has not looked");
+        assert_eq!(marks(&journal, Side::Referrer, 3), [""; 0]);
         journal.push(line(5, "mind", message()));
-        assert_eq!(said(&journal, Side::Referrer).unwrap().0, 5);
+        assert_eq!(marks(&journal, Side::Referrer, 3), ["News from another service"]);
     }
 }

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{form_of, line, line::concept, passing, story::first_low, story::spaced};
+use super::{form_of, line, line::concept, passing, story::first_low, story::spaced, timeline};
 use crate::{
-    domain::Event,
+    domain::{Event, TaskStatus},
     fhir::{task as fhir_task, tree},
     store::{JournalLine, StoreError, StoredResource, TaskRecord},
     web::Web,
@@ -15,6 +15,10 @@ use crate::{
 
 /// So many things are named of one change.
 const THINGS_MAX: usize = 6;
+/// What is known of risks is another, and none of it is new.
+const RISKS: &str = "what is known of risks";
+/// That a statusReason is another.
+const REASON: &str = "the reason";
 
 /// What a line of the journal says more than the journal does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,21 +47,23 @@ impl Web {
     }
 }
 
+/// Whether an answer may have noted something. One that moves the status may, too; a step that only follows from the next has no words of its own.
 fn is_note(event: &Event) -> bool {
-    matches!(event, Event::Answered { from, to, .. } if from == to)
+    matches!(event, Event::Answered { implied: false, .. })
 }
 
 fn of_line(line: &JournalLine, tasks: &[StoredResource], requests: &[StoredResource]) -> Option<Noted> {
     let seq = line.seq;
     match &line.event {
-        event if is_note(event) => {
+        Event::Answered { from, to, implied: false } => {
             let (before, after) = pair(tasks, seq)?;
-            let (did, is_given) = of_task(&before, &after)?;
+            let moved = (from != to).then_some(*to);
+            let (did, is_given) = of_task(&before, &after, moved)?;
             Some(Noted { seq, did, is_given })
         }
-        Event::Amended { request, with, .. } => {
+        Event::Amended { request, with, risk, .. } => {
             let things = pair(requests, *request).map(|(before, after)| of_request(&before, &after));
-            let did = changed(things.unwrap_or_default(), with)?;
+            let did = changed(things.unwrap_or_default(), with, *risk)?;
             Some(Noted { seq, did, is_given: false })
         }
         _ => None,
@@ -71,8 +77,9 @@ fn pair(versions: &[StoredResource], version: u64) -> Option<(Value, Value)> {
     Some((body(at.checked_sub(1)?)?, body(at)?))
 }
 
-/// What an answer noted in its Task, and whether that is no more than who works it; nothing where no element tells it.
-fn of_task(before: &Value, after: &Value) -> Option<(String, bool)> {
+/// What an answer noted in its Task, after the status that it `moved` to, and whether that is no more than who works it; nothing where no element
+/// tells it.
+fn of_task(before: &Value, after: &Value, moved: Option<TaskStatus>) -> Option<(String, bool)> {
     let mut did = Vec::new();
     if before.get("owner") != after.get("owner") {
         let worker = line::worker_of(after).map(|worker| worker.name);
@@ -95,15 +102,23 @@ fn of_task(before: &Value, after: &Value) -> Option<(String, bool)> {
         _ => {}
     }
     let is_given = before.get("owner") != after.get("owner");
-    let things = things(before, after);
+    let mut things = things(before, after);
+    if moved.is_some() {
+        // what ends or halts a referral says why: that is no more than was to be expected
+        things.retain(|thing| thing != REASON);
+    }
     if !things.is_empty() {
         did.push(format!("noted {}", listed(&things)));
     }
     if !added(before, after, "note").is_empty() {
         did.push("wrote a note".to_owned());
     }
-    let is_given = is_given && did.len() == 1;
-    (!did.is_empty()).then(|| (listed(&did), is_given))
+    let is_given = is_given && did.len() == 1 && moved.is_none();
+    if did.is_empty() {
+        return None;
+    }
+    let moved = moved.map(|to| timeline::moved(to).to_owned());
+    Some((listed(&moved.into_iter().chain(did).collect::<Vec<_>>()), is_given))
 }
 
 /// What else a Task says that it did not, each kind once.
@@ -126,7 +141,7 @@ fn things(before: &Value, after: &Value) -> Vec<String> {
         });
     }
     if before.get("statusReason") != after.get("statusReason") {
-        add("the reason".to_owned());
+        add(REASON.to_owned());
     }
     let provider_says = |task: &Value| {
         let mut business = task.get("businessStatus").cloned().unwrap_or_default();
@@ -151,7 +166,18 @@ fn of_request(before: &Value, after: &Value) -> BTreeSet<String> {
     let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else { return BTreeSet::new() };
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let differ = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
-    differ.filter_map(|name| element(name.trim_start_matches('_'))).collect()
+    let mut things: BTreeSet<String> = differ.filter_map(|name| element(name.trim_start_matches('_'))).collect();
+    let contained = |request: &Map<String, Value>, is_flag: bool| {
+        let all = request.get("contained").and_then(Value::as_array).cloned().unwrap_or_default();
+        all.into_iter().filter(|one| (tree::resource_type(one) == Some("Flag")) == is_flag).collect::<Vec<_>>()
+    };
+    if contained(before, false) != contained(after, false) {
+        things.insert("details that come with it".to_owned());
+    }
+    if contained(before, true) != contained(after, true) {
+        things.insert(RISKS.to_owned());
+    }
+    things
 }
 
 /// What an element of a ServiceRequest is about; nothing of those that say nothing to a reader.
@@ -161,6 +187,8 @@ fn element(name: &str) -> Option<String> {
         | "implicitRules" | "extension" | "modifierExtension" => return None,
         // named by what came with it
         "supportingInfo" | "insurance" | "specimen" | "relevantHistory" => return None,
+        // by what is in it
+        "contained" => return None,
         "priority" => "how urgent it is",
         "reasonCode" | "reasonReference" => "why the person is referred",
         "code" | "orderDetail" | "category" | "quantityQuantity" => "what is asked for",
@@ -169,17 +197,19 @@ fn element(name: &str) -> Option<String> {
         "subject" => "the person’s details",
         "requester" => "who refers",
         "performer" | "performerType" | "locationCode" | "locationReference" => "who is to help",
-        "contained" => "details that come with it",
         other if other.starts_with("occurrence") => "when help is wanted",
         other => return Some(first_low(&spaced(other))),
     };
     Some(known.to_owned())
 }
 
-/// What the referrer changed, with what came along.
-fn changed(mut things: BTreeSet<String>, with: &[String]) -> Option<String> {
+/// What the referrer changed, with what came along; whether it tells of a `risk`.
+fn changed(mut things: BTreeSet<String>, with: &[String], risk: bool) -> Option<String> {
     let kinds: BTreeSet<&str> = with.iter().filter_map(|one| one.split_once('/')).map(|(kind, _)| kind).collect();
-    let is_new_risk = kinds.contains("Flag");
+    let is_new_risk = risk || kinds.contains("Flag");
+    if is_new_risk {
+        things.remove(RISKS);
+    }
     for kind in kinds.into_iter().filter(|kind| *kind != "Flag") {
         things.insert(match kind {
             "Patient" => "the person’s details and how to reach them".to_owned(),
@@ -229,7 +259,7 @@ mod tests {
     };
 
     fn noted(before: &Value, after: &Value) -> String {
-        of_task(before, after).map(|(did, _)| did).unwrap_or_default()
+        of_task(before, after, None).map(|(did, _)| did).unwrap_or_default()
     }
 
     #[test]
@@ -241,7 +271,7 @@ mod tests {
             task
         };
         let luke = with("owner", json!({"type": "Practitioner", "display": "Luke Byrne"}));
-        assert_eq!(of_task(&bare, &luke), Some(("gave it to Luke Byrne".into(), true)));
+        assert_eq!(of_task(&bare, &luke, None), Some(("gave it to Luke Byrne".into(), true)));
         assert_eq!(noted(&luke, &bare), "gave it back to nobody in particular");
         let outputs = json!([
             {"type": {"text": "Activity attended"}, "valueString": "Choir"},
@@ -260,6 +290,14 @@ mod tests {
         let kept = with("note", json!([{"text": "They want to come"}]));
         assert_eq!(noted(&asked, &kept), "decided to go on with it and wrote a note");
         assert_eq!(noted(&bare, &bare), "");
+        let moved = |before: &Value, after: &Value, to| of_task(before, after, Some(to));
+        let told = moved(&bare, &whole, TaskStatus::Completed).unwrap();
+        assert_eq!(told.0, "completed it, noted activities and ONS4 scores (before) and wrote a note");
+        assert_eq!(moved(&bare, &kept, TaskStatus::Accepted).unwrap().0, "accepted the referral and wrote a note");
+        let given = moved(&bare, &luke, TaskStatus::Accepted).unwrap();
+        assert_eq!(given, ("accepted the referral and gave it to Luke Byrne".into(), false));
+        let why = with("statusReason", json!({"text": "No room"}));
+        assert_eq!(moved(&bare, &why, TaskStatus::Rejected), None, "why it ended is told where it ended");
     }
 
     fn version(version: u64, body: &Value) -> StoredResource {
@@ -268,11 +306,16 @@ mod tests {
 
     #[test]
     fn what_the_referrer_changed_is_named_and_a_risk_first() {
-        let line = |request: u64, with: &[&str]| JournalLine {
+        let line = |request: u64, with: &[&str], risk: bool| JournalLine {
             seq: 9,
             at: Timestamp::UNIX_EPOCH,
             actor: Actor::System("rio".parse().unwrap()),
-            event: Event::Amended { request, order: None, with: with.iter().map(|one| (*one).to_owned()).collect() },
+            event: Event::Amended {
+                request,
+                order: None,
+                with: with.iter().map(|one| (*one).to_owned()).collect(),
+                risk,
+            },
             asked_by: None,
         };
         let requests = [
@@ -280,7 +323,7 @@ mod tests {
             version(2, &json!({"id": "1", "priority": "urgent", "note": [{"text": "x"}], "meta": {}})),
             version(3, &json!({"id": "1", "priority": "urgent", "note": [{"text": "x"}], "supportingInfo": []})),
         ];
-        let told = |request, with: &[&str]| of_line(&line(request, with), &[], &requests).map(|noted| noted.did);
+        let told = |request, with: &[&str]| of_line(&line(request, with, false), &[], &requests).map(|noted| noted.did);
         assert_eq!(told(2, &[]).unwrap(), "changed the referral: how urgent it is and what the referrer writes");
         assert_eq!(told(3, &["Flag/7"]).unwrap(), "told of a risk");
         assert_eq!(
@@ -288,9 +331,22 @@ mod tests {
             "told of a risk, and changed the referral: the person’s details and how to reach them"
         );
         assert_eq!((told(3, &[]), told(7, &[])), (None, None), "what tells nothing is told as before");
+        let carries = |version_of, flag: &Value| {
+            let contained = json!([{"resourceType": "Patient", "id": "p"}, flag]);
+            version(version_of, &json!({"id": "1", "contained": contained}))
+        };
+        let flag = |status: &str| json!({"resourceType": "Flag", "id": "f", "status": status});
+        let requests = [
+            version(1, &json!({"id": "1", "contained": [{"resourceType": "Patient", "id": "p"}]})),
+            carries(2, &flag("active")),
+            carries(3, &flag("inactive")),
+        ];
+        let told = |request, risk| of_line(&line(request, &[], risk), &[], &requests).map(|noted| noted.did);
+        assert_eq!(told(2, true).unwrap(), "told of a risk", "and of nothing that only came with it");
+        assert_eq!(told(3, false).unwrap(), "changed the referral: what is known of risks");
         let moved = JournalLine {
             event: Event::Answered { from: TaskStatus::Requested, to: TaskStatus::Accepted, implied: false },
-            ..line(2, &[])
+            ..line(2, &[], false)
         };
         assert_eq!(of_line(&moved, &requests, &[]), None);
     }

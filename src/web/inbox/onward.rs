@@ -296,12 +296,15 @@ async fn shown(web: &Web, seen: &Seen, known: &Known, typed: Typed, mut faults: 
             Err(NotFound::Store(error)) => return away(&error),
         }
     }
-    let which = found.as_ref().map(which).unwrap_or_default();
+    let mut which = found.as_ref().map(which).unwrap_or_default();
     // what was chosen stays, also where something else is looked for by now
     if let Ok(Some(chosen)) = web.service_for(&known.provider.id, &typed.service).await {
         let services = &mut found.get_or_insert_default().services;
         if services.iter().all(|one| one.id != chosen.id) {
             services.insert(0, chosen);
+            if !which.is_empty() {
+                which.push_str(". The one you have chosen stands before them");
+            }
         }
     }
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };

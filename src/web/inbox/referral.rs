@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     auth::Deed,
-    domain::TaskId,
+    domain::{Destination, Side, TaskId},
     fhir::{test_data, tree},
     http::call::pairs,
     lanes::task_body,
@@ -31,6 +31,7 @@ use crate::{
         frame::{Frame, Section},
         page::{self, Fault},
     },
+    writeback::detail::WayBack,
 };
 
 /// The page.
@@ -40,6 +41,8 @@ struct ReferralPage {
     frame: Frame,
     faults: Vec<Fault>,
     done: Option<String>,
+    /// That nothing gets into the referrer's record at present; none where it does.
+    record_away: Option<&'static str>,
     made_for: String,
     task: TaskId,
     version: u64,
@@ -54,6 +57,8 @@ struct ReferralPage {
     is_open: bool,
     /// It stands for nobody.
     is_test: bool,
+    /// Its referrer took it back: it was sent in error.
+    taken_back: bool,
     cancel_requested: bool,
     beside: Option<TaskId>,
     worker: String,
@@ -63,6 +68,8 @@ struct ReferralPage {
     can_put_right: bool,
     messages: Vec<Message>,
     moments: Vec<Moment>,
+    /// What of them is new is told at the head: that it is, or that it came while somebody wrote. None where nothing is.
+    new_told: Option<&'static str>,
     /// Referrals that came of it.
     led_to: Vec<LedTo>,
     /// How far a message, and a status, get.
@@ -80,9 +87,10 @@ pub(in crate::web) async fn referral(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = pairs(&query.unwrap_or_default());
-    let done = query.into_iter().find(|(name, _)| name == done::PARAMETER).map(|(_, code)| code);
+    let said = |wanted: &str| query.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
+    let (done, since) = (said(done::PARAMETER), said(done::SINCE).and_then(|version| version.parse().ok()));
     match web.named(&seen, &task, Deed::Read).await {
-        Ok(record) => shown(&web, &seen, &record, Said { done, ..Said::default() }).await,
+        Ok(record) => shown(&web, &seen, &record, Said { done, since, ..Said::default() }).await,
         Err(page) => page,
     }
 }
@@ -92,6 +100,8 @@ pub(in crate::web) async fn referral(
 pub(super) struct Said {
     /// The code of what was done.
     pub done: Option<String>,
+    /// The version of the page on which it was done: what came after is told as what came meanwhile.
+    pub since: Option<u64>,
     pub faults: Vec<Fault>,
     pub typed: String,
 }
@@ -121,6 +131,21 @@ impl Web {
         Ok(all)
     }
 
+    /// Whether what is written back of a referral does not get into its record at present: what failed last is tried again, or nothing is
+    /// tried there because its server does not answer.
+    async fn record_is_away(&self, record: &TaskRecord, way: WayBack) -> Result<bool, StoreError> {
+        if way == WayBack::Nowhere {
+            return Ok(false);
+        }
+        let of = Destination::new(Side::WriteBack, record.system.as_str());
+        if self.console.is_shut(&of) {
+            return Ok(true);
+        }
+        let attempts = self.store.attempts(record.id).await?;
+        let last = attempts.iter().rev().find(|attempt| attempt.side == Side::WriteBack);
+        Ok(last.is_some_and(|last| last.result == "deferred"))
+    }
+
     async fn page_of(&self, seen: &Seen, record: &TaskRecord, said: Said) -> Result<ReferralPage, StoreError> {
         let body = task_body(&*self.store, record.id, record.version).await?;
         let resources = self.visible(record).await?;
@@ -132,7 +157,8 @@ impl Web {
         let known = record.identifier.as_deref().and_then(|token| token.rsplit_once('|')).map(|(_, value)| value);
         let request = resources.iter().find(|(s, _)| s.kind == "ServiceRequest" && s.id == own).map(|(_, body)| body);
         let priority = request.and_then(|request| tree::text(request, "priority")).unwrap_or_default();
-        let mut tags = vec![words::status(record.state.status)];
+        let taken_back = line::was_taken_back(record, &resources);
+        let mut tags = vec![words::status_of(record.state.status, taken_back)];
         tags.extend(words::marks(&record.state, now));
         tags.extend(story.died.then(|| words::tag("Has died", "grey")));
         let providers = [record.provider.clone()];
@@ -150,9 +176,16 @@ impl Web {
         };
         let led_to = self.led_to(record, &body).await?;
         let heard = self.store.heard(&record.provider, vec![record.id]).await?;
-        let new = news::unheard(&journal, heard.first().map_or(0, |(_, seq)| *seq));
-        let mut news: Vec<news::New> = led_to.iter().filter_map(|one| one.new).collect();
-        news.extend(news::last_said(record.id, &journal, news::Side::Provider));
+        let heard = heard.first().map_or(0, |(_, seq)| *seq);
+        let mut news = news::unheard(record.id, &journal, news::Side::Provider, heard);
+        let came = said.since.map(|version| news::came_since(&journal, version)).unwrap_or_default();
+        let new_told = match (came.is_empty(), news.is_empty()) {
+            (false, _) => Some("This came while you were writing"),
+            (true, false) => Some("This is new since somebody here last looked"),
+            (true, true) => None,
+        };
+        let new: Vec<u64> = news.iter().map(|new| new.seq).chain(came).collect();
+        news.extend(led_to.iter().flat_map(|one| one.new.iter().copied()));
         self.looks_at(&record.provider, news).await;
         let way = self.way_back(record, &resources);
         let kinds = timeline::kinds(&resources);
@@ -164,6 +197,7 @@ impl Web {
             frame: Frame::of(seen, Section::Inbox),
             faults: said.faults,
             done: said.done.and_then(|code| done::words(&code, way)),
+            record_away: self.record_is_away(record, way).await?.then_some(done::RECORD_AWAY),
             message_goes: done::back(done::Told::Message, way),
             status_goes: done::back(done::Told::Status, way),
             typed: said.typed,
@@ -179,6 +213,7 @@ impl Web {
             reference: known.unwrap_or_default().to_owned(),
             is_open: !record.state.status.is_terminal(),
             is_test: request.is_some_and(test_data::is_test),
+            taken_back,
             cancel_requested: record.state.cancel_requested,
             beside,
             worker: worker.and_then(|worker| worker.id).unwrap_or_else(|| "none".to_owned()),
@@ -187,6 +222,7 @@ impl Web {
             can_put_right: !put_right::items(&body, &journal, &resources, &record.provider).is_empty(),
             messages: timeline::messages(&journal, &resources, &registry),
             moments,
+            new_told,
             led_to,
         })
     }

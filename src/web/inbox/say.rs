@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     absent, away, done,
     form_of::Typed,
+    news,
     referral::{self, Said},
 };
 use crate::{
@@ -20,13 +21,28 @@ use crate::{
     store::TaskRecord,
     web::{
         Shared, Web,
-        form::{Seen, Signed},
+        form::{Form, Seen, Signed},
         page::{self, Fault},
     },
 };
 
 /// A message has no more characters.
 pub(super) const MESSAGE_CHARS_MAX: usize = 4_000;
+
+/// What the form of a message says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent<'f> {
+    /// By what it is known that is sent twice.
+    once: &'f str,
+    /// The version of the Task that its page showed; one that says nothing is older than all.
+    pub version: u64,
+}
+
+impl<'f> Sent<'f> {
+    pub(super) fn of(form: &'f Form) -> Self {
+        Self { once: form.text("once"), version: form.text("version").parse().unwrap_or(0) }
+    }
+}
 
 /// `POST /inbox/{task}/message`
 pub(in crate::web) async fn message(State(web): State<Shared>, Path(task): Path<String>, signed: Signed) -> Response {
@@ -37,15 +53,16 @@ pub(in crate::web) async fn message(State(web): State<Shared>, Path(task): Path<
     };
     let text = signed.form.text("message").trim().replace("\r\n", "\n");
     let asks = signed.form.text("asks") == "yes";
+    let form = Sent::of(&signed.form);
     if let Some(told) = unfit(&text) {
-        let faults = vec![Fault::at("message", told)];
-        return referral::shown(&web, &seen, &record, Said { faults, typed: text, ..Said::default() }).await;
+        let (faults, since) = (vec![Fault::at("message", told)], Some(form.version));
+        return referral::shown(&web, &seen, &record, Said { faults, since, typed: text, ..Said::default() }).await;
     }
     let category = if asks { INFORMATION_REQUESTED } else { "" };
     let sent = instant(web.store.now());
     let body = communication(&record, &seen.visitor.name, &text, category, None, &sent);
     let code = if asks { "asked" } else { "said" };
-    said(&web, &seen, &record, body, signed.form.text("once"), (code, text)).await
+    said(&web, &seen, &record, body, form, (code, text)).await
 }
 
 /// What is wrong with a message as it was typed.
@@ -60,7 +77,7 @@ pub(super) fn unfit(text: &str) -> Option<String> {
 }
 
 /// A contact with the person, noted with the referral.
-pub(super) async fn contact(web: &Web, seen: &Seen, record: &TaskRecord, typed: &Typed, once: &str) -> Response {
+pub(super) async fn contact(web: &Web, seen: &Seen, record: &TaskRecord, typed: &Typed, form: Sent<'_>) -> Response {
     let (way, result) = (typed.text("way"), typed.text("result"));
     let text = match typed.text("note") {
         "" => format!("{way}: {result}."),
@@ -73,7 +90,7 @@ pub(super) async fn contact(web: &Web, seen: &Seen, record: &TaskRecord, typed: 
     let sent = typed.moment().filter(|sent| sent.len() > today.len() || *sent <= today);
     let sent = sent.unwrap_or_else(|| instant(now));
     let body = communication(record, &seen.visitor.name, &text, CONTACT_ATTEMPT, Some(way), &sent);
-    said(web, seen, record, body, once, ("contact", text)).await
+    said(web, seen, record, body, form, ("contact", text)).await
 }
 
 /// A message about a Task.
@@ -105,21 +122,29 @@ pub(super) fn communication(
     body
 }
 
-/// Says it once, however often its form is sent.
+/// Says it once, however often its form is sent. What the referrer did since the page was made on which it was written is told by the page that
+/// answers.
 async fn said(
     web: &Web,
     seen: &Seen,
     record: &TaskRecord,
     body: Value,
-    once: &str,
+    form: Sent<'_>,
     (code, typed): (&str, String),
 ) -> Response {
-    let key = once.parse::<uuid::Uuid>().ok().map(|once| format!("page:{once}"));
+    let key = form.once.parse::<uuid::Uuid>().ok().map(|once| format!("page:{once}"));
     let incoming = Incoming { clients: vec![Client::Provider(record.provider.clone())], body, key };
     let faults = match web.conversation.say(incoming).await {
         Ok(_) => {
             tracing::info!(person = seen.visitor.person, task.id = %record.id, "a message was written on a page");
-            return page::to(&done::with(&format!("/inbox/{}", record.id), code));
+            let path = done::with(&format!("/inbox/{}", record.id), code);
+            return match web.store.journal(record.id).await {
+                Ok(journal) if !news::came_since(&journal, form.version).is_empty() => {
+                    page::to(&format!("{path}&{}={}", done::SINCE, form.version))
+                }
+                Ok(_) => page::to(&path),
+                Err(error) => away(&error),
+            };
         }
         Err(error) => match faults(seen, error) {
             Ok(faults) => faults,
@@ -127,7 +152,10 @@ async fn said(
         },
     };
     match web.task_for(&seen.visitor, record.id, Deed::Read).await {
-        Ok(Some(now)) => referral::shown(web, seen, &now, Said { faults, typed, ..Said::default() }).await,
+        Ok(Some(now)) => {
+            let since = Some(form.version);
+            referral::shown(web, seen, &now, Said { faults, since, typed, ..Said::default() }).await
+        }
         Ok(None) => absent(seen),
         Err(error) => away(&error),
     }

@@ -296,7 +296,8 @@ async fn the_daily_work_of_a_link_worker_is_kept_in_the_task() {
         "1 April 2026, 12:01am (noted ",
         "9 April 2026, 2:30pm",
         "ONS4 after: Happiness",
-        "Anna Ärzte completed it",
+        "Anna Ärzte completed it, noted what came of it, activities, ONS4 scores (before)",
+        "Anna Ärzte began to work on it, booked an appointment and wrote a note",
     ] {
         assert!(page.text.contains(told), "{told}: {}", page.text);
     }

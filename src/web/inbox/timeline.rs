@@ -120,8 +120,11 @@ pub(in crate::web) fn moments(journal: &[JournalLine], registry: &Registry, eyes
             continue;
         }
         let Some(told) = told(line, registry, eyes) else { continue };
-        let is_given = eyes.noted.iter().any(|noted| noted.seq == line.seq && noted.is_given);
-        let has = if is_given { "" } else { in_record(&line.event, eyes.way) };
+        let noted = eyes.noted.iter().find(|noted| noted.seq == line.seq);
+        let has = match noted {
+            Some(noted) if noted.is_given => "",
+            noted => in_record(&line.event, noted.is_some(), eyes.way),
+        };
         let is_new = eyes.new.contains(&line.seq);
         match entries.last_mut() {
             Some(entry) if entry.told == told && line.at.duration_since(entry.last) <= TOGETHER => {
@@ -154,14 +157,19 @@ impl From<Entry> for Moment {
     }
 }
 
-/// What of an event the referrer's record has once it was written back: what `done.rs` says beforehand, said afterwards.
-fn in_record(event: &Event, way: WayBack) -> &'static str {
+/// What of an event the referrer's record has once it was written back: what `done.rs` says beforehand, said afterwards. Of a status beside which
+/// something is `noted` the record may have one and not the other.
+fn in_record(event: &Event, noted: bool, way: WayBack) -> &'static str {
     let WayBack::Record { detail, .. } = way else { return "" };
+    let moves = matches!(event, Event::Answered { from, to, .. } if from != to && !to.is_terminal());
+    if moves && noted && detail == Detail::Summary {
+        return ". The status and dates are in the referrer’s record, and notes stay here";
+    }
     let told = match event {
         Event::Message { .. } => Told::Message,
         // dates, notes, activities, scores: which of them it was the journal does not say
         Event::Answered { from, to, .. } if from == to => Told::Note,
-        Event::Answered { to, .. } if to.is_terminal() => Told::Outcome,
+        Event::Answered { to, .. } if to.is_terminal() || noted => Told::Outcome,
         Event::Answered { to: TaskStatus::OnHold, .. } => Told::Reason,
         _ => Told::Status,
     };
@@ -194,7 +202,7 @@ fn told(line: &JournalLine, registry: &Registry, eyes: Eyes<'_>) -> Option<Strin
         // the next line says where it led
         Event::Answered { implied: true, .. } => return None,
         Event::Answered { from, to, .. } if from == to => format!("{who} noted something"),
-        Event::Answered { to, .. } => answered(&who, *to),
+        Event::Answered { to, .. } => format!("{who} {}", moved(*to)),
         Event::Amended { .. } => format!("{who} changed the referral"),
         Event::CancellationRequested { .. } => format!("{who} asked to cancel the referral"),
         Event::Cancelled { .. } => "The referral was cancelled".to_owned(),
@@ -219,8 +227,9 @@ fn doer(line: &JournalLine, registry: &Registry, eyes: Eyes<'_>) -> String {
     name.map_or_else(|| who(&line.actor, registry), str::to_owned)
 }
 
-fn answered(who: &str, to: TaskStatus) -> String {
-    let did = match to {
+/// What a provider did that set this status, as it follows who did it.
+pub(super) const fn moved(to: TaskStatus) -> &'static str {
+    match to {
         TaskStatus::Requested | TaskStatus::Received => "opened the referral",
         TaskStatus::Accepted => "accepted the referral",
         TaskStatus::InProgress => "began to work on it",
@@ -230,8 +239,7 @@ fn answered(who: &str, to: TaskStatus) -> String {
         TaskStatus::Failed => "ended it early",
         TaskStatus::Cancelled => "cancelled it",
         TaskStatus::EnteredInError => "marked it as ended in error",
-    };
-    format!("{who} {did}")
+    }
 }
 
 /// Who did something, for people.

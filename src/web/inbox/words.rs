@@ -2,7 +2,10 @@
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
-use crate::domain::{TaskStatus, TransportStatus, task::TaskState};
+use crate::{
+    domain::{TaskStatus, TransportStatus, task::TaskState},
+    web::dates,
+};
 
 /// A status in a word or two, and the colour of its tag (NHS service manual, “Tag”).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +31,15 @@ pub(in crate::web) const fn status(of: TaskStatus) -> Tag {
         TaskStatus::Rejected => tag("Declined", "grey"),
         TaskStatus::Failed => tag("Ended early", "grey"),
         TaskStatus::Cancelled => tag("Cancelled", "grey"),
-        TaskStatus::EnteredInError => tag("In error", "grey"),
+        TaskStatus::EnteredInError => tag("Ended in error", "grey"),
+    }
+}
+
+/// What a status is called of a referral that its referrer may have taken back.
+pub(in crate::web) const fn status_of(of: TaskStatus, taken_back: bool) -> Tag {
+    match of {
+        TaskStatus::EnteredInError if taken_back => tag("Taken back: sent in error", "red"),
+        _ => status(of),
     }
 }
 
@@ -94,7 +105,7 @@ fn in_london(at: Timestamp) -> Zoned {
 
 /// A day: `3 March 2026`.
 pub(in crate::web) fn day(at: Timestamp) -> String {
-    in_london(at).strftime("%-d %B %Y").to_string()
+    dates::written_day(at)
 }
 
 /// A day for a table: `2026-03-03`.
@@ -104,19 +115,12 @@ pub(in crate::web) fn iso_day(at: Timestamp) -> String {
 
 /// A moment to the minute: `3 March 2026, 2:05pm` (NHS service manual, “Dates and times”).
 pub(in crate::web) fn moment(at: Timestamp) -> String {
-    format!("{}, {}", day(at), clock(at))
+    dates::written(at)
 }
 
 /// A time of day to the minute: `2:05pm`.
 pub(in crate::web) fn clock(at: Timestamp) -> String {
-    let at = in_london(at);
-    let half = if at.hour() < 12 { "am" } else { "pm" };
-    let hour = match at.hour() % 12 {
-        0 => 12,
-        hour => hour,
-    };
-    let minute = if at.minute() == 0 { String::new() } else { format!(":{:02}", at.minute()) };
-    format!("{hour}{minute}{half}")
+    dates::written_time(at)
 }
 
 /// A date as FHIR writes it, whole or in part: `2 November 1984`, `November 1984`, `1984`. What is none stays as it is.

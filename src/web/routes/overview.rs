@@ -1,11 +1,15 @@
 //! `GET /console/routes`: what is in force, in plain words, and what was before. `GET /console/routes/tests`: its own tests.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use askama::Template;
 use axum::{
     extract::{RawQuery, State},
     http::StatusCode,
     response::Response,
 };
+use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     Reader,
@@ -14,10 +18,15 @@ use super::{
     words::{Rule, insisted, otherwise, rules},
 };
 use crate::{
+    directory::body_of,
+    domain::EntryKind,
+    fhir::tree,
     http::call::pairs,
+    search::Search,
     store::{Activation, StoreError},
     web::{
         Shared, Web,
+        called::Called,
         console::words::{counted, moment},
         form::Seen,
         frame::{Frame, Section},
@@ -27,6 +36,10 @@ use crate::{
 
 /// Rules on a page.
 const RULES: usize = 100;
+/// So many codes of them are looked for in the directory, …
+const CODES_MAX: usize = 200;
+/// … each in so many services: one that has a name for it is enough.
+const ENTRIES_EACH: usize = 3;
 /// Earlier versions that are listed: the newest.
 const HISTORY_MAX: usize = 50;
 /// Tests that are listed: those that fail first.
@@ -107,31 +120,78 @@ impl Web {
             after: (from.saturating_add(RULES) < set.routes().len()).then(|| url(number + 1)),
         };
         let from_file = self.routes.from.file.is_some() && !self.routes.is_kept();
-        let facts = facts(active.as_ref(), set.version(), from_file, set.routes().len());
+        let called = Called::read(self, []).await?;
+        let facts = facts(active.as_ref(), set.version(), from_file, set.routes().len(), &called);
         Ok(OverviewPage {
             frame: Frame::of(seen, Section::Routes),
             done: None,
             facts,
             trouble: trouble(active.as_ref(), set.version(), self.routes.is_kept()),
-            rules: rules(set, &registry, from, RULES),
+            rules: self.with_displays(rules(set, &registry, from, RULES)).await?,
             pages,
             otherwise: otherwise(set, &registry),
             needs: set.needs().iter().map(|need| insisted(need, &registry)).collect(),
-            history: history.iter().enumerate().map(|(at, one)| Line::of(one, at == 0)).collect(),
+            history: history.iter().enumerate().map(|(at, one)| Line::of(one, at == 0, &called)).collect(),
             may_write: may_write(&seen.visitor.positions),
         })
     }
 }
 
+impl Web {
+    /// Rules with what the directory calls the codes that they ask for, where it has a service of that kind: a number says little to a reader.
+    async fn with_displays(&self, mut rules: Vec<Rule>) -> Result<Vec<Rule>, StoreError> {
+        let kind = EntryKind::HealthcareService;
+        let coded = || rules.iter().flat_map(|rule| &rule.conditions).filter(|asked| asked.is_code);
+        let codes: BTreeSet<String> = coded().flat_map(|asked| asked.any_of.iter().cloned()).take(CODES_MAX).collect();
+        let mut ids = BTreeSet::new();
+        for code in &codes {
+            for element in ["service-type", "service-category"] {
+                let pairs = [(element.to_owned(), code.clone())];
+                let Ok(search) = Search::read(kind.code(), &pairs, &self.directory.base, false) else { continue };
+                let found = self.directory.candidates(kind, &search, None).await?;
+                ids.extend(found.iter().take(ENTRIES_EACH).filter_map(|one| one.id.parse::<Uuid>().ok()));
+            }
+        }
+        let ids: Vec<_> = ids.into_iter().map(|id| (kind, id)).collect();
+        let mut displays: BTreeMap<String, String> = BTreeMap::new();
+        for stored in self.store.directory_entries(ids).await? {
+            displays.extend(displays_of(&body_of(&stored)?));
+        }
+        let of = |code: &str| displays.get(code).or_else(|| displays.get(code.rsplit_once('|')?.1)).cloned();
+        for asked in rules.iter_mut().flat_map(|rule| &mut rule.conditions).filter(|asked| asked.is_code) {
+            for value in &mut asked.any_of {
+                if let Some(display) = of(value) {
+                    *value = format!("{value} ({display})");
+                }
+            }
+        }
+        Ok(rules)
+    }
+}
+
+/// What a service calls the codes of its kinds.
+fn displays_of(service: &Value) -> Vec<(String, String)> {
+    let concepts = ["type", "category"].into_iter().flat_map(|name| tree::items(service, name));
+    let codings = concepts.flat_map(|concept| tree::items(concept, "coding"));
+    let of = |coding: &Value| Some((tree::text(coding, "code")?.to_owned(), tree::text(coding, "display")?.to_owned()));
+    codings.filter_map(of).collect()
+}
+
 /// What is said of the set that is in force here. Of one that is active and not in force here yet nothing is told of this one: it is said
 /// apart what it is.
-fn facts(active: Option<&Activation>, in_force: &str, from_file: bool, rules: usize) -> Vec<(&'static str, String)> {
+fn facts(
+    active: Option<&Activation>,
+    in_force: &str,
+    from_file: bool,
+    rules: usize,
+    called: &Called,
+) -> Vec<(&'static str, String)> {
     let mut facts = vec![("Version", in_force.to_owned())];
     match active {
         Some(active) if active.hash == in_force => facts.extend([
             ("Number", active.number.to_string()),
             ("Active since", moment(active.at)),
-            ("Made active by", active.signed.author.clone()),
+            ("Made active by", called.of(&active.signed.author)),
             ("Why", active.signed.comment.clone()),
         ]),
         None if from_file => facts.push(("Comes from", "the route file of this installation".to_owned())),
@@ -146,7 +206,7 @@ fn trouble(active: Option<&Activation>, in_force: &str, is_kept: bool) -> Option
     match active {
         Some(active) if active.hash != in_force => Some(format!(
             "Version {} ({}) is active, and this process still decides by {in_force}. It takes the active one up within two seconds; \
-             if not, the IT console says why.",
+             if not, ask those who keep Onward running: they are told why.",
             active.number, active.hash
         )),
         None if is_kept => {
@@ -189,7 +249,7 @@ pub(super) async fn tests(State(web): State<Shared>, Reader(seen): Reader) -> Re
 // === impl Line ===
 
 impl Line {
-    fn of(one: &Activation, is_active: bool) -> Self {
+    fn of(one: &Activation, is_active: bool, called: &Called) -> Self {
         let note = match (is_active, one.is_new) {
             (true, true) => "active",
             (true, false) => "active, again",
@@ -200,7 +260,7 @@ impl Line {
             number: one.number,
             note,
             at: moment(one.at),
-            by: one.signed.author.clone(),
+            by: called.of(&one.signed.author),
             why: one.signed.comment.clone(),
         }
     }
@@ -217,7 +277,7 @@ mod tests {
         let active =
             Activation { seq: 9, number: 7, hash: "new".into(), at: jiff::Timestamp::UNIX_EPOCH, is_new: true, signed };
         let keys = |in_force: &str| {
-            let told = facts(Some(&active), in_force, false, 3);
+            let told = facts(Some(&active), in_force, false, 3, &Called::default());
             told.iter().map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>()
         };
         assert_eq!(keys("old"), ["Version: old", "Rules: 3 rules"]);

@@ -32,6 +32,7 @@ use crate::{
     routing::RouteSet,
     web::{
         Shared, Web,
+        called::bare,
         console::words::{counted, moment},
         form::{Glance, Seen, Signed},
         frame::{Frame, Section},
@@ -184,7 +185,7 @@ pub(super) async fn page(State(web): State<Shared>, Path(id): Path<String>, Writ
         ("Version", one.version.clone()),
         ("Referrals", format!("those of the last {}", counted(u64::from(one.days), "day"))),
         ("Begun", moment(one.since)),
-        ("By", one.by.clone()),
+        ("By", bare(&one.by).to_owned()),
     ];
     let page = RehearsalPage {
         frame: Frame::of(&seen, Section::Routes),

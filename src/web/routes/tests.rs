@@ -1,10 +1,16 @@
 //! The routes as a browser meets them.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
+use serde_json::json;
+use uuid::Uuid;
 
 use crate::{
-    config::Config,
-    store::{NewRoutes, Signed},
+    config::{Config, Registry},
+    domain::EntryKind,
+    route_sets::read_draft,
+    store::{DirectoryWrite, NewRoutes, Signed},
     web::{
         console::tests::config_with,
         tests::{BASE, Browser, Page, Scene, scene_of},
@@ -61,6 +67,32 @@ impl Browser {
     }
 }
 
+/// A number says little to a reader: where the directory has a service of that kind, what it calls it stands beside.
+#[tokio::test]
+async fn a_code_is_told_by_what_the_directory_calls_it() {
+    let scene = scene().await;
+    let (set, _) = read_draft(FIRST, &Default::default(), &scene.intake.registry.load()).unwrap();
+    let registry = Registry { routes: set, ..Registry::clone(&scene.intake.registry.load()) };
+    scene.intake.registry.store(Arc::new(registry));
+    let mut rita = scene.browser_of("route-editor").await;
+    assert!(rita.get("/console/routes").await.text.contains("<span class=\"onward-id\">1</span>"));
+    let body = json!({
+        "resourceType": "HealthcareService", "active": true, "name": "Choir",
+        "type": [{"coding": [{"system": "http://snomed.info/sct", "code": "1", "display": "Singing for well-being"}]}],
+    });
+    let write = DirectoryWrite {
+        kind: EntryKind::HealthcareService,
+        id: Uuid::now_v7(),
+        over: 0,
+        source: None,
+        body: body.to_string(),
+        by: "steward anna".into(),
+    };
+    scene.store.write_directory(vec![write]).await.unwrap();
+    let page = rita.get("/console/routes").await.text;
+    assert!(page.contains("<span class=\"onward-id\">1 (Singing for well-being)</span>"), "{page}");
+}
+
 #[tokio::test]
 async fn a_route_set_is_written_checked_compared_and_made_active() {
     let scene = scene().await;
@@ -97,7 +129,7 @@ async fn a_route_set_is_written_checked_compared_and_made_active() {
     assert_eq!(scene.store.routes_version(2).await.unwrap().unwrap().text, second());
 
     let page = rita.get("/console/routes").await;
-    for told in ["people walk, too", "local:route-editor", "the first", "this process still decides by"] {
+    for told in ["people walk, too", "Anna Ärzte (route-editor)", "the first", "this process still decides by"] {
         assert!(page.text.contains(told), "{told}: {}", page.text);
     }
 }

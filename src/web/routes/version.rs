@@ -16,6 +16,7 @@ use crate::{
     route_sets::read_stored_again,
     web::{
         Shared,
+        called::Called,
         console::words::{counted, moment},
         frame::{Frame, Section},
         page,
@@ -71,10 +72,14 @@ pub(super) async fn page(State(web): State<Shared>, Path(number): Path<String>, 
         }
     });
     let Ok(compared) = told.await else { return page::unavailable() };
+    let called = match Called::read(&web, []).await {
+        Ok(called) => called,
+        Err(error) => return away(&error),
+    };
     let facts = vec![
         ("Version", version.hash.clone()),
         ("Stored", moment(version.at)),
-        ("By", version.signed.author.clone()),
+        ("By", called.of(&version.signed.author)),
         ("Why", version.signed.comment.clone()),
     ];
     let is_active = active.is_some_and(|active| active.number == number);

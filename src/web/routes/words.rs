@@ -28,6 +28,8 @@ pub(super) struct Rule {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     pub what: &'static str,
+    /// Whether its values are codes of a code system, which have names.
+    pub is_code: bool,
     pub any_of: Vec<String>,
     pub left_out: usize,
 }
@@ -71,7 +73,8 @@ fn asked(condition: &Condition) -> Asked {
     let mut any_of = condition.wanted();
     let left_out = any_of.len().saturating_sub(WANTED_MAX);
     any_of.truncate(WANTED_MAX);
-    Asked { what: spoken(condition.kind()), any_of, left_out }
+    let is_code = matches!(condition.kind(), Kind::Code | Kind::Category);
+    Asked { what: spoken(condition.kind()), is_code, any_of, left_out }
 }
 
 /// A kind of condition as the beginning of a sentence.

@@ -17,8 +17,8 @@ await journey(async () => {
       await page.getByLabel('Do you have room?').selectOption('waitlist');
       await page.getByLabel('How many weeks do people wait?').fill('6');
       await page.getByRole('button', { name: 'Save' }).click();
-      await page.getByRole('status').getByText('Saved. Referrers read it from now on.').waitFor();
-      await page.getByText('Referrers are told: has a waiting list, people wait 6 weeks.').waitFor();
+      await page.getByRole('status').getByText('Saved. The directory says so from now on.').waitFor();
+      await page.getByText('The directory says: has a waiting list, people wait 6 weeks.').waitFor();
     });
     await looks(page, 'services told');
     await page.context().close();

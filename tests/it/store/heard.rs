@@ -19,8 +19,9 @@ pub async fn what_was_said_of_tasks_is_told_in_its_order(b: Bench) {
     happens(&b, one, "life-rooms", answered).await;
     happens(&b, other, "epr", message()).await;
     happens(&b, one, "epr", Event::DeliveryDelayed).await;
-    happens(&b, one, "epr", Event::Amended { request: 2, order: None, with: vec![] }).await;
+    happens(&b, one, "epr", Event::Amended { request: 2, order: None, with: vec![], risk: true }).await;
     happens(&b, one, "epr", message()).await;
+    happens(&b, one, "epr", Event::Retracted { request: 3, order: None }).await;
     happens(&b, third, "epr", message()).await;
     let said = b.store.said_of(vec![one, other]).await.unwrap();
     let of = |id: TaskId| {
@@ -28,10 +29,17 @@ pub async fn what_was_said_of_tasks_is_told_in_its_order(b: Bench) {
         own.map(|(_, line)| (line.seq, line.event.name(), line.actor.to_string())).collect::<Vec<_>>()
     };
     let system = || "system:mersey-epr".to_owned();
-    let expected = [(2, "answered", "provider:life-rooms".into()), (4, "amended", system()), (5, "message", system())];
+    let expected = [
+        (2, "answered", "provider:life-rooms".into()),
+        (4, "amended", system()),
+        (5, "message", system()),
+        (6, "retracted", system()),
+    ];
     assert_eq!(of(one), expected);
+    let tells_of_risk = |event: &Event| matches!(event, Event::Amended { risk: true, .. });
+    assert!(said.iter().any(|(_, line)| tells_of_risk(&line.event)), "as it was written");
     assert_eq!(of(other), [(2, "message", system())]);
-    assert_eq!(said.len(), 4, "of no other Task");
+    assert_eq!(said.len(), 5, "of no other Task");
     assert_eq!(b.store.said_of(vec![]).await.unwrap(), []);
 }
 

@@ -13,8 +13,8 @@ fn query(from: i64, before: i64, count: usize) -> JournalQuery {
         before: start() + secs(before),
         after: None,
         event: None,
-        actor: None,
-        person: None,
+        actors: vec![],
+        persons: vec![],
         inbox: None,
         system: None,
         count,
@@ -77,23 +77,26 @@ pub async fn lines_are_found_by_when_what_who_and_where(b: Bench) {
     assert_eq!(seen(&b.store.find_journal(query(10, 20, 9)).await.unwrap()), [(one, 2, "answered")]);
     assert_eq!(seen(&b.store.find_journal(query(31, 99, 9)).await.unwrap()), []);
 
-    let provider = |id: &str| Some(Actor::Provider(id.parse().unwrap()));
+    let provider = |id: &str| vec![Actor::Provider(id.parse().unwrap())];
+    let persons = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
     let whole = || query(0, 100, 10);
     for (asked, found) in [
         (JournalQuery { event: Some("answered".into()), ..whole() }, 3),
         (JournalQuery { event: Some("no-such-thing".into()), ..whole() }, 0),
         (JournalQuery { event: Some("\0".into()), ..whole() }, 0),
-        (JournalQuery { actor: provider("life-rooms"), ..whole() }, 2),
-        (JournalQuery { actor: Some(Actor::Onward), ..whole() }, 0),
-        (JournalQuery { person: Some("local:luke".into()), ..whole() }, 1),
-        (JournalQuery { person: Some("local:lu".into()), ..whole() }, 0),
-        (JournalQuery { person: Some("\0".into()), ..whole() }, 0),
-        (JournalQuery { person: Some("local:luke".into()), actor: provider("citizens-advice"), ..whole() }, 0),
+        (JournalQuery { actors: provider("life-rooms"), ..whole() }, 2),
+        (JournalQuery { actors: [provider("life-rooms"), provider("citizens-advice")].concat(), ..whole() }, 3),
+        (JournalQuery { actors: vec![Actor::Onward], ..whole() }, 0),
+        (JournalQuery { persons: persons(&["local:luke"]), ..whole() }, 1),
+        (JournalQuery { persons: persons(&["local:anna", "local:luke"]), ..whole() }, 1),
+        (JournalQuery { persons: persons(&["local:lu"]), ..whole() }, 0),
+        (JournalQuery { persons: persons(&["\0"]), ..whole() }, 0),
+        (JournalQuery { persons: persons(&["local:luke"]), actors: provider("citizens-advice"), ..whole() }, 2),
         (JournalQuery { inbox: Some("citizens-advice".parse().unwrap()), ..whole() }, 2),
         (JournalQuery { system: Some("mersey-epr".parse().unwrap()), ..whole() }, 5),
         (JournalQuery { system: Some("another".parse().unwrap()), ..whole() }, 0),
-        (JournalQuery { event: Some("answered".into()), actor: provider("citizens-advice"), ..whole() }, 1),
-        (JournalQuery { event: Some("submitted".into()), actor: provider("citizens-advice"), ..whole() }, 0),
+        (JournalQuery { event: Some("answered".into()), actors: provider("citizens-advice"), ..whole() }, 1),
+        (JournalQuery { event: Some("submitted".into()), actors: provider("citizens-advice"), ..whole() }, 0),
     ] {
         let page = b.store.find_journal(asked.clone()).await.unwrap();
         assert_eq!((page.lines.len(), page.next), (found, None), "{asked:?}");

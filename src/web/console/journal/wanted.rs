@@ -6,15 +6,22 @@ use std::str::FromStr;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{super::words::LONDON, PAGE};
+use super::{
+    super::{
+        doer::{self, By},
+        words::LONDON,
+    },
+    PAGE,
+};
 use crate::{
     config::Registry,
     domain::{Actor, Event, InboxId, SystemId, TaskId},
-    people::account::person,
-    store::{AccountName, JournalCursor, JournalQuery},
-    web::{dates, inbox::words::folded, page::Fault},
+    store::{JournalCursor, JournalQuery},
+    web::{dates, page::Fault},
 };
 
+/// What it is called that a route set became the active one, which stands in no referral's journal.
+pub(super) const ACTIVATED: &str = "route-set-activated";
 /// Who did it is no longer than this.
 const ACTOR_CHARS_MAX: usize = 200;
 /// Nor is it when it is sealed.
@@ -35,15 +42,6 @@ pub(super) struct Wanted {
     pub(super) system: String,
     pub(super) task: String,
     after: String,
-}
-
-/// Who did something, as it is looked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum By {
-    /// As whose deed it counts.
-    Actor(Actor),
-    /// The person herself: `local:NAME` or `oidc:SUBJECT`.
-    Person(String),
 }
 
 /// What is looked for, as it is asked.
@@ -85,13 +83,14 @@ impl Wanted {
     }
 
     /// Whether a person is looked for, where that can be told.
-    pub(super) fn names_somebody(&self, registry: &Registry, accounts: &[AccountName]) -> bool {
-        let is_somebody = |by: By| matches!(by, By::Person(_) | By::Actor(Actor::Operator(_)));
-        by(&self.actor, registry, accounts).ok().flatten().is_some_and(is_somebody)
+    pub(super) fn names_somebody(&self, registry: &Registry, people: &[(String, String)]) -> bool {
+        let is_somebody =
+            |by: By| !by.persons.is_empty() || by.actors.iter().any(|actor| matches!(actor, Actor::Operator(_)));
+        doer::by(&self.actor, registry, people).is_ok_and(is_somebody)
     }
 
     /// What the store is asked, with what is wrong at each field.
-    pub(super) fn asked(&self, registry: &Registry, accounts: &[AccountName]) -> Result<Asked, Vec<Fault>> {
+    pub(super) fn asked(&self, registry: &Registry, people: &[(String, String)]) -> Result<Asked, Vec<Fault>> {
         let mut faults = Vec::new();
         let mut wrong = |field: &'static str, told: &str| faults.push(Fault::at(field, told));
         let (from, before) = (dates::moment(&self.from), dates::moment(&self.to));
@@ -107,10 +106,10 @@ impl Wanted {
             wrong("to", "Write a time after the first");
         }
         let event = (!self.event.is_empty()).then(|| self.event.clone());
-        if event.as_ref().is_some_and(|event| !Event::NAMES.contains(&event.as_str())) {
+        if event.as_ref().is_some_and(|event| event != ACTIVATED && !Event::NAMES.contains(&event.as_str())) {
             wrong("event", "Choose one of the events");
         }
-        let by = match by(&self.actor, registry, accounts) {
+        let by = match doer::by(&self.actor, registry, people) {
             Ok(by) => Some(by),
             Err(told) => {
                 wrong("actor", told);
@@ -135,12 +134,8 @@ impl Wanted {
             (Some(from), Some(before), Some(by), Some(inbox), Some(system), Some(task), Some(after))
                 if faults.is_empty() =>
             {
-                let (actor, person) = match by {
-                    Some(By::Actor(actor)) => (Some(actor), None),
-                    Some(By::Person(person)) => (None, Some(person)),
-                    None => (None, None),
-                };
-                let query = JournalQuery { from, before, after, event, actor, person, inbox, system, count: PAGE };
+                let By { actors, persons } = by;
+                let query = JournalQuery { from, before, after, event, actors, persons, inbox, system, count: PAGE };
                 Ok(Asked { query, task: task.map(TaskId) })
             }
             _ => Err(faults),
@@ -174,44 +169,6 @@ fn one_of<T: FromStr>(text: &str) -> Option<Option<T>> {
     if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
 }
 
-/// Who is meant by what is written: as the journal's pages write it, or by the name of a person, an account, a system or a provider. None
-/// where nothing is written.
-fn by(text: &str, registry: &Registry, accounts: &[AccountName]) -> Result<Option<By>, &'static str> {
-    const UNKNOWN: &str =
-        "Write onward, or the name of a person, an account, a system or a provider that is known here";
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let actor = |actor: Actor| Ok(Some(By::Actor(actor)));
-    match text.split_once(':') {
-        Some(("system", id)) => return id.parse().map_or(Err(UNKNOWN), |id| actor(Actor::System(id))),
-        Some(("provider", id)) => return id.parse().map_or(Err(UNKNOWN), |id| actor(Actor::Provider(id))),
-        Some(("operator", name)) => return actor(Actor::Operator(name.to_owned())),
-        // also of one that is gone
-        Some(("local" | "oidc", _)) => return Ok(Some(By::Person(text.to_owned()))),
-        Some(_) => return Err(UNKNOWN),
-        None if text == "onward" => return actor(Actor::Onward),
-        None => {}
-    }
-    let folded = folded(text);
-    let is_it = |id: &str, name: &str| id == text || self::folded(name) == folded;
-    if let Some(one) = registry.systems.values().find(|one| is_it(one.id.as_str(), &one.name)) {
-        return actor(Actor::System(one.id.clone()));
-    }
-    if let Some(one) = registry.providers.values().find(|one| is_it(one.id.as_str(), &one.name)) {
-        return actor(Actor::Provider(one.id.clone()));
-    }
-    if let Some(one) = accounts.iter().find(|one| one.name == text) {
-        return Ok(Some(By::Person(person(&one.name))));
-    }
-    let mut called = accounts.iter().filter(|one| self::folded(&one.full_name) == folded);
-    match (called.next(), called.next()) {
-        (Some(one), None) => Ok(Some(By::Person(person(&one.name)))),
-        (Some(_), Some(_)) => Err("Several people have this name. Write the name of the account"),
-        (None, _) => Err(UNKNOWN),
-    }
-}
-
 fn cursor(text: &str) -> Option<JournalCursor> {
     let mut parts = text.split('_');
     let cursor = (parts.next()?.parse().ok()?, TaskId(parts.next()?.parse().ok()?), parts.next()?.parse().ok()?);
@@ -231,35 +188,9 @@ mod tests {
         Wanted::read(&pairs(query), now())
     }
 
-    /// What is asked where two people have the same name.
+    /// What is asked where there is somebody.
     fn asked(query: &str) -> Result<Asked, Vec<Fault>> {
-        let account = |name: &str, full: &str| AccountName { name: name.into(), full_name: full.into() };
-        let accounts = [account("luke", "Luke Byrne"), account("mary", "Mary Éte"), account("mary2", "Mary Ete")];
-        read(query).asked(&config().registry, &accounts)
-    }
-
-    #[test]
-    fn who_did_it_is_found_by_whatever_name_one_knows() {
-        let person = |name: &str| Some(By::Person(name.to_owned()));
-        let system = |id: &str| Some(By::Actor(Actor::System(id.parse().unwrap())));
-        let provider = |id: &str| Some(By::Actor(Actor::Provider(id.parse().unwrap())));
-        for (text, expected) in [
-            ("", None),
-            ("onward", Some(By::Actor(Actor::Onward))),
-            ("Mersey Care", system("merseycare-rio")),
-            ("merseycare-rio", system("merseycare-rio")),
-            ("the life rooms", provider("life-rooms")),
-            ("luke", person("local:luke")),
-            ("LUKE BYRNE", person("local:luke")),
-            ("oidc:77", person("oidc:77")),
-            ("local:gone", person("local:gone")),
-        ] {
-            let found = asked(&format!("actor={}", text.replace(' ', "%20"))).unwrap().query;
-            let by = found.actor.map(By::Actor).or(found.person.map(By::Person));
-            assert_eq!(by, expected, "{text}");
-        }
-        let told = asked("actor=mary%20ete").unwrap_err();
-        assert_eq!(told[0].told, "Several people have this name. Write the name of the account");
+        read(query).asked(&config().registry, &[("local:luke".to_owned(), "Luke Byrne".to_owned())])
     }
 
     #[test]
@@ -272,7 +203,8 @@ mod tests {
         );
         let found = asked("event=answered&actor=operator%3Alocal%3Aolive&inbox=a&system=b").unwrap().query;
         assert_eq!(found.event.as_deref(), Some("answered"));
-        assert_eq!(found.actor, Some(Actor::Operator("local:olive".into())));
+        assert_eq!(found.actors, [Actor::Operator("local:olive".into())]);
+        assert_eq!(asked("actor=byrne").unwrap().query.persons, ["local:luke"]);
         assert_eq!((found.inbox, found.system), ("a".parse().ok(), "b".parse().ok()));
         let written = asked("from=1%20July%202026,%209:30am").unwrap().query.from;
         assert_eq!(written.to_string(), "2026-07-01T08:30:00Z", "as pages write it");
@@ -307,11 +239,11 @@ mod tests {
 
     #[test]
     fn who_is_a_person_stands_in_no_url_but_sealed() {
-        let accounts = [AccountName { name: "luke".into(), full_name: "Luke Byrne".into() }];
+        let people = [("local:luke".to_owned(), "Luke Byrne".to_owned())];
         let names_somebody = |actor: &str| {
-            Wanted { actor: actor.into(), ..Wanted::default() }.names_somebody(&config().registry, &accounts)
+            Wanted { actor: actor.into(), ..Wanted::default() }.names_somebody(&config().registry, &people)
         };
-        for who in ["luke", "luke byrne", "local:gone", "oidc:77", "operator:local:olive"] {
+        for who in ["luke", "luke byrne", "byr", "local:gone", "oidc:77", "operator:local:olive"] {
             assert!(names_somebody(who), "{who}");
         }
         for who in ["", "onward", "system:merseycare-rio", "The Life Rooms", "no such"] {

@@ -70,7 +70,10 @@ async fn a_dead_letter_is_put_away_with_a_reason_and_not_without() {
     let event = Event::Discarded { side: Side::Delivery, of: 1, reason: "told by telephone".into() };
     assert_eq!(journal.last().unwrap().event, event);
     let told = browser.get(&format!("/console/trace/{}", task.id)).await.text;
-    assert!(told.contains("told by telephone") && told.contains("local:operator"), "{told}");
+    assert!(
+        told.contains("told by telephone") && told.contains("Anna Ärzte (operator), who keeps Onward running"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

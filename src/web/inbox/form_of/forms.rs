@@ -3,13 +3,18 @@
 use super::{Asked, FormOf, Kind, OTHER, PLACED};
 use crate::web::inbox::done::Told;
 
+// why is said in words: R4 binds Task.statusReason to no codes, and those of booking standards (BaRS RRNA, FC, OTH) tell less
 const DECLINED: &[(&str, &str)] = &[
     ("Not suitable for our service", "It is not suitable for our service"),
     ("Outside our area", "The person lives outside our area"),
     ("No room", "We have no room"),
     (PLACED, "Another service is better placed (say which)"),
+    ("The person is helped already", "The person is helped already, by us or by somebody else"),
+    ("The person needs more than we can give safely", "The person needs more help than we can give safely"),
     ("The person does not want it", "The person does not want it"),
     ("The person could not be reached", "We could not reach the person"),
+    ("The person has moved away", "The person has moved away"),
+    ("The person has died", "The person has died"),
     (OTHER, "Another reason (say which)"),
 ];
 const ENDED: &[(&str, &str)] = &[

@@ -60,6 +60,15 @@ async fn a_referral_is_taken_home_as_a_letter() {
 }
 
 #[test]
+fn a_letter_says_that_a_referral_was_taken_back() {
+    let story = Story::default();
+    let status = words::status_of(crate::domain::TaskStatus::EnteredInError, true).words;
+    let content = Content { from: "", on: "", story: &story, reference: "", came: "today", status, messages: &[] };
+    let told = format!("{:?}", blocks(&content));
+    assert!(told.contains("It is “Taken back: sent in error” now."), "{told}");
+}
+
+#[test]
 fn whatever_stands_in_it_a_letter_is_made() {
     let hostile = [
         "ליאת بنت حدّاد and Łukasz Żółć",

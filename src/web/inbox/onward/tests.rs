@@ -274,6 +274,53 @@ async fn more_services_than_are_on_a_page_are_on_the_next() {
     let other = if kept == first { "before" } else { "more" };
     let kept = step(&mut luke, other, if other == "more" { "0" } else { "20" }, &choir.to_string()).await;
     assert!(kept.contains(&format!("value=\"{choir}\"")) && kept.contains(" checked"), "{kept}");
+    assert!(kept.contains("The one you have chosen stands before them."), "{kept}");
+    // through all pages and back, and on to what is sent
+    let place = kept.find(&format!("value=\"{choir}\"")).unwrap();
+    assert!(kept[place..].split_once('>').unwrap().0.contains(" checked"), "{kept}");
+    assert_eq!((shown(&kept), kept.matches(" checked").count()), (if other == "more" { 6 } else { 21 }, 1));
+    let find = step(&mut luke, "find", "20", &choir.to_string()).await;
+    assert!(find.contains(&format!("value=\"{choir}\"")), "{find}");
+}
+
+/// A risk that the first request carries in itself goes on like one that came beside it, and only where somebody says so.
+#[tokio::test]
+async fn a_risk_that_is_contained_goes_on_where_it_is_ticked() {
+    let (scene, mut luke) = scene_with(ROUTES).await;
+    let choir = scene.service("Choir", "mind").await.to_string();
+    let carries = |body: &mut Value| {
+        let entries = body["entry"].as_array_mut().unwrap().iter_mut().map(|entry| &mut entry["resource"]);
+        let request = entries.into_iter().find(|one| one["resourceType"] == "ServiceRequest").unwrap();
+        let subject = request["subject"].clone();
+        request["contained"] = json!([{
+            "resourceType": "Flag", "id": "dog", "status": "active", "code": {"text": "Dog bites visitors"},
+            "subject": subject, "author": {"display": "SECRET"},
+        }]);
+        request["supportingInfo"] = json!([{"reference": "#dog"}]);
+    };
+    let task = scene.refers_changed(WHOLE, "R-1", carries).await;
+    let first = luke.get(&format!("/inbox/{task}")).await;
+    assert!(first.text.contains("Dog bites visitors"), "{}", first.text);
+    let fields = [("made-for", first.made_for()), ("version", first.version())];
+    luke.post(&format!("/inbox/{task}/accepted"), &fields).await;
+    let at = format!("/inbox/{task}/onward");
+    let key = scene.enrolled("mia", "provider-worker:mind").await;
+    let mut mia = scene.logged_in("mia", &key).await;
+    for (risks, goes) in [("", false), ("yes", true)] {
+        let page = luke.get(&at).await;
+        let found = luke.post(&at, &filled(&page, "find", &choir)).await;
+        assert!(found.text.contains("name=\"risks\" value=\"yes\""), "it is offered: {}", found.text);
+        let before = scene.tasks_of("mind").await;
+        let mut send = filled(&page, "send", &choir);
+        send.push(("risks", risks));
+        assert_eq!(luke.post(&at, &send).await.to(), format!("/inbox/{task}?done=referred"));
+        let made = scene.tasks_of("mind").await.into_iter().find(|task| !before.contains(task)).unwrap();
+        let theirs = mia.get(&format!("/inbox/{made}")).await.text;
+        assert_eq!(theirs.contains("Dog bites visitors"), goes, "{theirs}");
+        assert_eq!(theirs.contains("Safeguarding and risks"), goes, "{theirs}");
+        assert!(!theirs.contains("SECRET"), "{theirs}");
+        assert_eq!(mia.get("/inbox").await.text.matches(">Risk</strong>").count(), usize::from(goes));
+    }
 }
 
 /// Whoever referred on hears what a record would hear, and answers as it would; nobody else does.

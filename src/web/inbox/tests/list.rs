@@ -38,6 +38,15 @@ async fn a_worklist_shows_who_waits_and_its_url_says_what_it_shows() {
     let cells = csv.text.lines().find(|line| line.starts_with("R-1,")).unwrap();
     assert!(cells.ends_with(",Link workers (triage)"), "the service by its name: {cells}");
     assert!(csv.text.contains(",No,2026-04-01,"), "days as ISO 8601 has them: {}", csv.text);
+    // what a list marks stands in its table
+    scene.writes(task, "The second floor").await;
+    let csv = luke.get("/inbox/list.csv?view=new").await;
+    let mut table = csv::Reader::from_reader(csv.text.as_bytes());
+    let names: Vec<String> = table.headers().unwrap().iter().map(str::to_owned).collect();
+    let row = table.records().map(Result::unwrap).find(|row| &row[0] == "R-1").unwrap();
+    let cell = |name: &str| row[names.iter().position(|own| own == name).unwrap()].to_owned();
+    let told = ["Risk", "Asked to cancel", "Waiting for the referrer", "New", "Overdue"].map(cell);
+    assert_eq!(told, ["No", "No", "No", "New message", "No"]);
 }
 
 /// A test stands in the list, marked, and is counted nowhere and in no table.
@@ -208,7 +217,8 @@ async fn a_search_finds_by_name_number_and_reference_and_stands_in_no_url() {
         assert!(!page.text.contains("data-live"), "what is not in a URL cannot be asked for again");
     }
     let nothing = find(&mut luke, "nobody").await;
-    assert!(nothing.text.contains("Nothing was found. Look by family name"), "{}", nothing.text);
+    let left_out = "What ended before that is found by the whole NHS number or by the reference";
+    assert!(nothing.text.contains("Nothing was found.") && nothing.text.contains(left_out), "{}", nothing.text);
     // another who is not looked for stands in no table and stays where she is
     let other = scene.refers("04-ward-urgent-safeguarding.json", "R-2026-99").await;
     let found = [("made-for", made_for.as_str()), ("sought", "rimmer")];

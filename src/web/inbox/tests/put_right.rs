@@ -125,7 +125,7 @@ async fn an_end_that_was_wrong_is_marked_as_that_with_the_reason() {
     assert_eq!(body["statusReason"]["text"], "This was about somebody else");
     assert_eq!(acts("entered-in-error", &[("reason", "x")]).await.status, StatusCode::CONFLICT, "once");
     let page = luke.get(&at).await.text;
-    for told in ["In error", "marked it as ended in error", "This was about somebody else", "Joined the choir"] {
+    for told in ["Ended in error", "marked it as ended in error", "This was about somebody else", "Joined the choir"] {
         assert!(page.contains(told), "{told}: {page}");
     }
 }

@@ -1,6 +1,6 @@
 //! What a provider's people are told of how far their words get: never more than what is true for this referral.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 
@@ -10,6 +10,8 @@ use crate::{
         Config, Env, Registry,
         registry::{Detail, WriteBack},
     },
+    domain::Side,
+    store::{Append, Attempt, LaneState, Settle, Settled},
     web::tests::{Browser, Scene},
 };
 
@@ -64,6 +66,38 @@ async fn nobody_is_told_that_the_referrer_hears_what_reaches_no_record() {
         page.text
     );
     assert_eq!(page.status, StatusCode::OK);
+}
+
+/// While nothing gets into the record, nobody is told that the referrer is.
+#[tokio::test]
+async fn that_the_record_cannot_be_reached_is_said_beside() {
+    let (scene, mut luke) = scene().await;
+    scene.record_takes(Detail::Full);
+    let task = scene.refers(WHOLE, "R-1").await;
+    let at = format!("/inbox/{task}");
+    let page = luke.get(&at).await;
+    let done =
+        luke.post(&format!("{at}/accepted"), &[("made-for", page.made_for()), ("version", page.version())]).await;
+    let away = "The referrer’s record cannot be reached at present";
+    assert!(!luke.get(done.to()).await.text.contains(away));
+    let minute = Duration::from_secs(60);
+    let leased = scene.store.lease_lane(task, Side::WriteBack, minute).await.unwrap();
+    let LaneState::Leased { lease, head, task: record } = leased else { panic!("the lane is not free") };
+    let attempt = Attempt {
+        side: Side::WriteBack,
+        of: head.seq,
+        at: scene.store.now(),
+        duration: Duration::ZERO,
+        endpoint: "https://rio.example/fhir".into(),
+        result: "deferred".into(),
+        why: Some("HTTP 503".into()),
+    };
+    let outcome = Settled::Deferred { until: scene.store.now(), memory: None, why: "HTTP 503".into() };
+    let settle = Settle { side: Side::WriteBack, seq: head.seq, lease: Some(lease), extend: minute, outcome };
+    let step = Append { settle: Some(settle), attempt: Some(attempt), ..Append::to(&record) };
+    scene.store.append(step).await.unwrap();
+    let told = luke.get(done.to()).await.text;
+    assert!(told.contains("You have accepted this referral.") && told.contains(away), "{told}");
 }
 
 /// Before somebody writes she reads how far it gets: notes, activities and scores stay where only the gist is taken, contacts do not.

@@ -17,7 +17,7 @@ pub type Heard = BTreeMap<(ProviderId, TaskId), u64>;
 impl HeardStore for Memory {
     async fn said_of(&self, tasks: Vec<TaskId>) -> Result<Vec<(TaskId, JournalLine)>, StoreError> {
         let all = self.all()?;
-        let said = |line: &JournalLine| matches!(line.event.name(), "message" | "amended" | "answered");
+        let said = |line: &JournalLine| matches!(line.event.name(), "message" | "amended" | "retracted" | "answered");
         let of = |task: &TaskId| {
             let journal = all.tasks.get(task).map(|row| row.journal.clone()).unwrap_or_default();
             journal.into_iter().filter(said).map(|line| (*task, line)).collect::<Vec<_>>()

@@ -24,10 +24,7 @@ impl All {
                 && one.line.at < query.before
                 && query.after.is_none_or(|after| at(one) < after)
                 && query.event.as_ref().is_none_or(|event| one.line.event.name() == event)
-                && query.actor.as_ref().is_none_or(|actor| one.line.actor == *actor)
-                && query.person.as_deref().is_none_or(|person| {
-                    one.line.asked_by.as_ref().and_then(|asked| asked.person.as_deref()) == Some(person)
-                })
+                && query.is_by(&one.line)
                 && query.inbox.as_ref().is_none_or(|inbox| one.inbox == *inbox)
                 && query.system.as_ref().is_none_or(|system| one.system == *system)
         });

@@ -70,7 +70,7 @@ await journey(async () => {
     await looks(keeper, 'console system');
 
     await keeper.goto('/console/journal');
-    await check(`${variant.name}: what happened lately`, () => keeper.getByText('Submitted').last().waitFor());
+    await check(`${variant.name}: what happened lately`, () => keeper.getByText('Sent by the referrer').last().waitFor());
     await looks(keeper, 'console journal');
     await tellsNothing(keeper, 'console journal');
     await keeper.getByLabel('By', { exact: true }).fill('nobody');

@@ -115,7 +115,7 @@ await journey(async () => {
   await sends('life-rooms', 'brownlow-gp', 'a test that does not get there', [
     'It does not get to the provider',
     /it was given up: .*422/,
-    /What to do: look at the provider step by step; its dead letter shows what was sent/,
+    /What to do: look at the provider step by step, and send another one/,
   ]);
   await olive.context().close();
 });

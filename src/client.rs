@@ -44,7 +44,7 @@ use verdict::Verdict;
 /// An answer larger than this is not read.
 const ANSWER_MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// So many bytes an answer may have, where its reader takes fewer than [`ANSWER_MAX_BYTES`]: an extension of the request. More are not read.
+/// The most bytes that an answer may have, where its reader takes less than every answer may have: an extension of the request. No more are read.
 #[derive(Debug, Clone, Copy)]
 pub struct AnswerMax(pub usize);
 

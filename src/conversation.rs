@@ -26,8 +26,9 @@ mod taken_back;
 pub use message::{Incoming, Said, unfit};
 pub use taken_back::Wrong;
 
-/// How often something is decided again because the other side came in between.
-const MOVED_MAX: usize = 20;
+/// How often something is decided again because somebody came in between. Of those who write about a referral at once one gets through each
+/// time, so this is more than ever do.
+const MOVED_MAX: usize = 100;
 
 /// Why something said is not taken. Nothing of it is stored.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use crate::{
     },
     fhir::{outcome::Issue, task as fhir_task},
     lanes::{Relay, task_body},
-    store::{Append, AppendError, NewEvent, Poll, Settle, Settled, Store, StoreError, TaskRecord},
+    store::{Append, AppendError, NewEvent, Poll, Settle, Settled, Store, StoreError, TaskRecord, turn},
 };
 
 pub mod change;
@@ -111,7 +111,8 @@ impl Status {
             return Err(StatusError::Follows);
         }
         let mut known = Some(task);
-        for _ in 0..MOVED_MAX {
+        for lost in 0..MOVED_MAX {
+            turn(lost).await;
             let task = match known.take() {
                 Some(task) => task,
                 None => self.store.task(id).await?.ok_or(StatusError::NotFound)?,
@@ -240,7 +241,8 @@ impl Status {
     /// # Errors
     /// [`StoreError`]
     pub async fn note_copy(&self, id: TaskId, poll: Poll, event: Event) -> Result<(), StoreError> {
-        for _ in 0..MOVED_MAX {
+        for lost in 0..MOVED_MAX {
+            turn(lost).await;
             let Some(task) = self.store.task(id).await? else { return Ok(()) };
             let append = self.noted(&task, poll.clone(), event.clone()).await?;
             match self.store.append(append).await {

@@ -39,6 +39,7 @@ mod submission;
 mod subscriptions;
 pub(crate) mod tokens;
 mod trouble;
+mod turns;
 
 pub use asked::AskedBy;
 pub use colleagues::{COLLEAGUES_MAX, Colleague, ColleagueStore};
@@ -68,6 +69,7 @@ pub use submission::{NewEvent, NewReferral, NewResource, NewTask, Submission, Su
 pub use subscriptions::{EVENTS_KEPT, SubscriptionStore};
 pub use tokens::{AccessToken, TokenStore, UsedAssertion};
 pub use trouble::{AlertSettled, AlertStore, DeadLetter, DeadQuery, StoredAlert, Troubled};
+pub use turns::turn;
 
 /// A process that serves says this often that it lives.
 pub const BEAT_EVERY: Duration = Duration::from_millis(500);

@@ -25,7 +25,7 @@ use crate::{
     profiles::Asked,
     routing::{Carried, Decision, Facts, all_open},
     status::parent,
-    store::{Append, AppendError, NewEvent, NewVersion, Settle, Settled, StoreError, StoredResource, TaskRecord},
+    store::{Append, AppendError, NewEvent, NewVersion, Settle, Settled, StoreError, StoredResource, TaskRecord, turn},
 };
 
 /// The seq of the event that made a Task, whose lane message is the referral itself.
@@ -55,7 +55,8 @@ impl Conversation {
         let registry = self.registry.load_full();
         // set once it turned out that something may have been sent though nobody has noted it yet
         let mut perhaps_sent = false;
-        for _ in 0..MOVED_MAX {
+        for lost in 0..MOVED_MAX {
+            turn(lost).await;
             let found = self.store.resource("ServiceRequest", request, None).await?;
             let (stored, _) = found.ok_or(ConversationError::NotFound)?;
             let known = Known::of(&*self.store, stored.referral).await?;

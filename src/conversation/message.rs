@@ -27,7 +27,7 @@ use crate::{
     profiles::Asked,
     status::parent,
     store::{
-        Append, AppendError, NewEvent, NewVersion, ResourceKey, StoreError, StoredResource, TaskQuery, TaskRecord,
+        Append, AppendError, NewEvent, NewVersion, ResourceKey, StoreError, StoredResource, TaskQuery, TaskRecord, turn,
     },
 };
 
@@ -209,7 +209,8 @@ impl Conversation {
             brought,
             wrong,
         };
-        for _ in 0..MOVED_MAX {
+        for lost in 0..MOVED_MAX {
+            turn(lost).await;
             let mut steps = self.steps(&registry, referral, &tasks, id, &ready).await?;
             if let Some(one) = tasks.first() {
                 steps = parent::with_parent(&*self.store, &registry, one, steps).await?;

@@ -12,7 +12,7 @@ use crate::{
     domain::{Actor, Alert, AlertKind, Event, clock::instant},
     fhir::task as fhir_task,
     lanes::{Relay, task_body},
-    store::{Append, AppendError, NewEvent, Store, StoreError, TaskRecord},
+    store::{Append, AppendError, NewEvent, Store, StoreError, TaskRecord, turn},
 };
 
 /// The store is asked this often for Tasks whose time has passed.
@@ -66,7 +66,8 @@ impl Deadlines {
     }
 
     async fn lapse(&self, mut task: TaskRecord) -> Result<(), StoreError> {
-        for _ in 0..MOVED_MAX {
+        for lost in 0..MOVED_MAX {
+            turn(lost).await;
             let append = self.decide(&task).await?;
             let names: Vec<_> = append.events.iter().map(|e| e.event.name()).collect();
             let registry = self.registry.load_full();

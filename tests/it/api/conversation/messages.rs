@@ -62,6 +62,26 @@ async fn a_provider_asks_for_more_and_is_answered() {
     hub.stop().await;
 }
 
+/// Each of them moves the Task on under the others, which try again: more often than any of them would if it only lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_who_write_at_once_nobody_is_turned_away() {
+    const AT_ONCE: usize = 40;
+    let hub = Hub::start().await;
+    let (gp, provider) = (hub.sender(GP), hub.provider(LINK_WORKERS));
+    let sent = listed(&hub, "at-once").await;
+    let says = async |n: usize| {
+        let actor = if n.is_multiple_of(2) { &*gp } else { &*provider };
+        says(actor, &message(&sent, &format!("message {n}"))).await
+    };
+    for said in futures_util::future::join_all((0..AT_ONCE).map(says)).await {
+        assert_eq!(said.status, 201, "{}", said.describe());
+    }
+    let task = sent.task.split_once("/fhir/").unwrap().1;
+    let found = gp.get(&format!("/fhir/Communication?about={task}&_count={AT_ONCE}")).await.json();
+    assert_eq!(resources(&found).len(), AT_ONCE);
+    hub.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_message_again_is_not_said_twice() {
     let hub = Hub::start().await;

@@ -216,7 +216,7 @@ async fn somebody_logs_in_at_an_issuer_with_roles_of_claims_and_out_again() {
     assert!(back.starts_with(&format!("{}/login/callback?code=", scene.base)), "{back}");
     assert_eq!(anna.sent_from(&back).await, format!("{}/account?x=y", scene.base));
     let account = anna.account(&scene).await.unwrap();
-    for told in ["Anna Ärzte", "oidc:anna", "You refer people from RiO"] {
+    for told in ["Anna Ärzte", ">anna</dd>", "You refer people from RiO"] {
         assert!(account.contains(told), "{told}: {account}");
     }
     assert!(!account.contains("auditor"), "organisation and role were of two different posts: {account}");

@@ -24,10 +24,14 @@ use crate::{
     http::call::pairs,
     people::{
         Code, Managing,
-        account::{AccountError, ENROL_WITHIN, FULL_NAME_CHARS_MAX, STEM_CHARS_MAX, is_full_name, person},
+        account::{AccountError, ENROL_WITHIN, is_full_name, person},
     },
     store::{Account, StoreError},
 };
+
+mod told;
+
+use told::{fault, full_name_fault};
 
 /// What may be done with an account, by its word in URLs.
 pub(super) const ACTIONS: [&str; 4] = ["roles", "reset", "end", "again"];
@@ -215,46 +219,6 @@ fn roles(providers: &[(ProviderId, String)], held: &[Position]) -> Vec<Role> {
 fn wanted(form: &Form) -> Result<Vec<Position>, Fault> {
     let chosen: Result<Vec<Position>, _> = form.all("role").map(str::parse).collect();
     chosen.map_err(|_| Fault::at("role", "Choose what this person does"))
-}
-
-/// What is told of why something was not done, at its field.
-fn fault(error: &AccountError) -> Option<Fault> {
-    Some(match error {
-        AccountError::Name => {
-            Fault::at("name", format!("Enter a name to log in with: 1 to {STEM_CHARS_MAX} of a to z, 0 to 9 and . _ -"))
-        }
-        // the same of one that is here, has ended, is forgotten, or has gone on to another organisation
-        AccountError::Taken | AccountError::Used => {
-            Fault::at("name", "Choose another name to log in with: that one is used, or was used before")
-        }
-        AccountError::Full => {
-            Fault::of_all("There are as many accounts, of all organisations, as Onward keeps. Tell your IT team.")
-        }
-        AccountError::Positions => {
-            Fault::at("role", "Choose what this person does. To keep somebody out, end the account.")
-        }
-        AccountError::Twice(_) => Fault::at("role", "Choose each role once"),
-        AccountError::FullName => full_name_fault(),
-        AccountError::Many => {
-            Fault::of_all("Your organisation has as many accounts as it may. End those that nobody uses.")
-        }
-        AccountError::ManyEnded => Fault::of_all(
-            "As many accounts of your organisation have ended as it may have. Ask your IT team, who can forget some of them.",
-        ),
-        AccountError::Beyond => {
-            Fault::of_all("This person has roles outside your organisation as well. Ask your IT team, who can do that.")
-        }
-        AccountError::Own => {
-            Fault::of_all("This is your own account. Ask another who looks after people, or your IT team.")
-        }
-        AccountError::Moved => Fault::of_all("Somebody else has changed this account just now. Look at it again."),
-        AccountError::Unknown(_) | AccountError::Absent | AccountError::Open | AccountError::People(_) => return None,
-    })
-}
-
-fn full_name_fault() -> Fault {
-    let told = "Enter the person’s name, as colleagues know it: no more than";
-    Fault::at("full-name", format!("{told} {FULL_NAME_CHARS_MAX} characters, and none that cannot be seen"))
 }
 
 impl Web {

@@ -208,7 +208,8 @@ impl Search {
             // the identifier of a person is looked for where the reference leads to
             _ => vec!["Patient"],
         };
-        self.looking_beyond().flat_map(into).collect()
+        let lies_elsewhere = self.near.is_some() && self.of != "Location";
+        self.looking_beyond().flat_map(into).chain(lies_elsewhere.then_some("Location")).collect()
     }
 }
 

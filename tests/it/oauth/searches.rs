@@ -61,6 +61,13 @@ fn all(kinds: &BTreeSet<String>) -> Vec<(String, Needs)> {
         all.push((format!("{kind}?{said}&_id={ID}&_count=1"), needs.chain([(kind.to_owned(), 's')]).collect()));
     };
     let mut turn: BTreeMap<&str, usize> = BTreeMap::new();
+    for near in search::NEAR {
+        let value = if near.name == "near" { "53.4|-2.98|5|km" } else { "L8|5|km" };
+        add(near.of, format!("{}={value}", near.name), &[("Location", 's')]);
+        if near.of != "Location" {
+            add(near.of, format!("location.{}={value}", near.name), &[("Location", 's')]);
+        }
+    }
     for kind in kinds {
         for parameter in search::parameters(kind) {
             let name = parameter.name;

@@ -72,9 +72,14 @@ const CHAIN_MAX: usize = 4;
 
 /// Whether a parameter of a search for this type says who somebody is: by what a person is found, there or by way of other resources,
 /// and any value that holds an NHS number. A professional's name is one as well, and how a professional is reached; and a place, of whatever is
-/// looked for: what is asked to be near somebody's home says where that is.
+/// looked for: what is asked to be near somebody's home says where that is. What is sorted by any of these has it in the link to the next page.
 fn names_somebody(kind: &str, name: &str, value: &str) -> bool {
-    nhs_number::is_in(value) || names_a_person(kind, name, 0)
+    let is_said = if name == "_sort" {
+        value.split(',').any(|code| names_a_person(kind, code.trim().trim_start_matches('-'), 0))
+    } else {
+        names_a_person(kind, name, 0)
+    };
+    is_said || nhs_number::is_in(value)
 }
 
 fn names_a_person(kind: &str, name: &str, links: usize) -> bool {
@@ -248,6 +253,8 @@ mod tests {
             ("HealthcareService", "location:Location.near", "53.4|-2.98|1|km"),
             ("HealthcareService", "_has:Location:organization:address-postalcode", "L8 9ZZ"),
             ("ServiceRequest", "performer:Organization.address:contains", "12 Long Lane"),
+            ("Location", "_sort", "name,-address-city"),
+            ("Practitioner", "_sort", "family"),
         ] {
             assert!(names_somebody(kind, name, value), "{kind}?{name}={value}");
         }
@@ -265,6 +272,8 @@ mod tests {
             ("Task", "code:text", "choir"),
             ("Task", "requester:missing", "true"),
             ("Task", "_has:Provenance:target:agent", "Organization/1"),
+            ("Location", "_sort", "name,-_lastUpdated"),
+            ("Practitioner", "_sort", "-_lastUpdated"),
         ] {
             assert!(!names_somebody(kind, name, value), "{kind}?{name}={value}");
         }

@@ -10,7 +10,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
@@ -18,10 +18,11 @@ use jiff::{SignedDuration, Timestamp};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::WebPkiClientVerifier,
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Instant};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Clients, Tls};
 
@@ -29,6 +30,9 @@ pub use shower::Shower;
 
 /// A certificate that ends so soon is told: renewing one takes a trust's IT team and its authority a while.
 pub const TOLD_BEFORE: SignedDuration = SignedDuration::from_hours(21 * 24);
+
+/// No connection over which a client showed a certificate is kept longer.
+const CONNECTION_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Why a listener's certificate cannot be used, with what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +96,14 @@ pub struct Shown {
     pub sha256: [u8; 32],
 }
 
+/// For how long what a client showed when its connection began counts: until the first of its certificates ends, or the listener has other files,
+/// its authorities among them. Over the connection nothing more is taken then; who agrees anew is looked at anew.
+#[derive(Debug, Clone)]
+pub struct Holds {
+    until: Instant,
+    others: CancellationToken,
+}
+
 /// The authorities that others are known by, in a file as it lay when it was read.
 pub struct Authorities {
     stamps: Vec<Stamp>,
@@ -109,6 +121,8 @@ struct Current {
     config: Arc<ServerConfig>,
     stamps: Vec<Stamp>,
     ends: Ends,
+    /// Ended where another one is in use.
+    others: CancellationToken,
 }
 
 /// A file as it lay when it was read.
@@ -162,7 +176,7 @@ impl Acceptor {
             let Ends { from, at: to, authority } = found.ends;
             return Err(TlsError::OutOfDate { file: self.tls.certificate.clone(), authority, from, to });
         }
-        self.current.store(Arc::new(found));
+        self.current.swap(Arc::new(found)).others.cancel();
         Ok(true)
     }
 
@@ -179,17 +193,38 @@ impl Acceptor {
         self.current.load().ends.clone()
     }
 
-    /// Agrees on TLS over a connection; what the client showed, where it showed a certificate.
+    /// Agrees on TLS over a connection; what the client showed and for how long that counts, where it showed a certificate.
     ///
     /// # Errors
     /// Where they do not agree: the client speaks no version or suite of ours, shows no certificate where one is required, or one of
     /// another authority.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<Shown>)> {
-        let config = Arc::clone(&self.current.load().config);
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<(Shown, Holds)>)> {
+        let (config, others) = {
+            let current = self.current.load();
+            (Arc::clone(&current.config), current.others.clone())
+        };
         let stream = TlsAcceptor::from(config).accept(stream).await?;
-        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let shown = shown.map(|certificate| Shown { names: pem::names(certificate), sha256: pem::sha256(certificate) });
+        let all = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let shown = all.first().map(|certificate| {
+            let shown = Shown { names: pem::names(certificate), sha256: pem::sha256(certificate) };
+            let now = Timestamp::now();
+            // below zero where it has just ended
+            let left = Duration::try_from(pem::shown_until(all, now).duration_since(now)).unwrap_or_default();
+            (shown, Holds { until: Instant::now() + left.min(CONNECTION_MAX), others })
+        });
         Ok((stream, shown))
+    }
+}
+
+// === impl Holds ===
+
+impl Holds {
+    /// Ends when it counts no more.
+    pub async fn over(&self) {
+        tokio::select! {
+            () = tokio::time::sleep_until(self.until) => {}
+            () = self.others.cancelled() => {}
+        }
     }
 }
 
@@ -237,8 +272,13 @@ fn read(tls: &Tls, http2: bool) -> Result<Current, TlsError> {
         }
         error => unusable(&tls.certificate, &error),
     })?;
+    if let Clients::Asked { .. } = &tls.clients {
+        // who resumes a session shows nothing anew, and would be let in for as long as it goes on, whatever its certificate has become
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
-    Ok(Current { config: Arc::new(config), stamps, ends })
+    Ok(Current { config: Arc::new(config), stamps, ends, others: CancellationToken::new() })
 }
 
 fn verifier(

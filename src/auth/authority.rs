@@ -135,11 +135,12 @@ impl Authority {
         let registry = self.registry.load_full();
         let count = self.everywhere || connection.loopback;
         let clients = registry.client_of(token, connection.names, count);
-        let known_by = match (token, clients.is_empty()) {
-            (None, true) => KnownBy::Nothing,
-            (None, false) => KnownBy::Certificate,
-            (Some(_), false) => KnownBy::Token,
-            (Some(token), true) => return self.holder(&registry, token, connection).await,
+        let known_by = match (token, clients.len()) {
+            (None, 0) => KnownBy::Nothing,
+            (None, 1) => KnownBy::Certificate,
+            (None, _) => return Ok(Caller { known_by: KnownBy::SharedCertificate, ..Caller::default() }),
+            (Some(_), 1..) => KnownBy::Token,
+            (Some(token), 0) => return self.holder(&registry, token, connection).await,
         };
         let scopes = match &clients[..] {
             [client] => registry.client(&client.to_string()).filter(|one| one.keys.bounds_all),

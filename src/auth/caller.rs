@@ -8,7 +8,7 @@ use crate::{
 /// Who asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
-    /// The clients that ask: none who is known, or one; several only where nothing is configured.
+    /// The clients that ask: none who is known, or one; several by the one token that stands for all where nothing is configured.
     pub clients: Vec<Client>,
     /// What they may do.
     pub granted: Granted,
@@ -38,6 +38,8 @@ pub enum KnownBy {
     Token,
     /// Its certificate.
     Certificate,
+    /// A certificate that stands for several clients, and so by itself for none of them.
+    SharedCertificate,
     /// A token that was given for a signed assertion.
     AccessToken,
 }

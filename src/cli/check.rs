@@ -16,7 +16,7 @@ use crate::{
     broker::{Broker, RabbitMq},
     client::{CallError, FhirClient},
     config::{
-        Access, BrokerUrl, Clients, Config, Env, Identity, KeySource, Keys, StoreUrl,
+        Access, BrokerUrl, Clients, Config, Env, Identity, KeySet, KeySource, Keys, StoreUrl,
         people::Proof,
         registry::{Endpoint, InboxKind},
         routes::Source,
@@ -26,7 +26,9 @@ use crate::{
     routing::RouteSet,
     service::profiles,
     store::{postgres::PostgresStore, sqlite::SqliteStore},
-    tls::look::{Known, Looked, key_lies_open, look, look_at_roots, look_outwards, secret_lies_open},
+    tls::look::{
+        Known, Looked, key_lies_open, look, look_at_roots, look_outwards, public_keys_lie_open, secret_lies_open,
+    },
 };
 
 /// How long an issuer is given to describe itself, …
@@ -169,8 +171,12 @@ fn beyond_the_file(config: &Config, own: Option<&Path>) -> (Vec<String>, Vec<Str
     let inwards = shown.map(|(tls, name)| look(tls, config.http.http2, name, &known, now));
     let outwards = identities(config).into_iter().map(|(to, identity)| look_outwards(&to, identity, &known, now));
     let keys = signing_keys(config).filter_map(key_lies_open);
-    let secrets = secret_files(config, own).filter_map(secret_lies_open);
-    let open = keys.chain(secrets).map(|risk| Looked { faults: Vec::new(), risks: vec![risk] });
+    // a set with a private key in it was refused when it was read
+    let is_public = |file: &&Path| std::fs::read(file).is_ok_and(|bytes| KeySet::read(&bytes).is_ok());
+    let (public, secret): (Vec<_>, Vec<_>) = files_beside(config, own).partition(is_public);
+    let secrets = secret.into_iter().filter_map(secret_lies_open);
+    let public = public.into_iter().filter_map(public_keys_lie_open);
+    let open = keys.chain(secrets).chain(public).map(|risk| Looked { faults: Vec::new(), risks: vec![risk] });
     let of_mail = config.smtp.iter().filter_map(|smtp| smtp.roots.as_deref()).map(|roots| look_at_roots(roots, now));
     let all = inwards.chain(outwards).chain(of_mail).chain(open);
     let Looked { mut faults, risks } = all.fold(Looked::default(), Looked::and);
@@ -228,9 +234,9 @@ fn signing_keys(config: &Config) -> impl Iterator<Item = &Path> {
     inboxes.chain(systems).filter_map(|access| Some(access.grant.as_ref()?.key.as_path())).chain(of_people)
 }
 
-/// The files with tokens and passwords: all that were read but the configuration's `own`, the table of postcodes, which is the first behind
+/// The files with tokens, passwords and public keys of clients: all that were read but the configuration's `own`, the table of postcodes, which is the first behind
 /// it, and those of the routes.
-fn secret_files<'c>(config: &'c Config, own: Option<&'c Path>) -> impl Iterator<Item = &'c Path> {
+fn files_beside<'c>(config: &'c Config, own: Option<&'c Path>) -> impl Iterator<Item = &'c Path> {
     let routes = config.routes.file.as_deref();
     let folder = routes.and_then(Path::parent).unwrap_or(Path::new(""));
     let of_routes = move |file: &Path| {

@@ -128,7 +128,8 @@ impl Outbound {
             return false;
         }
         if let Some(address) = literal(host) {
-            return self.allows(address);
+            let is_listed = self.hosts.is_empty() || self.hosts.iter().any(|host| literal(host) == Some(address));
+            return is_listed && self.allows(address);
         }
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let is_it = |allowed: &String| match allowed.strip_prefix('*') {
@@ -207,9 +208,10 @@ fn range(node: &Node<'_>) -> Option<IpNet> {
 fn host(node: &Node<'_>) -> Option<String> {
     let text = node.text(HOST)?;
     let name = text.strip_prefix("*.").unwrap_or(text);
-    let fits = !name.is_empty()
+    let is_name = !name.is_empty()
         && name.len() <= 253
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'));
+    let fits = is_name || literal(text).is_some();
     if !fits {
         node.fault(&quoted(text), HOST);
         return None;
@@ -297,8 +299,8 @@ mod tests {
 
     #[test]
     fn hosts_and_schemes_are_those_of_the_url() {
-        let hosts = vec!["fhir.trust.nhs.uk".to_owned(), "*.rio.example".to_owned()];
-        let some = Outbound { hosts, encrypted: true, ..Outbound::default() };
+        let hosts = ["fhir.trust.nhs.uk", "*.rio.example", "10.0.0.1", "[2001:db8::1]", "127.0.0.1"];
+        let some = Outbound { hosts: hosts.map(str::to_owned).to_vec(), encrypted: true, ..Outbound::default() };
         for (scheme, host, may) in [
             ("https", "fhir.trust.nhs.uk", true),
             ("https", "FHIR.trust.nhs.uk.", true),
@@ -310,8 +312,14 @@ mod tests {
             ("https", "127.0.0.1", false),
             ("https", "[::1]", false),
             ("https", "10.0.0.1", true),
+            ("https", "10.0.0.2", false),
+            ("https", "8.8.8.8", false),
+            ("https", "[2001:db8:0::1]", true),
+            ("https", "[2001:db8::2]", false),
         ] {
             assert_eq!(some.allows_url(scheme, host), may, "{scheme} {host}");
         }
+        let any = Outbound::default();
+        assert!(any.allows_url("http", "10.0.0.2") && any.allows_url("https", "[2001:db8::2]"));
     }
 }

@@ -326,7 +326,7 @@ impl Registry {
     }
 
     /// Whom a token of the configuration stands for that is shown over a connection whose certificate has these names; without a token,
-    /// whom the certificate stands for: nobody, or one client. Only the embedded registry has one token for several. A client that has
+    /// whose names the certificate has: nobody's, one client's, or those of several. Only the embedded registry has one token for several. A client that has
     /// names is believed its token only beside one of them, and any other only where tokens `count` by themselves. How long it takes
     /// does not tell whether or where a token is found.
     pub fn client_of(&self, token: Option<&str>, names: &[String], count: bool) -> Vec<Client> {

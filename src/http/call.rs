@@ -80,9 +80,17 @@ impl FromRequestParts<Shared> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Fault> {
         let who = parts.extensions.get::<Known>().map(|Known(who)| who.clone()).unwrap_or_default();
         if who.is_stranger() {
+            if who.known_by != KnownBy::Nothing {
+                metrics::counter!("onward_unknown_clients_total").increment(1);
+            }
             let (code, told) = match who.known_by {
                 KnownBy::Nothing => {
                     (IssueCode::Login, "a bearer token is needed, or a client's certificate that is known")
+                }
+                KnownBy::SharedCertificate => {
+                    let told = "the certificate has the names of several clients: show a token of the one that is meant beside it, or give \
+                                each a certificate of its own";
+                    (IssueCode::Login, told)
                 }
                 _ => {
                     let told = "the token is not known, or not over a connection that shows its client's certificate";

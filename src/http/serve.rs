@@ -25,7 +25,10 @@ use super::{
     patient::Patient,
     who::Came,
 };
-use crate::{config::Limits, tls::Acceptor};
+use crate::{
+    config::Limits,
+    tls::{Acceptor, Holds},
+};
 
 /// A pause after a failed accept, which mostly means that file handles have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -197,15 +200,16 @@ async fn one(
     if !spoke {
         return;
     }
-    let Some(acceptor) = acceptor else { return speak(stream, builder, (router, came), patience, stop).await };
+    let Some(acceptor) = acceptor else { return speak(stream, None, builder, (router, came), patience, stop).await };
     let agreed = tokio::select! {
         agreed = tokio::time::timeout(patience.idle, acceptor.accept(stream)) => agreed,
         () = stop.cancelled() => return,
     };
     match agreed {
         Ok(Ok((stream, shown))) => {
+            let (shown, holds) = shown.unzip();
             let came = Came { shown: shown.map(Arc::new), ..came };
-            speak(stream, builder, (router, came), patience, stop).await;
+            speak(stream, holds, builder, (router, came), patience, stop).await;
         }
         // who it was is told by no name: whoever can reach the port can do so as often as they like
         Ok(Err(error)) => refused(&error),
@@ -218,9 +222,10 @@ fn refused(why: &dyn std::fmt::Display) {
     tracing::debug!(%why, "no agreement on TLS");
 }
 
-/// Speaks HTTP over a connection to its end.
+/// Speaks HTTP over a connection to its end, or until what its client showed counts no more.
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
+    holds: Option<Holds>,
     builder: &auto::Builder<TokioExecutor>,
     (router, came): (Router, Came),
     patience: Patience,
@@ -233,6 +238,12 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let stream = TokioIo::new(Patient::new(stream, patience.takes_within));
     let watched = Watched { router, came, watch: Arc::clone(&watch) };
     let mut connection = pin!(builder.serve_connection(stream, watched));
+    let mut over = pin!(async {
+        match &holds {
+            Some(holds) => holds.over().await,
+            None => std::future::pending().await,
+        }
+    });
     let mut ending = false;
     loop {
         let mut end = false;
@@ -256,6 +267,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                     return;
                 }
                 () = stop.cancelled(), if !ending => end = true,
+                () = over.as_mut(), if !ending => end = true,
                 () = watch.first.notified() => {}
                 () = tokio::time::sleep_until(look_at) => {}
             }

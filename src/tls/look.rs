@@ -116,6 +116,14 @@ pub fn secret_lies_open(file: &Path) -> Option<String> {
     lies_open(file, "this secret")
 }
 
+/// The same of one that holds public keys by which somebody is known: everybody may read it.
+pub fn public_keys_lie_open(file: &Path) -> Option<String> {
+    pem::changed_by(file).map(|who| {
+        let file = file.display();
+        format!("{file}: {who} these public keys, and so be their owner; let its owner alone write it (chmod 644)")
+    })
+}
+
 /// The same of one that should hold certificates alone, which everybody may read.
 fn key_in_lies_open(file: &Path) -> Option<String> {
     if pem::has_key(file) { lies_open(file, "the key that lies in it beside certificates") } else { None }

@@ -45,6 +45,15 @@ pub(super) fn holds(certificate: &X509Certificate<'_>) -> (Timestamp, Timestamp)
     (moment(validity.not_before), moment(validity.not_after))
 }
 
+/// When the first ends of the certificates that a client has just been believed. One behind the first that has ended already was not needed.
+pub(super) fn shown_until(all: &[CertificateDer<'_>], now: Timestamp) -> Timestamp {
+    // what cannot be read says nothing that could be believed
+    let end = |one: &CertificateDer<'_>| parse_x509_certificate(one).map_or(Timestamp::MIN, |(_, read)| holds(&read).1);
+    let mut ends = all.iter().map(end);
+    let first = ends.next().unwrap_or(Timestamp::MIN);
+    ends.filter(|end| *end > now).fold(first, Timestamp::min)
+}
+
 /// Whether a key lies in a file, beside whatever else does.
 pub(super) fn has_key(file: &Path) -> bool {
     key(file).is_ok()
@@ -60,6 +69,13 @@ pub(super) fn open_to(file: &Path) -> Option<&'static str> {
         (false, true) => Some("others than its owner may change"),
         (false, false) => None,
     }
+}
+
+/// Who may change a file that nobody but its owner should; nothing where it lies as it should.
+pub(super) fn changed_by(file: &Path) -> Option<&'static str> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::metadata(file).ok()?.permissions().mode();
+    (mode & 0o022 != 0).then_some("others than its owner may change")
 }
 
 /// The SHA-256 of a certificate.

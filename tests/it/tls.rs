@@ -2,6 +2,7 @@
 
 pub mod authority;
 mod clients;
+mod kept;
 mod outgoing;
 mod renewal;
 mod suites;
@@ -33,11 +34,17 @@ pub struct Secured {
 
 /// One whose clients show a certificate as `clients` says ("optional", "required" or "" for not at all); `rio` are lines for the system.
 pub async fn secured(clients: &str, rio: &str, limits: &str) -> Secured {
-    secured_by(|servers| servers.issue("own", &[NAME]), clients, rio, limits).await
+    secured_by(|servers| servers.issue("own", &[NAME]), clients, rio, limits, "").await
 }
 
-/// The same that shows this certificate.
-async fn secured_by(own: impl FnOnce(&Authority) -> Issued, clients: &str, rio: &str, limits: &str) -> Secured {
+/// The same that shows this certificate, with these further sections.
+async fn secured_by(
+    own: impl FnOnce(&Authority) -> Issued,
+    clients: &str,
+    rio: &str,
+    limits: &str,
+    more: &str,
+) -> Secured {
     let folder = tempfile::tempdir().unwrap();
     let (servers, of_clients) = (Authority::new(folder.path(), "servers"), Authority::new(folder.path(), "clients"));
     let own = own(&servers);
@@ -46,7 +53,7 @@ async fn secured_by(own: impl FnOnce(&Authority) -> Issued, clients: &str, rio: 
         _ => format!("clients = \"{clients}\"\nclient-roots = \"{}\"\n", of_clients.file().display()),
     };
     let listener = format!(
-        "[[listener]]\nlisten = \"127.0.0.1:0\"\n[listener.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n{asked}",
+        "[[listener]]\nlisten = \"127.0.0.1:0\"\n[listener.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n{asked}\n{more}",
         own.certificate.display(),
         own.key.display()
     );

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{hub::Hub, run};
 use crate::{
+    oauth::signer::{self, Signer},
     support::fixtures,
     tls::authority::{Authority, Issued},
 };
@@ -170,6 +171,29 @@ async fn public_keys_and_the_mail_server_are_reached_as_well() {
         ["BAD:  the keys of system signer: https://127.0.0.1:9/jwks:", "BAD:  the mail server of [smtp]: 127.0.0.1:9:"]
     {
         assert!(ran.out.contains(told), "{told}: {ran:?}");
+    }
+}
+
+/// A file with public keys is no secret; who may change it may be its client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn public_keys_may_be_read_and_not_changed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let hub = Hub::build().without_service().start().await;
+    let good = fs::read_to_string(hub.config_path()).unwrap();
+    let keys = hub.folder().join("signer.jwks");
+    fs::write(&keys, signer::set(&[&Signer::es384("k")]).to_string()).unwrap();
+    let system = "[[system]]\nid = \"signer\"\nname = \"S\"\nods-code = \"N99999\"\njwks = \"signer.jwks\"\n";
+    fs::write(hub.config_path(), format!("{good}\n{system}")).unwrap();
+    for (mode, told) in [(0o644, false), (0o664, true), (0o646, true)] {
+        fs::set_permissions(&keys, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = run(hub.folder(), &["check"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let lines: Vec<&str> = ran.err.lines().filter(|line| line.contains("signer.jwks")).collect();
+        assert_eq!(lines.len(), usize::from(told), "{mode:o}: {ran:?}");
+        assert!(
+            lines.iter().all(|line| line.contains("others than its owner may change these public keys")),
+            "{ran:?}"
+        );
     }
 }
 

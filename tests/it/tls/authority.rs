@@ -1,6 +1,9 @@
 //! Authorities, and certificates that they issue: right ones and wrong ones.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -59,6 +62,14 @@ impl Authority {
         let mut params = params(file, names);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(year, month, day);
+        self.write(file, params)
+    }
+
+    /// A certificate for these names that holds for so long yet.
+    pub fn issue_for(&self, file: &str, names: &[&str], left: Duration) -> Issued {
+        let mut params = params(file, names);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        params.not_after = date_time_ymd(1970, 1, 1) + now + left;
         self.write(file, params)
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{Authority, curl, has_tools, s_client, secured};
+use super::{Authority, NAME, curl, has_tools, s_client, secured, secured_by};
 use crate::support::hub::{GP, RIO, token_of};
 
 const RIO_NAME: &str = "rio.merseycare.example";
@@ -84,6 +84,39 @@ async fn a_token_is_worth_nothing_beside_anothers_certificate() {
     // over the listener in clear nothing shows whose the token is
     let status = it.hub.sender(RIO).get("/fhir/Task?_count=0").await.status;
     assert_eq!(status.as_u16(), 401);
+    it.hub.stop().await;
+}
+
+/// What one of them may not is not to be had by a certificate that is another's as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_with_the_names_of_two_clients_stands_for_neither_by_itself() {
+    if !has_tools("tls::clients") {
+        return;
+    }
+    let narrow = format!("{LINES}\nscopes = [\"system/Task.rs\"]");
+    let other = "[[system]]\nid = \"ward\"\nname = \"Ward\"\nods-code = \"N99999\"\n\
+                 certificate-names = [\"ward.example\"]\nscopes = [\"system/Task.rs\"]\n";
+    let it = secured_by(|servers| servers.issue("own", &[NAME]), "optional", &narrow, "", other).await;
+    let roots = it.servers.file();
+    let rio = bearer(RIO);
+    let own = it.clients.issue("rio", &[RIO_NAME]);
+    let others = it.clients.issue("ward", &["ward.example"]);
+    let both = it.clients.issue("both", &[RIO_NAME, "ward.example"]);
+    for (what, certificate, token, path, expected) in [
+        ("one's, what it may", &own, None, "/fhir/Task?_count=0", 200),
+        ("one's, what it may not", &own, None, "/fhir/ServiceRequest?_count=0", 403),
+        ("the other's, what it may not", &others, None, "/fhir/ServiceRequest?_count=0", 403),
+        ("both, what each may", &both, None, "/fhir/Task?_count=0", 401),
+        ("both, what neither may", &both, None, "/fhir/ServiceRequest?_count=0", 401),
+        ("both, with a token, what its client may", &both, Some(&rio), "/fhir/Task?_count=0", 200),
+        ("both, with a token, what its client may not", &both, Some(&rio), "/fhir/ServiceRequest?_count=0", 403),
+    ] {
+        let token = token.map(|token| ["--header", token.as_str()]);
+        let arguments = [&certificate.curl()[..], token.as_ref().map_or(&[], |token| &token[..])].concat();
+        let (status, body) = curl(it.port, roots, path, &arguments).await.unwrap();
+        assert_eq!(status, expected, "{what}: {body}");
+        assert_eq!(status == 401, body.contains("the names of several clients"), "{what}: {body}");
+    }
     it.hub.stop().await;
 }
 

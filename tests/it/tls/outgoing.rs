@@ -78,11 +78,11 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
 async fn why_no_tls_comes_about_is_told() {
     let client = client();
     let roots = |it: &Secured| Some(Identity { shown: None, roots: Some(it.servers.file().to_owned()) });
-    let ended = secured_by(|servers| servers.issue_until("ended", &[NAME], (2021, 1, 1)), "", "", "").await;
+    let ended = secured_by(|servers| servers.issue_until("ended", &[NAME], (2021, 1, 1)), "", "", "", "").await;
     let answer = client.get(&endpoint(&ended, roots(&ended)), "metadata", &[]).await;
     assert_eq!(answer.unwrap_err(), CallError::Connect(NoConnection::OutOfDate));
     ended.hub.stop().await;
-    let it = secured_by(|servers| servers.issue("other", &["other.example"]), "", "", "").await;
+    let it = secured_by(|servers| servers.issue("other", &["other.example"]), "", "", "", "").await;
     let to = endpoint(&it, roots(&it));
     let told = client.get(&to, "metadata", &[]).await.unwrap_err();
     assert_eq!(told, CallError::Connect(NoConnection::WrongName));

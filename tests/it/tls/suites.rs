@@ -58,7 +58,7 @@ async fn with_an_rsa_key_the_same_is_spoken() {
         return;
     }
     let current = ["ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305"];
-    speaks(secured_by(|servers| servers.issue_rsa("own", &[NAME]), "", "", "").await, current).await;
+    speaks(secured_by(|servers| servers.issue_rsa("own", &[NAME]), "", "", "", "").await, current).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,7 +157,19 @@ impl Intake {
     ///
     /// # Errors
     /// [`IntakeError`]
-    pub async fn accept_by(&self, mut incoming: Incoming, actor: Actor) -> Result<Accepted, IntakeError> {
+    pub async fn accept_by(&self, incoming: Incoming, actor: Actor) -> Result<Accepted, IntakeError> {
+        let system = incoming.system.clone();
+        let answer = self.taken(incoming, actor).await;
+        if let Err(IntakeError::Invalid(issues) | IntakeError::Rule(issues)) = &answer {
+            metrics::counter!("onward_referrals_total", "result" => "refused").increment(1);
+            // an issue says nothing of what was sent
+            let why = issues.first().map(|issue| issue.diagnostics.as_str()).unwrap_or_default();
+            tracing::info!(system.id = %system, issues = issues.len(), why, "a referral was refused");
+        }
+        answer
+    }
+
+    async fn taken(&self, mut incoming: Incoming, actor: Actor) -> Result<Accepted, IntakeError> {
         let came = Instant::now();
         // one view of the registry from beginning to end: no referral is routed by a mixture
         let registry = self.registry.load_full();

@@ -3,6 +3,7 @@
 mod crossing;
 mod http2;
 mod injection;
+mod lines;
 mod marked;
 mod paths;
 mod raw;

@@ -1,4 +1,4 @@
-//! What would be SQL, a pattern, an expression or a line of a log somewhere else is a text like any other: through every parameter of every
+//! What would be SQL, a pattern or an expression somewhere else is a text like any other: through every parameter of every
 //! search, on both stores, the answer is that to a harmless text of the same shape, in as little time, and nothing is changed.
 
 use std::time::{Duration, Instant};

@@ -450,7 +450,7 @@ async fn a_head_that_is_too_long_is_refused_before_it_is_whole() {
     hub.stop().await;
 }
 
-/// What is said in headers and parameters makes no line of a log and no header of an answer.
+/// What is said in parameters makes no header of an answer; that it makes no line of a log is shown in `lines`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_is_sent_becomes_a_header() {
     let hub = Hub::start().await;

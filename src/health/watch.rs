@@ -157,10 +157,15 @@ fn waiting(backlog: &[Backlog], overdue: Option<Duration>) -> Waiting {
 
 fn of_outbox(bounds: &outbox::Bounds, waiting: &Waiting, open: f64) -> Found {
     let (late, most) = (waiting.overdue.as_secs(), bounds.age.as_secs());
-    let said = format!(
-        "{} of at most {} messages wait; one has waited {late} s of at most {most} for the broker",
-        waiting.messages, bounds.messages
-    );
+    let wait = match waiting.messages {
+        0 => "nothing waits".to_owned(),
+        1 => format!("1 message of at most {} waits", bounds.messages),
+        many => format!("{many} messages of at most {} wait", bounds.messages),
+    };
+    let said = match late {
+        0 => wait,
+        _ => format!("{wait}; one has waited {late} s of at most {most} s for the broker"),
+    };
     let advice =
         "see in /metrics (onward_messages_waiting) for whom they wait and get that going, and see to the broker";
     match open {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Service, profiles};
+use super::{Service, profiles, routes::first_of};
 use crate::{
     config::{Config, Env, Fault},
     domain::{Alert, AlertKind},
@@ -68,8 +68,7 @@ impl Service {
                 }
                 Err(faults) => {
                     log_faults(&faults, true);
-                    let first = faults.first().map(ToString::to_string).unwrap_or_default();
-                    self.refused(&format!("{} faults; the first: {first}", faults.len())).await;
+                    self.refused(&first_of(&faults)).await;
                 }
             }
         }

@@ -222,7 +222,7 @@ async fn read(version: Arc<RoutesVersion>, registry: Arc<Registry>) -> Result<Ro
     }
 }
 
-fn first_of(faults: &[Fault]) -> String {
+pub(super) fn first_of(faults: &[Fault]) -> String {
     let first = faults.first().map(ToString::to_string).unwrap_or_default();
     match faults.len() {
         0 | 1 => first,

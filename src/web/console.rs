@@ -48,6 +48,7 @@ mod looked;
 mod overview;
 mod preview;
 mod queues;
+mod refusals;
 mod reports;
 mod runs;
 mod stands;

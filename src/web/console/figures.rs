@@ -40,6 +40,10 @@ pub(super) struct Counted {
     pub delivered: u64,
     /// Messages that arrived in originating records.
     pub written_back: u64,
+    /// Requests that brought referrals, and were refused for what they brought.
+    pub refused: u64,
+    /// Requests with a token, an assertion or a certificate by which nobody is known.
+    pub unknown: u64,
 }
 
 /// One minute.
@@ -134,7 +138,8 @@ impl Figures {
 fn read(text: &str) -> Counted {
     let sum = |name: &str, labels: &[&str]| {
         let is_it = |line: &&str| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') && labels.iter().all(|l| rest.contains(l)))
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(['{', ' ']) && labels.iter().all(|l| rest.contains(l)))
         };
         let value = |line: &str| line.rsplit_once(' ').and_then(|(_, value)| value.parse::<u64>().ok());
         text.lines().filter(is_it).filter_map(value).sum()
@@ -144,6 +149,8 @@ fn read(text: &str) -> Counted {
         referrals: sum("onward_referrals_total", &["result=\"stored\""]),
         delivered: arrived("lane=\"delivery\""),
         written_back: arrived("lane=\"write-back\""),
+        refused: sum("onward_referrals_total", &["result=\"refused\""]),
+        unknown: sum("onward_unknown_clients_total", &[]) + sum("onward_assertions_refused_total", &["by=\"client\""]),
     }
 }
 
@@ -161,6 +168,8 @@ fn lately(samples: &[Sample], now: Timestamp) -> Option<Lately> {
         sum.referrals += to.referrals.saturating_sub(from.referrals);
         sum.delivered += to.delivered.saturating_sub(from.delivered);
         sum.written_back += to.written_back.saturating_sub(from.written_back);
+        sum.refused += to.refused.saturating_sub(from.refused);
+        sum.unknown += to.unknown.saturating_sub(from.unknown);
         *end = after.waiting.or(*end);
     }
     // what the store did not say is as it was
@@ -178,10 +187,17 @@ fn lately(samples: &[Sample], now: Timestamp) -> Option<Lately> {
 impl Lately {
     /// All of it.
     pub(super) fn sum(&self) -> Counted {
-        self.minutes.iter().fold(Counted::default(), |sum, minute| Counted {
+        self.last(MINUTES_MAX)
+    }
+
+    /// The last so many minutes of it.
+    pub(super) fn last(&self, minutes: usize) -> Counted {
+        self.minutes.iter().rev().take(minutes).fold(Counted::default(), |sum, minute| Counted {
             referrals: sum.referrals + minute.counted.referrals,
             delivered: sum.delivered + minute.counted.delivered,
             written_back: sum.written_back + minute.counted.written_back,
+            refused: sum.refused + minute.counted.refused,
+            unknown: sum.unknown + minute.counted.unknown,
         })
     }
 }
@@ -195,7 +211,8 @@ mod tests {
     }
 
     fn sample(second: i64, n: u64, waiting: Option<u64>) -> Sample {
-        Sample { at: at(second), counted: Counted { referrals: n, delivered: 2 * n, written_back: 0 }, waiting }
+        let counted = Counted { referrals: n, delivered: 2 * n, refused: 3 * n, unknown: 4 * n, ..Counted::default() };
+        Sample { at: at(second), counted, waiting }
     }
 
     #[test]
@@ -203,8 +220,10 @@ mod tests {
         let text = "# TYPE onward_referrals_total counter\nonward_referrals_total{result=\"stored\"} 12\n\
                     onward_referrals_total{result=\"known\"} 3\nonward_lane_messages_total{lane=\"delivery\",result=\"arrived\"} 7\n\
                     onward_lane_messages_total{result=\"arrived\",lane=\"write-back\"} 5\n\
-                    onward_lane_messages_total{lane=\"delivery\",result=\"dead\"} 9\nonward_referrals_total_more{result=\"stored\"} 99\n";
-        assert_eq!(read(text), Counted { referrals: 12, delivered: 7, written_back: 5 });
+                    onward_lane_messages_total{lane=\"delivery\",result=\"dead\"} 9\nonward_referrals_total_more{result=\"stored\"} 99\n\
+                    onward_referrals_total{result=\"refused\"} 2\nonward_unknown_clients_total 4\n\
+                    onward_assertions_refused_total{by=\"client\"} 6\nonward_assertions_refused_total{by=\"nobody\"} 8\n";
+        assert_eq!(read(text), Counted { referrals: 12, delivered: 7, written_back: 5, refused: 2, unknown: 10 });
         assert_eq!(read(""), Counted::default());
     }
 
@@ -218,7 +237,8 @@ mod tests {
         assert_eq!(counted, [3, 1, 11], "what was counted before the first look is not of this hour");
         let waiting: Vec<u64> = found.minutes.iter().map(|minute| minute.waiting).collect();
         assert_eq!(waiting, [4, 4, 2]);
-        assert_eq!(found.sum(), Counted { referrals: 15, delivered: 30, written_back: 0 });
+        assert_eq!(found.sum(), Counted { referrals: 15, delivered: 30, written_back: 0, refused: 45, unknown: 60 });
+        assert_eq!((found.last(2).referrals, found.last(1).refused, found.last(0).unknown), (12, 33, 0));
         assert_eq!(lately(&samples[..1], at(170)), None);
         assert_eq!(lately(&[], at(170)), None);
     }

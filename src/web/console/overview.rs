@@ -12,6 +12,7 @@ use super::{
     chart::{self, Chart, drawn},
     figures::{Lately, Minute},
     latency::{Holds, Took, holds},
+    refusals,
     view::{Known, Overview, overview},
     words::{counted, minute},
 };
@@ -91,6 +92,7 @@ impl Console {
             backlog: &picture.backlog,
             failing: &picture.failing,
             queues: &self.queues.depths(),
+            lately: self.figures.lately(now).map(|lately| lately.last(refusals::MINUTES)).unwrap_or_default(),
             lines: &picture.lines,
             lines_max: LINES_MAX,
         });

@@ -12,6 +12,7 @@ use crate::{
         breaker::{Breaker, Phase},
     },
     health::{Part, State},
+    routing::RouteSet,
     store::{Append, LaneState, NewEvent, Settle, Settled, Submission, Submit, TaskRecord, made},
     web::tests::{BASE, Browser, Scene, scene_of},
 };
@@ -29,6 +30,13 @@ const SECRET: &str = "Grey-Smith";
 /// Two systems and two providers, and people who log in here.
 pub(in crate::web) fn config() -> Config {
     config_with("")
+}
+
+/// The same with a way for every referral.
+pub(super) fn routed() -> Config {
+    let mut config = config();
+    config.registry.routes = RouteSet::all_to("link-workers".parse().unwrap());
+    config
 }
 
 /// The same with these lines at its head.
@@ -85,7 +93,7 @@ pub(in crate::web) fn line(kind: &'static str) -> Line {
 }
 
 pub(super) fn scene() -> Scene {
-    scene_of(BASE, config(), tempfile::tempdir().unwrap())
+    scene_of(BASE, routed(), tempfile::tempdir().unwrap())
 }
 
 impl Scene {

@@ -144,7 +144,9 @@ pub(super) async fn explain(State(web): State<Shared>, Long(signed): Long) -> Re
 }
 
 fn told(issue: &Issue) -> String {
-    match issue.expression.join(", ") {
+    // where nothing of the referral is named, it is the whole of it
+    let places = issue.expression.iter().map(String::as_str).filter(|place| !place.starts_with('%'));
+    match places.collect::<Vec<_>>().join(", ") {
         place if place.is_empty() => issue.diagnostics.clone(),
         place => format!("{place}: {}", issue.diagnostics),
     }

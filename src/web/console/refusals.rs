@@ -1,0 +1,52 @@
+//! Whether those who refer are turned away, though every part is well: a system with another token than it had, or routes that lead nowhere, are
+//! seen by nobody else.
+
+use super::{figures::Counted, words::counted};
+
+/// What was counted in so many of the last minutes says how it is now.
+pub(super) const MINUTES: usize = 15;
+/// Requests of nobody who is known that one mistake or one passer-by does not make.
+const UNKNOWN_MIN: u64 = 5;
+
+/// What is wrong by what was counted in the last [`MINUTES`], each in a sentence.
+pub(super) fn told(lately: Counted) -> Vec<String> {
+    let mut all = Vec::new();
+    if lately.refused > 0 && lately.referrals == 0 {
+        let those = match lately.refused {
+            1 => "The only request that brought a referral".to_owned(),
+            many => format!("Each of the {many} requests that brought referrals"),
+        };
+        all.push(format!(
+            "{those} in the last {MINUTES} minutes was refused: its answer says why, and so does the log."
+        ));
+    }
+    if lately.unknown >= UNKNOWN_MIN {
+        all.push(format!(
+            "{} in the last {MINUTES} minutes showed a token, an assertion or a certificate by which nobody is known: a system that has \
+             another one than the configuration says looks like this, and so does somebody who tries what fits.",
+            counted(lately.unknown, "request")
+        ));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nobody_gets_in_is_told_and_one_who_is_refused_beside_others_is_not() {
+        let of = |referrals, refused, unknown| told(Counted { referrals, refused, unknown, ..Counted::default() });
+        assert_eq!(of(0, 0, 0), Vec::<String>::new());
+        assert_eq!(of(9, 0, UNKNOWN_MIN - 1), Vec::<String>::new());
+        assert_eq!(of(1, 20, 0), Vec::<String>::new(), "others get in");
+        let one = of(0, 1, 0);
+        assert!(
+            one.len() == 1 && one[0].starts_with("The only request that brought a referral in the last 15"),
+            "{one:?}"
+        );
+        let both = of(0, 4, UNKNOWN_MIN);
+        assert!(both.len() == 2 && both[0].starts_with("Each of the 4 requests"), "{both:?}");
+        assert!(both[1].starts_with("5 requests in the last 15 minutes showed a token"), "{both:?}");
+    }
+}

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// So many are given at once: as many as are on a page.
-const AT_ONCE_MAX: usize = 100;
+pub(super) const AT_ONCE_MAX: usize = 100;
 
 /// `POST /inbox/assign`: the Tasks `task` to the person `to`; `none` is nobody.
 pub(in crate::web) async fn assign(State(web): State<Shared>, signed: Signed) -> Response {

@@ -1,7 +1,8 @@
 //! What is told of something that was done, on the page that one is sent to then, and how far it gets: nobody is told that the referrer hears
 //! of something which no record takes. The URL has a code of it and no words: words in a URL would be anybody's who makes somebody open one.
 
-use crate::{config::registry::Detail, writeback::detail::WayBack};
+use super::assign::AT_ONCE_MAX;
+use crate::{config::registry::Detail, domain::TaskStatus, writeback::detail::WayBack};
 
 /// The parameter that has the code.
 pub(in crate::web) const PARAMETER: &str = "done";
@@ -70,8 +71,12 @@ pub(in crate::web) fn with(path: &str, code: &str) -> String {
     format!("{path}{mark}{PARAMETER}={code}")
 }
 
-/// What a code tells of a referral with this way back; nothing where it is none.
-pub(in crate::web) fn words(code: &str, way: WayBack) -> Option<String> {
+/// What a code tells of a referral with this way back; nothing where it is none, or tells that it has come to a status in which it is not, or no
+/// more: the page may be loaded again when others have gone on with it.
+pub(in crate::web) fn words(code: &str, way: WayBack, is: TaskStatus) -> Option<String> {
+    if code.parse::<TaskStatus>().is_ok_and(|told| told != is) {
+        return None;
+    }
     let (done, told) = match code {
         "accepted" => ("You have accepted this referral.", Some(Told::Status)),
         "in-progress" => ("This referral is in progress.", Some(Told::Status)),
@@ -105,7 +110,9 @@ pub(in crate::web) fn words(code: &str, way: WayBack) -> Option<String> {
 /// What a code tells on the worklist.
 pub(in crate::web) fn words_of_list(code: &str) -> Option<String> {
     let (given, passed) = code.strip_prefix("assigned-")?.split_once('-')?;
-    Some(assigned(given.parse().ok()?, passed.parse().ok()?))
+    let (given, passed): (u32, u32) = (given.parse().ok()?, passed.parse().ok()?);
+    let is_possible = given.checked_add(passed).is_some_and(|all| all <= AT_ONCE_MAX as u32);
+    is_possible.then(|| assigned(given, passed))
 }
 
 /// How many were given to somebody, and how many were not.
@@ -114,7 +121,10 @@ pub(in crate::web) fn assigned(given: u32, passed: u32) -> String {
     match (given, passed) {
         (0, 0) => "Nothing was selected.".to_owned(),
         (given, 0) => format!("{} assigned.", were(given)),
-        (given, passed) => format!("{} assigned; {} not, because it has ended or changed.", were(given), were(passed)),
+        (given, 1) => format!("{} assigned; 1 referral was not, because it has ended or changed.", were(given)),
+        (given, passed) => {
+            format!("{} assigned; {} not, because they have ended or changed.", were(given), were(passed))
+        }
     }
 }
 
@@ -129,9 +139,24 @@ mod tests {
             words_of_list("assigned-3-1").unwrap(),
             "3 referrals were assigned; 1 referral was not, because it has ended or changed."
         );
-        for bad in ["", "Ring 0900 1234", "assigned-x-1", "assigned-1"] {
-            assert_eq!((words_of_list(bad), words(bad, WayBack::Nowhere)), (None, None), "{bad}");
+        assert!(
+            words_of_list("assigned-0-2")
+                .unwrap()
+                .ends_with("2 referrals were not, because they have ended or changed.")
+        );
+        for bad in ["", "Ring 0900 1234", "assigned-x-1", "assigned-1", "assigned-999999-3", "assigned-100-1"] {
+            assert_eq!((words_of_list(bad), words(bad, WayBack::Nowhere, TaskStatus::Accepted)), (None, None), "{bad}");
         }
+        for status in TaskStatus::ALL {
+            for told in TaskStatus::ALL.iter().filter(|told| *told != status) {
+                assert_eq!(
+                    words(told.code(), WayBack::Nowhere, *status),
+                    None,
+                    "{told:?} is told where it is {status:?}"
+                );
+            }
+        }
+        assert!(words("said", WayBack::Nowhere, TaskStatus::Completed).is_some());
         assert_eq!(
             (with("/inbox", "a"), with("/inbox?view=new", "a")),
             ("/inbox?done=a".into(), "/inbox?view=new&done=a".into())
@@ -165,8 +190,10 @@ mod tests {
                 assert_eq!(said(Told::Message).contains("goes into"), sent, "{detail:?}");
             }
         }
-        assert!(words("accepted", WayBack::Nowhere).unwrap().contains("tell the referrer yourself"));
+        assert!(
+            words("accepted", WayBack::Nowhere, TaskStatus::Accepted).unwrap().contains("tell the referrer yourself")
+        );
         let kept = WayBack::Record { detail: Detail::None, by_consent: true };
-        assert!(words("completed", kept).unwrap().contains("consent keeps it back"));
+        assert!(words("completed", kept, TaskStatus::Completed).unwrap().contains("consent keeps it back"));
     }
 }

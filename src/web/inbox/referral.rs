@@ -196,7 +196,7 @@ impl Web {
         Ok(ReferralPage {
             frame: Frame::of(seen, Section::Inbox),
             faults: said.faults,
-            done: said.done.and_then(|code| done::words(&code, way)),
+            done: said.done.and_then(|code| done::words(&code, way, record.state.status)),
             record_away: self.record_is_away(record, way).await?.then_some(done::RECORD_AWAY),
             message_goes: done::back(done::Told::Message, way),
             status_goes: done::back(done::Told::Status, way),

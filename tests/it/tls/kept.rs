@@ -41,10 +41,10 @@ async fn begun(it: &Secured, client: &TlsConnector) -> TlsStream<TcpStream> {
     client.connect(ServerName::try_from(NAME).unwrap(), there).await.unwrap()
 }
 
-/// The status line that a connection which stays open gives for a search.
-async fn status(connection: &mut TlsStream<TcpStream>) -> String {
+/// The status line that a connection which stays open gives for a search; none where it is open no more.
+async fn status(connection: &mut TlsStream<TcpStream>) -> Option<String> {
     let asked = format!("GET /fhir/Task?_summary=count HTTP/1.1\r\nhost: {NAME}\r\n\r\n");
-    connection.write_all(asked.as_bytes()).await.unwrap();
+    connection.write_all(asked.as_bytes()).await.ok()?;
     let mut read = Vec::new();
     let read_on = async {
         // the body says how long it is: as soon as that is there, the next may be asked
@@ -55,20 +55,27 @@ async fn status(connection: &mut TlsStream<TcpStream>) -> String {
                 Some(body.len() >= length.lines().next()?.trim().parse().ok()?)
             });
             if told == Some(true) {
-                return text.lines().next().unwrap_or_default().to_owned();
+                return Some(text.lines().next().unwrap_or_default().to_owned());
             }
-            assert_ne!(connection.read_buf(&mut read).await.unwrap(), 0, "{text}");
+            match connection.read_buf(&mut read).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return None,
+            }
         }
     };
     tokio::time::timeout(PATIENCE, read_on).await.unwrap()
 }
 
-/// Waits until the other side ends a connection.
+/// Asks over a connection again and again, so that it is never idle, until it is ended.
 async fn ended(connection: &mut TlsStream<TcpStream>) {
-    let mut rest = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut rest)).await;
-    assert!(read.is_ok(), "it is held open");
-    assert!(rest.is_empty(), "nothing was asked");
+    let mut pace = tokio::time::interval(Duration::from_millis(100));
+    let asked = async {
+        while let Some(status) = status(connection).await {
+            assert!(status.contains(" 200"), "{status}");
+            pace.tick().await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, asked).await.is_ok(), "it is held open");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +91,7 @@ async fn where_certificates_are_asked_for_each_connection_shows_one_anew() {
             for _ in 0..2 {
                 let mut connection = begun(&it, &client).await;
                 // what a session is resumed by comes before the answer
-                let answer = status(&mut connection).await;
+                let answer = status(&mut connection).await.unwrap();
                 assert!(answer.contains(if clients.is_empty() { " 401" } else { " 200" }), "{clients}: {answer}");
                 kinds.push(connection.get_ref().1.handshake_kind().unwrap());
             }
@@ -103,10 +110,10 @@ async fn a_connection_ends_with_the_certificate_that_was_shown_over_it() {
         (client(&it, Some(&short), &rustls::version::TLS13), client(&it, Some(&long), &rustls::version::TLS13));
     let (mut of_short, mut of_long) = (begun(&it, &short).await, begun(&it, &long).await);
     for connection in [&mut of_short, &mut of_long] {
-        assert!(status(connection).await.contains(" 200"));
+        assert!(status(connection).await.unwrap().contains(" 200"));
     }
     ended(&mut of_short).await;
-    assert!(status(&mut of_long).await.contains(" 200"), "the other goes on");
+    assert!(status(&mut of_long).await.is_some_and(|status| status.contains(" 200")), "the other goes on");
     let there = TcpStream::connect(("127.0.0.1", it.port)).await.unwrap();
     let again = short.connect(ServerName::try_from(NAME).unwrap(), there).await;
     // in TLS 1.3 a client learns by its first read that it was refused
@@ -123,7 +130,7 @@ async fn a_connection_ends_with_the_authority_by_which_its_client_was_known() {
     let it = secured("required", LINES, "").await;
     let shown = it.clients.issue("rio", &[RIO_NAME]);
     let mut connection = begun(&it, &client(&it, Some(&shown), &rustls::version::TLS13)).await;
-    assert!(status(&mut connection).await.contains(" 200"));
+    assert!(status(&mut connection).await.unwrap().contains(" 200"));
     let others = Authority::new(it.folder.path(), "others");
     std::fs::rename(others.file(), it.clients.file()).unwrap();
     ended(&mut connection).await;

@@ -52,6 +52,7 @@ mod routed;
 mod routes;
 mod rows;
 mod search;
+mod settings;
 mod steps;
 mod submit;
 mod subscriptions;
@@ -62,14 +63,15 @@ mod trouble;
 
 use claim::Claimer;
 use directory::Writing;
-use link::{Link, Settings, Use};
+use link::{Link, Use};
 use queue::Queue;
 use replica::Replica;
+use settings::Settings;
 use steps::{Step, Stepped, Steps};
 use submit::Submissions;
 use time::{ServerTime, Time};
 
-pub use link::BadUrl;
+pub use settings::BadUrl;
 
 /// Why a store on a server could not be opened.
 #[derive(Debug, thiserror::Error)]

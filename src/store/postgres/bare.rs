@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use super::{
     STEP_WRITERS,
-    link::{Link, Settings, Use},
+    link::{Link, Use},
     queue::GROUP_MAX,
+    settings::Settings,
 };
 use crate::store::StoreError;
 

@@ -3,8 +3,10 @@
 use std::{
     collections::HashMap,
     future::Future,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,28 +16,22 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use tokio_postgres::{
-    Client, Config, NoTls, Row, Statement,
-    config::{Host, SslMode},
-    error::SqlState,
-    types::ToSql,
-};
+use tokio_postgres::{Client, Row, Statement, error::SqlState, types::ToSql};
 
 use super::{
-    names,
     rows::said,
-    tls::{self, Tls},
+    settings::{CONNECT_MAX, Settings, cause},
 };
-use crate::{resolve::Resolver, store::StoreError};
+use crate::store::StoreError;
 
-/// A connection that is not made by then is not made.
-const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// The server ends a statement that takes longer.
-const STATEMENT_MAX: Duration = Duration::from_secs(8);
+pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(8);
 /// A server that has not answered by then is taken for gone, whatever TCP believes.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// A step of the schema may take its time: an index over many millions of rows, or another process that is at it already.
 const MIGRATION_MAX: Duration = Duration::from_secs(6 * 3600);
+/// A connection that has not answered for so long is asked whether it is there before something is sent that must not be sent twice.
+const IDLE_MAX: Duration = Duration::from_secs(1);
 /// More statements are not under way on one connection.
 const IN_FLIGHT_MAX: usize = 1_024;
 /// After a failed try to connect, nobody tries again for at least so long …
@@ -45,21 +41,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// What the values of a statement are handed over as.
 pub(super) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
-
-/// Why a URL of a server cannot be used.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct BadUrl(String);
-
-/// Where the server is and how to speak to it.
-#[derive(Clone)]
-pub(super) struct Settings {
-    config: Config,
-    tls: Option<Tls>,
-    resolver: Resolver,
-    /// `host:port/database`, for errors.
-    pub shown: String,
-}
 
 /// What a connection is for: the planner is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,10 +62,23 @@ pub(super) struct Link {
     trouble: tokio::sync::Mutex<Trouble>,
 }
 
+/// What the connections to one server know from each other. They fail apart and at times of their own, and the server is one: what one has found
+/// out the others need not find out by refusing somebody.
+#[derive(Debug, Default)]
+pub(super) struct Reach {
+    /// How many were made.
+    made: AtomicU64,
+    /// How often it went silent: connections of before are not used any more.
+    silences: AtomicU64,
+}
+
 /// The last failures to connect.
 #[derive(Default)]
 struct Trouble {
+    /// Unless another connection is made before.
     not_before: Option<Instant>,
+    /// How many had been made by then.
+    made: u64,
     backoff: Duration,
     last: String,
     refused: bool,
@@ -96,125 +90,26 @@ pub(super) struct Conn {
     statements: Mutex<HashMap<(usize, usize), Statement>>,
     driver: JoinHandle<()>,
     patience: Duration,
+    reach: Arc<Reach>,
+    /// How often the server had gone silent before it was made.
+    silences: u64,
+    begun: Instant,
+    /// When it last answered, in milliseconds after it was begun.
+    answered_ms: AtomicU64,
 }
 
-// === impl Settings ===
+// === impl Reach ===
 
-impl Settings {
-    /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?…`: what libpq knows of a URL, and `sslmode` as `verify-full`,
-    /// `require` (the same: unchecked encryption keeps out nobody who matters) or `disable`. Without it, `disable` on loopback
-    /// and in a unix socket, `verify-full` to everywhere else.
-    pub(super) fn of(url: &str) -> Result<Self, BadUrl> {
-        let (base, query) = url.split_once('?').unwrap_or((url, ""));
-        let (mut mode, mut roots, mut rest) = (None, None, Vec::new());
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some(("sslmode", value)) => mode = Some(value.to_owned()),
-                Some(("sslrootcert", value)) => {
-                    let path = percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned();
-                    roots = Some(PathBuf::from(path));
-                }
-                _ => rest.push(pair),
-            }
-        }
-        let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-        // what the parser says may repeat the password
-        let mut config: Config = url.parse().map_err(|_| BadUrl("it is no URL of a PostgreSQL server".to_owned()))?;
-        if config.get_hosts().is_empty() {
-            return Err(BadUrl("it names no host".to_owned()));
-        }
-        let near = config.get_hosts().iter().all(is_near);
-        let encrypt = match mode.as_deref() {
-            None => !near,
-            Some("disable") => false,
-            Some("require" | "verify-full") => true,
-            Some(_) => {
-                return Err(BadUrl(
-                    "sslmode is \"verify-full\", \"require\" (which means the same) or \"disable\"".to_owned(),
-                ));
-            }
-        };
-        let tls = encrypt.then(|| Tls::new(roots.as_deref())).transpose();
-        let tls = tls.map_err(|e| BadUrl(format!("TLS cannot be spoken: {e}")))?;
-        config.ssl_mode(if encrypt { SslMode::Require } else { SslMode::Disable });
-        config.application_name("onward");
-        config.connect_timeout(CONNECT_MAX);
-        config.keepalives_idle(Duration::from_secs(10));
-        config.keepalives_interval(Duration::from_secs(3));
-        config.keepalives_retries(3);
-        config.tcp_user_timeout(ANSWER_MAX);
-        let host = match config.get_hosts().first() {
-            Some(Host::Tcp(host)) => host.clone(),
-            _ => "a socket".to_owned(),
-        };
-        let port = config.get_ports().first().copied().unwrap_or(5432);
-        let shown = format!("{host}:{port}/{}", config.get_dbname().unwrap_or_default());
-        Ok(Self { config, tls, resolver: Resolver::system(), shown })
+impl Reach {
+    /// How often it has gone silent.
+    pub(super) fn silences(&self) -> u64 {
+        self.silences.load(Ordering::Acquire)
     }
 
-    fn for_use(&self, purpose: Use) -> Config {
-        // an idle transaction is one of a process that has stopped in the middle: what it has locked is wanted by others
-        let mut options = format!(
-            "-c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout=3000 -c jit=off \
-             -c synchronous_commit=on -c timezone=UTC -c client_encoding=UTF8",
-            STATEMENT_MAX.as_millis(),
-            STATEMENT_MAX.as_millis() / 2,
-        );
-        if purpose == Use::Statements {
-            // every statement goes by an index, and no statistics of a table that was empty a minute ago shall say otherwise
-            options += " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off";
-        }
-        let mut config = self.config.clone();
-        let own = config.get_options().unwrap_or_default().to_owned();
-        config.options(format!("{options} {own}"));
-        config
-    }
-
-    /// Says why not, and whether that is the server's last word.
-    async fn connect(&self, purpose: Use) -> Result<Conn, (String, bool)> {
-        let mut config = self.for_use(purpose);
-        names::look_up(&mut config, &self.resolver).await.map_err(|why| (why, false))?;
-        let patience = if purpose == Use::Migrations { MIGRATION_MAX } else { ANSWER_MAX };
-        let connecting = async {
-            match &self.tls {
-                Some(tls) => {
-                    config.connect(tls.clone()).await.map(|(client, driver)| Conn::drive(client, driver, patience))
-                }
-                None => config.connect(NoTls).await.map(|(client, driver)| Conn::drive(client, driver, patience)),
-            }
-        };
-        // the library's own limit is for the connection alone, not for the server's greeting
-        match tokio::time::timeout(CONNECT_MAX, connecting).await {
-            Ok(Ok(conn)) => Ok(conn),
-            // a wrong password, user, database or certificate does not become right by waiting
-            Ok(Err(error)) => {
-                let refused = error.code().is_some_and(|code| matches!(code.code().get(..2), Some("28" | "3D")));
-                let distrusts = std::error::Error::source(&error).is_some_and(tls::is_distrust);
-                Err((cause(&error), refused || distrusts))
-            }
-            Err(_) => Err((format!("no answer within {CONNECT_MAX:?}"), false)),
-        }
-    }
-}
-
-/// What stands behind a failure to connect, which the library's own sentence does not say.
-fn cause(error: &tokio_postgres::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) if tls::is_distrust(source) => format!(
-            "its certificate is not trusted, or names another: see sslrootcert and the host in [store] url ({source})"
-        ),
-        Some(source) if error.as_db_error().is_none() => format!("{error}: {source}"),
-        _ => said(error),
-    }
-}
-
-fn is_near(host: &Host) -> bool {
-    match host {
-        Host::Tcp(host) => {
-            host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        #[cfg(unix)]
-        Host::Unix(_) => true,
+    /// A connection that was made after so many silences gets no answer. Of all those made by then one is heard: they may find out one after another,
+    /// and what was made since is as good as any.
+    fn fell_silent(&self, before: u64) {
+        let _ = self.silences.compare_exchange(before, before + 1, Ordering::AcqRel, Ordering::Acquire);
     }
 }
 
@@ -228,26 +123,28 @@ impl Link {
 
     /// The connection; made anew if there is none. While the server is away this fails at once most of the time.
     pub(super) async fn get(&self) -> Result<Arc<Conn>, StoreError> {
-        if let Some(conn) = self.current.load_full().filter(|c| c.is_open()) {
+        if let Some(conn) = self.current.load_full().filter(|c| c.is_of_use()) {
             return Ok(conn);
         }
         let mut trouble = self.trouble.lock().await;
-        if let Some(conn) = self.current.load_full().filter(|c| c.is_open()) {
+        if let Some(conn) = self.current.load_full().filter(|c| c.is_of_use()) {
             return Ok(conn);
         }
+        let made = self.settings.reach.made.load(Ordering::Acquire);
         let away = |why: &str| StoreError::Unavailable(format!("PostgreSQL at {}: {why}", self.settings.shown));
-        if trouble.not_before.is_some_and(|at| Instant::now() < at) {
+        if trouble.made == made && trouble.not_before.is_some_and(|at| Instant::now() < at) {
             return Err(away(&trouble.last));
         }
         match self.settings.connect(self.purpose).await {
             Ok(conn) => {
                 *trouble = Trouble::default();
+                self.settings.reach.made.fetch_add(1, Ordering::AcqRel);
                 let conn = Arc::new(conn);
                 self.current.store(Some(Arc::clone(&conn)));
                 Ok(conn)
             }
             Err((why, refused)) => {
-                trouble.refused = refused;
+                (trouble.refused, trouble.made) = (refused, made);
                 trouble.backoff = (trouble.backoff * 2).clamp(BACKOFF_MIN, BACKOFF_MAX);
                 trouble.not_before = Some(Instant::now() + trouble.backoff);
                 trouble.last = why;
@@ -279,10 +176,14 @@ impl Link {
         Ok(self.get().await?.run(sql).await?)
     }
 
-    /// Runs one statement that must not run twice.
+    /// Runs one statement that must not run twice. What shows before it is sent that the connection was lost has a new one made.
     pub(super) async fn query_once(&self, sql: &'static str, values: Values<'_>) -> Result<Vec<Row>, StoreError> {
         let _place = self.place()?;
-        Ok(self.get().await?.query(sql, values).await?)
+        let mut conn = self.get().await?;
+        if !conn.is_there().await || matches!(conn.prepared(sql).await, Err(Failure::Lost(_))) {
+            conn = self.get().await?;
+        }
+        Ok(conn.query(sql, values).await?)
     }
 
     fn place(&self) -> Result<SemaphorePermit<'_>, StoreError> {
@@ -385,7 +286,12 @@ impl From<tokio_postgres::Error> for Failure {
 }
 
 impl Conn {
-    fn drive<S, T>(client: Client, driver: tokio_postgres::Connection<S, T>, patience: Duration) -> Self
+    pub(super) fn drive<S, T>(
+        client: Client,
+        driver: tokio_postgres::Connection<S, T>,
+        purpose: Use,
+        (reach, silences): (&Arc<Reach>, u64),
+    ) -> Self
     where
         tokio_postgres::Connection<S, T>: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
     {
@@ -394,12 +300,54 @@ impl Conn {
                 tracing::warn!(error = cause(&error), "a connection to PostgreSQL was lost");
             }
         });
-        Self { client, statements: Mutex::default(), driver, patience }
+        let patience = if purpose == Use::Migrations { MIGRATION_MAX } else { ANSWER_MAX };
+        let (reach, begun, answered_ms) = (Arc::clone(reach), Instant::now(), AtomicU64::new(0));
+        Self { client, statements: Mutex::default(), driver, patience, reach, silences, begun, answered_ms }
     }
 
     /// Whether it can still be used.
     pub(super) fn is_open(&self) -> bool {
         !self.client.is_closed() && !self.driver.is_finished()
+    }
+
+    /// Whether something new may be asked over it.
+    fn is_of_use(&self) -> bool {
+        self.is_open() && self.silences == self.reach.silences()
+    }
+
+    /// Asks for an answer where there has been none for a while. One that gives none in time is given up.
+    async fn is_there(&self) -> bool {
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let idle = Duration::from_millis(now.saturating_sub(self.answered_ms.load(Ordering::Relaxed)));
+        if idle < IDLE_MAX {
+            return self.is_of_use();
+        }
+        let answer = tokio::time::timeout(CONNECT_MAX, self.client.batch_execute("")).await;
+        match answer {
+            Ok(Ok(())) => {
+                self.answered();
+                true
+            }
+            Ok(Err(_)) => {
+                self.driver.abort();
+                false
+            }
+            Err(_) => {
+                self.give_up();
+                false
+            }
+        }
+    }
+
+    fn answered(&self) {
+        let after = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.answered_ms.store(after, Ordering::Relaxed);
+    }
+
+    /// It does not answer: everybody who waits for it is told so, and what else was made before is no more to be trusted.
+    fn give_up(&self) {
+        self.driver.abort();
+        self.reach.fell_silent(self.silences);
     }
 
     /// Runs one statement that is prepared once a connection.
@@ -432,15 +380,19 @@ impl Conn {
     /// A connection that does not answer is given up, and everybody who waits for it with it.
     async fn within<T>(&self, asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failure> {
         match tokio::time::timeout(self.patience, asked).await {
-            Ok(answer) => answer.map_err(|error| {
+            Ok(Ok(answer)) => {
+                self.answered();
+                Ok(answer)
+            }
+            Ok(Err(error)) => {
                 // the session stays read-only even where the server does not, or another has taken its place
                 if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
                     self.driver.abort();
                 }
-                Failure::from(error)
-            }),
+                Err(Failure::from(error))
+            }
             Err(_) => {
-                self.driver.abort();
+                self.give_up();
                 Err(Failure::Lost(format!("PostgreSQL did not answer within {:?}", self.patience)))
             }
         }

@@ -50,6 +50,7 @@ struct Shared {
     dice: Mutex<fastrand::Rng>,
     cut: AtomicUsize,
     held: AtomicUsize,
+    made: AtomicUsize,
 }
 
 impl Proxy {
@@ -65,6 +66,7 @@ impl Proxy {
             dice,
             cut: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
+            made: AtomicUsize::new(0),
         };
         let shared = Arc::new(shared);
         let stop = CancellationToken::new();
@@ -98,6 +100,11 @@ impl Proxy {
         self.shared.held.load(Ordering::Relaxed)
     }
 
+    /// How many connections were made.
+    pub fn made(&self) -> usize {
+        self.shared.made.load(Ordering::Relaxed)
+    }
+
     /// How many connections it has cut.
     pub fn cut(&self) -> usize {
         self.shared.cut.load(Ordering::Relaxed)
@@ -110,6 +117,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         if *shared.mode.lock().unwrap() == Mode::Refuse {
             continue;
         }
+        shared.made.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::clone(&shared);
         let cut = shared.connections.lock().unwrap().clone();
         tokio::spawn(cut.run_until_cancelled_owned(async move {

@@ -2,7 +2,11 @@
 
 use std::{sync::Mutex, time::Instant};
 
-use onward::store::StoreError;
+use futures_util::future::join_all;
+use onward::{
+    domain::AlertKind,
+    store::{StoreError, TaskQuery},
+};
 
 use super::*;
 use crate::support::{
@@ -18,6 +22,30 @@ const BOUND: Duration = Duration::from_secs(25);
 fn service(url: &str) -> Arc<dyn Store> {
     let url = url.to_owned();
     Arc::new(block_on(async move { PostgresStore::open(&url, None).await }).unwrap())
+}
+
+/// The same on the private server, over a line that may come to grief.
+async fn behind_a_proxy() -> Option<(Place, Proxy, Arc<dyn Store>)> {
+    let place = Place::new()?;
+    let (before, after) = place.url.split_once("@127.0.0.1:").unwrap();
+    let (port, rest) = after.split_once('/').unwrap();
+    let proxy = Proxy::start(([127, 0, 0, 1], port.parse().unwrap()).into(), 1).await;
+    let store = service(&format!("{before}@{}/{rest}", proxy.address()));
+    Some((place, proxy, store))
+}
+
+/// Something over each of the connections that a store has, but for the one by which it finds out whether it is ready.
+async fn everywhere(store: &dyn Store) -> Vec<Result<(), StoreError>> {
+    let id = |n: u128| TaskId(Uuid::from_u128(n));
+    let reads = join_all((0..4).map(|n| store.task(id(n))));
+    let steps = join_all((0..8).map(|n| store.lease_lane(id(n), Side::Delivery, MINUTE)));
+    let systems = vec!["mersey-epr".parse().unwrap()];
+    let searches = store.search_tasks(TaskQuery { systems, count: 1, ..TaskQuery::default() });
+    let submits = store.submit(submission(vec![referral("everywhere")]));
+    let (reads, steps, searched, submitted) = bounded(async { tokio::join!(reads, steps, searches, submits) }).await;
+    let steps = steps.into_iter().map(|one| one.map(drop));
+    let others = [searched.map(drop), submitted.map(drop)];
+    reads.into_iter().map(|one| one.map(drop)).chain(steps).chain(others).collect()
 }
 
 async fn bounded<T>(call: impl Future<Output = T>) -> T {
@@ -123,11 +151,7 @@ async fn a_server_that_is_read_only_is_told_and_read() {
 /// A connection that swallows everything, as one does whose other end was cut off from the power.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_server_keeps_nobody_waiting_for_ever() {
-    let Some(place) = Place::new() else { return };
-    let (before, after) = place.url.split_once("@127.0.0.1:").unwrap();
-    let (port, rest) = after.split_once('/').unwrap();
-    let proxy = Proxy::start(([127, 0, 0, 1], port.parse().unwrap()).into(), 1).await;
-    let store = service(&format!("{before}@{}/{rest}", proxy.address()));
+    let Some((_place, proxy, store)) = behind_a_proxy().await else { return };
     let task = stored(store.submit(submission(vec![referral("a")])).await.unwrap()).0[0].tasks[0];
     assert!(store.task(task).await.unwrap().is_some());
     proxy.set(Mode::Delay(Duration::from_secs(3600)));
@@ -146,4 +170,58 @@ async fn a_silent_server_keeps_nobody_waiting_for_ever() {
     until("for everything", || async { bounded(store.lease_lane(task, Side::Delivery, MINUTE)).await.ok() }).await;
     bounded(store.beat()).await.unwrap();
     assert!(store.may_send());
+}
+
+/// Each connection has found out by itself that the server is away, and waits longer each time; one finds it back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_ready_again_refuses_nobody() {
+    let Some((_place, proxy, store)) = behind_a_proxy().await else { return };
+    assert!(everywhere(&*store).await.iter().all(Result::is_ok));
+    proxy.set(Mode::Refuse);
+    proxy.cut_all();
+    let (began, long) = (Instant::now(), Duration::from_secs(4));
+    until("nobody tries again for long", || async {
+        let (all, ready) = (everywhere(&*store).await, bounded(store.ready()).await);
+        (all.iter().all(Result::is_err) && ready.is_err() && began.elapsed() > long).then_some(())
+    })
+    .await;
+    proxy.set(Mode::Through);
+    until("it is ready again", || async { bounded(store.ready()).await.ok() }).await;
+    let all = everywhere(&*store).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+}
+
+/// One connection gets no answer: what was made before it found out is not trusted, though nothing was asked over it yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_silence_all_is_asked_over_new_connections() {
+    let Some((_place, proxy, store)) = behind_a_proxy().await else { return };
+    assert!(everywhere(&*store).await.iter().all(Result::is_ok));
+    proxy.set(Mode::Delay(Duration::from_secs(3600)));
+    bounded(store.ready()).await.unwrap_err();
+    proxy.set(Mode::Through);
+    until("it is ready again", || async { bounded(store.ready()).await.ok() }).await;
+    let (before, began) = (proxy.made(), Instant::now());
+    let all = everywhere(&*store).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
+    let made = proxy.made() - before;
+    assert!(made >= 5 && began.elapsed() < Duration::from_secs(3), "{made} in {:?}", began.elapsed());
+    assert!(everywhere(&*store).await.iter().all(Result::is_ok));
+    assert_eq!(proxy.made(), before + made, "and these are kept");
+}
+
+/// What must not run twice is not sent over a connection of which nothing was heard for a while before that has answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_not_run_twice_is_not_sent_into_a_silence() {
+    let Some((_place, proxy, store)) = behind_a_proxy().await else { return };
+    assert!(!store.end_alert(AlertKind::GlassBroken, "nobody").await.unwrap());
+    let (heard, while_) = (Instant::now(), Duration::from_millis(1_100));
+    until("nothing was heard for a while", || async { (heard.elapsed() > while_).then_some(()) }).await;
+    proxy.set(Mode::SwallowAnswers);
+    let ending = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { bounded(store.end_alert(AlertKind::GlassBroken, "nobody")).await }
+    });
+    until("an answer has vanished", || async { (proxy.held() > 0).then_some(()) }).await;
+    proxy.set(Mode::Through);
+    assert!(!ending.await.unwrap().unwrap());
 }

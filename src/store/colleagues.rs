@@ -34,4 +34,12 @@ pub trait ColleagueStore: Send + Sync + 'static {
 
     /// Those of a provider, each name apart, the one seen last first; of one moment in the order of persons and names.
     async fn colleagues(&self, provider: &ProviderId) -> Result<Vec<Colleague>, StoreError>;
+
+    /// By which names those of any of these providers are known: person and name, each pair once, the one seen last first, wherever that was;
+    /// of one moment in the order of persons and names. At most so many.
+    async fn colleague_names(
+        &self,
+        providers: Vec<ProviderId>,
+        most: usize,
+    ) -> Result<Vec<(String, String)>, StoreError>;
 }

@@ -9,6 +9,10 @@ use crate::{
     store::{ACCOUNTS_MAX, StoreError},
 };
 
+/// So many names of people whom issuers have let in are read for a page or looked through, those seen last: who has not been seen for longer is told,
+/// and found, as she logs in.
+pub(super) const NAMES_MAX: usize = 20_000;
+
 /// The names of people, by how the journal calls them.
 #[derive(Debug, Default)]
 pub(super) struct Called(BTreeMap<String, String>);
@@ -23,10 +27,11 @@ impl Called {
         providers: impl IntoIterator<Item = &'p ProviderId>,
     ) -> Result<Self, StoreError> {
         let mut names = BTreeMap::new();
-        for provider in providers {
+        let providers: Vec<ProviderId> = providers.into_iter().cloned().collect();
+        if !providers.is_empty() {
             // the one seen last first: it is her name now
-            for one in web.store.colleagues(provider).await? {
-                names.entry(one.person).or_insert(one.name);
+            for (person, name) in web.store.colleague_names(providers, NAMES_MAX).await? {
+                names.entry(person).or_insert(name);
             }
         }
         let forgotten = web.store.forgotten_accounts(ACCOUNTS_MAX).await?;

@@ -131,7 +131,8 @@ macro_rules! behaviours {
                 it_knows_whether_a_try_is_under_way;
             notices: notices_are_kept_over_their_version_only, of_many_who_keep_notices_at_once_one_does;
             heard: what_was_said_of_tasks_is_told_in_its_order, what_was_looked_at_stays_so_for_each_provider;
-            colleagues: who_logs_in_is_known_by_each_of_her_names, who_was_seen_longest_ago_is_forgotten_with_the_next;
+            colleagues: who_logs_in_is_known_by_each_of_her_names, who_was_seen_longest_ago_is_forgotten_with_the_next,
+                the_names_of_several_providers_are_told_once_the_one_seen_last_first;
             tokens: a_secret_is_the_same_for_all_who_want_it, an_assertion_is_used_once, of_many_who_show_the_same_assertion_one_is_let_in,
                 a_token_holds_until_it_ends_or_is_revoked, what_has_run_out_is_forgotten;
             directory: an_entry_has_versions_that_never_change, all_or_none_of_a_write_is_stored,

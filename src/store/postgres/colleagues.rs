@@ -15,6 +15,9 @@ use crate::{
 const ALL: &str =
     "SELECT * FROM colleague WHERE provider = $1 ORDER BY seen DESC, person COLLATE \"C\", name COLLATE \"C\"";
 
+const NAMES: &str = "SELECT person, name FROM colleague WHERE provider = ANY($1::text[])
+    GROUP BY person, name ORDER BY max(seen) DESC, person COLLATE \"C\", name COLLATE \"C\" LIMIT $2";
+
 /// No row is touched twice by one statement: what ends is of other names or providers than what is kept, and what is forgotten is of other
 /// people.
 const KEEP: &str = "WITH ended AS (UPDATE colleague SET works = false
@@ -51,5 +54,15 @@ impl ColleagueStore for PostgresStore {
                 works: get(row, "works")?,
             })
         })
+    }
+
+    async fn colleague_names(
+        &self,
+        providers: Vec<ProviderId>,
+        most: usize,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let providers: Vec<&str> = providers.iter().map(ProviderId::as_str).collect();
+        let rows = self.reader().query(NAMES, &[&providers, &rows::limit(most)]).await?;
+        all(&rows, |row| Ok((get(row, "person")?, get(row, "name")?)))
     }
 }

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
+use serde_json::json;
 
 use super::{
     SqliteStore,
@@ -13,6 +14,10 @@ use crate::{
 };
 
 const ALL: &str = "SELECT * FROM colleague WHERE provider = ? ORDER BY seen DESC, person, name";
+
+/// The providers as a JSON array.
+const NAMES: &str = "SELECT person, name FROM colleague WHERE provider IN (SELECT value FROM json_each(?))
+    GROUP BY person, name ORDER BY max(seen) DESC, person, name LIMIT ?";
 
 fn colleague(row: &Row<'_>) -> rusqlite::Result<Colleague> {
     Ok(Colleague {
@@ -56,6 +61,21 @@ impl ColleagueStore for SqliteStore {
         let read = move |c: &Connection| {
             let mut statement = c.prepare_cached(ALL)?;
             let found = statement.query_map(params![provider.as_str()], colleague)?.collect::<Result<_, _>>()?;
+            Ok(found)
+        };
+        self.readers.run(read).await
+    }
+
+    async fn colleague_names(
+        &self,
+        providers: Vec<ProviderId>,
+        most: usize,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let read = move |c: &Connection| {
+            let providers = json!(providers.iter().map(ProviderId::as_str).collect::<Vec<_>>()).to_string();
+            let mut statement = c.prepare_cached(NAMES)?;
+            let name = |row: &Row<'_>| Ok((row.get("person")?, row.get("name")?));
+            let found = statement.query_map(params![providers, most], name)?.collect::<Result<_, _>>()?;
             Ok(found)
         };
         self.readers.run(read).await

@@ -7,7 +7,7 @@ use crate::{
     domain::Actor,
     people::account::person,
     store::{ACCOUNTS_MAX, StoreError},
-    web::{Web, inbox::words::folded},
+    web::{Web, called::NAMES_MAX, inbox::words::folded},
 };
 
 /// No more can be meant by one name.
@@ -46,10 +46,8 @@ pub(super) async fn people(web: &Web, registry: &Registry) -> Result<Vec<(String
         accounts.into_iter().map(|account| (person(&account.name), account.full_name)).collect();
     let forgotten = web.store.forgotten_accounts(ACCOUNTS_MAX).await?;
     people.extend(forgotten.into_iter().map(|account| (person(&account.name), account.full_name)));
-    for provider in registry.providers.keys() {
-        let colleagues = web.console.store.colleagues(provider).await?;
-        people.extend(colleagues.into_iter().map(|one| (one.person, one.name)));
-    }
+    let providers = registry.providers.keys().cloned().collect();
+    people.extend(web.console.store.colleague_names(providers, NAMES_MAX).await?);
     people.sort_unstable();
     people.dedup();
     Ok(people)

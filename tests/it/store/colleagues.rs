@@ -38,6 +38,36 @@ pub async fn who_logs_in_is_known_by_each_of_her_names(b: Bench) {
     assert_eq!(told(&b, "mind").await, []);
 }
 
+pub async fn the_names_of_several_providers_are_told_once_the_one_seen_last_first(b: Bench) {
+    let id = |text: &str| -> ProviderId { text.parse().unwrap() };
+    for (person, name, providers) in [
+        ("oidc:1", "Ann Able", &["life-rooms", "choir"][..]),
+        ("oidc:2", "Bo Baker", &["life-rooms"]),
+        ("oidc:9", "Nobody of these", &["mind"]),
+        ("oidc:1", "Ann Carter", &["life-rooms"]),
+        ("oidc:1", "Ann Able", &["choir"]),
+    ] {
+        b.store.keep_colleague(person, name, providers.iter().map(|one| id(one)).collect()).await.unwrap();
+        b.clock.advance(10);
+    }
+    // of one moment
+    for person in ["oidc:4", "oidc:3"] {
+        b.store.keep_colleague(person, "é", vec![id("choir")]).await.unwrap();
+        b.store.keep_colleague(person, "Z", vec![id("choir")]).await.unwrap();
+    }
+    let names = async |of: &[&str], most| {
+        let of = of.iter().map(|one| id(one)).collect();
+        let names = b.store.colleague_names(of, most).await.unwrap();
+        names.into_iter().map(|(person, name)| format!("{person} {name}")).collect::<Vec<_>>()
+    };
+    let all =
+        ["oidc:3 Z", "oidc:3 é", "oidc:4 Z", "oidc:4 é", "oidc:1 Ann Able", "oidc:1 Ann Carter", "oidc:2 Bo Baker"];
+    assert_eq!(names(&["life-rooms", "choir", "choir", "gone"], 99).await, all);
+    assert_eq!(names(&["life-rooms", "choir"], 6).await, all[..6]);
+    assert_eq!(names(&["life-rooms"], 99).await, ["oidc:1 Ann Carter", "oidc:2 Bo Baker", "oidc:1 Ann Able"]);
+    assert_eq!((names(&[], 99).await, names(&["choir"], 0).await), (vec![], vec![]));
+}
+
 pub async fn who_was_seen_longest_ago_is_forgotten_with_the_next(b: Bench) {
     let rooms: ProviderId = "life-rooms".parse().unwrap();
     let keep = async |n: usize| {

@@ -21,4 +21,12 @@ impl ColleagueStore for Reached {
         let provider = provider.clone();
         reach!(self, colleagues(&provider))
     }
+
+    async fn colleague_names(
+        &self,
+        providers: Vec<ProviderId>,
+        most: usize,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        reach!(self, colleague_names(providers, most))
+    }
 }

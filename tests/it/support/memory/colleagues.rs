@@ -38,4 +38,20 @@ impl ColleagueStore for Memory {
     async fn colleagues(&self, provider: &ProviderId) -> Result<Vec<Colleague>, StoreError> {
         Ok(self.all()?.colleagues.get(provider).cloned().unwrap_or_default())
     }
+
+    async fn colleague_names(
+        &self,
+        providers: Vec<ProviderId>,
+        most: usize,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let all = self.all()?;
+        let mut seen = BTreeMap::new();
+        for one in providers.iter().filter_map(|provider| all.colleagues.get(provider)).flatten() {
+            let last = seen.entry((one.person.clone(), one.name.clone())).or_insert(one.seen);
+            *last = one.seen.max(*last);
+        }
+        let mut names: Vec<_> = seen.into_iter().collect();
+        names.sort_by_key(|(_, seen)| Reverse(*seen));
+        Ok(names.into_iter().map(|(name, _)| name).take(most).collect())
+    }
 }

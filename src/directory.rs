@@ -42,7 +42,7 @@ pub use proposals::Proposed;
 pub use stories::{TakenOut, Which};
 pub use write::{Checked, Draft, WriteError, check};
 
-use index::Candidate;
+pub use index::Candidate;
 use known::Known;
 
 /// See the module's documentation.

@@ -1,11 +1,13 @@
 //! Services that somebody may refer on to: in the directory, active, and behind an inbox, for else nothing would get there.
 
+use std::{collections::HashSet, sync::Arc};
+
 use serde_json::Value;
 
 use super::{line::concept, passing::Service, words};
 use crate::{
     config::Registry,
-    directory::{body_of, entry},
+    directory::{Candidate, body_of, entry},
     domain::{EntryKind, Point, ProviderId},
     fhir::tree,
     search::Search,
@@ -15,17 +17,22 @@ use crate::{
 
 /// So many are shown on a page.
 pub(super) const FOUND_MAX: usize = 20;
-/// So many entries of the directory are looked at, the nearest first.
+/// So many entries of the directory are looked at: the nearest first, and before all that take nobody.
 const LOOKED_AT_MAX: usize = 2_000;
 /// They are read in pieces of so many.
 const PIECE: usize = 200;
 /// No further than this from the place that is asked for.
 const NEAR_METRES: f64 = 30_000.0;
 
+/// What is looked for, as a search asks for it, …
+const ACTIVE: [(&str, &str); 1] = [("active", "true")];
+/// … and which of it says that it takes nobody.
+const FULL: [(&str, &str); 2] = [("active", "true"), ("capacity", "no-capacity")];
+
 /// A page of what was found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The nearest first, and of one page those that say that they take nobody last.
+    /// The nearest first, and after all others those that say that they take nobody.
     pub services: Vec<Service>,
     /// So many were passed over that come before.
     pub from: usize,
@@ -65,11 +72,14 @@ impl Web {
         };
         let need = words::folded(need);
         let kind = EntryKind::HealthcareService;
-        let active = [("active".to_owned(), "true".to_owned())];
-        let Ok(search) = Search::read(kind.code(), &active, &self.directory.base, false) else {
-            return Ok(Found::default());
+        let search = |asked: &[(&str, &str)]| {
+            let asked: Vec<_> = asked.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            Search::read(kind.code(), &asked, &self.directory.base, false)
         };
-        let candidates = self.directory.candidates(kind, &search, near).await?;
+        let (Ok(active), Ok(full)) = (search(&ACTIVE), search(&FULL)) else { return Ok(Found::default()) };
+        let candidates = self.directory.candidates(kind, &active, near).await?;
+        let full = self.directory.candidates(kind, &full, near).await?;
+        let candidates = with_room_first(candidates, &full.into_iter().map(|one| one.id).collect());
         let (mut found, mut passed) = (Vec::new(), 0);
         let ids: Vec<_> =
             candidates.iter().take(LOOKED_AT_MAX).filter_map(|one| Some((kind, one.id.parse().ok()?))).collect();
@@ -82,14 +92,14 @@ impl Web {
                     match of.filter(|service| service.provider != *own) {
                         Some(_) if passed < from => passed += 1,
                         Some(_) if found.len() == FOUND_MAX => {
-                            return Ok(Found { services: with_room_first(found), from, more: true });
+                            return Ok(Found { services: found, from, more: true });
                         }
                         service => found.extend(service),
                     }
                 }
             }
         }
-        Ok(Found { services: with_room_first(found), from: passed, more: false })
+        Ok(Found { services: found, from: passed, more: false })
     }
 
     /// The service with this id, where somebody of `own` may refer on to it: what is one's own is no other service.
@@ -103,10 +113,10 @@ impl Web {
     }
 }
 
-/// What says that it takes nobody comes last of its page: it may have room by the time that it is asked.
-fn with_room_first(mut found: Vec<Service>) -> Vec<Service> {
-    found.sort_by_key(|service| service.is_full);
-    found
+/// What says that it takes nobody comes last of all, and is not left out: it may have room by the time that it is asked.
+fn with_room_first(mut all: Vec<Candidate>, full: &HashSet<Arc<str>>) -> Vec<Candidate> {
+    all.sort_by_key(|one| full.contains(&one.id));
+    all
 }
 
 /// Whether a service says all these words, folded, of itself.

@@ -13,6 +13,8 @@ use crate::{
     store::{DirectoryWrite, NewProposal, ProposalQuery, TaskQuery},
 };
 
+mod room;
+
 const ROUTES: &str = r#"
 [[route]]
 name = "mind-by-name"
@@ -405,80 +407,4 @@ async fn ones_own_service_is_no_other_and_what_is_not_found_says_what_to_do() {
     assert!(nothing.contains("No service that takes referrals through Onward was found. Use fewer"), "{nothing}");
     let chosen = luke.post(&at, &filled(&page, "check", &own.to_string())).await;
     assert_eq!(chosen.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", chosen.text);
-}
-
-/// What a provider says of its room holds at once, signed; what else is proposed waits on over it; who works there reads it, and who refers on
-/// sees it.
-#[tokio::test]
-async fn what_is_said_of_room_holds_at_once_and_is_signed() {
-    let (scene, mut luke, task, choir) = begun().await;
-    let own = scene.service("Singing at home", "link-workers").await;
-    let key = scene.enrolled("adam", "provider-admin:link-workers").await;
-    let mut adam = scene.logged_in("adam", &key).await;
-    let entry = async || {
-        let stored = scene.store.directory_entries(vec![(EntryKind::HealthcareService, own)]).await.unwrap();
-        (stored[0].version, stored[0].by.clone(), serde_json::from_str::<Value>(&stored[0].body).unwrap())
-    };
-    // something else of it waits for a steward
-    let mut renamed = entry().await.2;
-    renamed["name"] = "Singing together".into();
-    let new = NewProposal {
-        id: Uuid::now_v7(),
-        provider: "link-workers".parse().unwrap(),
-        kind: EntryKind::HealthcareService,
-        entry: own,
-        over: 1,
-        source: None,
-        body: renamed.to_string(),
-    };
-    scene.store.add_proposal(new).await.unwrap();
-    for (room, weeks) in [("waitlist", "6"), ("no-capacity", "")] {
-        let page = adam.get("/services").await;
-        assert!(page.text.contains("Singing at home") && !page.text.contains("Choir"), "{}", page.text);
-        let fields = [("made-for", page.made_for()), ("version", page.version()), ("room", room), ("weeks", weeks)];
-        let told = adam.post(&format!("/services/{own}"), &fields).await;
-        assert_eq!(told.to(), "/services?done=told", "{}", told.text);
-    }
-    let (version, by, body) = entry().await;
-    assert_eq!((version, by.as_str()), (3, "provider link-workers, told by local:adam"));
-    assert!(body.to_string().contains("no-capacity") && body["name"] == "Singing at home", "{body}");
-    let of = ProposalQuery { status: Some(ProposalStatus::Pending), count: 9, ..ProposalQuery::default() };
-    let pending = scene.store.proposals(of).await.unwrap();
-    assert_eq!((pending.len(), pending[0].new.over), (1, 3), "it can be approved over what holds now: {pending:?}");
-    let proposed: Value = serde_json::from_str(&pending[0].new.body).unwrap();
-    assert!(proposed["name"] == "Singing together" && proposed.to_string().contains("no-capacity"), "{proposed}");
-    let page = adam.get("/services").await;
-    for told in ["Another change waits", "value=\"no-capacity\" selected", "has no room and takes nobody at present"] {
-        assert!(page.text.contains(told), "{told}: {}", page.text);
-    }
-    // who was slower keeps what she chose, and sees what holds
-    let fields = [("made-for", page.made_for()), ("version", "1"), ("room", "capacity"), ("weeks", "2")];
-    let late = adam.post(&format!("/services/{own}"), &fields).await;
-    assert!(
-        late.text.contains("changed meanwhile") && late.text.contains("value=\"capacity\" selected"),
-        "{}",
-        late.text
-    );
-    let read = luke.get("/services").await;
-    assert!(read.text.contains("Singing at home") && !read.text.contains("<select"), "{}", read.text);
-    let fields = [("made-for", read.made_for()), ("version", "1"), ("room", "capacity")];
-    assert_eq!(luke.post(&format!("/services/{own}"), &fields).await.status, StatusCode::NOT_FOUND);
-    // what holds is told where one refers on
-    let stored = scene.store.directory_entries(vec![(EntryKind::HealthcareService, choir)]).await.unwrap();
-    let mut body: Value = serde_json::from_str(&stored[0].body).unwrap();
-    body["extension"] = json!([{"url": crate::directory::entry::CAPACITY, "valueCode": "no-capacity"}]);
-    let write = DirectoryWrite {
-        kind: EntryKind::HealthcareService,
-        id: choir,
-        over: 1,
-        source: None,
-        body: body.to_string(),
-        by: "steward anna".into(),
-    };
-    scene.store.write_directory(vec![write]).await.unwrap();
-    let at = format!("/inbox/{task}/onward");
-    let page = luke.get(&at).await;
-    let find = [("made-for", page.made_for()), ("once", page.once()), ("step", "find"), ("need", "sing")];
-    let found = luke.post(&at, &find).await;
-    assert!(found.text.contains("Mind, has no room and takes nobody at present"), "{}", found.text);
 }

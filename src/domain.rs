@@ -23,6 +23,7 @@ pub mod status;
 pub mod subscription;
 pub mod task;
 pub mod working_days;
+pub mod written;
 
 pub use alert::{Alert, AlertKind};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Teller, worklist::Line};
 use crate::{
-    domain::{Alert, AlertKind, Side, breaker::Phase, working_days::WorkingTime},
+    domain::{Alert, AlertKind, Side, breaker::Phase, written},
     store::{Failing, Store, StoreError},
 };
 
@@ -40,13 +40,7 @@ pub fn what(one: &Failing) -> String {
 
 /// When the first of them is tried again, in words.
 pub fn next(one: &Failing, now: Timestamp) -> String {
-    if one.next <= now { "being tried now".to_owned() } else { format!("next try at {}", clock(one.next, now)) }
-}
-
-/// What clocks in England show at a moment, with the day where that is another than today.
-pub fn clock(at: Timestamp, now: Timestamp) -> String {
-    let (local, today) = (WorkingTime::local(at), WorkingTime::local(now).date());
-    local.strftime(if local.date() == today { "%H:%M" } else { "%H:%M on %-d %B" }).to_string()
+    if one.next <= now { "being tried now".to_owned() } else { format!("next try at {}", written::near(one.next, now)) }
 }
 
 /// The line of the IT worklist about one.
@@ -136,13 +130,10 @@ mod tests {
         let now = start() + SignedDuration::from_mins(1);
         assert_eq!(
             said(&one(Side::WriteBack, 1), now),
-            "1 answer cannot be written back: connection refused; next try at 12:05"
+            "1 answer cannot be written back: connection refused; next try at 12:05pm"
         );
         assert!(said(&one(Side::Delivery, 2), now).starts_with("2 messages cannot be delivered: "));
         assert_eq!(next(&one(Side::Delivery, 1), now + SignedDuration::from_mins(1)), "being tried now");
-        assert_eq!(clock(start(), start() + SignedDuration::from_hours(12)), "12:03 on 2 March");
-        let summer: Timestamp = "2026-07-02T09:00:00Z".parse().unwrap();
-        assert_eq!(clock(summer, summer), "10:00", "as clocks in England show it");
     }
 
     /// The first message of a Task fails once more and is tried again after so many seconds.

@@ -3,7 +3,7 @@
 
 use super::{Verdict, Worker};
 use crate::{
-    domain::{Alert, AlertKind, Side, TransportStatus},
+    domain::{Alert, AlertKind, Side, TransportStatus, written},
     store::{LaneHead, Settled, TaskRecord},
 };
 
@@ -19,7 +19,8 @@ impl Worker {
                     && side == Side::Delivery
                     && task.state.transport != Some(TransportStatus::DeliveryDelayed) =>
             {
-                let text = format!("a referral has not been delivered since {}; it is tried on", head.since);
+                let text =
+                    format!("a referral has not been delivered since {}; it is tried on", written::moment(head.since));
                 let delayed = Alert::new(AlertKind::DeliveryDelayed, to, head.since, text);
                 return vec![delayed.of_task(task.id).of_message(head.message)];
             }

@@ -9,12 +9,12 @@ use axum::{
 use uuid::Uuid;
 
 use super::{
-    Shared, called, dates,
+    Shared, called,
     form::{Seen, Signed},
     frame::{Frame, Section},
     page, role,
 };
-use crate::people::Visitor;
+use crate::{domain::written, people::Visitor};
 
 /// The page.
 #[derive(Template)]
@@ -49,8 +49,8 @@ pub(super) async fn page(State(web): State<Shared>, seen: Seen) -> Response {
     };
     let line = |session: crate::store::Session| Line {
         id: session.id,
-        created: dates::written(session.created),
-        last_used: dates::written(session.last_used),
+        created: written::moment(session.created),
+        last_used: written::moment(session.last_used),
         is_this: session.id == visitor.session,
     };
     let sessions = sessions.into_iter().map(line).collect();

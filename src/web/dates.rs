@@ -1,8 +1,7 @@
-//! Days and times as people type them, as pages write them (NHS service manual, “Dates and times”: `1 June 2026, 2:30pm`), and as a browser's own
-//! fields send them. Pure.
+//! Days and times as people type them, as pages write them (`domain/written.rs`), and as a browser's own fields send them. Pure.
 
 use jiff::{
-    Timestamp, Zoned,
+    Timestamp,
     civil::{Date, DateTime, Time},
     tz::TimeZone,
 };
@@ -23,47 +22,6 @@ const MONTHS: [&str; 12] = [
     "december",
 ];
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-
-/// A moment as pages write it, to the minute: `1 June 2026, 2:30pm`.
-pub(super) fn written(at: Timestamp) -> String {
-    let zoned = at.to_zoned(LONDON);
-    format!("{}, {}{}", written_day(at), clock(&zoned, false), which_of_two(&zoned))
-}
-
-/// The same to the second, where steps are told apart that follow each other: `1 June 2026, 2:30:05pm`.
-pub(super) fn written_to_the_second(at: Timestamp) -> String {
-    let zoned = at.to_zoned(LONDON);
-    format!("{}, {}{}", written_day(at), clock(&zoned, true), which_of_two(&zoned))
-}
-
-/// A day as pages write it: `1 June 2026`.
-pub(super) fn written_day(at: Timestamp) -> String {
-    at.to_zoned(LONDON).strftime("%-d %B %Y").to_string()
-}
-
-/// A time of day as pages write it: `2:30pm`; of a whole hour `2pm`.
-pub(super) fn written_time(at: Timestamp) -> String {
-    clock(&at.to_zoned(LONDON), false)
-}
-
-fn clock(at: &Zoned, seconds: bool) -> String {
-    let half = if at.hour() < 12 { "am" } else { "pm" };
-    let hour = match at.hour() % 12 {
-        0 => 12,
-        hour => hour,
-    };
-    match (at.minute(), seconds) {
-        (minute, true) => format!("{hour}:{minute:02}:{:02}{half}", at.second()),
-        (0, false) => format!("{hour}{half}"),
-        (minute, false) => format!("{hour}:{minute:02}{half}"),
-    }
-}
-
-/// In the hour that the clocks go through twice in autumn, which of the two it is.
-fn which_of_two(at: &Zoned) -> String {
-    let is_twice = LONDON.to_ambiguous_zoned(at.datetime()).is_ambiguous();
-    if is_twice { at.strftime(" %Z").to_string() } else { String::new() }
-}
 
 /// A day: `9/3/2026`, `9 March 2026`, `Mon 9 Mar 2026`, `2026-03-09`; of our time, for in another a year was mistyped.
 pub(super) fn day(text: &str) -> Option<Date> {
@@ -130,6 +88,7 @@ pub(super) fn moment(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::written;
 
     #[test]
     fn a_day_is_read_as_people_type_it_and_as_pages_write_it() {
@@ -157,21 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_written_as_the_manual_has_them() {
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        assert_eq!(written(at("2026-06-01T13:30:05Z")), "1 June 2026, 2:30pm");
-        assert_eq!(written(at("2026-06-01T13:00:05Z")), "1 June 2026, 2pm");
-        assert_eq!(written(at("2026-01-01T00:30:00Z")), "1 January 2026, 12:30am");
-        assert_eq!(written_to_the_second(at("2026-06-01T13:00:05Z")), "1 June 2026, 2:00:05pm");
-        assert_eq!(
-            (written_time(at("2026-07-01T11:00:00Z")), written_day(at("2026-07-01T23:30:00Z"))),
-            ("12pm".into(), "2 July 2026".into())
-        );
-        // the hour that there is twice
-        assert_eq!(written(at("2026-10-25T00:30:00Z")), "25 October 2026, 1:30am BST");
-        assert_eq!(written_to_the_second(at("2026-10-25T01:30:00Z")), "25 October 2026, 1:30:00am GMT");
+    fn what_a_page_writes_is_taken_back() {
         for text in ["2026-06-01T13:30:05Z", "2026-01-01T00:00:00Z"] {
-            assert_eq!(moment(&written_to_the_second(at(text))), Some(at(text)), "what a page writes is taken back");
+            let at = text.parse::<Timestamp>().unwrap();
+            assert_eq!(moment(&written::to_the_second(at)), Some(at));
         }
     }
 

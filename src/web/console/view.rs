@@ -14,7 +14,7 @@ use super::{
 use crate::{
     alerts::{sending, worklist::Line},
     config::{Registry, registry::InboxKind},
-    domain::{AlertKind, Destination, InboxId, Side, SystemId, breaker::Phase, working_days::WorkingTime},
+    domain::{AlertKind, Destination, InboxId, Side, SystemId, breaker::Phase, working_days::WorkingTime, written},
     health::{Condition, Part, State},
     lanes::endpoints::Seen,
     store::{Backlog, Failing},
@@ -294,7 +294,7 @@ fn end_row(known: &Known<'_>, of: &Destination, name: String, how: String) -> En
 
 /// Why what fails there fails, since when, and when it is tried again.
 fn cause(one: &Failing, now: Timestamp) -> String {
-    format!("{}, since {}, {}", plain(&one.why), sending::clock(one.oldest, now), sending::next(one, now))
+    format!("{}, since {}, {}", plain(&one.why), written::near(one.oldest, now), sending::next(one, now))
 }
 
 fn is_closed(known: &Known<'_>, of: &Destination) -> bool {

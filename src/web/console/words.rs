@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use crate::{store::Attempt, web::dates};
+use crate::{domain::written, store::Attempt};
 
 /// A status in a word or two, with the colour of its tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +24,12 @@ pub(in crate::web) const LONDON: TimeZone = jiff::tz::get!("Europe/London");
 
 /// A moment to the second.
 pub(in crate::web) fn moment(at: Timestamp) -> String {
-    dates::written_to_the_second(at)
+    written::to_the_second(at)
 }
 
 /// A moment to the minute.
 pub(in crate::web) fn minute(at: Timestamp) -> String {
-    dates::written(at)
+    written::moment(at)
 }
 
 /// How long something took, or lasts: in the largest whole unit.

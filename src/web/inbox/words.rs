@@ -2,10 +2,7 @@
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
-use crate::{
-    domain::{TaskStatus, TransportStatus, task::TaskState},
-    web::dates,
-};
+use crate::domain::{TaskStatus, TransportStatus, task::TaskState, written};
 
 /// A status in a word or two, and the colour of its tag (NHS service manual, “Tag”).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +102,7 @@ fn in_london(at: Timestamp) -> Zoned {
 
 /// A day: `3 March 2026`.
 pub(in crate::web) fn day(at: Timestamp) -> String {
-    dates::written_day(at)
+    written::day(at)
 }
 
 /// A day for a table: `2026-03-03`.
@@ -115,12 +112,12 @@ pub(in crate::web) fn iso_day(at: Timestamp) -> String {
 
 /// A moment to the minute: `3 March 2026, 2:05pm` (NHS service manual, “Dates and times”).
 pub(in crate::web) fn moment(at: Timestamp) -> String {
-    dates::written(at)
+    written::moment(at)
 }
 
 /// A time of day to the minute: `2:05pm`.
 pub(in crate::web) fn clock(at: Timestamp) -> String {
-    dates::written_time(at)
+    written::time(at)
 }
 
 /// A date as FHIR writes it, whole or in part: `2 November 1984`, `November 1984`, `1984`. What is none stays as it is.

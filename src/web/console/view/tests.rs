@@ -164,7 +164,7 @@ fn what_is_tried_in_vain_is_told_whatever_else_is_well() {
     // of another Task given up before is not said what is of this one
     world.backlog = vec![backlog(Side::WriteBack, "merseycare-rio", 1, 2, 1)];
     let view = seen(&world);
-    let how = "connection refused, since 08:58, next try at 09:03";
+    let how = "connection refused, since 8:58am, next try at 9:03am";
     assert_eq!(row(&view, "writeback.merseycare-rio"), (FAILS, format!("1 answer cannot be written back: {how}")));
     assert_eq!(view.verdict.reasons, [format!("1 answer cannot be written back to Mersey Care: {how}.")]);
     assert_eq!(view.verdict.tag.words, "Trouble");

@@ -11,7 +11,7 @@ use crate::{
     client::FhirClient,
     config::registry::Registry,
     domain::task::Refusal,
-    fhir::{Issue, Severity, names},
+    fhir::{Issue, Severity, names, tree},
     intake::{apart::Placed, record::Reading},
     lanes::Relay,
     profiles::{Asked, Validator},
@@ -157,3 +157,15 @@ fn new_version(kind: &str, id: Uuid, version: u64, body: &Value, key: Option<Res
 
 /// What was read, by the reference that it was read under.
 type Read = BTreeMap<String, Value>;
+
+/// Whether what is said tells of a risk (R4 Flag) of which the ServiceRequest as it was `before` did not tell: one that came with it, or one that
+/// `said` carries in itself and that was not carried so before. That one is over is no new risk.
+fn tells_of_risk(before: &Value, said: &Value, brought: &[Placed]) -> bool {
+    let known = tree::items(before, "contained");
+    let is_flag = |one: &&Value| tree::resource_type(one) == Some("Flag");
+    let is_over = |one: &Value| matches!(tree::text(one, "status"), Some("inactive" | "entered-in-error"));
+    let is_new = |one: &Value| !known.contains(one) && !is_over(one);
+    let flags_in = |resource: &Value| tree::items(resource, "contained").iter().any(|one| is_flag(&one));
+    let brings = brought.iter().any(|placed| placed.kind == "Flag" || flags_in(&placed.body));
+    brings || tree::items(said, "contained").iter().filter(is_flag).any(is_new)
+}

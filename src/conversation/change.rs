@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Conversation, ConversationError, Faults, MOVED_MAX, Read, brought,
     known::{Known, Place, placed},
-    new_version,
+    new_version, tells_of_risk,
 };
 use crate::{
     config::registry::Registry,
@@ -222,21 +222,6 @@ impl Conversation {
         let order = parent::order_of(&stored)?;
         Ok(Some(parent::next_version(&stored, &filler_order::renew(&order, request))))
     }
-}
-
-/// Whether a change tells of a risk (R4 Flag) of which the referral did not tell: one that came with it, or one that it carries in itself and did
-/// not carry so before. That one is over is no new risk.
-fn tells_of_risk(before: &Value, after: &Value, brought: &[Placed]) -> bool {
-    let known = tree::items(before, "contained");
-    let is_flag = |one: &&Value| tree::resource_type(one) == Some("Flag");
-    let is_over = |one: &Value| matches!(tree::text(one, "status"), Some("inactive" | "entered-in-error"));
-    let is_new = |one: &Value| !known.contains(one) && !is_over(one);
-    let brings = brought.iter().any(|placed| placed.kind == "Flag" || flags_in(&placed.body));
-    brings || tree::items(after, "contained").iter().filter(is_flag).any(is_new)
-}
-
-fn flags_in(resource: &Value) -> bool {
-    tree::items(resource, "contained").iter().any(|one| tree::resource_type(one) == Some("Flag"))
 }
 
 /// What of a referral is not the referrer's to change, because another could be meant by it or it would go elsewhere.

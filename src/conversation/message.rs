@@ -10,6 +10,7 @@ use super::{
     known::{Known, Place, placed},
     new_version,
     taken_back::Wrong,
+    tells_of_risk,
 };
 use crate::{
     config::registry::{Client, Registry},
@@ -69,6 +70,8 @@ struct Ready {
     brought: Vec<Placed>,
     /// It asks the referrer for more.
     asks: bool,
+    /// It tells of a risk of which the referral did not tell.
+    risk: bool,
     /// What it takes back.
     wrong: Option<Wrong>,
 }
@@ -200,7 +203,9 @@ impl Conversation {
         let (brought, read) = place.resolve((&self.client, &self.reading), &mut resource, system).await?;
         self.fits(&place, &author, &resource.body, &brought, &read).into_iter().for_each(|issue| faults.rule(issue));
         faults.into_result()?;
+        let request = tasks.first().and_then(|task| known.find(&format!("ServiceRequest/{}", task.request)));
         let ready = Ready {
+            risk: tells_of_risk(request.unwrap_or(&Value::Null), &resource.body, &brought),
             asks: author.by() == By::Provider && asks(&resource.body),
             body: resource.body,
             origin,
@@ -410,6 +415,7 @@ impl Conversation {
                 communication: id,
                 with: ready.brought.iter().map(Placed::reference).collect(),
                 asks: ready.asks,
+                risk: ready.risk,
             };
             let event = NewEvent { event, actor: ready.author.actor(), body: Some(body.to_string()), lanes };
             steps.push(Append { events: vec![event], state, answers: true, ..Append::to(task) });

@@ -9,6 +9,10 @@ use super::{
     status::TaskStatus,
 };
 
+/// What the journal names as the route of a test of Onward's own (`onboarding`), which no rule has sent. No rule may be called so, and what a
+/// sender writes gets into no route's name: nobody else's referral is taken for one.
+pub const TEST_ROUTE: &str = "test of the connection, sent past all routes";
+
 /// Who did it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -167,6 +171,9 @@ pub enum Event {
         with: Vec<String>,
         /// It asks the referrer for more.
         asks: bool,
+        /// It tells of a risk of which the referral did not tell, as [`Event::Amended`] does.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        risk: bool,
     },
     /// What the referrer changed or wrote has reached the provider.
     PassedOn {
@@ -327,6 +334,21 @@ impl Event {
         }
     }
 
+    /// Whether it tells of a risk: a Flag that came with it, or that it carries in itself. Those of before `risk` was kept tell it by what came.
+    pub fn tells_of_risk(&self) -> bool {
+        match self {
+            Self::Amended { with, risk, .. } | Self::Message { with, risk, .. } => {
+                *risk || with.iter().any(|one| one.starts_with("Flag/"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a test of Onward's own begins with it.
+    pub fn begins_own_test(&self) -> bool {
+        matches!(self, Self::Submitted { route: Some(route), .. } if route == TEST_ROUTE)
+    }
+
     /// Whether the Task's content changes with it, so that it makes a new version and goes to the originating record.
     pub const fn changes_task(&self) -> bool {
         matches!(
@@ -376,5 +398,20 @@ mod tests {
         let json = serde_json::to_value(&event).unwrap_or_default();
         assert_eq!(json.as_object().and_then(|o| o.keys().next()).map(String::as_str), Some(event.name()));
         assert_eq!(serde_json::from_value::<Event>(json).ok(), Some(event));
+    }
+
+    #[test]
+    fn a_risk_is_told_by_what_came_or_by_what_was_found_in_it() {
+        let read = |text: &str| serde_json::from_str::<Event>(text).unwrap_or(Event::Overdue).tells_of_risk();
+        let id = Uuid::nil();
+        for (with, more, risk) in [("", "", false), ("\"Flag/1\"", "", true), ("\"Patient/1\"", ",\"risk\":true", true)]
+        {
+            // as journals have it that were written before it was kept
+            assert_eq!(
+                read(&format!(r#"{{"message":{{"communication":"{id}","with":[{with}],"asks":false{more}}}}}"#)),
+                risk
+            );
+            assert_eq!(read(&format!(r#"{{"amended":{{"request":2,"with":[{with}]{more}}}}}"#)), risk);
+        }
     }
 }

@@ -70,7 +70,7 @@ mod tests {
             instead_of: None,
             beside: None,
         };
-        let message = || Event::Message { communication: Uuid::nil(), with: vec![], asks: false };
+        let message = || Event::Message { communication: Uuid::nil(), with: vec![], asks: false, risk: false };
         let journal = [
             line(1, rio.clone(), submitted),
             line(2, own, message()),

@@ -67,15 +67,11 @@ pub(super) fn unheard<'j>(
 
 /// What one side hears of in a line of a journal.
 fn said(line: &JournalLine, side: Side) -> Option<Tag> {
-    let brings_risk = |with: &[String]| with.iter().any(|one| one.starts_with("Flag/"));
+    let unless_risk = |tag: Tag| Some(if line.event.tells_of_risk() { RISK } else { tag });
     match (side, &line.actor, &line.event) {
         (Side::Provider, Actor::System(_), Event::Retracted { .. }) => Some(TAKEN_BACK),
-        (Side::Provider, Actor::System(_), Event::Amended { with, risk, .. }) => {
-            Some(if *risk || brings_risk(with) { RISK } else { CHANGED })
-        }
-        (Side::Provider, Actor::System(_), Event::Message { with, .. }) => {
-            Some(if brings_risk(with) { RISK } else { MESSAGE })
-        }
+        (Side::Provider, Actor::System(_), Event::Amended { .. }) => unless_risk(CHANGED),
+        (Side::Provider, Actor::System(_), Event::Message { .. }) => unless_risk(MESSAGE),
         (Side::Referrer, Actor::Provider(_), Event::Message { .. }) => Some(ONWARD),
         (Side::Referrer, Actor::Provider(_), Event::Answered { from, to, .. }) if from != to => Some(ONWARD),
         _ => None,
@@ -287,7 +283,7 @@ mod tests {
     }
 
     fn message() -> Event {
-        Event::Message { communication: Uuid::nil(), with: vec![], asks: false }
+        Event::Message { communication: Uuid::nil(), with: vec![], asks: false, risk: false }
     }
 
     fn amended(risk: bool, with: &[&str]) -> Event {
@@ -328,7 +324,8 @@ mod tests {
 
     #[test]
     fn what_was_heard_gives_its_name_to_nothing_that_comes_after() {
-        for risk in [amended(true, &[]), amended(false, &["Flag/1"])] {
+        let message_of_risk = Event::Message { communication: Uuid::nil(), with: vec![], asks: false, risk: true };
+        for risk in [amended(true, &[]), amended(false, &["Flag/1"]), message_of_risk] {
             let journal = [line(8, "rio", risk), line(9, "rio", message())];
             assert_eq!(marks(&journal, Side::Provider, 0), ["New risk"], "no message hides a risk");
             assert_eq!(marks(&journal, Side::Provider, 8), ["New message"], "a risk that was heard is not new");

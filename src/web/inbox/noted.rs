@@ -61,9 +61,9 @@ fn of_line(line: &JournalLine, tasks: &[StoredResource], requests: &[StoredResou
             let (did, is_given) = of_task(&before, &after, moved)?;
             Some(Noted { seq, did, is_given })
         }
-        Event::Amended { request, with, risk, .. } => {
+        Event::Amended { request, with, .. } => {
             let things = pair(requests, *request).map(|(before, after)| of_request(&before, &after));
-            let did = changed(things.unwrap_or_default(), with, *risk)?;
+            let did = changed(things.unwrap_or_default(), with, line.event.tells_of_risk())?;
             Some(Noted { seq, did, is_given: false })
         }
         _ => None,
@@ -206,8 +206,7 @@ fn element(name: &str) -> Option<String> {
 /// What the referrer changed, with what came along; whether it tells of a `risk`.
 fn changed(mut things: BTreeSet<String>, with: &[String], risk: bool) -> Option<String> {
     let kinds: BTreeSet<&str> = with.iter().filter_map(|one| one.split_once('/')).map(|(kind, _)| kind).collect();
-    let is_new_risk = risk || kinds.contains("Flag");
-    if is_new_risk {
+    if risk {
         things.remove(RISKS);
     }
     for kind in kinds.into_iter().filter(|kind| *kind != "Flag") {
@@ -225,7 +224,7 @@ fn changed(mut things: BTreeSet<String>, with: &[String], risk: bool) -> Option<
         });
     }
     let things: Vec<String> = things.into_iter().collect();
-    match (is_new_risk, things.is_empty()) {
+    match (risk, things.is_empty()) {
         (false, true) => None,
         (true, true) => Some("told of a risk".to_owned()),
         (true, false) => Some(format!("told of a risk, and changed the referral: {}", listed(&things))),

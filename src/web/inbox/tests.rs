@@ -126,12 +126,18 @@ impl Scene {
 
     /// The referrer writes about a referral, and names no question that it would answer.
     pub(super) async fn writes(&self, task: TaskId, text: &str) {
+        self.writes_changed(task, text, |_| {}).await;
+    }
+
+    /// The same with something changed in the message.
+    async fn writes_changed(&self, task: TaskId, text: &str, change: impl FnOnce(&mut Value)) {
         let record = self.store.task(task).await.unwrap().unwrap();
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "resourceType": "Communication", "status": "completed",
             "basedOn": [{"reference": format!("ServiceRequest/{}", record.request)}],
             "payload": [{"contentString": text}],
         });
+        change(&mut body);
         let incoming = conversation::Incoming { clients: vec![Client::System(record.system)], body, key: None };
         self.conversation.say(incoming).await.unwrap();
     }

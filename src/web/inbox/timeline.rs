@@ -214,6 +214,7 @@ fn told(line: &JournalLine, registry: &Registry, eyes: Eyes<'_>) -> Option<Strin
             format!("{who} marked something as noted in error")
         }
         Event::Message { asks: true, .. } => format!("{who} asked for more information"),
+        Event::Message { .. } if line.event.tells_of_risk() => format!("{who} wrote a message that tells of a risk"),
         Event::Message { .. } => format!("{who} wrote a message"),
         _ => return None,
     })
@@ -401,7 +402,7 @@ mod tests {
     fn nothing_is_told_to_be_in_the_record_that_stays_here() {
         let accepted = TaskStatus::Accepted;
         let answered = |to| Event::Answered { from: accepted, to, implied: false };
-        let said = Event::Message { communication: Uuid::from_u128(7), with: vec![], asks: true };
+        let said = Event::Message { communication: Uuid::from_u128(7), with: vec![], asks: true, risk: false };
         let mut journal = Vec::new();
         for (n, event) in [answered(accepted), said, answered(TaskStatus::OnHold), answered(TaskStatus::Completed)]
             .into_iter()
@@ -443,7 +444,8 @@ mod tests {
 
     #[test]
     fn a_contact_is_no_message_to_the_referrer() {
-        let said = |id: u128| Event::Message { communication: Uuid::from_u128(id), with: vec![], asks: false };
+        let said =
+            |id: u128| Event::Message { communication: Uuid::from_u128(id), with: vec![], asks: false, risk: false };
         let luke = Some("local:luke");
         let journal = [at(1, 0, provider(), luke, said(6)), at(2, 20, provider(), luke, said(7))];
         let told = told_to("mind", &journal);
@@ -456,7 +458,8 @@ mod tests {
         let body = json!({"resourceType": "Communication", "sender": {"display": "Luke"}, "payload": [{"contentString": "Which floor?"}],
             "category": [{"coding": [{"system": BUSINESS_SYSTEM, "code": INFORMATION_REQUESTED}]}]});
         let stored = StoredResource { later: true, ..crate::web::inbox::tests::stored("Communication", id, &body) };
-        let journal = [line(4, provider(), Event::Message { communication: id, with: vec![], asks: true })];
+        let journal =
+            [line(4, provider(), Event::Message { communication: id, with: vec![], asks: true, risk: false })];
         let told = messages(&journal, &[(stored, body)], &Registry::default());
         let expected = Message {
             at: "3 March 2026, 2:05pm".into(),

@@ -14,7 +14,7 @@ async fn happens(b: &Bench, id: TaskId, actor: &str, event: Event) {
 
 pub async fn what_was_said_of_tasks_is_told_in_its_order(b: Bench) {
     let (one, other, third) = (one_task(&b, "a").await.id, one_task(&b, "b").await.id, one_task(&b, "c").await.id);
-    let message = || Event::Message { communication: Uuid::now_v7(), with: vec![], asks: false };
+    let message = || Event::Message { communication: Uuid::now_v7(), with: vec![], asks: false, risk: false };
     let answered = Event::Answered { from: TaskStatus::Requested, to: TaskStatus::Accepted, implied: false };
     happens(&b, one, "life-rooms", answered).await;
     happens(&b, other, "epr", message()).await;

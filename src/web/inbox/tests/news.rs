@@ -157,6 +157,31 @@ async fn a_message_after_a_risk_that_was_read_is_a_message() {
 }
 
 #[tokio::test]
+async fn a_risk_that_a_message_carries_in_itself_is_a_risk() {
+    let (scene, mut luke) = scene().await;
+    let task = scene.refers(WHOLE, "R-1").await;
+    let flag = |status: &str, text: &str| {
+        let (status, code) = (status.to_owned(), serde_json::json!({"text": text}));
+        move |message: &mut Value| {
+            let subject = serde_json::json!({"display": "Declan Rimmer"});
+            message["contained"] = serde_json::json!([
+                {"resourceType": "Flag", "id": "risk", "status": status, "code": code, "subject": subject},
+            ]);
+            message["about"] = serde_json::json!([{"reference": "#risk"}]);
+        }
+    };
+    scene.writes_changed(task, "The dog is gone", flag("inactive", "Dog bites visitors")).await;
+    let list = luke.get("/inbox").await.text;
+    assert!(list.contains(">New message</strong>") && !list.contains(">New risk</strong>"), "it is over: {list}");
+    scene.writes_changed(task, "Please mind this", flag("active", "Threatens visitors")).await;
+    let list = luke.get("/inbox").await;
+    assert_eq!((news(&list), list.text.matches(">New risk</strong>").count()), ("1", 1), "{}", list.text);
+    let page = luke.get(&format!("/inbox/{task}")).await.text;
+    let told = "RiO wrote a message that tells of a risk <strong class=\"nhsuk-tag nhsuk-tag--blue\">New</strong>";
+    assert!(page.contains(told) && page.contains("Threatens visitors"), "{page}");
+}
+
+#[tokio::test]
 async fn what_was_sent_in_error_says_so_wherever_it_stands() {
     let (scene, mut luke) = scene().await;
     let task = scene.refers(WHOLE, "R-1").await;

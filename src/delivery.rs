@@ -16,10 +16,13 @@ use crate::{
     client::FhirClient,
     config::registry::{Answers, FhirRestInbox, Ids, Inbox, InboxKind, Registry},
     domain::{Actor, Alert, AlertKind, Event, Side, TaskId, TransportStatus, WakeUp, task::TaskState},
-    fhir::{task as fhir_task, test_data},
+    fhir::task as fhir_task,
     lanes::{Carried, Carrier, Cause, Meaning, Outcome, Verdict, idempotency_key, scheduler::Rejections, task_body},
     status::{awaited, parent, write_back_lanes},
-    store::{Append, AppendError, Appended, LaneHead, NewEvent, Poll, Store, StoreError, StoredResource, TaskRecord},
+    store::{
+        Append, AppendError, Appended, LaneHead, NewEvent, Poll, Store, StoreError, StoredResource, TaskRecord,
+        is_own_test,
+    },
 };
 
 pub mod amqp;
@@ -177,7 +180,7 @@ impl Rejections for Deliveries {
             let state = TaskState { transport: Some(TransportStatus::Undeliverable), ..task.state };
             let events = vec![self.told(&task, Event::Undeliverable { why }, state).await?];
             let alert = Alert::new(AlertKind::DeadLetter, task.inbox.as_str(), self.store.now(), REJECTED);
-            let alerts = if self.is_own_test(&task).await? { vec![] } else { vec![alert.of_task(id)] };
+            let alerts = if is_own_test(&*self.store, id).await? { vec![] } else { vec![alert.of_task(id)] };
             match self.store.append(Append { events, state, alerts, ..Append::to(&task) }).await {
                 Ok(appended) => return Ok(appended.wake_ups),
                 Err(AppendError::Moved | AppendError::LeaseLost) => {}
@@ -421,11 +424,6 @@ impl Carrier for Deliveries {
             }
         };
         Ok(Meaning { events: vec![self.told(task, event, state).await?], state, poll })
-    }
-
-    async fn is_own_test(&self, task: &TaskRecord) -> Result<bool, StoreError> {
-        let request = self.store.resource("ServiceRequest", task.request, None).await?;
-        Ok(request.is_some_and(|(request, _)| json(&request).is_ok_and(|body| test_data::is_own(&body))))
     }
 
     async fn commit(&self, task: &TaskRecord, step: Append) -> Result<Appended, AppendError> {

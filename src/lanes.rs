@@ -13,7 +13,7 @@ use crate::{
     domain::{Actor, Destination, Event, Side, TaskId, WakeUp, retry::Next},
     store::{
         Append, AppendError, Attempt, Claim, LaneHead, LaneState, NewEvent, Settle, Settled, Shares, Store, StoreError,
-        TaskRecord,
+        TaskRecord, is_own_test,
     },
 };
 
@@ -290,7 +290,9 @@ impl Worker {
     ) -> Result<Option<(TaskRecord, LaneHead)>, StoreError> {
         let side = self.carrier.side();
         let of_test = match &verdict {
-            Verdict::Dead { .. } | Verdict::Deferred { delayed: true, .. } => self.carrier.is_own_test(&task).await?,
+            Verdict::Dead { .. } | Verdict::Deferred { delayed: true, .. } => {
+                is_own_test(&*self.store, task.id).await?
+            }
             _ => false,
         };
         let outcome = match outcome {

@@ -20,7 +20,7 @@ use crate::{
         retry::{Next, RetryPolicy},
     },
     fhir::{names, test_data},
-    store::{Store, StoreError, TaskQuery},
+    store::{Store, StoreError, TaskQuery, is_own_test},
 };
 
 mod news;
@@ -197,11 +197,12 @@ impl Noticing {
         let waiting = all.into_iter().find(|(id, _)| id == inbox).map_or(0, |(_, waiting)| waiting);
         let name = names::name(test_data::OWN_VALUE);
         let tests = self.store.open_by_name(vec![name], vec![inbox.clone()], TESTS_MAX).await?;
-        let tests = tests.iter().filter(|(task, resources)| {
-            let unanswered = matches!(task.state.status, TaskStatus::Requested | TaskStatus::Received);
-            unanswered && resources.iter().any(|one| news::is_test(&one.body))
-        });
-        Ok(waiting.saturating_sub(tests.count() as u64))
+        let mut count: u64 = 0;
+        for (task, _) in tests {
+            let is_unanswered = matches!(task.state.status, TaskStatus::Requested | TaskStatus::Received);
+            count += u64::from(is_unanswered && is_own_test(&*self.store, task.id).await?);
+        }
+        Ok(waiting.saturating_sub(count))
     }
 
     /// Sends a notice to each who has not got it, and keeps after each how far it is.

@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use aws_lc_rs::digest;
 use serde::Serialize;
 
-use crate::domain::{InboxId, SystemId, working_days::Within};
+use crate::domain::{InboxId, SystemId, event::TEST_ROUTE, working_days::Within};
 use index::Index;
 
 pub use case::{Case, CaseFailed, Expected};
@@ -43,9 +43,6 @@ pub use wanted::{CodeWanted, PerformerWanted, ValueSet};
 
 /// The priority of a route that gives none.
 pub const DEFAULT_PRIORITY: u32 = 100;
-
-/// What the journal names as the route of a test referral, which no rule has sent.
-pub const TEST_ROUTE: &str = "test of the connection, sent past all routes";
 
 /// All rules of one version, activated as a whole.
 #[derive(Debug, Clone)]

@@ -27,6 +27,7 @@ pub(crate) mod made;
 mod measured;
 mod namesakes;
 mod notices;
+mod own_test;
 mod people;
 pub mod postgres;
 pub(crate) mod recent;
@@ -54,6 +55,7 @@ pub use looked_for::{FoundLine, JournalCursor, JournalPage, JournalQuery};
 pub use measured::MeasuredStore;
 pub use namesakes::NAMESAKES_MAX;
 pub use notices::NoticeStore;
+pub use own_test::is_own_test;
 pub use people::{
     ACCOUNTS_MAX, Account, AccountAt, AccountDeed, AccountName, AccountNote, Credentials, Digest, Enrolment, Failures,
     Glass, LOGINS_MAX, PeopleStore, SESSIONS_MAX, Session,

@@ -10,7 +10,6 @@ use crate::{
     client::FhirClient,
     config::registry::Registry,
     domain::{Actor, Event, Side},
-    fhir::test_data,
     lanes::{Carried, Carrier, Cause, Meaning, Outcome, Verdict, task_body},
     store::{Append, AppendError, Appended, LaneHead, NewEvent, Store, StoreError, StoredResource, TaskRecord},
 };
@@ -127,11 +126,6 @@ impl Carrier for WriteBacks {
         };
         let new = |event| NewEvent { event, actor: Actor::Onward, body: None, lanes: vec![] };
         Ok(Meaning { events: events.into_iter().map(new).collect(), state: task.state, poll: None })
-    }
-
-    async fn is_own_test(&self, task: &TaskRecord) -> Result<bool, StoreError> {
-        let request = self.store.resource("ServiceRequest", task.request, None).await?;
-        Ok(request.is_some_and(|(request, _)| json(&request).is_ok_and(|body| test_data::is_own(&body))))
     }
 
     async fn commit(&self, _: &TaskRecord, step: Append) -> Result<Appended, AppendError> {

@@ -1,5 +1,5 @@
-//! Data that stand for nobody: how a referral says that it is a test (HL7 v3 ActReason, `HTEST`: test health data), and how Onward's own
-//! tests are found again.
+//! Data that stand for nobody: how a referral says that it is a test (HL7 v3 ActReason, `HTEST`: test health data), and by what Onward's own
+//! tests are found again. Any sender may say the same of its own: which test is Onward's is told by its journal (`store::is_own_test`).
 
 use serde_json::{Value, json};
 
@@ -30,24 +30,17 @@ pub fn is_test(resource: &Value) -> bool {
     tags.iter().any(|tag| tree::text(tag, "system") == Some(SYSTEM) && tree::text(tag, "code") == Some(CODE))
 }
 
-/// Whether a ServiceRequest is a test of Onward's own.
-pub fn is_own(request: &Value) -> bool {
-    is_test(request)
-        && tree::identifiers(request).any(|(system, value, _)| system == Some(OWN_SYSTEM) && value == OWN_VALUE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_test_says_so_by_system_and_code() {
-        let tagged = |tag: Value| json!({"meta": {"tag": [{"code": "other"}, tag]}, "identifier": [own_identifier()]});
-        assert!(is_test(&tagged(tag())) && is_own(&tagged(tag())));
+        let tagged = |tag: Value| json!({"meta": {"tag": [{"code": "other"}, tag]}});
+        assert!(is_test(&tagged(tag())));
         for other in [json!({"code": CODE}), json!({"system": SYSTEM, "code": "HMARKT"})] {
-            assert!(!is_test(&tagged(other.clone())) && !is_own(&tagged(other)));
+            assert!(!is_test(&tagged(other)));
         }
-        assert!(!is_own(&json!({"meta": {"tag": [tag()]}})), "somebody else's");
         assert!(!is_test(&json!({"meta": {"tag": "x"}})) && !is_test(&Value::Null));
     }
 }

@@ -158,12 +158,6 @@ pub trait Carrier: Send + Sync + 'static {
     /// [`StoreError`] where the Task cannot be read.
     async fn meaning(&self, task: &TaskRecord, head: &LaneHead, verdict: &Verdict) -> Result<Meaning, StoreError>;
 
-    /// Whether a Task is of a test of Onward's own, whose failure is told by the test: it leaves no dead letter, and no alert calls anybody.
-    ///
-    /// # Errors
-    /// [`StoreError`] where its referral cannot be read.
-    async fn is_own_test(&self, task: &TaskRecord) -> Result<bool, StoreError>;
-
     /// Stores a step that was decided on the Task as it stands here, with all that it brings with it.
     ///
     /// # Errors

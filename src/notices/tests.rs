@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     config::{Config, Env},
-    domain::ManualClock,
+    domain::{Event, ManualClock, event::TEST_ROUTE},
     store::{made, sqlite::SqliteStore},
 };
 
@@ -120,13 +120,33 @@ impl Scene {
         let meta = json!({"tag": [test_data::tag()]});
         let identifier = json!([test_data::own_identifier()]);
         let request = json!({"resourceType": "ServiceRequest", "meta": meta, "identifier": identifier});
-        self.stores(inbox, json!({"status": "requested", "priority": "urgent", "meta": meta}), request).await
+        let task = json!({"status": "requested", "priority": "urgent", "meta": meta});
+        self.stores_by(Some(TEST_ROUTE), inbox, task, request).await
+    }
+
+    /// A sender's own, which says of itself what Onward's say.
+    async fn refers_as_if_test(&self, inbox: &str) -> TaskId {
+        let request = json!({"resourceType": "ServiceRequest", "identifier": [test_data::own_identifier()]});
+        self.stores(inbox, json!({"status": "requested", "priority": "routine"}), request).await
     }
 
     async fn stores(&self, inbox: &str, task: serde_json::Value, body: serde_json::Value) -> TaskId {
+        self.stores_by(None, inbox, task, body).await
+    }
+
+    async fn stores_by(
+        &self,
+        by: Option<&str>,
+        inbox: &str,
+        task: serde_json::Value,
+        body: serde_json::Value,
+    ) -> TaskId {
         let (request, id) = (Uuid::now_v7(), TaskId(Uuid::now_v7()));
         let resources = vec![made::resource("ServiceRequest", request, &body, names::of(&body))];
-        let referral = made::referral(&request.to_string(), inbox, request, (id, &task), resources);
+        let mut referral = made::referral(&request.to_string(), inbox, request, (id, &task), resources);
+        if let Event::Submitted { route, .. } = &mut referral.tasks[0].events[0].event {
+            *route = by.map(str::to_owned);
+        }
         self.store.submit(made::submission("rio", vec![referral])).await.unwrap();
         id
     }
@@ -172,11 +192,12 @@ async fn a_test_is_told_to_nobody_and_counted_in_no_notice() {
     scene.refers_test("choir").await;
     scene.passes(15).await;
     assert_eq!(scene.sent(), [], "urgent or not");
-    scene.refers("choir", "routine").await;
+    scene.refers_as_if_test("choir").await;
     scene.passes(15).await;
     let sent = std::mem::take(&mut *open(&scene.server.sent));
     assert_eq!(sent[0].subject, "1 referral waits at Choir");
     assert!(!sent[0].text.contains('2'), "of two that wait one is a test: {}", sent[0].text);
+    assert!(sent[0].text.contains('1'), "and one is none: {}", sent[0].text);
 }
 
 #[tokio::test]

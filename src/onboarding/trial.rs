@@ -22,7 +22,7 @@ use crate::{
     domain::{InboxId, SystemId, TaskId, TransportStatus},
     fhir::{Issue, names::name, test_data},
     intake::{Incoming, Intake, IntakeError},
-    store::{Store, StoreError},
+    store::{Store, StoreError, is_own_test},
 };
 
 /// What has not arrived by then is cancelled all the same.
@@ -226,11 +226,9 @@ impl Trial {
         let open = store.open_by_name(vec![name(test_data::OWN_VALUE)], inboxes, SWEPT_MAX).await?;
         let now = store.now();
         let mut taken = 0;
-        for (task, resources) in open {
-            let request = resources.iter().find(|one| one.kind == "ServiceRequest" && one.id == task.request);
-            let is_own =
-                request.and_then(|one| serde_json::from_str(&one.body).ok()).is_some_and(|one| test_data::is_own(&one));
-            if is_own && now.duration_since(task.created) >= TAKEN_BACK_AFTER {
+        for (task, _) in open {
+            let is_late = now.duration_since(task.created) >= TAKEN_BACK_AFTER;
+            if is_late && is_own_test(&**store, task.id).await? {
                 taken += usize::from(self.change(task.request, task.id, "entered-in-error").await);
             }
         }

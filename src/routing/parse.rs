@@ -17,7 +17,7 @@ use super::{
     check::{self, Checked},
 };
 use crate::{
-    domain::{InboxId, SystemId, working_days::WorkingTime},
+    domain::{InboxId, SystemId, event::TEST_ROUTE, working_days::WorkingTime},
     places::Places,
     toml_reader::{self, Fault, Node, Spot, Table, quoted},
 };
@@ -322,6 +322,9 @@ impl Reading<'_> {
 fn name(table: &mut Table<'_>, names: &mut BTreeSet<String>) -> Option<String> {
     table.need("name", "a name for people, once in the file").and_then(|name| {
         let text = name.line(NAME_CHARS_MAX)?;
+        if text == TEST_ROUTE {
+            name.fault(&format!("\"{text}\""), "another name: this is what tests of Onward's own are told by");
+        }
         if !names.insert(text.clone()) {
             name.fault(&format!("\"{text}\" a second time"), "a name once in the file");
         }

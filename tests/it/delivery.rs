@@ -3,14 +3,21 @@
 mod later;
 mod polled;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use hyper::{Method, StatusCode};
 use onward::{
-    config::registry::InboxKind,
+    admission::Admission,
+    client::FhirClient,
+    config::{Outbound, registry::InboxKind},
+    conversation::Conversation,
     demo::double::{Abilities, Fault, Rule, When},
     domain::{AlertKind, Event},
     fhir::test_data,
+    intake::Intake,
+    lanes::Relay,
+    onboarding::Trial,
 };
 use serde_json::json;
 
@@ -106,12 +113,7 @@ async fn a_test_of_onwards_own_leaves_no_dead_letter_and_calls_nobody() {
     stage.provider.fault(transactions(Fault::Refuse(StatusCode::UNPROCESSABLE_ENTITY), When::Always));
     let refused = Fault::Refuse(StatusCode::UNPROCESSABLE_ENTITY);
     stage.record.fault(Rule::new(refused, When::Always).method(Method::POST));
-    let mut test = one("01", "own-test");
-    let mut body = test.json();
-    body["meta"]["tag"] = json!([test_data::tag()]);
-    body["identifier"].as_array_mut().unwrap().push(test_data::own_identifier());
-    test.body = body.to_string();
-    let id = stage.onward.refer(&test).await;
+    let id = own_test(&stage).await;
     stage.happened(&id, "undeliverable").await;
     stage.happened(&id, "write-back-failed").await;
     let put_away = until("both ways are given up and put away", || async {
@@ -129,6 +131,53 @@ async fn a_test_of_onwards_own_leaves_no_dead_letter_and_calls_nobody() {
     assert!(!raised.iter().any(|one| one.alert.kind == AlertKind::DeadLetter), "{raised:?}");
     assert_eq!(alerts(&stage.onward, "dead-letter").await, 0.0);
     assert_eq!(sent(&stage), 1, "it is not tried again");
+}
+
+/// One that Onward sends itself, from the record to the provider.
+async fn own_test(stage: &Stage) -> String {
+    let (relay, _publishing) = Relay::start(Arc::clone(&stage.store), stage.service.broker(), Default::default());
+    let config = stage.plan.config();
+    let registry = Arc::new(ArcSwap::from_pointee(config.registry));
+    let (client, base_url) = (FhirClient::new(&Outbound::anywhere()).unwrap(), stage.service.base_url().to_owned());
+    let conversation = Conversation {
+        store: Arc::clone(&stage.store),
+        relay: relay.clone(),
+        registry: Arc::clone(&registry),
+        client: client.clone(),
+        reading: Default::default(),
+        validator: Default::default(),
+        base_url: base_url.clone(),
+    };
+    let intake = Intake {
+        store: Arc::clone(&stage.store),
+        relay,
+        registry,
+        client,
+        reading: Default::default(),
+        validator: Default::default(),
+        base_url,
+        admission: Admission::new(&config.limits),
+    };
+    let trial = Trial::new(intake, conversation, Default::default());
+    let begun = trial.begin(&SYSTEM.parse().unwrap(), &PROVIDER.parse().unwrap(), "local:olive").await.unwrap();
+    begun.task.to_string()
+}
+
+/// A sender may say of its own what Onward's tests say: that keeps nothing of it from those who look after dead letters.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_sender_dresses_up_as_a_test_of_onwards_own_is_none() {
+    let stage = Stage::set(Setting::default()).await;
+    stage.provider.fault(transactions(Fault::Refuse(StatusCode::UNPROCESSABLE_ENTITY), When::Always));
+    let mut dressed_up = one("01", "dressed-up");
+    let mut body = dressed_up.json();
+    body["meta"]["tag"] = json!([test_data::tag()]);
+    body["identifier"].as_array_mut().unwrap().push(test_data::own_identifier());
+    dressed_up.body = body.to_string();
+    let id = stage.onward.refer(&dressed_up).await;
+    stage.dead_letter(&id).await;
+    let raised = stage.store.claim_alerts(99, Duration::from_secs(1)).await.unwrap();
+    assert!(raised.iter().any(|one| one.alert.kind == AlertKind::DeadLetter), "{raised:?}");
+    assert_eq!(stage.times(&id, "discarded").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,7 +22,7 @@ use crate::{
     domain::{Actor, Event, TaskId},
     http::call::pairs,
     people::PeopleError,
-    store::{Activation, FoundLine, JournalPage, JournalQuery, LINES_LOOKED_AT_MAX, Store, StoreError},
+    store::{Activation, FoundLine, JournalPage, JournalQuery, LINES_LOOKED_AT_MAX, Store, StoreError, is_own_test},
     web::{
         Shared, Web,
         called::Called,
@@ -110,9 +110,13 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, K
                 _ => None,
             });
             let of_providers: BTreeSet<_> = of_providers.collect();
-            match Called::read(&web, of_providers).await {
-                Ok(called) => {
-                    let view = JournalView::of(&seen, &registry, wanted).with(&found, &registry, &called);
+            let read = async {
+                let own_tests = given_up_of_own_tests(&*web.console.store, &found.page).await?;
+                Ok((own_tests, Called::read(&web, of_providers).await?))
+            };
+            match read.await {
+                Ok((own_tests, called)) => {
+                    let view = JournalView::of(&seen, &registry, wanted).with(&found, &own_tests, &registry, &called);
                     page::shown(StatusCode::OK, &view)
                 }
                 Err(error) => away(&error),
@@ -160,6 +164,18 @@ fn not_known(error: &PeopleError) -> Response {
 /// Whom a name may belong to, looked up only where one is written.
 async fn known_by_name(web: &Web, wanted: &Wanted) -> Result<Vec<(String, String)>, StoreError> {
     if wanted.actor.is_empty() { Ok(vec![]) } else { doer::people(web, &web.console.registry.load()).await }
+}
+
+/// Of which Tasks of a page something was given up that is of a test of Onward's own.
+async fn given_up_of_own_tests(store: &dyn Store, page: &JournalPage) -> Result<BTreeSet<TaskId>, StoreError> {
+    let given_up = page.lines.iter().filter(|found| steps::is_given_up(&found.line.event)).map(|found| found.task);
+    let mut own = BTreeSet::new();
+    for task in given_up.collect::<BTreeSet<_>>() {
+        if is_own_test(store, task).await? {
+            own.insert(task);
+        }
+    }
+    Ok(own)
 }
 
 /// A page of the journals, with the activations of route sets from where it begins to where it ends.
@@ -237,11 +253,17 @@ impl JournalView {
         }
     }
 
-    fn with(mut self, Found { page, activations }: &Found, registry: &Registry, called: &Called) -> Self {
+    fn with(
+        mut self,
+        Found { page, activations }: &Found,
+        own_tests: &BTreeSet<TaskId>,
+        registry: &Registry,
+        called: &Called,
+    ) -> Self {
         self.goes_on = page.next.is_some() && page.lines.len() < PAGE;
         self.next = page.next.map(|next| self.wanted.url(Some(next)));
         let mut rows: Vec<(Timestamp, Row)> =
-            page.lines.iter().map(|found| (found.line.at, Row::of(found, registry, called))).collect();
+            page.lines.iter().map(|found| (found.line.at, Row::of(found, own_tests, registry, called))).collect();
         rows.extend(activations.iter().map(|one| (one.at, Row::of_activation(one, called))));
         // of one moment in the order in which they were found
         rows.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
@@ -253,8 +275,8 @@ impl JournalView {
 // === impl Row ===
 
 impl Row {
-    fn of(found: &FoundLine, registry: &Registry, called: &Called) -> Self {
-        let step = steps::of_line(&found.line, registry, called);
+    fn of(found: &FoundLine, own_tests: &BTreeSet<TaskId>, registry: &Registry, called: &Called) -> Self {
+        let step = steps::of_line(&found.line, own_tests.contains(&found.task), registry, called);
         Self {
             what: step.name.clone(),
             step,

@@ -30,15 +30,21 @@ pub(super) struct Step {
 
 /// All of them in the order of their moments. A try begins before what it led to.
 pub(super) fn of(journal: &[JournalLine], attempts: &[Attempt], registry: &Registry, called: &Called) -> Vec<Step> {
+    let is_own_test = journal.first().is_some_and(|line| line.event.begins_own_test());
     let mut all: Vec<(Timestamp, Step)> =
-        journal.iter().map(|line| (line.at, of_line(line, registry, called))).collect();
+        journal.iter().map(|line| (line.at, of_line(line, is_own_test, registry, called))).collect();
     all.extend(attempts.iter().map(|attempt| (attempt.at, of_attempt(attempt))));
     all.sort_by_key(|(at, _)| *at);
     all.into_iter().map(|(_, step)| step).collect()
 }
 
-/// A line of a journal.
-pub(super) fn of_line(line: &JournalLine, registry: &Registry, called: &Called) -> Step {
+/// Whether an event is told otherwise of a test of Onward's own.
+pub(super) fn is_given_up(event: &Event) -> bool {
+    matches!(event, Event::Undeliverable { .. } | Event::WriteBackFailed { .. })
+}
+
+/// A line of a journal, which may be that of a test of Onward's own.
+pub(super) fn of_line(line: &JournalLine, is_own_test: bool, registry: &Registry, called: &Called) -> Step {
     let asked = match &line.asked_by {
         Some(AskedBy { request, correlation: Some(correlation), .. }) => {
             format!("request {request}, correlation {correlation}")
@@ -58,7 +64,7 @@ pub(super) fn of_line(line: &JournalLine, registry: &Registry, called: &Called) 
         at: moment(line.at),
         name: happened(line.event.name()),
         number: Some(line.seq),
-        said: plain(&said(&line.event)),
+        said: plain(&said(&line.event, is_own_test)),
         by,
         asked,
         tasks: tasks(&line.event),
@@ -110,8 +116,9 @@ fn by(actor: &Actor, registry: &Registry, called: &Called) -> String {
     }
 }
 
-/// An event in a sentence or two.
-fn said(event: &Event) -> String {
+/// An event in a sentence or two. What was given up became a dead letter, but for that of a test of Onward's own.
+fn said(event: &Event, is_own_test: bool) -> String {
+    let kept = if is_own_test { "It is of a test, and is not kept." } else { "It became a dead letter." };
     match event {
         Event::Submitted { route, route_set, inbox, instead_of, beside } => {
             let to = if inbox.is_of_parent() {
@@ -140,7 +147,7 @@ fn said(event: &Event) -> String {
         Event::NotOpened => "The provider did not open it in time.".to_owned(),
         Event::Overdue => "The provider did not answer it in time.".to_owned(),
         Event::Escalated { to, .. } => format!("Sent to the inbox {to} as well, as a Task of its own."),
-        Event::Undeliverable { why } => format!("Delivery was given up: {why}. It lies among the dead letters."),
+        Event::Undeliverable { why } => format!("Delivery was given up: {why}. {kept}"),
         Event::Answered { from, to, implied } => {
             let implied = if *implied { ", a step that its system left out" } else { "" };
             format!("The provider's status went from {from} to {to}{implied}.")
@@ -173,7 +180,7 @@ fn said(event: &Event) -> String {
             format!("The ServiceRequest in the originating record could not be set to completed: {why}.")
         }
         Event::WriteBackFailed { of, why } => {
-            format!("Writing step {of} back was given up: {why}. It lies among the dead letters.")
+            format!("Writing step {of} back was given up: {why}. {kept}")
         }
         Event::Superseded { side, of } => format!("Step {of} need not be sent {} any more.", towards(*side)),
         Event::Replayed { side, of } => format!("Step {of} is tried again {}.", towards(*side)),
@@ -191,7 +198,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{domain::TaskStatus, web::console::tests::config};
+    use crate::{
+        domain::{TaskStatus, event::TEST_ROUTE},
+        web::console::tests::config,
+    };
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_780_000_000 + second).unwrap()
@@ -230,6 +240,29 @@ mod tests {
                 ("The provider's status went from received to accepted.", "The Life Rooms"),
             ]
         );
+    }
+
+    #[test]
+    fn of_a_test_that_was_given_up_no_dead_letter_is_told() {
+        let submitted = |route: Option<&str>| Event::Submitted {
+            route: route.map(str::to_owned),
+            route_set: "1".into(),
+            inbox: "life-rooms".parse().unwrap(),
+            instead_of: None,
+            beside: None,
+        };
+        for event in
+            [Event::Undeliverable { why: "HTTP 422".into() }, Event::WriteBackFailed { of: 2, why: "HTTP 422".into() }]
+        {
+            assert!(is_given_up(&event));
+            for (route, kept) in
+                [(Some(TEST_ROUTE), "It is of a test, and is not kept."), (Some("choir"), "It became a dead letter.")]
+            {
+                let journal = [line(1, 0, submitted(route), Actor::Onward), line(2, 1, event.clone(), Actor::Onward)];
+                let steps = of(&journal, &[], &config().registry, &Called::default());
+                assert!(steps[1].said.ends_with(&format!("was given up: HTTP 422. {kept}")), "{}", steps[1].said);
+            }
+        }
     }
 
     #[test]

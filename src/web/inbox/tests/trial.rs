@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::{WHOLE, scene};
 use crate::{
-    domain::{Event, Side, TaskId, TaskStatus, TransportStatus, task::TaskState},
+    domain::{Event, Side, TaskId, TaskStatus, TransportStatus, event::TEST_ROUTE, task::TaskState},
     fhir::{Limits, test_data},
     onboarding::{Trial, TrialError},
     reports,
     route_sets::{rehearse::Rehearsal, tally::Tally},
-    routing::{RouteSet, TEST_ROUTE},
+    routing::RouteSet,
     store::{Append, Attempt, LaneState, Settle, Settled},
     web::tests::Scene,
 };
@@ -39,7 +39,20 @@ async fn a_test_names_the_set_in_force_and_is_taken_back_by_itself() {
             entry["resource"]["meta"]["tag"] = json!([test_data::tag()]);
         }
     };
-    let others = [scene.refers_changed(WHOLE, "onward-test-referral", tagged).await, scene.refers(WHOLE, "R-2").await];
+    // … whatever it says of itself
+    let named = |body: &mut Value| {
+        tagged(body);
+        for entry in body["entry"].as_array_mut().unwrap() {
+            if entry["resource"]["resourceType"] == "ServiceRequest" {
+                entry["resource"]["identifier"].as_array_mut().unwrap().push(test_data::own_identifier());
+            }
+        }
+    };
+    let others = [
+        scene.refers_changed(WHOLE, "onward-test-referral", tagged).await,
+        scene.refers_changed(WHOLE, "R-3", named).await,
+        scene.refers(WHOLE, "R-2").await,
+    ];
     // another process than the one that sent it
     let other = trial(&scene);
     scene.clock.advance(15 * 60 - 1);

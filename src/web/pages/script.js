@@ -8,9 +8,42 @@ function put(part, text) {
   part.replaceChildren(...new DOMParser().parseFromString(text, 'text/html').body.childNodes);
 }
 
-// Replaces what changes by itself (data-live: the URL to ask) while the page is looked at. The server answers 304 where nothing is new. On
-// any trouble what stands here stays, the page says since when, and it goes on asking. It says for which session it was made: to the page of
-// somebody else, who was logged in here before, nothing is given.
+// What of a page is the same as something of another one: where it leads, what it picks. A line is the same while its first link or box is.
+function key(one) {
+  const by = one.matches?.('tr, li') ? one.querySelector('a[href], input') ?? one : one;
+  const [id, href, name, value] = ['id', 'href', 'name', 'value'].map((what) => by.getAttribute?.(what));
+  return JSON.stringify([one.nodeName, id, href, name, name && value]);
+}
+const find = (root, one) => [...root.querySelectorAll(one.localName)].find((other) => key(other) === key(one));
+
+// Makes something what it is in what is new, and leaves alone what is the same: so focus, ticks and a reader's place stay where they are.
+function renew(here, anew) {
+  const old = new Map();
+  for (const node of here.childNodes) {
+    const which = key(node);
+    if (!old.has(which)) old.set(which, []);
+    old.get(which).push(node);
+  }
+  const pairs = [...anew.childNodes].map((node) => [node, old.get(key(node))?.shift()]);
+  for (const node of [...old.values()].flat()) node.remove();
+  let next = here.firstChild;
+  for (const [node, same] of pairs) {
+    if (same !== undefined && same === next) next = same.nextSibling;
+    else here.insertBefore(same ?? node, next);
+    if (same?.nodeType === Node.ELEMENT_NODE) {
+      for (const { name } of [...same.attributes]) if (!node.hasAttribute(name)) same.removeAttribute(name);
+      for (const { name, value } of node.attributes) if (same.getAttribute(name) !== value) same.setAttribute(name, value);
+      renew(same, node);
+    } else if (same !== undefined && same.data !== node.data) {
+      same.data = node.data;
+    }
+  }
+}
+
+// Renews what changes by itself (data-live: the URL to ask) while the page is looked at. The server answers 304 where nothing is new. What
+// is selected stays so; what has the focus and would go stays until somebody lets go of it or says so, and meanwhile the page says that there
+// is something new. On any trouble what stands here stays, the page says since when, and it goes on asking. It says for which session it was
+// made: to the page of somebody else, who was logged in here before, nothing is given.
 const madeFor = document.querySelector('input[name="made-for"]')?.value;
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/London' });
 /** How long an answer is waited for (ms). */
@@ -21,37 +54,70 @@ for (const part of document.querySelectorAll('[data-live]')) {
   note.className = 'onward-away';
   note.setAttribute('role', 'status');
   part.before(note);
-  let [tag, renewed] = [part.dataset.tag, new Date()];
-  const told = (why) => {
-    const words = why && `This page has not been renewed since ${clock.format(renewed)}. ${why}`;
+  let [tag, renewed, said, gone] = [part.dataset.tag, new Date(), '', 0];
+  const told = (words, button) => {
     // what is said already is not read out again
-    if (note.textContent !== words) note.textContent = words;
+    if (words === said) return;
+    said = words;
+    const hadFocus = note.contains(document.activeElement);
+    note.replaceChildren(words, ...(button ? [button] : []));
+    if (hadFocus) {
+      // whoever pressed the button, or was at it, goes on at what it showed
+      part.tabIndex = -1;
+      part.focus();
+      part.addEventListener('blur', () => part.removeAttribute('tabindex'), { once: true });
+    }
   };
+  const toldAway = (why) => told(`This page has not been renewed since ${clock.format(renewed)}. ${why}`);
+  const toldNew = () => told(gone === 0 ? '' : `${gone === 1 ? 'One' : gone} that you selected ${gone === 1 ? 'is' : 'are'} not here any more.`);
+  const take = (anew, newTag) => {
+    const [focused, ticked] = [document.activeElement, [...part.querySelectorAll('input:checked')]];
+    const isHers = part.contains(focused) && focused !== part;
+    renew(part, anew);
+    for (const box of ticked.filter((one) => !one.isConnected)) {
+      const again = find(part, box);
+      if (again) again.checked = true;
+      else gone += 1;
+    }
+    // a line that was moved lets go of it
+    if (isHers && document.activeElement !== focused) (focused.isConnected ? focused : find(part, focused))?.focus({ preventScroll: true });
+    [tag, renewed] = [newTag, new Date()];
+    toldNew();
+  };
+  // it is known to her once she goes on selecting
+  part.addEventListener('change', () => { gone = 0; });
+  const showIt = document.createElement('button');
+  showIt.type = 'button';
+  showIt.className = 'nhsuk-button nhsuk-button--secondary nhsuk-button--small nhsuk-u-margin-bottom-0';
+  showIt.textContent = 'Show it';
+  let waits = () => {};
+  showIt.addEventListener('click', () => waits());
   const look = async () => {
     if (!document.hidden) {
       try {
         const headers = { ...(tag && { 'If-None-Match': tag }), ...(madeFor && { 'Onward-Made-For': madeFor }) };
         const answer = await fetch(part.dataset.live, { headers, redirect: 'manual', signal: AbortSignal.timeout(ANSWER_MAX) });
         if (answer.status === 200) {
-          const text = await answer.text();
-          // what somebody is at stays under her hands; it is asked for again
-          if (!part.contains(document.activeElement) && !part.querySelector('input:checked')) {
-            tag = answer.headers.get('ETag');
-            put(part, text);
+          const [anew, newTag] = [new DOMParser().parseFromString(await answer.text(), 'text/html').body, answer.headers.get('ETag')];
+          const focused = document.activeElement;
+          if (part.contains(focused) && focused !== part && !find(anew, focused)) {
+            waits = () => take(anew, newTag);
+            told('There is something new here. What you are at is not in it. ', showIt);
+          } else {
+            take(anew, newTag);
           }
         } else if (answer.type === 'opaqueredirect' || answer.status === 404) {
           // nobody was there for too long, somebody else is, or it is hers no more: what stands here is not to be read by whoever comes
           location.reload();
           return;
-        }
-        if (answer.ok || answer.status === 304) {
+        } else if (answer.status === 304) {
           renewed = new Date();
-          told('');
+          toldNew();
         } else {
-          told('Onward cannot answer just now.');
+          toldAway('Onward cannot answer just now.');
         }
       } catch {
-        told('Onward cannot be reached.');
+        toldAway('Onward cannot be reached.');
       }
     }
     setTimeout(look, part.dataset.every * 1000);

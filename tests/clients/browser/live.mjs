@@ -46,6 +46,54 @@ await journey(async () => {
     await away(luke).waitFor({ state: 'hidden' });
     holds(await luke.evaluate(() => window.loadedOnce === true), 'it was loaded again');
   });
+
+  // what somebody is at stays under her hands, and what is new is there all the same
+  // it asks as often as it is told to, and here nobody waits for a quarter of a minute each time
+  await luke.locator('[data-live]').evaluate((part) => { part.dataset.every = 1; });
+  const mary = await at(desktop, 'mary', '/inbox');
+  const accepts = async (task) => {
+    await mary.goto(`/inbox/${task}`);
+    await mary.getByRole('button', { name: 'Accept', exact: true }).click();
+    await mary.getByRole('status').getByText(/accepted/i).waitFor();
+  };
+  const tasks = await luke.locator('tbody input').evaluateAll((boxes) => boxes.map((box) => box.value));
+  const isWhereSheWas = () => luke.evaluate(() => document.activeElement === window.hers);
+  await check('a referral that comes while others are selected and a link has the focus', async () => {
+    await luke.locator(`label[for="select-${tasks[0]}"]`).click();
+    await luke.locator(`tbody a[href="/inbox/${tasks[1]}"]`).focus();
+    await luke.evaluate(() => { window.hers = document.activeElement; });
+    await refers(REFERRALS[2]);
+    await lines(luke, 3);
+    holds(await isWhereSheWas(), 'the focus is elsewhere');
+    holds((await luke.locator('tbody input:checked').evaluateAll((boxes) => boxes.map((box) => box.value))).join() === tasks[0], 'another one is selected, or none');
+    holds((await away(luke).textContent()) === '', 'something is read out');
+  });
+  await check('one that was selected and goes is told', async () => {
+    await accepts(tasks[0]);
+    await away(luke).filter({ hasText: /^One that you selected is not here any more\.$/ }).waitFor(SOON);
+    holds((await luke.locator('tbody tr').count()) === 2, 'it still stands there');
+    holds((await luke.locator('tbody input:checked').count()) === 0, 'another one is selected');
+    holds(await isWhereSheWas(), 'the focus is elsewhere');
+    // and no longer than until she goes on
+    const other = await luke.locator('tbody input').first().getAttribute('id');
+    for (let times = 0; times < 2; times += 1) await luke.locator(`label[for="${other}"]`).click();
+    await luke.evaluate(() => window.hers.focus());
+    await away(luke).waitFor({ state: 'hidden', ...SOON });
+  });
+  await check('what has the focus and would go stays, and that there is something new is told', async () => {
+    await accepts(tasks[1]);
+    await away(luke).filter({ hasText: /^There is something new here/ }).waitFor(SOON);
+    holds((await luke.locator('tbody tr').count()) === 2, 'it went');
+    holds(await isWhereSheWas(), 'the focus is elsewhere');
+  });
+  await looks(luke, 'inbox held back');
+  await check('it is shown when she says so', async () => {
+    await away(luke).getByRole('button', { name: 'Show it' }).press('Enter');
+    await lines(luke, 1);
+    holds((await away(luke).textContent()) === '', 'it is still told');
+    holds(await luke.evaluate(() => document.activeElement.matches('[data-live]')), 'the focus is nowhere');
+  });
+  await mary.context().close();
   await luke.context().close();
 
   const olive = await at(desktop, 'olive', '/console');
@@ -112,6 +160,21 @@ await journey(async () => {
     await olive.getByText('ask whoever runs that server').waitFor();
   });
   await looks(olive, 'console cannot be sent');
+  const other = await at(desktop, 'olive', '/console');
+  await check('a console on which a link has the focus shows what is new too', async () => {
+    await other.getByRole('link', { name: 'See all that waits for a person' }).focus();
+    await other.evaluate(() => { window.hers = document.activeElement; });
+    await other.route('**/console/now', async (route) => {
+      const { 'if-none-match': _, ...headers } = route.request().headers();
+      const answer = await route.fetch({ headers });
+      await route.fulfill({ response: answer, body: (await answer.text()).replace(/(<h2[^>]*>)[^<]*/, '$1Another trouble ') });
+    });
+    await other.locator('.onward-verdict').getByText('Another trouble').waitFor(SOON);
+    holds(await other.evaluate(() => document.activeElement === window.hers), 'the focus is elsewhere');
+    holds((await away(other).textContent()) === '', 'something is read out');
+  });
+  await other.unrouteAll({ behavior: 'wait' });
+  await other.context().close();
   await sends('life-rooms', 'brownlow-gp', 'a test that does not get there', [
     'It does not get to the provider',
     /it was given up: .*422/,

@@ -12,8 +12,8 @@ async fn what_changes_is_seen_by_whoever_looks() {
     hub.life_rooms.fault(Rule::new(Fault::Refuse(StatusCode::UNPROCESSABLE_ENTITY), When::Always).kind(""));
     let worker = format!("provider-worker:{LINK_WORKERS}");
     let people = [("olive", "operator"), ("luke", worker.as_str()), ("mary", worker.as_str())];
-    let referrals: Vec<Value> = (0..2).map(|number| whole(&format!("live-{number}"))).collect();
+    let referrals: Vec<Value> = (0..3).map(|number| whole(&format!("live-{number}"))).collect();
     let more = vec![("ONWARD_TOKEN", token_of(GP)), ("ONWARD_REFERRALS", json!(referrals).to_string())];
-    walk("live", browser, &hub, &people, more, 15).await;
+    walk("live", browser, &hub, &people, more, 20).await;
     hub.stop().await;
 }

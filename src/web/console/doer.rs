@@ -116,6 +116,7 @@ mod tests {
             ("local:mary2", "Mary Ete"),
             ("oidc:77", "Nadia Able"),
             ("oidc:77", "Nadia Baker"),
+            ("oidc:78", "Bjørn Łaski"),
         ];
         let known = known.map(|(person, name)| (person.to_owned(), name.to_owned()));
         let By { actors, persons } = by(text, &config().registry, &known)?;
@@ -140,6 +141,8 @@ mod tests {
             ("mary ÉTE", &["local:mary", "local:mary2"]),
             ("mary", &["local:mary"]),
             ("nadia", &["oidc:77"]),
+            ("bjorn laski", &["oidc:78"]),
+            ("ŁAS", &["oidc:78"]),
             ("oidc:77", &["oidc:77"]),
             ("local:gone", &["local:gone"]),
             ("system:gone", &["system:gone"]),

@@ -375,5 +375,9 @@ mod tests {
         assert_eq!(found("rio-2026-000103").len(), 5);
         assert_eq!(found("000 103").len(), 5);
         assert_eq!((found(""), found("nobody")), (vec![], vec![]));
+        let far = [line(6, TaskStatus::Requested, "routine", "Łukasz Đorđević", json!({}))];
+        for typed in ["lukasz", "Łukasz", "DORDEVIC lukasz", "đor"] {
+            assert_eq!(sought(&far, typed, 9).len(), 1, "{typed}");
+        }
     }
 }

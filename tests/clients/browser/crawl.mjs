@@ -128,7 +128,7 @@ async function follows(who, begin = ['/']) {
 async function prepares() {
   const luke = await at(desktop, 'luke', `/inbox/${TASKS.worked}`);
   await button(luke, 'Record activities and scores').click();
-  await luke.getByLabel('Activities the person took part in').fill('Walking group');
+  await luke.getByLabel('Activities the person took part in').fill(`Walking group, ${'every-other-week'.replaceAll('-', '').repeat(6)}`);
   await button(luke, 'Save').click();
   await luke.getByRole('status').getByText('It is noted.').waitFor();
   await luke.goto(`/inbox/${TASKS.worked}/onward`);

@@ -23,10 +23,36 @@ fn paths() -> BTreeSet<String> {
     all.map(|route| route.path).filter(|path| !path.contains("{name}")).collect()
 }
 
+/// Words that no line has room for: a code where words should be, a name without a gap, an address that goes on and on.
+const LONG_CODE: &str = "SOCIAL_PRESCRIBING_LINK_WORKER_REFERRAL";
+const LONG_NAME: &str =
+    "Wolfeschlegelsteinhausenbergerdorffwelchevoralternwarengewissenhaftschaferswessenschafewarenwohl";
+const LONG_URL: &str = "https://referrals.example/anfield/social-prescribing/wellbeing?followUpQuestionnaireOfThisReferral=0c4f2b6ae1d84b2f9a7c";
+const LONG_MAIL: &str = "declan.of.the.house.with.the.blue.door@correspondence.anfield-community-association.example";
+
+/// What others have written has such words wherever it is shown.
+fn wordy(mut bundle: Value) -> Value {
+    let request = &mut bundle["entry"][0]["resource"];
+    request["code"] = json!({"text": LONG_CODE});
+    request["requester"]["display"] = LONG_NAME.into();
+    request["reasonCode"] = json!([{"text": format!("See {LONG_URL}")}]);
+    request["note"][0]["text"] = LONG_URL.into();
+    request["patientInstruction"] = LONG_CODE.into();
+    let person = &mut bundle["entry"][1]["resource"];
+    person["name"] =
+        json!([{"use": "official", "family": LONG_NAME, "given": ["Declan"]}, {"use": "old", "family": LONG_NAME}]);
+    person["address"][0]["line"] = json!([LONG_NAME, LONG_CODE]);
+    person["telecom"]
+        .as_array_mut()
+        .unwrap()
+        .extend([json!({"system": "email", "value": LONG_MAIL}), json!({"system": "url", "value": LONG_URL})]);
+    bundle
+}
+
 /// A referral to the link workers that has gone these steps; `revoked` and `entered-in-error` are its sender's.
 async fn gone(hub: &Hub, number: &str, steps: &[&str]) -> String {
     let (sender, provider) = (hub.sender(GP), hub.provider(LINK_WORKERS));
-    let task = sender.refers(&whole(number)).await;
+    let task = sender.refers(&wordy(whole(number))).await;
     let listed = hub.task_when(&provider, &task, "listed", |t| t["meta"]["versionId"] == "2").await;
     let request = format!("/fhir/{}", listed["focus"]["reference"].as_str().unwrap());
     for step in steps {
@@ -39,7 +65,7 @@ async fn gone(hub: &Hub, number: &str, steps: &[&str]) -> String {
         } else {
             let etag = provider.get(&task).await.header("etag").unwrap().to_owned();
             let patch = json!([
-                {"op": "add", "path": "/statusReason", "value": {"text": "For the test"}},
+                {"op": "add", "path": "/statusReason", "value": {"text": format!("For the test, see {LONG_URL}")}},
                 {"op": "replace", "path": "/status", "value": step},
             ]);
             provider.patch(&task, &etag, &patch).await
@@ -81,7 +107,7 @@ async fn every_page_in_every_state_is_for_everybody() {
     let text = format!("{}\n{walks}", first.text);
     let (config, _) = hub.load();
     let (set, _) = read_draft(&text, &first.files, &config.registry).unwrap();
-    let signed = Signed { author: "it".into(), comment: "walks".into() };
+    let signed = Signed { author: "it".into(), comment: LONG_URL.into() };
     let new = NewRoutes { hash: set.version().to_owned(), text, files: first.files, signed };
     store.add_routes(active.seq, new).await.unwrap();
     hub.life_rooms.fault(Rule::new(Fault::Refuse(StatusCode::UNPROCESSABLE_ENTITY), When::Always).kind(""));
@@ -89,7 +115,7 @@ async fn every_page_in_every_state_is_for_everybody() {
         hub.sender(RIO).refers(&fixtures::to_life_rooms(&format!("crawl-dead-{number}"))).await;
     }
     until("they are dead letters", || async { (store.dead_letters(2).await.unwrap().len() == 2).then_some(()) }).await;
-    for (provider, name) in [(LINK_WORKERS, "Wavertree choir"), (TRIAGE, "Singing together")] {
+    for (provider, name) in [(LINK_WORKERS, LONG_NAME), (TRIAGE, "Singing together"), (TRIAGE, LONG_CODE)] {
         let mut service = json!({
             "resourceType": "HealthcareService", "active": true, "name": name, "type": [{"text": "Singing"}],
             "providedBy": {"reference": format!("Organization/{provider}"), "type": "Organization"},
@@ -110,6 +136,11 @@ async fn every_page_in_every_state_is_for_everybody() {
         ("mary", admin.as_str()),
         ("rhea", referrer.as_str()),
     ];
+    let role = vec![worker.parse().unwrap()];
+    keeper(&hub)
+        .add("command:test", &format!("{}.new", &LONG_CODE.to_lowercase().replace('_', ".")), LONG_NAME, role)
+        .await
+        .unwrap();
     let no_pages: Map<String, Value> = NO_PAGES.iter().map(|(path, why)| ((*path).to_owned(), json!(why))).collect();
     let more = vec![
         ("ONWARD_ROUTES", json!(paths()).to_string()),

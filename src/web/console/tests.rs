@@ -139,7 +139,7 @@ impl Scene {
     }
 
     /// What a lane has to send next becomes a dead letter.
-    pub(super) async fn given_up(&self, task: TaskId, side: Side) -> Uuid {
+    pub(in crate::web) async fn given_up(&self, task: TaskId, side: Side) -> Uuid {
         let minute = std::time::Duration::from_secs(60);
         let LaneState::Leased { lease, head, task } = self.store.lease_lane(task, side, minute).await.unwrap() else {
             panic!("the lane is not free");

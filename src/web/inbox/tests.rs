@@ -68,10 +68,15 @@ pub(super) async fn scene_with(routes: &str) -> (Scene, Browser) {
 }
 
 async fn scene_changed(routes: &str, change: impl FnOnce(&mut Config)) -> (Scene, Browser) {
+    scene_of_config(CONFIG, routes, change).await
+}
+
+/// The same of another configuration.
+async fn scene_of_config(text: &str, routes: &str, change: impl FnOnce(&mut Config)) -> (Scene, Browser) {
     let folder = tempfile::tempdir().unwrap();
     let env = Env::from_iter([("TOKEN", "a-token-of-everybody-0123")]);
     std::fs::write(folder.path().join("routes.toml"), routes).unwrap();
-    let (mut config, _) = Config::parse(CONFIG, &folder.path().join("onward.toml"), &env).unwrap();
+    let (mut config, _) = Config::parse(text, &folder.path().join("onward.toml"), &env).unwrap();
     change(&mut config);
     let scene = scene_of(BASE, config, folder);
     // the fixtures were written by then

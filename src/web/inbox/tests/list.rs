@@ -306,7 +306,7 @@ async fn a_list_of_thousands_is_read_once_and_then_kept_up_with() {
     let all = referrals();
     let mut began = tokio::time::Instant::now();
     for first in (0..all).step_by(500) {
-        let referrals = (first..all.min(first + 500)).map(|n| stored(n, n.is_multiple_of(20))).collect();
+        let referrals = (first..all.min(first + 500)).map(|n| stored(n, provider_of(n))).collect();
         assert!(matches!(scene.store.submit(made::submission("rio", referrals)).await.unwrap(), Submit::Stored(..)));
     }
     eprintln!("{all} referrals stored in {:?}", began.elapsed());
@@ -332,7 +332,7 @@ async fn a_list_of_thousands_is_read_once_and_then_kept_up_with() {
             assert_eq!(page.status, StatusCode::OK);
             text = page.text;
         }
-        timed(path, took, kib(&text));
+        timed(path, took, kib(text.as_bytes()));
     }
     lap("pages");
     // all of them are given to somebody at once: what changed is read once, and not again with each look for ten seconds
@@ -367,8 +367,8 @@ pub(super) fn referrals() -> u32 {
 }
 
 /// What a page weighs on first view (KiB): style and script are fetched with it once, all packed as browsers take them.
-pub(super) fn kib(text: &str) -> f64 {
-    (gzipped(text.as_bytes()) + crate::web::assets::packed_len()) as f64 / 1024.0
+pub(super) fn kib(content: &[u8]) -> f64 {
+    (gzipped(content) + crate::web::assets::packed_len()) as f64 / 1024.0
 }
 
 /// Prints what `tests/long pages` reads: how long a page took (ms: half, 95 and 99 of 100 within), and what it weighs.
@@ -386,10 +386,14 @@ fn gzipped(content: &[u8]) -> usize {
     packed.finish().unwrap().len()
 }
 
+/// A twentieth is the link workers'.
+fn provider_of(n: u32) -> &'static str {
+    if n.is_multiple_of(20) { "link-workers" } else { "mind" }
+}
+
 /// A referral as it lies in the store.
-pub(super) fn stored(n: u32, open: bool) -> NewReferral {
+pub(super) fn stored(n: u32, provider: &str) -> NewReferral {
     let (request, person, task) = (Uuid::now_v7(), Uuid::now_v7(), TaskId(Uuid::now_v7()));
-    let provider = if open { "link-workers" } else { "mind" };
     let body = json!({
         "resourceType": "ServiceRequest", "id": request.to_string(), "status": "active", "intent": "order",
         "priority": if n.is_multiple_of(3) { "urgent" } else { "routine" }, "code": {"text": "Social prescribing"},

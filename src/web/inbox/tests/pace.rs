@@ -1,19 +1,34 @@
 //! How long each page of every role takes the server, and what it weighs, over many referrals: `tests/long pages` has it at full size.
 
 use axum::http::StatusCode;
+use uuid::Uuid;
 
 use super::{
-    WHOLE,
+    CONFIG, WHOLE,
     list::{kib, referrals, stored, timed},
-    scene_without_rates,
+    scene_of_config,
 };
 use crate::{
-    store::{Submit, made},
+    config::routes::Source,
+    domain::{Actor, Event, Side, TaskId, TaskStatus},
+    store::{NewEvent, NewReferral, NewRoutes, Signed, Submit, made},
     web::tests::{Browser, Scene},
 };
 
-/// Who looks at which page; `TASK` is a referral that is open, `PROVIDER` and `SYSTEM` those of the scene.
-const PAGES: [(&str, &[&str]); 4] = [
+const ROUTES: &str = "[triage]\nto = \"triage\"\n";
+/// A provider that referrals are sent to, beside those of the scene, which have worklists.
+const SENT_TO: &str = r#"
+[[provider]]
+id = "life-rooms"
+name = "The Life Rooms"
+ods-code = "RW499"
+inbox = { kind = "fhir-rest", base-url = "http://127.0.0.1:9/fhir" }
+"#;
+/// The referrals came on so many days, which are those of a report that nobody has chosen the days of.
+const DAYS: u32 = 28;
+
+/// Who looks at which page; what a path names in capitals is what the test makes.
+const PAGES: [(&str, &[&str]); 5] = [
     (
         "operator",
         &[
@@ -24,6 +39,9 @@ const PAGES: [(&str, &[&str]); 4] = [
             "/console/trace/TASK",
             "/console/trace/TASK/referral",
             "/console/dead",
+            "/console/dead/LETTER",
+            "/console/dead/LETTER/replay",
+            "/console/dead/runs",
             "/console/systems",
             "/console/systems/SYSTEM",
             "/console/providers",
@@ -37,40 +55,133 @@ const PAGES: [(&str, &[&str]); 4] = [
             "/console/routes/explain",
         ],
     ),
-    ("auditor", &["/glasses"]),
-    ("provider-admin:link-workers", &["/people", "/people/add", "/services"]),
-    ("provider-worker:link-workers", &["/inbox/TASK", "/inbox/TASK/contact", "/inbox/TASK/rejected", "/account"]),
+    (
+        "route-editor",
+        &[
+            "/console/routes",
+            "/console/routes/edit",
+            "/console/routes/versions/1",
+            "/console/routes/rehearsals/REHEARSAL",
+            "/console/routes/rehearsals/REHEARSAL/now",
+        ],
+    ),
+    ("auditor", &["/glasses", "/changes"]),
+    ("provider-admin:link-workers", &["/people", "/people/add", "/people/PERSON", "/services"]),
+    (
+        "provider-worker:link-workers",
+        &[
+            "/inbox/TASK",
+            "/inbox/TASK/contact",
+            "/inbox/TASK/rejected",
+            "/inbox/TASK/letter",
+            "/inbox/ACCEPTED",
+            "/inbox/ACCEPTED/onward",
+            "/account",
+        ],
+    ),
 ];
 
 async fn measured(scene: &Scene, browser: &mut Browser, path: &str, times: usize) {
     let mut took = Vec::new();
-    let mut text = String::new();
+    let mut content = Vec::new();
     for _ in 0..times {
         // what is shown to all who look for two seconds is made anew each time
         scene.clock.advance(3);
         let begun = tokio::time::Instant::now();
-        let page = browser.get(path).await;
+        let (status, _, page) = browser.bytes(path).await;
         took.push(begun.elapsed());
-        assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.text);
-        text = page.text;
+        assert_eq!(status, StatusCode::OK, "{path}: {}", String::from_utf8_lossy(&page));
+        content = page;
     }
-    timed(path, took, kib(&text));
+    timed(path, took, kib(&content));
+    if path == "/console/reports" {
+        let page = String::from_utf8_lossy(&content);
+        assert!(page.contains("By service") && !page.contains("There are too few"), "it tells of nothing: {page}");
+    }
+}
+
+/// A referral as [`stored`], of which its provider has said by now what becomes of it.
+fn ended(n: u32) -> NewReferral {
+    let mut referral = stored(n, "mind");
+    for task in &mut referral.tasks {
+        for (from, to) in [(TaskStatus::Requested, TaskStatus::Accepted), (TaskStatus::Accepted, TaskStatus::Completed)]
+        {
+            let event = Event::Answered { from, to, implied: false };
+            let actor = Actor::Provider(task.provider.clone());
+            task.events.push(NewEvent { event, actor, body: None, lanes: vec![] });
+        }
+    }
+    referral
+}
+
+/// A message that is tried no more.
+async fn letter(scene: &Scene, n: u32) -> Uuid {
+    let mut referral = stored(n, "life-rooms");
+    let task: TaskId = referral.tasks[0].id;
+    referral.tasks[0].events[0].lanes = vec![Side::Delivery];
+    assert!(matches!(scene.store.submit(made::submission("rio", vec![referral])).await.unwrap(), Submit::Stored(..)));
+    scene.given_up(task, Side::Delivery).await
+}
+
+/// A route set is tried on the referrals of a day, and that has ended; its number.
+async fn rehearsal(rita: &mut Browser) -> String {
+    let made_for = rita.get("/console/routes/edit").await.made_for().to_owned();
+    let draft = format!("{ROUTES}\n[[route]]\nname = \"walks\"\nwhen = {{ code = [\"2\"] }}\nto = \"mind\"\n");
+    let fields = [("made-for", made_for.as_str()), ("draft", &draft), ("over", "1"), ("days", "1"), ("do", "rehearse")];
+    let path = rita.post("/console/routes/edit", &fields).await.to().to_owned();
+    while rita.get(&path).await.text.contains("Stop it") {
+        tokio::task::yield_now().await;
+    }
+    path.rsplit('/').next().unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn each_page_of_every_role_is_made_in_time_and_light() {
-    let (scene, _) = scene_without_rates().await;
+    let config = format!("{CONFIG}{SENT_TO}");
+    let (scene, _) = scene_of_config(&config, ROUTES, |config| {
+        config.limits.address_rate = 100_000;
+        config.routes.source = Source::Store;
+    })
+    .await;
+    let signed = Signed { author: "it".into(), comment: "the first".into() };
+    let first = NewRoutes { hash: "0".into(), text: ROUTES.into(), files: Default::default(), signed };
+    scene.store.add_routes(0, first).await.unwrap();
     let all = referrals();
-    for first in (0..all).step_by(500) {
-        let referrals = (first..all.min(first + 500)).map(|n| stored(n, n.is_multiple_of(20))).collect();
-        assert!(matches!(scene.store.submit(made::submission("rio", referrals)).await.unwrap(), Submit::Stored(..)));
+    for day in 0..DAYS {
+        let of_it: Vec<u32> = (all * day / DAYS..all * (day + 1) / DAYS).collect();
+        for some in of_it.chunks(500) {
+            let one = |n: &u32| if n.is_multiple_of(20) { stored(*n, "link-workers") } else { ended(*n) };
+            let submission = made::submission("rio", some.iter().map(one).collect());
+            assert!(matches!(scene.store.submit(submission).await.unwrap(), Submit::Stored(..)));
+        }
+        scene.clock.advance(24 * 3600);
     }
     let task = scene.refers(WHOLE, "R-1").await.to_string();
+    let accepted = scene.refers(WHOLE, "R-2").await.to_string();
+    let letter = letter(&scene, all).await.to_string();
     scene.clock.advance(60);
+    let (mut rehearsal_id, mut person) = (String::new(), String::new());
     for (role, paths) in PAGES {
         let mut browser = scene.browser_of(role).await;
+        match role.split(':').next().unwrap() {
+            "route-editor" => rehearsal_id = rehearsal(&mut browser).await,
+            "provider-admin" => {
+                let team = browser.get("/people").await.text;
+                let mut others = team.split("href=\"/people/").skip(1).filter_map(|rest| rest.split('"').next());
+                person = others.find(|one| *one != "add").unwrap().to_owned();
+            }
+            "provider-worker" => {
+                let page = browser.get(&format!("/inbox/{accepted}")).await;
+                let fields = [("made-for", page.made_for()), ("version", page.version())];
+                let answer = browser.post(&format!("/inbox/{accepted}/accepted"), &fields).await;
+                assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+            }
+            _ => {}
+        }
         for path in paths {
             let path = path.replace("TASK", &task).replace("PROVIDER", "link-workers").replace("SYSTEM", "rio");
+            let path = path.replace("ACCEPTED", &accepted);
+            let path = path.replace("LETTER", &letter).replace("REHEARSAL", &rehearsal_id).replace("PERSON", &person);
             measured(&scene, &mut browser, &path, if all > 1_000 { 100 } else { 3 }).await;
         }
     }

@@ -25,9 +25,12 @@ await journey(async () => {
   const luke = await at(desktop, 'luke', '/inbox?view=new');
   await luke.evaluate(() => { window.loadedOnce = true; });
   await check('a referral that comes is there without the page being loaded again', async () => {
+    const assign = luke.getByRole('button', { name: 'Assign' });
     holds((await luke.locator('tbody tr').count()) === 0, 'the list is not empty');
+    holds(!(await assign.isVisible()), 'there is nothing to assign');
     await refers(REFERRALS[0]);
     await lines(luke, 1);
+    holds(await assign.isVisible(), 'what has come can be selected and not assigned');
     holds(await luke.evaluate(() => window.loadedOnce === true), 'it was loaded again');
     holds(!(await away(luke).isVisible()), 'it says that it is not renewed');
   });

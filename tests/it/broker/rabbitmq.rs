@@ -273,6 +273,8 @@ async fn a_node_that_never_speaks_is_left() {
     let url = format!("amqp://u:hunter22@{}", listener.local_addr().unwrap());
     let limit = Duration::from_secs(1);
     let broker = RabbitMq::connect(&url, amqp::Options { connect_timeout: limit, ..Default::default() }).unwrap();
+    // whoever tries again finds it as silent, and is not refused
+    let _listening = listener.try_clone().unwrap();
     let silent = tokio::task::spawn_blocking(move || {
         let (mut socket, _) = listener.accept().unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();

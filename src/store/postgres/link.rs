@@ -180,7 +180,9 @@ impl Link {
     pub(super) async fn query_once(&self, sql: &'static str, values: Values<'_>) -> Result<Vec<Row>, StoreError> {
         let _place = self.place()?;
         let mut conn = self.get().await?;
-        if !conn.is_there().await || matches!(conn.prepared(sql).await, Err(Failure::Lost(_))) {
+        // where something is asked over it already, that finds out, and may only be slow
+        let is_alone = self.places.available_permits() + 1 >= IN_FLIGHT_MAX;
+        if (is_alone && !conn.is_there().await) || matches!(conn.prepared(sql).await, Err(Failure::Lost(_))) {
             conn = self.get().await?;
         }
         Ok(conn.query(sql, values).await?)
@@ -317,7 +319,7 @@ impl Conn {
 
     /// Asks for an answer where there has been none for a while. One that gives none in time is given up.
     async fn is_there(&self) -> bool {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = self.age_ms();
         let idle = Duration::from_millis(now.saturating_sub(self.answered_ms.load(Ordering::Relaxed)));
         if idle < IDLE_MAX {
             return self.is_of_use();
@@ -333,21 +335,28 @@ impl Conn {
                 false
             }
             Err(_) => {
-                self.give_up();
+                self.give_up(now);
                 false
             }
         }
     }
 
-    fn answered(&self) {
-        let after = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.answered_ms.store(after, Ordering::Relaxed);
+    /// Milliseconds since it was begun.
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// It does not answer: everybody who waits for it is told so, and what else was made before is no more to be trusted.
-    fn give_up(&self) {
+    fn answered(&self) {
+        self.answered_ms.store(self.age_ms(), Ordering::Relaxed);
+    }
+
+    /// It gave no answer to what was asked then: everybody who waits for it is told so. Where it has answered nobody since, what else was made
+    /// before is no more to be trusted either; else it is slow.
+    fn give_up(&self, asked_ms: u64) {
         self.driver.abort();
-        self.reach.fell_silent(self.silences);
+        if self.answered_ms.load(Ordering::Relaxed) <= asked_ms {
+            self.reach.fell_silent(self.silences);
+        }
     }
 
     /// Runs one statement that is prepared once a connection.
@@ -379,12 +388,16 @@ impl Conn {
 
     /// A connection that does not answer is given up, and everybody who waits for it with it.
     async fn within<T>(&self, asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failure> {
+        let asked_ms = self.age_ms();
         match tokio::time::timeout(self.patience, asked).await {
             Ok(Ok(answer)) => {
                 self.answered();
                 Ok(answer)
             }
             Ok(Err(error)) => {
+                if error.code().is_some() {
+                    self.answered();
+                }
                 // the session stays read-only even where the server does not, or another has taken its place
                 if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
                     self.driver.abort();
@@ -392,7 +405,7 @@ impl Conn {
                 Err(Failure::from(error))
             }
             Err(_) => {
-                self.give_up();
+                self.give_up(asked_ms);
                 Err(Failure::Lost(format!("PostgreSQL did not answer within {:?}", self.patience)))
             }
         }

@@ -154,6 +154,7 @@ async fn token(State(app): State<Shared>, request: Request) -> Response {
         let scope = form.get("scope").unwrap_or_default();
         let shown = shown(&app, &form, &came).await?;
         let given = app.authority.give(shown, scope, connection(&came)).await?;
+        metrics::counter!("onward_access_tokens_given_total").increment(1);
         came.of_known();
         Ok(json!({
             "access_token": given.token.as_str(),

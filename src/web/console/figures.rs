@@ -42,8 +42,12 @@ pub(super) struct Counted {
     pub written_back: u64,
     /// Requests that brought referrals, and were refused for what they brought.
     pub refused: u64,
+    /// Referrals that had been stored before.
+    pub known: u64,
     /// Requests with a token, an assertion or a certificate by which nobody is known.
     pub unknown: u64,
+    /// Access tokens that clients were given.
+    pub given: u64,
 }
 
 /// One minute.
@@ -150,6 +154,8 @@ fn read(text: &str) -> Counted {
         delivered: arrived("lane=\"delivery\""),
         written_back: arrived("lane=\"write-back\""),
         refused: sum("onward_referrals_total", &["result=\"refused\""]),
+        known: sum("onward_referrals_total", &["result=\"known\""]),
+        given: sum("onward_access_tokens_given_total", &[]),
         unknown: sum("onward_unknown_clients_total", &[]) + sum("onward_assertions_refused_total", &["by=\"client\""]),
     }
 }
@@ -169,7 +175,9 @@ fn lately(samples: &[Sample], now: Timestamp) -> Option<Lately> {
         sum.delivered += to.delivered.saturating_sub(from.delivered);
         sum.written_back += to.written_back.saturating_sub(from.written_back);
         sum.refused += to.refused.saturating_sub(from.refused);
+        sum.known += to.known.saturating_sub(from.known);
         sum.unknown += to.unknown.saturating_sub(from.unknown);
+        sum.given += to.given.saturating_sub(from.given);
         *end = after.waiting.or(*end);
     }
     // what the store did not say is as it was
@@ -197,7 +205,9 @@ impl Lately {
             delivered: sum.delivered + minute.counted.delivered,
             written_back: sum.written_back + minute.counted.written_back,
             refused: sum.refused + minute.counted.refused,
+            known: sum.known + minute.counted.known,
             unknown: sum.unknown + minute.counted.unknown,
+            given: sum.given + minute.counted.given,
         })
     }
 }
@@ -211,7 +221,15 @@ mod tests {
     }
 
     fn sample(second: i64, n: u64, waiting: Option<u64>) -> Sample {
-        let counted = Counted { referrals: n, delivered: 2 * n, refused: 3 * n, unknown: 4 * n, ..Counted::default() };
+        let counted = Counted {
+            referrals: n,
+            delivered: 2 * n,
+            refused: 3 * n,
+            known: 0,
+            unknown: 4 * n,
+            given: 5 * n,
+            written_back: 0,
+        };
         Sample { at: at(second), counted, waiting }
     }
 
@@ -221,9 +239,12 @@ mod tests {
                     onward_referrals_total{result=\"known\"} 3\nonward_lane_messages_total{lane=\"delivery\",result=\"arrived\"} 7\n\
                     onward_lane_messages_total{result=\"arrived\",lane=\"write-back\"} 5\n\
                     onward_lane_messages_total{lane=\"delivery\",result=\"dead\"} 9\nonward_referrals_total_more{result=\"stored\"} 99\n\
-                    onward_referrals_total{result=\"refused\"} 2\nonward_unknown_clients_total 4\n\
+                    onward_referrals_total{result=\"refused\"} 2\nonward_unknown_clients_total 4\nonward_access_tokens_given_total 1\n\
                     onward_assertions_refused_total{by=\"client\"} 6\nonward_assertions_refused_total{by=\"nobody\"} 8\n";
-        assert_eq!(read(text), Counted { referrals: 12, delivered: 7, written_back: 5, refused: 2, unknown: 10 });
+        assert_eq!(
+            read(text),
+            Counted { referrals: 12, delivered: 7, written_back: 5, refused: 2, known: 3, unknown: 10, given: 1 }
+        );
         assert_eq!(read(""), Counted::default());
     }
 
@@ -237,7 +258,8 @@ mod tests {
         assert_eq!(counted, [3, 1, 11], "what was counted before the first look is not of this hour");
         let waiting: Vec<u64> = found.minutes.iter().map(|minute| minute.waiting).collect();
         assert_eq!(waiting, [4, 4, 2]);
-        assert_eq!(found.sum(), Counted { referrals: 15, delivered: 30, written_back: 0, refused: 45, unknown: 60 });
+        let sum = Counted { referrals: 15, delivered: 30, refused: 45, unknown: 60, given: 75, ..Counted::default() };
+        assert_eq!(found.sum(), sum);
         assert_eq!((found.last(2).referrals, found.last(1).refused, found.last(0).unknown), (12, 33, 0));
         assert_eq!(lately(&samples[..1], at(170)), None);
         assert_eq!(lately(&[], at(170)), None);

@@ -11,20 +11,20 @@ const UNKNOWN_MIN: u64 = 5;
 /// What is wrong by what was counted in the last [`MINUTES`], each in a sentence.
 pub(super) fn told(lately: Counted) -> Vec<String> {
     let mut all = Vec::new();
-    if lately.refused > 0 && lately.referrals == 0 {
-        let those = match lately.refused {
-            1 => "The only request that brought a referral".to_owned(),
-            many => format!("Each of the {many} requests that brought referrals"),
-        };
+    if lately.refused > 0 && lately.referrals + lately.known == 0 {
+        let refused = counted(lately.refused, "request");
         all.push(format!(
-            "{those} in the last {MINUTES} minutes was refused: its answer says why, and so does the log."
+            "In the last {MINUTES} minutes this process took no referral and refused {refused} with referrals: each answer says why, and so \
+             does the log."
         ));
     }
-    if lately.unknown >= UNKNOWN_MIN {
+    // whoever renews its access token once the old one is refused has shown that one, and is given another
+    let unknown = lately.unknown.saturating_sub(lately.given);
+    if unknown >= UNKNOWN_MIN {
         all.push(format!(
-            "{} in the last {MINUTES} minutes showed a token, an assertion or a certificate by which nobody is known: a system that has \
-             another one than the configuration says looks like this, and so does somebody who tries what fits.",
-            counted(lately.unknown, "request")
+            "{} to this process in the last {MINUTES} minutes showed a token, an assertion or a certificate by which nobody is known: a system \
+             that has another one than the configuration says looks like this, and so does somebody who tries what fits.",
+            counted(unknown, "request")
         ));
     }
     all
@@ -40,13 +40,14 @@ mod tests {
         assert_eq!(of(0, 0, 0), Vec::<String>::new());
         assert_eq!(of(9, 0, UNKNOWN_MIN - 1), Vec::<String>::new());
         assert_eq!(of(1, 20, 0), Vec::<String>::new(), "others get in");
+        let again = told(Counted { known: 1, refused: 20, ..Counted::default() });
+        assert_eq!(again, Vec::<String>::new(), "what is sent again gets in");
+        let renewed = told(Counted { unknown: 90, given: 86, ..Counted::default() });
+        assert_eq!(renewed, Vec::<String>::new(), "whoever renews a token shows the old one");
         let one = of(0, 1, 0);
-        assert!(
-            one.len() == 1 && one[0].starts_with("The only request that brought a referral in the last 15"),
-            "{one:?}"
-        );
+        assert!(one.len() == 1 && one[0].contains("took no referral and refused 1 request with"), "{one:?}");
         let both = of(0, 4, UNKNOWN_MIN);
-        assert!(both.len() == 2 && both[0].starts_with("Each of the 4 requests"), "{both:?}");
-        assert!(both[1].starts_with("5 requests in the last 15 minutes showed a token"), "{both:?}");
+        assert!(both.len() == 2 && both[0].contains("refused 4 requests with"), "{both:?}");
+        assert!(both[1].starts_with("5 requests to this process in the last 15 minutes showed a token"), "{both:?}");
     }
 }

@@ -145,13 +145,15 @@ fn verdict<'r>(known: &Known<'_>, waits: &Waits, ends: impl Iterator<Item = &'r 
         reasons.push(NO_WAY.to_owned());
     }
     let of_parts = reasons.len();
-    reasons.extend(refusals::told(known.lately));
     reasons.extend(ends.filter_map(|end| end.trouble.clone()));
+    let of_ends = reasons.len();
+    reasons.extend(refusals::told(known.lately));
     let (tag, heading) = match known.overall {
         State::Unavailable => (Tag::of("Down", "red"), "Referrals cannot be taken"),
         _ if no_way => (Tag::of("Down", "red"), "Referrals cannot be taken"),
         _ if of_parts > 0 => (Tag::of("Trouble", "orange"), "Onward works, and not all of it as it should"),
-        _ if !reasons.is_empty() => (Tag::of("Trouble", "orange"), "Onward works, and somebody it speaks to does not"),
+        _ if of_ends > 0 => (Tag::of("Trouble", "orange"), "Onward works, and somebody it speaks to does not"),
+        _ if !reasons.is_empty() => (Tag::of("Trouble", "orange"), "Onward works, and turns somebody away"),
         _ if !known.lines.is_empty() => (Tag::of("To do", "yellow"), "All works, and something waits for you"),
         _ => (Tag::of("Well", "green"), "All is well"),
     };

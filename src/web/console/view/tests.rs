@@ -89,8 +89,8 @@ fn that_no_referral_gets_in_is_told_though_every_part_is_well() {
     let mut world = well();
     world.lately = Counted { refused: 5, unknown: 3, ..Counted::default() };
     let verdict = seen(&world).verdict;
-    assert_eq!(verdict.tag.words, "Trouble");
-    assert!(verdict.reasons.len() == 1 && verdict.reasons[0].contains("Each of the 5 requests"), "{verdict:?}");
+    assert_eq!((verdict.tag.words, verdict.heading), ("Trouble", "Onward works, and turns somebody away"));
+    assert!(verdict.reasons.len() == 1 && verdict.reasons[0].contains("refused 5 requests"), "{verdict:?}");
     world.lately = Counted { referrals: 1, refused: 5, ..Counted::default() };
     assert_eq!(seen(&world).verdict.heading, "All is well");
     world.registry.routes = RouteSet::empty();

@@ -85,7 +85,7 @@ pub struct Console {
     runs: Arc<Runs>,
     stop: CancellationToken,
     picture: Arc<Mutex<Option<Arc<Picture>>>>,
-    reports: Arc<Mutex<reports::Kept>>,
+    pub(in crate::web) reports: Arc<reports::Reports>,
     resolver: Resolver,
     /// Who may look at an endpoint just now.
     checks: Arc<Semaphore>,
@@ -144,6 +144,7 @@ pub(super) fn routes(table: Table) -> Table {
         .page("/console/journal", KEEPERS, journal::page)
         .form("/console/journal", KEEPERS, journal::look)
         .page("/console/reports", For::Those(&[Deed::Count]), reports::page)
+        .page("/console/reports/now", For::Those(&[Deed::Count]), reports::now)
         .page("/console/reports.csv", For::Those(&[Deed::Count]), reports::csv)
         .page("/console/dead", KEEPERS, dead::list)
         .page("/console/dead/runs", KEEPERS, dead::runs)

@@ -39,6 +39,8 @@ pub(super) const PASSWORD: &str = "three unlikely words";
 /// Onward's pages, and whoever looks after their people.
 pub(super) struct Scene {
     router: Router,
+    /// Held while a report is reckoned.
+    pub(super) reckoning: Arc<tokio::sync::Mutex<()>>,
     pub(super) people: People,
     pub(super) clock: Arc<ManualClock>,
     pub(super) store: Arc<dyn Store>,
@@ -133,8 +135,10 @@ pub(super) fn scene_of(base_url: &str, config: Config, folder: TempDir) -> Scene
         base_url: base_url.to_owned(),
         request_timeout: config.limits.request_timeout,
     };
+    let reckoning = Arc::clone(&web.console.reports.reckoning);
     Scene {
         router: for_people(router(web), base_url),
+        reckoning,
         people,
         clock,
         store,

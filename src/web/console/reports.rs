@@ -1,15 +1,20 @@
 //! `GET /console/reports`: how many referrals came, what became of them and how soon, by service, area and reason; `…/reports.csv` the same
-//! for a spreadsheet. What is told of small numbers is `reports`' to say.
+//! for a spreadsheet. What is told of small numbers is `reports`' to say. To reckon those of many referrals takes seconds: the page is there
+//! before its numbers, and shows them once they are.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use askama::Template;
 use axum::{
     extract::{RawQuery, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::Response,
 };
 use jiff::{Span, Timestamp, civil::Date};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     Console, absent, away,
@@ -21,6 +26,7 @@ use crate::{
     domain::{InboxId, Position},
     http::call::pairs,
     reports::{By, Cell, Line, Outcome, ReportError, SMALL, Table, Times, Told, TooFew, read},
+    store::StoreError,
     web::{
         Shared, dates,
         form::Seen,
@@ -34,8 +40,10 @@ use crate::{
 const DAYS: i64 = 28;
 /// So long ago a report still stands for the same days (seconds).
 const AGE_MAX_S: i64 = 60;
+/// So long a page waits for its numbers.
+const WAIT: Duration = Duration::from_millis(15);
 /// So many are remembered.
-const KEPT_MAX: usize = 4;
+const KEPT_MAX: usize = 16;
 /// Lines of a table on a page; the others are in the CSV.
 const LINES_MAX: usize = 100;
 /// The tables, with their headings.
@@ -54,6 +62,8 @@ struct ReportPage {
     to: String,
     faults: Vec<Fault>,
     tables: Vec<TableSaid>,
+    /// Where it is asked whether they are there, while they are not.
+    live: Option<String>,
     outcomes: [&'static str; Outcome::ALL.len()],
     csv: String,
     small: u64,
@@ -90,9 +100,22 @@ pub(super) struct Days {
 /// What was reckoned of some days.
 type Reckoned = Arc<[Result<Told, TooFew>; TABLES.len()]>;
 
-/// What was reckoned lately, so that a page and its CSV are the same.
+/// What stands in the place of the numbers until they are there.
+const NOT_YET: &str = "<p>The numbers are being put together. With many referrals this takes some seconds.</p>";
+
+/// A report, and when it was there.
+struct Kept {
+    days: Days,
+    at: Timestamp,
+    told: Result<Reckoned, ReportError>,
+}
+
+/// What was reckoned lately, so that a page and its CSV are the same; and that one is reckoned at a time.
 #[derive(Default)]
-pub(super) struct Kept(Vec<(Days, Timestamp, Reckoned)>);
+pub(in crate::web) struct Reports {
+    kept: std::sync::Mutex<Vec<Kept>>,
+    pub(in crate::web) reckoning: Arc<Mutex<()>>,
+}
 
 /// Whether counts over all referrals are somebody's to see.
 pub(super) fn may_count(positions: &[Position]) -> bool {
@@ -113,10 +136,14 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, s
             return page::shown(StatusCode::UNPROCESSABLE_ENTITY, &page);
         }
     };
-    match web.console.reckoned(days).await {
-        Ok(told) => {
+    match soon(&web, days).await {
+        Ok(Some(told)) => {
             let registry = web.console.registry.load();
             page.tables = tables(&told, &registry);
+            page::shown(StatusCode::OK, &page)
+        }
+        Ok(None) => {
+            page.live = Some(format!("/console/reports/now?from={}&to={}", page.from, page.to));
             page::shown(StatusCode::OK, &page)
         }
         Err(error @ ReportError::TooMany(_)) => {
@@ -125,6 +152,45 @@ pub(super) async fn page(State(web): State<Shared>, RawQuery(query): RawQuery, s
         }
         Err(ReportError::Store(error)) => away(&error),
     }
+}
+
+/// `GET /console/reports/now`: what stands there until the numbers do, and then the way to the page that has them.
+pub(super) async fn now(
+    State(web): State<Shared>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    seen: Seen,
+) -> Response {
+    if !may_count(&seen.visitor.positions) {
+        return absent(&seen);
+    }
+    let (from, to, Ok(days)) = wanted(&query.unwrap_or_default(), web.console.store.now()) else {
+        return absent(&seen);
+    };
+    match soon(&web, days).await {
+        Ok(None) => page::part(NOT_YET.to_owned(), &headers),
+        Err(ReportError::Store(error)) => away(&error),
+        Ok(Some(_)) | Err(ReportError::TooMany(_)) => page::to(&format!("/console/reports?from={from}&to={to}")),
+    }
+}
+
+/// What may be told of some days; none while that, or another report, is being reckoned, which goes on though nobody waits for it.
+async fn soon(web: &Shared, days: Days) -> Result<Option<Reckoned>, ReportError> {
+    let Console { reports, store, .. } = &web.console;
+    if let Some(told) = reports.of(days, store.now()) {
+        return told.map(Some);
+    }
+    let Ok(turn) = Arc::clone(&reports.reckoning).try_lock_owned() else { return Ok(None) };
+    let of = Arc::clone(web);
+    let reckoning = tokio::spawn(async move { of.console.reckon(days, turn).await });
+    match tokio::time::timeout(WAIT, reckoning).await {
+        Ok(told) => told.map_err(broken_off)?.map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+fn broken_off(_: tokio::task::JoinError) -> ReportError {
+    ReportError::Store(StoreError::Unavailable("a report was broken off".to_owned()))
 }
 
 /// `GET /console/reports.csv`.
@@ -145,22 +211,47 @@ pub(super) async fn csv(State(web): State<Shared>, RawQuery(query): RawQuery, se
 impl Console {
     /// What may be told of some days; reckoned by one at a time, and not again within a minute.
     async fn reckoned(&self, days: Days) -> Result<Reckoned, ReportError> {
-        let mut kept = self.reports.lock().await;
-        let now = self.store.now();
-        kept.0.retain(|(_, at, _)| now.duration_since(*at).as_secs().abs() < AGE_MAX_S);
-        if let Some((.., told)) = kept.0.iter().find(|(of, ..)| *of == days) {
-            return Ok(Arc::clone(told));
+        let turn = Arc::clone(&self.reports.reckoning).lock_owned().await;
+        match self.reports.of(days, self.store.now()) {
+            Some(told) => told,
+            None => self.reckon(days, turn).await,
         }
+    }
+
+    async fn reckon(&self, days: Days, _turn: OwnedMutexGuard<()>) -> Result<Reckoned, ReportError> {
         let (from, before) = days.moments();
-        let all = read(&*self.store, from, before).await?;
-        let reckoning = tokio::task::spawn_blocking(move || TABLES.map(|(by, ..)| Told::of(&Table::of(&all, by))));
-        let gone = |_| ReportError::Store(crate::store::StoreError::Unavailable("a report was broken off".to_owned()));
-        let told: Reckoned = Arc::new(reckoning.await.map_err(gone)?);
-        if kept.0.len() >= KEPT_MAX {
-            kept.0.remove(0);
+        let told = match read(&*self.store, from, before).await {
+            Ok(all) => {
+                let reckon = move || TABLES.map(|(by, ..)| Told::of(&Table::of(&all, by)));
+                Ok(Arc::new(tokio::task::spawn_blocking(reckon).await.map_err(broken_off)?))
+            }
+            // as long as a report stands there are too many
+            Err(error @ ReportError::TooMany(_)) => Err(error),
+            Err(error) => return Err(error),
+        };
+        // it stands from when it is there, however long it took
+        self.reports.keep(days, self.store.now(), told.clone());
+        told
+    }
+}
+
+// === impl Reports ===
+
+impl Reports {
+    /// What was reckoned of these days within a minute.
+    fn of(&self, days: Days, now: Timestamp) -> Option<Result<Reckoned, ReportError>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|one| now.duration_since(one.at).as_secs().abs() < AGE_MAX_S);
+        kept.iter().find(|one| one.days == days).map(|one| one.told.clone())
+    }
+
+    fn keep(&self, days: Days, at: Timestamp, told: Result<Reckoned, ReportError>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|one| one.days != days);
+        if kept.len() >= KEPT_MAX {
+            drop(kept.remove(0));
         }
-        kept.0.push((days, now, Arc::clone(&told)));
-        Ok(told)
+        kept.push(Kept { days, at, told });
     }
 }
 
@@ -316,6 +407,7 @@ impl ReportPage {
             to,
             faults: vec![],
             tables: vec![],
+            live: None,
             outcomes: Outcome::ALL.map(spoken),
             small: SMALL,
         }

@@ -9,9 +9,10 @@ use super::*;
 use crate::support::hub::TRIAGE;
 
 /// What answers a `GET` and is no page of this hub.
-const NO_PAGES: [(&str, &str); 5] = [
+const NO_PAGES: [(&str, &str); 6] = [
     ("/inbox/lines", "a part of /inbox, asked for by its script"),
     ("/console/now", "a part of /console"),
+    ("/console/reports/now", "a part of /console/reports"),
     ("/console/dead/runs", "a part of /console/dead"),
     ("/console/trials/{task}/now", "a part of /console/trials/{task}"),
     ("/console/routes/rehearsals/{id}/now", "a part of /console/routes/rehearsals/{id}"),

@@ -1,5 +1,7 @@
 //! How long each page of every role takes the server, and what it weighs, over many referrals: `tests/long pages` has it at full size.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use uuid::Uuid;
 
@@ -95,10 +97,38 @@ async fn measured(scene: &Scene, browser: &mut Browser, path: &str, times: usize
     }
     timed(path, took, kib(&content));
     if path == "/console/reports" {
+        let content = numbers(browser, path).await;
         // it is of all that came, and not of the days before
         let of_mind = referrals() - referrals().div_ceil(20);
-        let page = String::from_utf8_lossy(&content);
-        assert!(page.contains(&format!("Referrals </span>{of_mind}</td>")), "{of_mind}: {page}");
+        assert!(content.contains(&format!("Referrals </span>{of_mind}</td>")), "{of_mind}: {content}");
+    }
+}
+
+/// A report once its numbers are there, as whoever opens it again sees it.
+async fn numbers(browser: &mut Browser, path: &str) -> String {
+    let opened = async {
+        loop {
+            let page = browser.get(path).await.text;
+            if page.contains("By service") {
+                return page;
+            }
+            assert!(page.contains("being put together"), "{page}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), opened).await.unwrap()
+}
+
+/// Referrals that came over the days of a report.
+async fn came(scene: &Scene, all: u32) {
+    for day in 0..DAYS {
+        let of_it: Vec<u32> = (all * day / DAYS..all * (day + 1) / DAYS).collect();
+        for some in of_it.chunks(500) {
+            let one = |n: &u32| if n.is_multiple_of(20) { stored(*n, "link-workers") } else { ended(*n) };
+            let submission = made::submission("rio", some.iter().map(one).collect());
+            assert!(matches!(scene.store.submit(submission).await.unwrap(), Submit::Stored(..)));
+        }
+        scene.clock.advance(24 * 3600);
     }
 }
 
@@ -137,6 +167,40 @@ async fn rehearsal(rita: &mut Browser) -> String {
     path.rsplit('/').next().unwrap().to_owned()
 }
 
+/// What takes longer to reckon than anybody waits for a page is said to be on its way, and the page that has it is led to.
+#[tokio::test]
+async fn a_report_that_takes_long_is_there_before_its_numbers() {
+    let (scene, _) = scene_of_config(CONFIG, ROUTES, |config| config.limits.address_rate = 100_000).await;
+    came(&scene, 100).await;
+    let (mut olive, mut luke) = (scene.browser_of("operator").await, scene.browser_of("provider-worker:mind").await);
+    // another one is reckoned
+    let turn = scene.reckoning.clone().lock_owned().await;
+    let page = olive.get("/console/reports").await;
+    assert_eq!(page.status, StatusCode::OK);
+    let live = page.between("data-live=\"", "\"").replace("&#38;", "&");
+    assert!(live.starts_with("/console/reports/now?from=2026-04-01&to=2026-04-28"), "{live}");
+    assert!(page.text.contains("Show them</a>") && !page.text.contains("By service"), "{}", page.text);
+    let part = olive.get(&live).await;
+    assert!(part.status == StatusCode::OK && part.text.contains("being put together"), "{}", part.text);
+    assert_eq!(luke.get(&live).await.status, StatusCode::NOT_FOUND, "they are not hers to see");
+    drop(turn);
+    let led = async {
+        loop {
+            let part = olive.get(&live).await;
+            if part.status == StatusCode::SEE_OTHER {
+                return part.to().to_owned();
+            }
+            assert!(part.status == StatusCode::OK && part.text.contains("being put together"), "{}", part.text);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let to = tokio::time::timeout(Duration::from_secs(60), led).await.unwrap();
+    // what is there is shown whatever else is reckoned
+    let _turn = scene.reckoning.clone().lock_owned().await;
+    let page = olive.get(&to).await.text;
+    assert!(page.contains("By service") && !page.contains("data-live"), "{page}");
+}
+
 #[tokio::test]
 async fn each_page_of_every_role_is_made_in_time_and_light() {
     let config = format!("{CONFIG}{SENT_TO}");
@@ -149,15 +213,7 @@ async fn each_page_of_every_role_is_made_in_time_and_light() {
     let first = NewRoutes { hash: "0".into(), text: ROUTES.into(), files: Default::default(), signed };
     scene.store.add_routes(0, first).await.unwrap();
     let all = referrals();
-    for day in 0..DAYS {
-        let of_it: Vec<u32> = (all * day / DAYS..all * (day + 1) / DAYS).collect();
-        for some in of_it.chunks(500) {
-            let one = |n: &u32| if n.is_multiple_of(20) { stored(*n, "link-workers") } else { ended(*n) };
-            let submission = made::submission("rio", some.iter().map(one).collect());
-            assert!(matches!(scene.store.submit(submission).await.unwrap(), Submit::Stored(..)));
-        }
-        scene.clock.advance(24 * 3600);
-    }
+    came(&scene, all).await;
     let task = scene.refers(WHOLE, "R-1").await.to_string();
     let accepted = scene.refers(WHOLE, "R-2").await.to_string();
     let letter = letter(&scene, all).await.to_string();

@@ -49,8 +49,7 @@ pub const WORKING_DAYS_MAX: u32 = 400;
 
 /// Europe/London, from the data built in.
 fn zone() -> TimeZone {
-    const LONDON: TimeZone = jiff::tz::get!("Europe/London");
-    LONDON
+    super::written::LONDON
 }
 
 impl std::fmt::Display for Within {

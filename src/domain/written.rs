@@ -3,7 +3,8 @@
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 
-const LONDON: TimeZone = jiff::tz::get!("Europe/London");
+/// Where people are, and what their clocks show.
+pub const LONDON: TimeZone = jiff::tz::get!("Europe/London");
 
 /// A moment to the minute: `1 June 2026, 2:30pm`.
 pub fn moment(at: Timestamp) -> String {

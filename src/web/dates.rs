@@ -3,10 +3,10 @@
 use jiff::{
     Timestamp,
     civil::{Date, DateTime, Time},
-    tz::TimeZone,
 };
 
-const LONDON: TimeZone = jiff::tz::get!("Europe/London");
+use crate::domain::written::LONDON;
+
 const MONTHS: [&str; 12] = [
     "january",
     "february",

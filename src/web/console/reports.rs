@@ -16,14 +16,11 @@ use axum::{
 use jiff::{Span, Timestamp, civil::Date};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{
-    Console, absent, away,
-    words::{LONDON, long},
-};
+use super::{Console, absent, away, words::long};
 use crate::{
     auth::{Deed, What, Who, may},
     config::Registry,
-    domain::{InboxId, Position},
+    domain::{InboxId, Position, written::LONDON},
     http::call::pairs,
     reports::{By, Cell, Line, Outcome, ReportError, SMALL, Table, Times, Told, TooFew, read},
     store::StoreError,

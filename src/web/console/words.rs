@@ -1,6 +1,6 @@
 //! What pages of the console say in words.
 
-use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{domain::written, store::Attempt};
 
@@ -18,9 +18,6 @@ impl Tag {
         Self { words, colour }
     }
 }
-
-/// Where people are.
-pub(in crate::web) const LONDON: TimeZone = jiff::tz::get!("Europe/London");
 
 /// A moment to the second.
 pub(in crate::web) fn moment(at: Timestamp) -> String {

@@ -3,7 +3,6 @@
 use jiff::{
     ToSpan as _, Zoned,
     civil::{Date, DateTime},
-    tz::TimeZone,
 };
 use serde_json::{Value, json};
 
@@ -13,7 +12,7 @@ use super::{
     words,
 };
 use crate::{
-    domain::{TaskStatus, Timestamp, clock::instant},
+    domain::{TaskStatus, Timestamp, clock::instant, written::LONDON},
     fhir::tree,
     web::{
         dates::{day, time},
@@ -267,8 +266,6 @@ impl Asked {
         }
     }
 }
-
-const LONDON: TimeZone = jiff::tz::get!("Europe/London");
 
 fn in_london(at: Timestamp) -> Zoned {
     at.to_zoned(LONDON)

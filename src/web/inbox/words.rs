@@ -1,6 +1,6 @@
 //! What the pages call things: plain words for codes, moments and persons.
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::{Timestamp, Zoned};
 
 use crate::domain::{TaskStatus, TransportStatus, task::TaskState, written};
 
@@ -96,8 +96,7 @@ pub(in crate::web) fn priority(code: &str) -> (u8, Option<Tag>) {
 }
 
 fn in_london(at: Timestamp) -> Zoned {
-    const LONDON: TimeZone = jiff::tz::get!("Europe/London");
-    at.to_zoned(LONDON)
+    at.to_zoned(written::LONDON)
 }
 
 /// A day: `3 March 2026`.

@@ -7,15 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    super::{
-        doer::{self, By},
-        words::LONDON,
-    },
+    super::doer::{self, By},
     PAGE,
 };
 use crate::{
     config::Registry,
-    domain::{Actor, Event, InboxId, SystemId, TaskId},
+    domain::{Actor, Event, InboxId, SystemId, TaskId, written::LONDON},
     store::{JournalCursor, JournalQuery},
     web::{dates, page::Fault},
 };
